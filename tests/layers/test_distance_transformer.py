@@ -1,0 +1,28 @@
+import math
+
+import torch
+
+from wsvad_lightning.layers import DistanceTransformer, distance_prior
+
+
+def test_prior_is_normalised_by_columns() -> None:
+    prior = distance_prior(7)
+    torch.testing.assert_close(prior.sum(dim=0), torch.ones(7))
+    row_sum = sum(math.exp(-abs(5 - m) / math.e) for m in range(7))
+    torch.testing.assert_close(prior[2, 5], torch.tensor(math.exp(-3 / math.e) / row_sum))
+
+
+def test_distance_branch_follows_the_prior() -> None:
+    torch.manual_seed(0)
+    layer = DistanceTransformer(dim=4, depth=1, heads=1, head_dim=4, mlp_dim=4, dropout=0.0)[0]
+    layer.attention.project_in.weight.data.zero_()
+    layer.attention.project_in.weight.data[12:].copy_(torch.eye(4))  # the distance branch reads its input
+    layer.attention.project_out.weight.data.copy_(torch.eye(4, 8).roll(4, dims=1))
+    layer.attention.project_out.bias.data.zero_()
+    x = torch.randn(2, 5, 4)
+    torch.testing.assert_close(layer.attention(x), distance_prior(5) @ x)
+
+
+def test_one_snippet_is_enough() -> None:
+    transformer = DistanceTransformer(dim=4, depth=2, heads=2, head_dim=3, mlp_dim=5, dropout=0.5)
+    assert transformer(torch.zeros(3, 1, 4)).isfinite().all()

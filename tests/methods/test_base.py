@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.methods import URDMU
+from wsvad_lightning.types import FeatureRequirements, StoreInfo, StreamInfo
+
+
+def test_weights_override_by_term() -> None:
+    module = URDMU(feature_dim=4, hidden_dim=8, loss_weights={"kl": 0.5})
+    assert module.loss_weights["kl"] == 0.5
+    assert module.loss_weights["video_bce"] == 1.0
+    losses = {term: torch.tensor(1.0) for term in module.loss_weights}
+    torch.testing.assert_close(module.total_loss(losses).item(), 1.0 + 4 * 0.1 + 0.1 + 0.5 + 0.0001)
+
+
+def test_unknown_term_is_named() -> None:
+    with pytest.raises(WSVADError, match="'kk'.*no such loss term.*video_bce"):
+        URDMU(feature_dim=4, loss_weights={"kk": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("needs", "message"),
+    [
+        (FeatureRequirements(streams=("text",)), r"needs the streams \['text'\].*holds \['features'\]"),
+        (FeatureRequirements(text_aligned=True), "text-aligned.*holds 4-d i3d"),
+        (FeatureRequirements(classes=True), "names of the anomaly classes"),
+    ],
+)
+def test_requirements_name_both_sides(needs: FeatureRequirements, message: str) -> None:
+    info = StoreInfo("s.h5", "i3d", 4, {"features": StreamInfo(4, ("full",))})
+    with pytest.raises(WSVADError, match=message):
+        needs.check("Method", info)
+
+
+def test_satisfied_requirements_pass() -> None:
+    info = StoreInfo("s.h5", "clip", 4, {"text": StreamInfo(4, ("full",))}, True, ("fight",))
+    FeatureRequirements(("text",), text_aligned=True, classes=True).check("Method", info)

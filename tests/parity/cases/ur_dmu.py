@@ -1,0 +1,79 @@
+"""UR-DMU as the golden cases see it."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+
+from wsvad_lightning.interop.ur_dmu import TABLE
+from wsvad_lightning.methods import URDMU
+from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.types import WSVADBatch
+
+__all__ = ["TABLE", "build", "evaluate", "optimizer", "train_outputs"]
+
+WEIGHTS = {  # names in the manifest's configuration -> terms
+    "video_bce": ("video_bce",),
+    "memory_bce": ("A_mem_abnormal", "N_mem_abnormal", "N_mem_normal", "A_mem_normal"),
+    "triplet": ("triplet",),
+    "kl": ("kl",),
+    "distance": ("distance",),
+}
+
+
+def build(config: dict[str, Any]) -> WSVADModule:
+    """Build the method that the configuration describes, without dropout."""
+    return URDMU(
+        feature_dim=config["input_size"],
+        hidden_dim=config["hidden"],
+        abnormal_slots=config["a_nums"],
+        normal_slots=config["n_nums"],
+        dropout=0.0,
+        distance_margin=config["distance_margin"],
+        loss_weights={term: config["weights"][name] for name, terms in WEIGHTS.items() for term in terms},
+    )
+
+
+def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:
+    """Build the recipe's optimizer."""
+    return torch.optim.Adam(
+        module.parameters(),
+        lr=config["lr"],
+        betas=tuple(config["betas"]),
+        weight_decay=config["weight_decay"],
+    )
+
+
+def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
+    """Score a video, and give what the network computes on the way."""
+    assert isinstance(module, URDMU)
+    encoded = module.net.encode(batch.features)
+    crops = rearrange(batch.features, "b n t d -> (b n) 1 t d")
+    return {
+        "scores": module.score(batch).squeeze(0).numpy(),
+        "crop_scores": module.net(crops).numpy(),
+        "A_att": module.net.abnormal_memory(encoded)[0].numpy(),
+        "N_att": module.net.normal_memory(encoded)[0].numpy(),
+        "hidden_sub": encoded[0, ::4, ::16].numpy(),
+    }
+
+
+def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
+    """Give scores and crop-averaged memory activations of a training pass."""
+    assert isinstance(module, URDMU)
+    crops = batch.features.shape[1]
+    with torch.no_grad():
+        out = module.net.forward_pairs(batch.features)
+    activations = {
+        "A_att": out.abnormal_of_abnormal,
+        "N_att": out.normal_of_normal,
+        "A_Natt": out.abnormal_of_normal,
+        "N_Aatt": out.normal_of_abnormal,
+    }
+    averaged = {
+        key: rearrange(value, "(b n) t -> b n t", n=crops).mean(dim=1).numpy()
+        for key, value in activations.items()
+    }
+    return {"frame": np.asarray(out.scores), **averaged}

@@ -1,0 +1,190 @@
+"""Compare a method with the authors' numbers: ``python -m tests.parity.golden MANIFEST.json``.
+
+A manifest names the method, its configuration, and the key, shape and kind of every weight and input, all of
+which ``fill`` makes from their keys. Weights are loaded through the key table that imports official
+checkpoints. Beside the manifest lies an ``.npz`` with what the authors' code computed.
+
+What a method adds to this door is a module ``tests/parity/cases/<method>.py`` with its key ``TABLE``,
+``build``, ``optimizer``, ``evaluate`` and ``train_outputs``.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from tests.parity.fill import fill
+from wsvad_lightning.interop import load_official
+from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.types import WSVADBatch
+
+RTOL, ATOL = 1e-4, 1e-6
+REQUIRED = ("/scores", "/grad_norm", "/loss_after_step")
+
+Outputs = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One compared output: its largest error and whether every number is within the tolerance."""
+
+    key: str
+    error: float
+    verdict: str
+
+
+def official_state(manifest: dict[str, Any]) -> dict[str, Tensor]:
+    """Make the authors' weights."""
+    return {
+        entry["name"]: torch.from_numpy(
+            fill(f"{manifest['method']}/{entry['name']}", tuple(entry["shape"]), entry["kind"])
+        )
+        for entry in manifest["params"]
+    }
+
+
+def make_inputs(manifest: dict[str, Any]) -> dict[str, Tensor]:
+    """Make the inputs of the case."""
+    prefix = f"{manifest['method']}/{manifest['case']}"
+    ruled = [entry["name"] for entry in manifest["inputs"] if "rule" in entry]
+    if ruled:
+        raise ValueError(f"{manifest['method']}: no case reads the rules of {ruled} yet")
+    return {
+        entry["name"]: torch.from_numpy(
+            fill(f"{prefix}/{entry['name']}", tuple(entry["shape"]), entry["kind"])
+        ).mul(entry.get("scale", 1.0))
+        for entry in manifest["inputs"]
+    }
+
+
+def training_batch(normal: Tensor, abnormal: Tensor) -> WSVADBatch:
+    """Pair ``[B, T, D]`` or ``[B, N, T, D]`` halves into a batch, the normal half first."""
+    features = torch.cat([normal, abnormal])
+    if features.ndim == 3:
+        features = features[:, None]
+    labels = torch.cat([torch.zeros(len(normal)), torch.ones(len(abnormal))])
+    lengths = torch.full((len(features),), features.shape[2])
+    names = [f"video{i}" for i in range(len(features))]
+    return WSVADBatch(features, lengths, labels, labels.long(), names, {})
+
+
+def evaluation_batch(features: Tensor) -> WSVADBatch:
+    """Make a batch of one video from its crops ``[N, T, D]``, or of several from ``[B, N, T, D]``."""
+    features = features if features.ndim == 4 else features[None]
+    size, length = len(features), features.shape[2]
+    lengths, labels = torch.full((size,), length), torch.zeros(size)
+    return WSVADBatch(features, lengths, labels, labels.long(), [f"video{i}" for i in range(size)], {})
+
+
+def train_outputs(
+    manifest: dict[str, Any], case: ModuleType, build: Callable[[], WSVADModule], batch: WSVADBatch
+) -> Outputs:
+    """Compute loss terms, outputs, gradient norms, and the loss after one step of the recipe's optimizer."""
+    module = build().train()
+    optimizer = case.optimizer(manifest["config"], module)
+    found: Outputs = {f"out/{key}": value for key, value in case.train_outputs(module, batch).items()}
+    losses = module.compute_losses(batch)
+    total = module.total_loss(losses)
+    found |= {f"loss/{term}": value.detach().numpy() for term, value in losses.items()}
+    found["loss/total"] = total.detach().numpy()
+    total.backward()
+    parameters = dict(module.net.named_parameters())
+    norms = []
+    for entry in manifest["params"]:
+        name = case.TABLE.to_ours(entry["name"])
+        gradient = parameters[name].grad if name in parameters else None
+        norms.append(float("nan") if gradient is None else gradient.double().norm().item())
+    found["grad_norm"] = np.array(norms)
+    optimizer.step()
+    found["loss_after_step"] = module.total_loss(module.compute_losses(batch)).detach().numpy()
+    return found
+
+
+def compute(manifest: dict[str, Any]) -> Outputs:
+    """Compute every output of the manifest that this project has."""
+    case = importlib.import_module(f"tests.parity.cases.{manifest['method']}")
+    state, inputs = official_state(manifest), make_inputs(manifest)
+
+    def build() -> WSVADModule:
+        module: WSVADModule = case.build(manifest["config"])
+        load_official(module.net, state, case.TABLE)
+        return module
+
+    found: Outputs = {}
+    # The cases replace every random draw; dropout is switched off by `build`.
+    with patch("torch.randn_like", torch.zeros_like):
+        for name, value in inputs.items():
+            if name.endswith("_normal"):
+                prefix = name.removesuffix("_normal")
+                batch = training_batch(value, inputs[f"{prefix}_abnormal"])
+                outputs = train_outputs(manifest, case, build, batch)
+                found |= {f"{prefix}/{key}": output for key, output in outputs.items()}
+            elif not name.endswith("_abnormal"):
+                with torch.no_grad():
+                    outputs = case.evaluate(build().eval(), evaluation_batch(value))
+                found |= {f"{name}/{key}": output for key, output in outputs.items()}
+    return found
+
+
+def compare(found: Outputs, reference: Outputs) -> list[Row]:
+    """Set ours beside the reference, key by key."""
+    rows = []
+    for key, expected in reference.items():
+        if key not in found:
+            rows.append(Row(key, float("nan"), "not computed"))
+            continue
+        ours = found[key]
+        if ours.shape != expected.shape:
+            rows.append(Row(key, float("inf"), f"shape {ours.shape}, not {expected.shape}"))
+            continue
+        close = np.isclose(ours, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
+        error = float(np.nanmax(np.abs(ours - expected.astype(np.float64)), initial=0.0))
+        rows.append(Row(key, error, "agrees" if close.all() else "DIFFERS"))
+    return rows
+
+
+def is_failure(row: Row) -> bool:
+    """Decide whether a row fails the case: a difference always, a gap where the key is one of the proof's."""
+    needed = "/loss/" in row.key or row.key.endswith(REQUIRED)
+    return row.verdict != "agrees" and (row.verdict != "not computed" or needed)
+
+
+def check(path: Path) -> list[Row]:
+    """Run one case.
+
+    Args:
+        path: the manifest; the reference lies beside it as ``.npz``.
+    """
+    manifest = json.loads(path.read_text())
+    with np.load(path.with_suffix(".npz")) as reference:
+        return compare(compute(manifest), dict(reference))
+
+
+def main() -> int:
+    """Print the comparison and return 0 only if everything that proves the method agrees."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("manifest", type=Path)
+    path = parser.parse_args().manifest
+    rows = check(path)
+    table = Table("key", "largest error", "tolerance", "verdict", title=str(path))
+    for row in rows:
+        table.add_row(row.key, f"{row.error:.2e}", f"{ATOL:g} + {RTOL:g} |x|", row.verdict)
+    Console().print(table)
+    return int(any(map(is_failure, rows)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

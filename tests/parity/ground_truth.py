@@ -1,0 +1,119 @@
+"""Frame labels of the public benchmarks, from the annotation files and rules that the field uses.
+
+A rule is a sentence such as ``frame counts of ucf_crime/UCF_Annotation.txt rounded up to a multiple of 16; intervals
+of Temporal_Anomaly_Annotation.txt with the end frame included (gt[s:e+1])``. What is read from it:
+
+* the files it names: ``.json`` (intervals and frame counts, or a list of box events), ``.txt`` and ``.list`` (a line a
+  video: name, frame count if any, class if any, pairs of frames), ``.npy`` (one array for all videos);
+* ``gt[s:e]``, ``gt[s:e+1]``, ``gt[s-1:e]``: how an annotated pair becomes a slice, clipped at the last frame;
+* ``rounded up|down to a multiple of N``: what happens to the frame counts;
+* ``in file order``; otherwise abnormal videos come first, each half by name.
+"""
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsvad_lightning.data.annotations import canonical_id
+from wsvad_lightning.errors import WSVADError
+
+Labels = NDArray[np.uint8]
+Intervals = dict[str, list[tuple[int, int]]]
+
+FILE = re.compile(r"[\w./-]+\.(?:json(?:\.gz)?|txt|list|npy)\b")
+SLICE = re.compile(r"gt\[s([+-]\d+)?:e([+-]\d+)?\]")
+ROUNDING = re.compile(r"rounded (up|down) to a multiple of (\d+)")
+
+
+def frame_labels(rule: str, root: Path) -> dict[str, Labels]:
+    """Build what a rule describes.
+
+    Args:
+        rule: the sentence.
+        root: folder that the files are relative to; a bare name may also lie beside the first file.
+
+    Returns:
+        0 and 1 per frame of each video; of one pseudo video ``all`` where the boundaries are unknown.
+
+    Raises:
+        WSVADError: if a file is absent, or the rule does not say how many frames a video has.
+    """
+    files = [_locate(name, root, FILE.findall(rule)) for name in FILE.findall(rule)]
+    arrays = [path for path in files if path.suffix == ".npy"]
+    if arrays:
+        return {"all": np.load(arrays[0]).astype(np.uint8)}
+    frame_counts: dict[str, int] = {}
+    intervals: Intervals = {}
+    for path in files:
+        counts, pairs = _read_json(path) if ".json" in path.suffixes else _read_lines(path)
+        frame_counts |= counts
+        intervals |= pairs
+    if not frame_counts:
+        raise WSVADError("gt", rule, "gives no frame counts", "Name a file that holds them")
+    shift = SLICE.search(rule)
+    before, after = (int(shift[1] or 0), int(shift[2] or 0)) if shift else (0, 0)
+    labels = {}
+    for video, frames in frame_counts.items():
+        labels[video] = np.zeros(_rounded(frames, rule), dtype=np.uint8)
+        for start, end in intervals.get(video, []):
+            labels[video][max(0, start + before) : end + after] = 1
+    if "in file order" in rule:
+        return labels
+    return dict(sorted(labels.items(), key=lambda item: (not item[1].any(), item[0])))
+
+
+def class_of(video: str) -> str:
+    """Class that a video's name tells: ``Abuse`` of ``Abuse028_x264``, ``B4`` of ``..._label_B4-0-0``."""
+    match = re.search(r"_label_([^-]+)", video) or re.match(r"(.+?)_?\d", video)
+    return match[1] if match else video
+
+
+def _locate(name: str, root: Path, names: list[str]) -> Path:
+    for path in (root / name, root / Path(names[0]).parent / name):
+        if path.is_file():
+            return path
+    raise WSVADError("--root", root, f"holds no {name}", "Give the folder of the annotation files")
+
+
+def _rounded(frames: int, rule: str) -> int:
+    match = ROUNDING.search(rule)
+    if match is None:
+        return frames
+    multiple = int(match[2])
+    return -(-frames // multiple) * multiple if match[1] == "up" else frames // multiple * multiple
+
+
+def _read_json(path: Path) -> tuple[dict[str, int], Intervals]:
+    """Read ``{video: {num_frames, anomalous}}``, or a list of events with ``start_frame`` and ``end_frame``."""
+    content = path.read_bytes()
+    videos = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
+    if isinstance(videos, dict):
+        return (
+            {video: entry["num_frames"] for video, entry in videos.items()},
+            {video: [(start, end) for start, end in entry["anomalous"]] for video, entry in videos.items()},
+        )
+    intervals: Intervals = {}
+    for event in videos:
+        pair = (event["start_frame"], event["end_frame"])
+        intervals.setdefault(canonical_id(event["file_name"]), []).append(pair)
+    return {}, intervals
+
+
+def _read_lines(path: Path) -> tuple[dict[str, int], Intervals]:
+    """Read lines of ``name [frames] [class] s1 e1 s2 e2``; an odd number of numbers starts with the frames."""
+    frame_counts: dict[str, int] = {}
+    intervals: Intervals = {}
+    for line in path.read_text().splitlines():
+        name, *words = line.split()
+        numbers = [int(word) for word in words if re.fullmatch(r"-?\d+", word)]
+        video = canonical_id(name)
+        if len(numbers) % 2:
+            frame_counts[video] = numbers.pop(0)
+        if numbers:
+            pairs = zip(numbers[::2], numbers[1::2], strict=True)
+            intervals[video] = [pair for pair in pairs if pair[0] >= 0]
+    return frame_counts, intervals

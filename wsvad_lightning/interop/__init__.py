@@ -1,0 +1,5 @@
+"""The authors' weights, imported by strict key tables."""
+
+from wsvad_lightning.interop.weights import KeyTable, export_official, load_official, read_official
+
+__all__ = ["KeyTable", "export_official", "load_official", "read_official"]

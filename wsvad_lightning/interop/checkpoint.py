@@ -1,0 +1,73 @@
+"""The authors' weights as a checkpoint of ours."""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+import lightning
+import torch
+import yaml
+
+from wsvad_lightning import interop
+from wsvad_lightning.checkpoint import CONFIG_KEY
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import replacing
+from wsvad_lightning.interop.weights import load_official, read_official
+from wsvad_lightning.methods.base import WSVADModule
+
+SHARED = ("weights", "checkpoint")
+
+
+def known_methods() -> list[str]:
+    """List the methods whose official weights can be imported."""
+    return [module.name for module in pkgutil.iter_modules(interop.__path__) if module.name not in SHARED]
+
+
+def find_method(method: str) -> ModuleType:
+    """Find the key table of a method.
+
+    Raises:
+        WSVADError: if there is none.
+    """
+    if method not in known_methods():
+        raise WSVADError("--method", method, "no key table", f"Known are {', '.join(known_methods())}")
+    return importlib.import_module(f"wsvad_lightning.interop.{method}")
+
+
+def import_weights(weights: str, output: str, method: str) -> None:
+    """Turn the authors' weights into a checkpoint for ``wsvad test`` and ``wsvad predict``.
+
+    Sizes are read off the weights. The checkpoint carries the method but no data: name a store with
+    ``--data.store``.
+
+    Args:
+        weights: the authors' state dict; tensors only are read.
+        output: checkpoint to write.
+        method: whose weights they are, such as ur_dmu.
+
+    Raises:
+        WSVADError: if the file does not hold exactly the method's parameters; nothing is written then.
+    """
+    source = find_method(method)
+    state = read_official(weights)
+    try:
+        init_args = source.init_args(state)
+    except KeyError as error:
+        raise WSVADError(
+            "weights", weights, f"lacks the parameter {error}", f"Give weights of {method}, or another --method"
+        ) from None
+    module: WSVADModule = source.METHOD(**init_args)
+    dropped = load_official(module.net, state, source.TABLE)
+    config = {"model": {"class_path": source.METHOD.__name__, "init_args": init_args}}
+    checkpoint = {
+        "state_dict": module.state_dict(),
+        "hyper_parameters": dict(module.hparams),
+        "pytorch-lightning_version": lightning.__version__,
+        "epoch": 0,
+        "global_step": 0,
+        CONFIG_KEY: yaml.safe_dump(config),
+    }
+    with replacing(output) as path:
+        torch.save(checkpoint, path)
+    used = len(state) - len(dropped)
+    print(f"{output}: {used} parameters of {method}, {len(dropped)} dropped on purpose {dropped or ''}")  # noqa: T201  # the command's answer

@@ -1,0 +1,101 @@
+"""The transformer of UR-DMU: self-attention beside attention by temporal distance alone.
+
+Used by UR-DMU, and by the methods that build on its encoder.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+def distance_prior(num_snippets: int, device: torch.device | None = None) -> Tensor:
+    """Fixed attention that falls with temporal distance.
+
+    ``P[i, j] = exp(-|i - j| / e) / sum_m exp(-|j - m| / e)``. The authors divide row i by the sums of all
+    rows at once, so that columns sum to one and rows do not; their numbers depend on it.
+
+    Args:
+        num_snippets: T.
+        device: where to put the result.
+
+    Returns:
+        ``[T, T]`` float32.
+    """
+    position = torch.arange(num_snippets, device=device, dtype=torch.float32)
+    closeness = torch.exp(-(position[:, None] - position[None, :]).abs() / math.e)
+    return closeness / closeness.sum(dim=-1)
+
+
+class DistanceAttention(nn.Module):
+    """Multi-head attention with two branches a head: learnt self-attention and :func:`distance_prior`.
+
+    One projection yields queries, keys, values, and separate values for the distance branch.
+
+    Args:
+        dim: channels in and out.
+        heads: number of heads.
+        head_dim: channels a head and branch.
+        dropout: probability after the output projection.
+    """
+
+    def __init__(self, dim: int, heads: int, head_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.project_in = nn.Linear(dim, 4 * heads * head_dim, bias=False)
+        self.project_out = nn.Linear(2 * heads * head_dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend along time: ``[R, T, dim]`` to ``[R, T, dim]``."""
+        query, key, value, distance_value = rearrange(
+            self.project_in(x), "r t (part h d) -> part r h t d", part=4, h=self.heads
+        )
+        by_content = F.scaled_dot_product_attention(query, key, value)
+        by_distance = distance_prior(x.shape[1], x.device).to(distance_value.dtype) @ distance_value
+        both = rearrange([by_content, by_distance], "branch r h t d -> r t (h branch d)")
+        out: Tensor = self.dropout(self.project_out(both))
+        return out
+
+
+class DistanceTransformerLayer(nn.Module):
+    """Pre-norm layer: distance attention, then a GELU feed-forward network, each with a residual."""
+
+    def __init__(self, dim: int, heads: int, head_dim: int, mlp_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = DistanceAttention(dim, heads, head_dim, dropout)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, mlp_dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(mlp_dim, dim),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform ``[R, T, dim]``."""
+        x = x + self.attention(self.attention_norm(x))
+        out: Tensor = x + self.mlp(self.mlp_norm(x))
+        return out
+
+
+class DistanceTransformer(nn.Sequential):
+    """Stack of :class:`DistanceTransformerLayer`: no position code, no final norm.
+
+    Args:
+        dim: channels in and out.
+        depth: number of layers.
+        heads: attention heads a layer.
+        head_dim: channels a head and branch.
+        mlp_dim: hidden width of the feed-forward networks.
+        dropout: probability, in attention output and feed-forward networks.
+    """
+
+    def __init__(self, dim: int, depth: int, heads: int, head_dim: int, mlp_dim: int, dropout: float) -> None:
+        super().__init__(
+            *(DistanceTransformerLayer(dim, heads, head_dim, mlp_dim, dropout) for _ in range(depth))
+        )

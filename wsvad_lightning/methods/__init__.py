@@ -1,0 +1,5 @@
+"""The published methods, one file a paper. Tests and documentation iterate ``__all__``."""
+
+from wsvad_lightning.methods.ur_dmu import URDMU
+
+__all__ = ["URDMU"]

@@ -1,0 +1,154 @@
+"""What every method shares: steps, logging, metrics, predictions and optimizers.
+
+A method gives ``__init__``, ``compute_losses(batch)`` and ``score(batch)``; everything else is here.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.metrics import FrameMetrics
+from wsvad_lightning.types import FeatureRequirements, Prediction, StoreInfo, WSVADBatch
+
+
+class WSVADModule(LightningModule):
+    """Base of all methods.
+
+    Class attributes:
+        requires: what the method needs of a feature store, besides the channels.
+        default_loss_weights: the paper's weight of every loss term; its keys are the terms.
+
+    Args:
+        feature_dim: D, channels of the features.
+        loss_weights: weights that differ from ``default_loss_weights``.
+        optimizer: makes the optimizer from the parameters.
+        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+
+    Raises:
+        WSVADError: if ``loss_weights`` names a term that the method does not have.
+    """
+
+    requires: ClassVar[FeatureRequirements] = FeatureRequirements()
+    default_loss_weights: ClassVar[dict[str, float]] = {}
+
+    def __init__(
+        self,
+        feature_dim: int,
+        loss_weights: dict[str, float] | None,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None,
+    ) -> None:
+        super().__init__()
+        if feature_dim < 1:
+            raise WSVADError("model.feature_dim", feature_dim, "features have channels", "Give at least 1")
+        unknown = sorted(set(loss_weights or {}) - set(self.default_loss_weights))
+        if unknown:
+            raise WSVADError(
+                "model.loss_weights",
+                ", ".join(unknown),
+                f"{type(self).__name__} has no such loss term",
+                f"Its terms are {', '.join(self.default_loss_weights)}",
+            )
+        self.feature_dim = feature_dim
+        self.loss_weights = {**self.default_loss_weights, **(loss_weights or {})}
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+
+    def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
+        """Give the raw loss terms of a training batch, the keys of ``default_loss_weights``."""
+        raise NotImplementedError(f"{type(self).__name__} must give compute_losses")
+
+    def score(self, batch: WSVADBatch) -> Tensor:
+        """Give the anomaly score ``[B, T]`` of each snippet, in [0, 1] unless the method says otherwise."""
+        raise NotImplementedError(f"{type(self).__name__} must give score")
+
+    def total_loss(self, losses: dict[str, Tensor]) -> Tensor:
+        """Sum the terms by weight."""
+        return torch.stack([self.loss_weights[term] * value for term, value in losses.items()]).sum()
+
+    def setup(self, stage: str) -> None:
+        """Compare what the method needs with what the data module delivers, and prepare the metrics.
+
+        Raises:
+            WSVADError: if they do not fit.
+        """
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
+        info: StoreInfo = data.info
+        self.requires.check(type(self).__name__, info)
+        if info.dim != self.feature_dim:
+            raise WSVADError(
+                "model.feature_dim",
+                self.feature_dim,
+                f"the features of {info.path} have {info.dim} channels ({info.backbone})",
+                "Choose the store, streams and transform that the model was made for, or train anew",
+            )
+        self._video_index = {video_id: i for i, video_id in enumerate(data.video_ids)}
+        self.val_metrics = FrameMetrics(info.snippet_stride, info.snippet_length, info.classes)
+        self.test_metrics = FrameMetrics(info.snippet_stride, info.snippet_length, info.classes)
+
+    def training_step(self, batch: WSVADBatch, batch_idx: int) -> Tensor:
+        """One optimisation step on a paired batch."""
+        losses = self.compute_losses(batch)
+        total = self.total_loss(losses)
+        logged = {f"train/loss/{term}": value.detach() for term, value in losses.items()}
+        self.log_dict({**logged, "train/loss/total": total.detach()}, batch_size=len(batch.labels))
+        self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=len(batch.labels))
+        return total
+
+    def validation_step(self, batch: WSVADBatch, batch_idx: int) -> None:
+        """Score a held-out video."""
+        self._predict_and_measure(batch, self.val_metrics)
+
+    def test_step(self, batch: WSVADBatch, batch_idx: int) -> list[Prediction]:
+        """Score a test video."""
+        return self._predict_and_measure(batch, self.test_metrics)
+
+    def predict_step(self, batch: WSVADBatch, batch_idx: int) -> list[Prediction]:
+        """Score a video without looking at labels."""
+        scores = self.score(batch).float().cpu()
+        assert batch.num_frames is not None, "evaluation batches know their frame counts"
+        return [
+            Prediction(video_id, row[:length], frames)
+            for video_id, row, length, frames in zip(
+                batch.video_ids, scores, batch.lengths.tolist(), batch.num_frames.tolist(), strict=True
+            )
+        ]
+
+    def _predict_and_measure(self, batch: WSVADBatch, metrics: FrameMetrics) -> list[Prediction]:
+        predictions = self.predict_step(batch, 0)
+        for i, prediction in enumerate(predictions):
+            metrics.update(
+                video_index=self._video_index[prediction.video_id],
+                snippet_scores=prediction.scores,
+                label=int(batch.labels[i]),
+                num_frames=prediction.num_frames,
+                frame_labels=None if batch.frame_labels is None else batch.frame_labels[i],
+                class_id=int(batch.class_ids[i]),
+            )
+        return predictions
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the held-out videos."""
+        self._log_metrics("val", self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of the test videos."""
+        self._log_metrics("test", self.test_metrics)
+
+    def _log_metrics(self, stage: str, metrics: FrameMetrics) -> None:
+        values = {f"{stage}/{name}": value for name, value in metrics.compute().items()}
+        self.log_dict(values)  # already the same on every rank
+        metrics.reset()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer | OptimizerLRSchedulerConfig:
+        """Build what the recipe names."""
+        optimizer = self.optimizer(self.parameters())
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler: Any = self.lr_scheduler(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
