@@ -1,11 +1,11 @@
 """Frame labels of the public benchmarks, from the annotation files and rules that the field uses.
 
-A rule is a sentence such as ``frame counts of ucf_crime/UCF_Annotation.txt rounded up to a multiple of 16; intervals
-of Temporal_Anomaly_Annotation.txt with the end frame included (gt[s:e+1])``. What is read from it:
+A rule is a sentence such as ``frame counts of ucf_crime/UCF_Annotation.txt rounded up to a multiple of 16;
+intervals of Temporal_Anomaly_Annotation.txt with the end frame included (gt[s:e+1])``. It says:
 
-* the files it names: ``.json`` (intervals and frame counts, or a list of box events), ``.txt`` and ``.list`` (a line a
+* the files: ``.json`` (intervals and frame counts, or a list of box events), ``.txt`` and ``.list`` (a line a
   video: name, frame count if any, class if any, pairs of frames), ``.npy`` (one array for all videos);
-* ``gt[s:e]``, ``gt[s:e+1]``, ``gt[s-1:e]``: how an annotated pair becomes a slice, clipped at the last frame;
+* ``gt[s:e]``, ``gt[s:e+1]``, ``gt[s-1:e]``: the slice of a pair of frames, clipped at the last frame;
 * ``rounded up|down to a multiple of N``: what happens to the frame counts;
 * ``in file order``; otherwise abnormal videos come first, each half by name.
 """
@@ -88,7 +88,7 @@ def _rounded(frames: int, rule: str) -> int:
 
 
 def _read_json(path: Path) -> tuple[dict[str, int], Intervals]:
-    """Read ``{video: {num_frames, anomalous}}``, or a list of events with ``start_frame`` and ``end_frame``."""
+    """Read ``{video: {num_frames, anomalous}}``, or a list of events of ``start_frame`` and ``end_frame``."""
     content = path.read_bytes()
     videos = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
     if isinstance(videos, dict):
@@ -104,7 +104,7 @@ def _read_json(path: Path) -> tuple[dict[str, int], Intervals]:
 
 
 def _read_lines(path: Path) -> tuple[dict[str, int], Intervals]:
-    """Read lines of ``name [frames] [class] s1 e1 s2 e2``; an odd number of numbers starts with the frames."""
+    """Read lines ``name [frames] [class] s1 e1 s2 e2``: of an odd number of numbers the first is the frames."""
     frame_counts: dict[str, int] = {}
     intervals: Intervals = {}
     for line in path.read_text().splitlines():

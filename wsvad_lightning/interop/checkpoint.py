@@ -5,6 +5,7 @@ import pkgutil
 from types import ModuleType
 
 import lightning
+import rich
 import torch
 import yaml
 
@@ -54,7 +55,10 @@ def import_weights(weights: str, output: str, method: str) -> None:
         init_args = source.init_args(state)
     except KeyError as error:
         raise WSVADError(
-            "weights", weights, f"lacks the parameter {error}", f"Give weights of {method}, or another --method"
+            "weights",
+            weights,
+            f"lacks the parameter {error}",
+            f"Give weights of {method}, or another --method",
         ) from None
     module: WSVADModule = source.METHOD(**init_args)
     dropped = load_official(module.net, state, source.TABLE)
@@ -70,4 +74,4 @@ def import_weights(weights: str, output: str, method: str) -> None:
     with replacing(output) as path:
         torch.save(checkpoint, path)
     used = len(state) - len(dropped)
-    print(f"{output}: {used} parameters of {method}, {len(dropped)} dropped on purpose {dropped or ''}")  # noqa: T201  # the command's answer
+    rich.print(f"{output}: {used} parameters of {method}, {len(dropped)} dropped on purpose {dropped or ''}")
