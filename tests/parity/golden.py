@@ -100,7 +100,7 @@ def train_outputs(
     total = module.total_loss(losses)
     found |= {f"loss/{term}": value.detach().numpy() for term, value in losses.items()}
     found["loss/total"] = total.detach().numpy()
-    total.backward()
+    torch.autograd.backward(total)
     parameters = dict(module.net.named_parameters())
     norms = []
     for entry in manifest["params"]:

@@ -3,8 +3,9 @@
 A rule is a sentence such as ``frame counts of ucf_crime/UCF_Annotation.txt rounded up to a multiple of 16;
 intervals of Temporal_Anomaly_Annotation.txt with the end frame included (gt[s:e+1])``. It says:
 
-* the files: ``.json`` (intervals and frame counts, or a list of box events), ``.txt`` and ``.list`` (a line a
-  video: name, frame count if any, class if any, pairs of frames), ``.npy`` (one array for all videos);
+* the files, at its beginning or after ``frame counts of`` and ``intervals of``: ``.json`` (intervals and
+  frame counts, or a list of box events), ``.txt`` and ``.list`` (a line a video: name, frame count if any,
+  class if any, pairs of frames), ``.npy`` (one array for all videos);
 * ``gt[s:e]``, ``gt[s:e+1]``, ``gt[s-1:e]``: the slice of a pair of frames, clipped at the last frame;
 * ``rounded up|down to a multiple of N``: what happens to the frame counts;
 * ``in file order``; otherwise abnormal videos come first, each half by name.
@@ -24,7 +25,7 @@ from wsvad_lightning.errors import WSVADError
 Labels = NDArray[np.uint8]
 Intervals = dict[str, list[tuple[int, int]]]
 
-FILE = re.compile(r"[\w./-]+\.(?:json(?:\.gz)?|txt|list|npy)\b")
+FILE = re.compile(r"(?:^|frame counts of |intervals of )([\w./-]+\.(?:json(?:\.gz)?|txt|list|npy))\b")
 SLICE = re.compile(r"gt\[s([+-]\d+)?:e([+-]\d+)?\]")
 ROUNDING = re.compile(r"rounded (up|down) to a multiple of (\d+)")
 
@@ -42,7 +43,8 @@ def frame_labels(rule: str, root: Path) -> dict[str, Labels]:
     Raises:
         WSVADError: if a file is absent, or the rule does not say how many frames a video has.
     """
-    files = [_locate(name, root, FILE.findall(rule)) for name in FILE.findall(rule)]
+    names = FILE.findall(rule)
+    files = [_locate(name, root, names[0]) for name in names]
     arrays = [path for path in files if path.suffix == ".npy"]
     if arrays:
         return {"all": np.load(arrays[0]).astype(np.uint8)}
@@ -72,8 +74,8 @@ def class_of(video: str) -> str:
     return match[1] if match else video
 
 
-def _locate(name: str, root: Path, names: list[str]) -> Path:
-    for path in (root / name, root / Path(names[0]).parent / name):
+def _locate(name: str, root: Path, first: str) -> Path:
+    for path in (root / name, (root / first).parent / name):
         if path.is_file():
             return path
     raise WSVADError("--root", root, f"holds no {name}", "Give the folder of the annotation files")
@@ -104,7 +106,7 @@ def _read_json(path: Path) -> tuple[dict[str, int], Intervals]:
 
 
 def _read_lines(path: Path) -> tuple[dict[str, int], Intervals]:
-    """Read lines ``name [frames] [class] s1 e1 s2 e2``: of an odd number of numbers the first is the frames."""
+    """Read lines ``name [frames] [class] s1 e1 s2 e2``; numbers that do not pair up start with the frames."""
     frame_counts: dict[str, int] = {}
     intervals: Intervals = {}
     for line in path.read_text().splitlines():

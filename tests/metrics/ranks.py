@@ -1,0 +1,47 @@
+"""One of two processes that measure the same videos together; apart from the tests to be quick to import."""
+
+import warnings
+from datetime import timedelta
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, distributed
+
+from wsvad_lightning.metrics import FrameMetrics
+
+Video = tuple[str, NDArray[np.float32], Tensor]
+Measured = tuple[dict[str, float], dict[str, dict[str, float]]]
+
+
+def some_videos() -> list[Video]:
+    """Make videos of unequal lengths and names: ``(name, scores [T], frame labels [4 T])``."""
+    rng = np.random.default_rng(7)
+    videos = []
+    for i, num_snippets in enumerate(rng.integers(1, 40, 9).tolist()):
+        labels = torch.zeros(4 * num_snippets, dtype=torch.uint8)
+        labels[: 3 * (i % 2)] = 1
+        videos.append((f"video {i}" + "x" * i, rng.random(num_snippets, dtype=np.float32), labels))
+    return videos
+
+
+def measure(videos: list[Video]) -> Measured:
+    """Give all that the metric gives."""
+    metrics = FrameMetrics(4, 4, ["fall"])
+    for name, scores, labels in videos:
+        label = int(labels.any())
+        metrics.update(name, torch.from_numpy(scores), label, len(labels), labels, label)
+    return metrics.compute(), metrics.per_class()
+
+
+def run_rank(rank: int, rendezvous: str) -> list[Measured]:
+    """Measure with the videos interleaved, with all of them on rank 0, and with all of them on rank 1."""
+    warnings.simplefilter("ignore", UserWarning)  # torchmetrics warns a rank that holds no video
+    distributed.init_process_group(
+        "gloo", f"file://{rendezvous}", rank=rank, world_size=2, timeout=timedelta(minutes=1)
+    )
+    videos = some_videos()
+    shares = [videos[rank::2], videos if rank == 0 else [], videos if rank == 1 else []]
+    measured = [measure(share) for share in shares]
+    distributed.destroy_process_group()
+    return measured

@@ -1,0 +1,168 @@
+"""The picture of a test: score curves against ground truth, and the ROC curve."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import replacing
+from wsvad_lightning.metrics import roc_auc, roc_curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+MODEL, BASELINES = "#1f5fa8", ("#d9822b", "#7d8590", "#5b9a57", "#9a5f8c")
+ANOMALY, CHANCE, INK, FAINT = "#f8cfc1", "#b9bfc7", "#2b2f36", "#e4e7eb"
+KINDS = {"abnormal": "#c4492a", "normal": "#4d7f4a", "no ground truth": "#7d8590"}
+SHOWN = {"abnormal": 4, "normal": 2, "no ground truth": 6}
+COLUMNS = 2
+LONGEST_NAME = 36
+
+
+@dataclass(frozen=True)
+class VideoCurve:
+    """Scores of a video beside its ground truth.
+
+    Attributes:
+        video_id: canonical name.
+        scores: ``[F]`` score of each frame.
+        labels: ``[F]``, 0 normal and 1 anomalous; None if unknown.
+    """
+
+    video_id: str
+    scores: NDArray[np.floating[Any]]
+    labels: NDArray[np.integer[Any]] | None
+
+    @property
+    def kind(self) -> str:
+        """One of the keys of ``SHOWN``."""
+        if self.labels is None:
+            return "no ground truth"
+        return "abnormal" if self.labels.any() else "normal"
+
+
+def report_figure(
+    videos: Sequence[VideoCurve],
+    path: str | Path,
+    title: str = "",
+    name: str = "model",
+    baselines: Mapping[str, Sequence[VideoCurve]] | None = None,
+) -> None:
+    """Draw the scores of some videos and, if the ground truth of all is known, the ROC over all their frames.
+
+    Shown are at most four abnormal and two normal videos, spread evenly over those given: none is picked for
+    its looks. The ROC needs both anomalous and normal frames.
+
+    Args:
+        videos: the test videos, at least one.
+        path: the PNG to write, whole or not at all.
+        title: heading of the picture.
+        name: what scored the videos, for the legend.
+        baselines: what other scorers made of the same videos, by name, for the ROC.
+
+    Raises:
+        WSVADError: if matplotlib is not installed, or the picture cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise WSVADError(
+            "report", path, "a picture needs matplotlib", 'Run pip install "wsvad-lightning[report]"'
+        ) from None
+    shown = choose(videos)
+    height = max(4.6, 1.3 + 1.8 * -(-len(shown) // COLUMNS))
+    figure = Figure(figsize=(13, height), dpi=120, layout="constrained")
+    figure.suptitle(title, color=INK, fontsize=14, parse_math=False)
+    widths = (1.85, 1) if has_roc(videos) else (1,)
+    panels = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    _draw_videos(panels[0], shown, len(videos))
+    if has_roc(videos):
+        _draw_roc(panels[1].subplots(), {name: videos, **(baselines or {})})
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def choose(videos: Sequence[VideoCurve]) -> list[VideoCurve]:
+    """Give the videos to show, evenly spread over those of each kind, in their order."""
+    chosen: list[VideoCurve] = []
+    for kind, most in SHOWN.items():
+        own = [video for video in videos if video.kind == kind]
+        places = np.linspace(0, len(own) - 1, min(most, len(own))).round().astype(int)
+        chosen += [own[place] for place in places]
+    return chosen
+
+
+def has_roc(videos: Sequence[VideoCurve]) -> bool:
+    """Decide whether all ground truth is known and holds both classes."""
+    labels = [video.labels for video in videos if video.labels is not None]
+    return len(labels) == len(videos) and len(np.unique(np.concatenate(labels))) == 2
+
+
+def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int) -> None:
+    rows = -(-len(videos) // COLUMNS)
+    grid = figure.subplots(rows, min(COLUMNS, len(videos)), squeeze=False)
+    low = min(0.0, *(video.scores.min() for video in videos))
+    high = max(1.0, *(video.scores.max() for video in videos))
+    margin = 0.03 * (high - low)
+    for axes, video in zip(grid.flat, videos, strict=False):
+        _draw_video(axes, video)
+        axes.set_ylim(low - margin, high + margin)
+    for axes in grid.flat[len(videos) :]:
+        axes.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("score", color=INK)
+    shading = "anomalous frames are shaded" if any(video.kind == "abnormal" for video in videos) else ""
+    caption = ", ".join(filter(None, (f"{len(videos)} of {of} videos", shading)))
+    figure.supxlabel(f"frame  ({caption})", color=INK, fontsize=10)
+
+
+def _draw_video(axes: "Axes", video: VideoCurve) -> None:
+    _style(axes)
+    edges = np.arange(len(video.scores) + 1)
+    if video.labels is not None:
+        changes = np.flatnonzero(np.diff(video.labels.astype(np.int8), prepend=0, append=0))
+        for start, end in changes.reshape(-1, 2):
+            axes.axvspan(start, end, color=ANOMALY, linewidth=0)
+    axes.stairs(video.scores, edges, baseline=None, color=MODEL, linewidth=1.4)
+    axes.set_xlim(0, len(video.scores))
+    axes.set_title(_shorten(video.video_id), color=INK, fontsize=9.5, loc="left", parse_math=False)
+    axes.set_title(video.kind, color=KINDS[video.kind], fontsize=9.5, loc="right")
+
+
+def _draw_roc(axes: "Axes", scorers: Mapping[str, Sequence[VideoCurve]]) -> None:
+    _style(axes)
+    colors = (MODEL, *BASELINES)
+    axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=1.2, linestyle="--")
+    for i, (name, videos) in enumerate(scorers.items()):
+        scores = np.concatenate([video.scores for video in videos])
+        labels = np.concatenate([video.labels for video in videos if video.labels is not None])
+        curve, area = roc_curve(scores, labels), roc_auc(scores, labels)
+        width = 2.4 if i == 0 else 1.5
+        label = f"{name}, AUC {area:.3f}"
+        axes.plot(curve.x, curve.y, color=colors[i % len(colors)], linewidth=width, label=label, zorder=9 - i)
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", anchor="N")
+    axes.set_xlabel("false-positive rate", color=INK)
+    axes.set_ylabel("true-positive rate", color=INK)
+    axes.set_title("ROC over the frames of all videos", color=INK, fontsize=10, loc="left")
+    axes.legend(loc="lower right", frameon=False, fontsize=10, labelcolor=INK)
+
+
+def _style(axes: "Axes") -> None:
+    axes.grid(color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(color=FAINT, labelcolor=INK, labelsize=9)
+    for spine in axes.spines.values():
+        spine.set_color(FAINT)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _shorten(name: str) -> str:
+    if len(name) <= LONGEST_NAME:
+        return name
+    half = LONGEST_NAME // 2
+    return f"{name[:half]}…{name[-half:]}"
