@@ -1,7 +1,7 @@
 """What a checkpoint of this project says of itself.
 
-It is a Lightning checkpoint that also carries its configuration (method, data, seed, name) as YAML text, so that
-``wsvad test --ckpt_path X`` needs nothing else and ``torch.load(X, weights_only=True)`` works.
+It is a Lightning checkpoint that also carries its configuration (method, data, seed, name) as YAML text, so
+that ``wsvad test --ckpt_path X`` needs nothing else and ``torch.load(X, weights_only=True)`` works.
 """
 
 from pathlib import Path

@@ -3,6 +3,7 @@ import math
 import torch
 
 from wsvad_lightning.layers import DistanceTransformer, distance_prior
+from wsvad_lightning.layers.distance_transformer import DistanceAttention
 
 
 def test_prior_is_normalised_by_columns() -> None:
@@ -14,13 +15,13 @@ def test_prior_is_normalised_by_columns() -> None:
 
 def test_distance_branch_follows_the_prior() -> None:
     torch.manual_seed(0)
-    layer = DistanceTransformer(dim=4, depth=1, heads=1, head_dim=4, mlp_dim=4, dropout=0.0)[0]
-    layer.attention.project_in.weight.data.zero_()
-    layer.attention.project_in.weight.data[12:].copy_(torch.eye(4))  # the distance branch reads its input
-    layer.attention.project_out.weight.data.copy_(torch.eye(4, 8).roll(4, dims=1))
-    layer.attention.project_out.bias.data.zero_()
+    attention = DistanceAttention(dim=4, heads=1, head_dim=4, dropout=0.0)
+    attention.project_in.weight.data.zero_()
+    attention.project_in.weight.data[12:].copy_(torch.eye(4))  # the distance branch reads its input
+    attention.project_out.weight.data.copy_(torch.eye(4, 8).roll(4, dims=1))
+    attention.project_out.bias.data.zero_()
     x = torch.randn(2, 5, 4)
-    torch.testing.assert_close(layer.attention(x), distance_prior(5) @ x)
+    torch.testing.assert_close(attention(x), distance_prior(5) @ x)
 
 
 def test_one_snippet_is_enough() -> None:

@@ -45,7 +45,7 @@ def test_hazards_give_finite_losses_and_gradients(hazard: str) -> None:
         features[2:] = features[:2]
     module = small()
     total = module.total_loss(module.compute_losses(paired_batch(features)))
-    total.backward()
+    torch.autograd.backward(total)
     assert total.isfinite()
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
@@ -57,7 +57,8 @@ def test_a_silent_network_has_finite_gradients() -> None:
     module = small()
     for parameter in module.parameters():
         parameter.data.zero_()
-    module.total_loss(module.compute_losses(paired_batch(torch.zeros(2, 1, 4, 8)))).backward()
+    losses = module.compute_losses(paired_batch(torch.zeros(2, 1, 4, 8)))
+    torch.autograd.backward(module.total_loss(losses))
     assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
 
 

@@ -58,7 +58,7 @@ def import_weights(weights: str, output: str, method: str) -> None:
             "weights",
             weights,
             f"lacks the parameter {error}",
-            f"Give weights of {method}, or another --method",
+            f"Give weights of {method}",
         ) from None
     module: WSVADModule = source.METHOD(**init_args)
     dropped = load_official(module.net, state, source.TABLE)
@@ -71,6 +71,7 @@ def import_weights(weights: str, output: str, method: str) -> None:
         "global_step": 0,
         CONFIG_KEY: yaml.safe_dump(config),
     }
+    module.on_save_checkpoint(checkpoint)
     with replacing(output) as path:
         torch.save(checkpoint, path)
     used = len(state) - len(dropped)

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics import FrameMetrics
@@ -23,6 +23,9 @@ class WSVADModule(LightningModule):
         requires: what the method needs of a feature store, besides the channels.
         default_loss_weights: the paper's weight of every loss term; its keys are the terms.
 
+    Attributes:
+        net: the network that the authors' weights belong to.
+
     Args:
         feature_dim: D, channels of the features.
         loss_weights: weights that differ from ``default_loss_weights``.
@@ -35,6 +38,7 @@ class WSVADModule(LightningModule):
 
     requires: ClassVar[FeatureRequirements] = FeatureRequirements()
     default_loss_weights: ClassVar[dict[str, float]] = {}
+    net: nn.Module
 
     def __init__(
         self,
@@ -87,7 +91,6 @@ class WSVADModule(LightningModule):
                 f"the features of {info.path} have {info.dim} channels ({info.backbone})",
                 "Choose the store, streams and transform that the model was made for, or train anew",
             )
-        self._video_index = {video_id: i for i, video_id in enumerate(data.video_ids)}
         self.val_metrics = FrameMetrics(info.snippet_stride, info.snippet_length, info.classes)
         self.test_metrics = FrameMetrics(info.snippet_stride, info.snippet_length, info.classes)
 
@@ -104,9 +107,9 @@ class WSVADModule(LightningModule):
         """Score a held-out video."""
         self._predict_and_measure(batch, self.val_metrics)
 
-    def test_step(self, batch: WSVADBatch, batch_idx: int) -> list[Prediction]:
+    def test_step(self, batch: WSVADBatch, batch_idx: int) -> dict[str, list[Prediction]]:
         """Score a test video."""
-        return self._predict_and_measure(batch, self.test_metrics)
+        return {"predictions": self._predict_and_measure(batch, self.test_metrics)}
 
     def predict_step(self, batch: WSVADBatch, batch_idx: int) -> list[Prediction]:
         """Score a video without looking at labels."""
@@ -123,7 +126,7 @@ class WSVADModule(LightningModule):
         predictions = self.predict_step(batch, 0)
         for i, prediction in enumerate(predictions):
             metrics.update(
-                video_index=self._video_index[prediction.video_id],
+                video_id=prediction.video_id,
                 snippet_scores=prediction.scores,
                 label=int(batch.labels[i]),
                 num_frames=prediction.num_frames,
@@ -131,6 +134,14 @@ class WSVADModule(LightningModule):
                 class_id=int(batch.class_ids[i]),
             )
         return predictions
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the videos of the last validation."""
+        self.val_metrics.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the videos of the last test."""
+        self.test_metrics.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the held-out videos."""
@@ -143,7 +154,33 @@ class WSVADModule(LightningModule):
     def _log_metrics(self, stage: str, metrics: FrameMetrics) -> None:
         values = {f"{stage}/{name}": value for name, value in metrics.compute().items()}
         self.log_dict(values)  # already the same on every rank
-        metrics.reset()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say which method the weights are of."""
+        checkpoint["method"] = type(self).__name__
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Compare with what the weights were trained for, before any is loaded.
+
+        Raises:
+            WSVADError: if they are of another method or another feature size.
+        """
+        method, own = checkpoint.get("method"), type(self).__name__
+        if method != own:
+            raise WSVADError(
+                "--ckpt_path",
+                method,
+                f"it is of another method, not {own}",
+                f"Give a checkpoint of {own}",
+            )
+        trained_dim = checkpoint["hyper_parameters"]["feature_dim"]
+        if trained_dim != self.feature_dim:
+            raise WSVADError(
+                "data.store",
+                self.trainer.datamodule.info.path,  # type: ignore[attr-defined]  # typed without it
+                f"delivers {self.feature_dim} channels, the checkpoint was trained with {trained_dim}",
+                "Give features of the backbone, streams and transform that the checkpoint was trained on",
+            )
 
     def configure_optimizers(self) -> torch.optim.Optimizer | OptimizerLRSchedulerConfig:
         """Build what the recipe names."""

@@ -189,6 +189,8 @@ class URDMU(WSVADModule):
         "distance": 0.0001,
     }
 
+    net: URDMUNet
+
     def __init__(
         self,
         feature_dim: int = 1024,
