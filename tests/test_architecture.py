@@ -8,12 +8,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "wsvad_lightning"
 FLOORS = (
-    {"types", "errors", "ops", "files", "checkpoint"},
+    {"types", "errors", "ops", "files", "checkpoint", "configs", "snippets"},
     {"data", "layers", "losses", "metrics"},
     {"methods", "prepare", "backbones"},
     {"interop", "reporting"},
+    {"training"},
     {"benchmark", "demo"},
-    {"configs", "cli"},
+    {"cli"},
+    {"__main__"},
 )
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 

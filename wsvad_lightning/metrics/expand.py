@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.snippets import snippet_count_bounds
 
 Score = TypeVar("Score", bound=np.floating[Any])
 
@@ -34,8 +35,7 @@ def check_num_snippets(
     Raises:
         WSVADError: if T lies outside the bounds (see the module); names T, F and both bounds.
     """
-    fewest = max(1, (num_frames - snippet_length) // snippet_stride + 1)
-    most = -(-num_frames // snippet_stride)
+    fewest, most = snippet_count_bounds(num_frames, snippet_stride, snippet_length)
     if not fewest <= num_snippets <= most:
         raise WSVADError(
             "scores",

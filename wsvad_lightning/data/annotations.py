@@ -1,0 +1,346 @@
+"""What is known of the videos: labels, anomalous intervals, and which videos train and which test.
+
+An annotations table is a CSV or TSV file with a header; unknown columns are ignored:
+
+    video,label,num_frames,anomalous_intervals
+    Train001,normal,120,
+    Test001.mp4,abnormal,180,60-100;150-180
+
+Frames count from 0 and intervals are half-open: ``60-100`` covers the frames 60, 61, …, 99.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsvad_lightning.errors import WSVADError
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts")
+FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt", ".csv", ".json")
+COLUMN_ALIASES = {"anomalous_intervals": "intervals"}
+INTERVAL = re.compile(r"(\d+)\s*-\s*(\d+)")
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
+
+
+def canonical_id(name: str) -> str:
+    """The one name of a video in stores, annotations, splits and predictions.
+
+    That is the base name (of a path of any system) without the suffixes of video and feature files. Only
+    known suffixes go, since names such as ``Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6`` hold dots.
+
+    Args:
+        name: file name, path or name of a video.
+
+    Raises:
+        WSVADError: if nothing is left.
+    """
+    base = re.split(r"[/\\]", name.strip().rstrip("/\\"))[-1].strip()
+    while base.lower().endswith(VIDEO_SUFFIXES + FEATURE_SUFFIXES):
+        base = base.rpartition(".")[0].rstrip()
+    if base in ("", ".", ".."):
+        raise WSVADError("video", name, "is no name of a video", "Name the video by its file name")
+    return base
+
+
+@dataclass(frozen=True)
+class VideoAnnotation:
+    """What is known of one video.
+
+    Attributes:
+        video_id: canonical name.
+        label: 0 normal, 1 abnormal.
+        classes: anomaly classes, the dominant one first; empty if only normal or abnormal is known.
+        num_frames: frames of the video, None if unknown.
+        intervals: anomalous frames ``[start, end)``; empty if there are none, as always in a normal video;
+            None if they are unknown (weak label).
+        split: name of the part of the data set, such as ``train``.
+
+    Raises:
+        WSVADError: if the fields contradict each other, or an interval is reversed or passes the end.
+    """
+
+    video_id: str
+    label: int
+    classes: tuple[str, ...] = ()
+    num_frames: int | None = None
+    intervals: tuple[tuple[int, int], ...] | None = None
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.label not in (0, 1):
+            self._reject(f"the label is {self.label}", "Give 0 for a normal and 1 for an abnormal video")
+        if self.label == 0 and self.intervals is None:
+            object.__setattr__(self, "intervals", ())
+        if self.label == 0 and self.intervals:
+            self._reject("a normal video has anomalous intervals", "Label it abnormal or drop the intervals")
+        if self.label == 0 and self.classes:
+            self._reject("a normal video has anomaly classes", "Label it abnormal or drop the classes")
+        for start, end in self.intervals or ():
+            if not 0 <= start < end:
+                self._reject(f"the interval {start}-{end} is empty or reversed", "Give start < end")
+        if self.num_frames is not None:
+            self.check_num_frames(self.num_frames)
+
+    def check_num_frames(self, num_frames: int) -> None:
+        """Compare with a frame count, that of the decoded video for example.
+
+        Args:
+            num_frames: frames of the video.
+
+        Raises:
+            WSVADError: if there are no frames, another number is annotated, or an interval passes the end.
+        """
+        if num_frames < 1:
+            self._reject(f"the video has {num_frames} frames", "Give the true number or leave it out")
+        if self.num_frames not in (None, num_frames):
+            self._reject(
+                f"{self.num_frames} frames are annotated and the video has {num_frames}",
+                "Correct num_frames in the annotations or leave it out",
+            )
+        for start, end in self.intervals or ():
+            if end > num_frames:
+                self._reject(
+                    f"the interval {start}-{end} passes the end of the video at frame {num_frames}",
+                    "Correct the interval; frames count from 0 and the end is excluded",
+                )
+
+    def frame_labels(self, num_frames: int) -> NDArray[np.uint8]:
+        """Ground truth of each frame.
+
+        Args:
+            num_frames: F, frames of the video.
+
+        Returns:
+            ``[F]``, 0 normal and 1 anomalous.
+
+        Raises:
+            WSVADError: if the intervals of an abnormal video are unknown, or ``num_frames`` does not fit.
+        """
+        if self.intervals is None:
+            self._reject("the anomalous frames are unknown", "Add its intervals to the annotations")
+        self.check_num_frames(num_frames)
+        labels = np.zeros(num_frames, dtype=np.uint8)
+        for start, end in self.intervals:
+            labels[start:end] = 1
+        return labels
+
+    def _reject(self, problem: str, remedy: str) -> NoReturn:
+        raise WSVADError("video", self.video_id, problem, remedy)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which videos train, test and (optionally) validate, by canonical names.
+
+    Raises:
+        WSVADError: if nothing trains or tests, or a video is named twice.
+    """
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    val: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        parts = {"train": self.train, "test": self.test, "val": self.val}
+        for part in ("train", "test"):
+            if not parts[part]:
+                raise WSVADError("part", part, "names no video", f"List the videos of {part}")
+        first: dict[str, str] = {}
+        for part, names in parts.items():
+            for name in names:
+                if name in first:
+                    problem = f"is in {first[name]} and again in {part}"
+                    raise WSVADError("video", name, problem, "Name each video once")
+                first[name] = part
+
+
+def read_annotations(path: str | Path) -> dict[str, VideoAnnotation]:
+    """Read an annotations table.
+
+    Columns: ``video``; ``label``: ``normal``, ``abnormal``, ``0``, ``1`` or the name of an anomaly class;
+    and optionally ``num_frames``; ``intervals`` (or ``anomalous_intervals``): ``start-end;start-end``;
+    ``classes``: anomaly classes separated by ``;``; ``split``.
+
+    An abnormal video without intervals is one of which only the label is known: its ``intervals`` are None,
+    never empty, so that no metric takes its frames for normal.
+
+    Args:
+        path: CSV or TSV file.
+
+    Returns:
+        The annotations by canonical name, in the order of the table.
+
+    Raises:
+        WSVADError: if the file cannot be read, or a row cannot; names the line.
+    """
+    annotations: dict[str, VideoAnnotation] = {}
+    for line, row in _read_table(path, argument="annotations", required=("video", "label")):
+        with _locate("annotations", f"{path}, line {line}"):
+            annotation = _parse_row(row)
+            if annotation.video_id in annotations:
+                raise WSVADError("video", annotation.video_id, "is listed twice", "Keep one of the rows")
+        annotations[annotation.video_id] = annotation
+    return annotations
+
+
+def read_split(path: str | Path, index: int = 0) -> Split:
+    """Read which videos train and which test.
+
+    Either JSON, ``{"train": names, "test": names, "val": names}`` (``val`` may be absent) or several of these
+    as ``{"splits": [...]}``, where names is a list or ``{"normal": [...], "abnormal": [...]}``; or a CSV or
+    TSV table with the columns ``video`` and ``split``, such as an annotations table.
+
+    Args:
+        path: the file.
+        index: which of several splits, from 0.
+
+    Raises:
+        WSVADError: if the file cannot be read, there is no such split, a part is empty or a video is in two.
+    """
+    choices = _read_choices(path)
+    if not 0 <= index < len(choices):
+        problem = f"{path} holds {len(choices)} split(s), counted from 0"
+        raise WSVADError("split_index", index, problem, f"Choose one up to {len(choices) - 1}")
+    return _make_split(path, choices[index])
+
+
+def read_splits(path: str | Path) -> list[Split]:
+    """Read every split of a file; see :func:`read_split`.
+
+    Args:
+        path: the file.
+
+    Raises:
+        WSVADError: as :func:`read_split`.
+    """
+    return [_make_split(path, choice) for choice in _read_choices(path)]
+
+
+@contextmanager
+def _locate(argument: str, place: str) -> Iterator[None]:
+    """Say in which file, and where in it, a mistake was met."""
+    try:
+        yield
+    except WSVADError as error:
+        problem = f"{error.argument} {str(error.value)!r}: {error.problem}"
+        raise WSVADError(argument, place, problem, error.remedy) from None
+
+
+def _read_text(path: str | Path, argument: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise WSVADError(argument, path, f"cannot be read: {reason}", "Give a readable file") from None
+
+
+def _read_table(
+    path: str | Path, argument: str, required: tuple[str, ...]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a CSV or TSV file with a header, as ``(line, {column: cell})``."""
+    lines = _read_text(path, argument).splitlines()
+    reader = csv.reader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
+    names = [cell.strip().lower() for cell in next(reader, [])]
+    header = [COLUMN_ALIASES.get(name, name) for name in names]
+    for column in required:
+        if column not in header:
+            problem = f"the header {header} lacks the column {column!r}"
+            raise WSVADError(argument, path, problem, f"Add the column {column!r}")
+    for column in header:
+        if header.count(column) > 1:
+            problem = f"the header names {column!r} twice"
+            raise WSVADError(argument, path, problem, "Keep one of the columns")
+    rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    if not rows:
+        raise WSVADError(argument, path, "has no rows", "Give a table with one row a video")
+    for line, cells in rows:
+        if len(cells) != len(header):
+            problem = f"{len(cells)} cells under a header of {len(header)}"
+            remedy = "Give every row the cells of the header; quote cells that hold the separator"
+            raise WSVADError(argument, f"{path}, line {line}", problem, remedy)
+        yield line, {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+
+
+def _parse_row(row: dict[str, str]) -> VideoAnnotation:
+    label, class_name = _parse_label(row["label"])
+    named = [name.strip() for name in row.get("classes", "").split(";")]
+    cell = row.get("intervals", "")
+    return VideoAnnotation(
+        video_id=canonical_id(row["video"]),
+        label=label,
+        classes=tuple(dict.fromkeys(name for name in [class_name, *named] if name)),
+        num_frames=_parse_count(row.get("num_frames", "")),
+        intervals=tuple(map(_parse_interval, cell.split(";"))) if cell else None,
+        split=row.get("split") or None,
+    )
+
+
+def _parse_label(cell: str) -> tuple[int, str]:
+    """Return the label and the class that the cell names, ``""`` if none."""
+    known = {"normal": 0, "0": 0, "abnormal": 1, "1": 1}
+    if cell.lower() in known:
+        return known[cell.lower()], ""
+    if not cell or NUMBER.fullmatch(cell):
+        raise WSVADError("label", cell, "is no label", "Give normal, abnormal, 0, 1 or an anomaly class")
+    return 1, cell
+
+
+def _parse_interval(cell: str) -> tuple[int, int]:
+    match = INTERVAL.fullmatch(cell.strip())
+    if match is None:
+        raise WSVADError("intervals", cell, "is no interval", "Give start-end;start-end, such as 60-180")
+    return int(match[1]), int(match[2])
+
+
+def _parse_count(cell: str) -> int | None:
+    if cell and not cell.isdecimal():
+        raise WSVADError("num_frames", cell, "is no number of frames", "Give a whole number or leave it out")
+    return int(cell) if cell else None
+
+
+def _read_choices(path: str | Path) -> list[Any]:
+    """The splits of a file as they stand there: names by part."""
+    if Path(path).suffix.lower() != ".json":
+        return [_read_table_split(path)]
+    try:
+        content = json.loads(_read_text(path, "split"))
+    except json.JSONDecodeError as error:
+        problem = f"is not JSON: {error.msg} at line {error.lineno}"
+        raise WSVADError("split", path, problem, "Correct the file") from None
+    choices = content.get("splits", [content]) if isinstance(content, dict) else None
+    if not (choices and isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices)):
+        raise WSVADError("split", path, "holds no split", 'Give {"train": [...], "test": [...]}')
+    return choices
+
+
+def _read_table_split(path: str | Path) -> dict[str, list[str]]:
+    parts: dict[str, list[str]] = {"train": [], "test": [], "val": []}
+    for line, row in _read_table(path, argument="split", required=("video", "split")):
+        if row["split"] not in parts:
+            problem = f"{row['split']!r} is no part of a split"
+            raise WSVADError("split", f"{path}, line {line}", problem, f"Give one of {list(parts)}")
+        parts[row["split"]].append(row["video"])
+    return parts
+
+
+def _make_split(path: str | Path, choice: Mapping[str, Any]) -> Split:
+    with _locate("split", str(path)):
+        parts = {part: _flatten(part, choice.get(part, [])) for part in ("train", "test", "val")}
+        return Split(**{part: tuple(map(canonical_id, names)) for part, names in parts.items()})
+
+
+def _flatten(part: str, names: object) -> Iterator[str]:
+    """Names of one part of a split: a list, or lists by label."""
+    for group in names.values() if isinstance(names, dict) else [names]:
+        if not isinstance(group, list) or not all(isinstance(name, str) for name in group):
+            remedy = 'Give a list of names, or {"normal": [...], "abnormal": [...]}'
+            raise WSVADError("part", part, "is not a list of names", remedy)
+        yield from group
