@@ -1,0 +1,24 @@
+"""Fixtures that several folders share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wsvad_lightning.data.synthetic import make_store
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small store: 6 + 6 training and 3 + 3 test videos, 2 crops of 16 channels, two anomaly classes."""
+    folder = tmp_path_factory.mktemp("store")
+    return make_store(folder / "synthetic.h5", crops=2, classes=("fall", "fight"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real videos and annotations, where the environment names one."""
+    folder = os.environ.get("WSVAD_DATA")
+    if folder is None:
+        pytest.skip("WSVAD_DATA does not name a folder with data/ucsd_ped2 and data/annotations")
+    return Path(folder) / "data"

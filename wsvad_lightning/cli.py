@@ -1,0 +1,118 @@
+"""The command ``wsvad``: one line for every mistake, one typed function for every subcommand."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, auto_cli
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from wsvad_lightning import methods, training
+from wsvad_lightning.backbones.extract import extract
+from wsvad_lightning.data.commands import info, verify
+from wsvad_lightning.demo.run import tour
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.interop.checkpoint import import_weights
+
+
+def demo(output: str = "runs/demo") -> None:
+    """Render surveillance-like videos, extract features, train UR-DMU, test it, and show what it is worth.
+
+    Args:
+        output: folder for everything; what is there already is not made again.
+    """
+    tour(Path(output))
+
+
+COMMANDS: dict[str, Any] = {  # a function, or several by name
+    "extract": extract,
+    "data": {"info": info, "verify": verify},
+    "import-weights": import_weights,
+    "demo": demo,
+}
+
+HELP = """usage: wsvad COMMAND ...   (wsvad COMMAND --help explains each)
+
+train, test and serve weakly supervised video anomaly detectors:
+  fit             train:              wsvad fit --config ucf_urdmu.yaml
+  test            measure:            wsvad test --ckpt_path runs/ucf_urdmu/version_0/checkpoints/last.ckpt
+  predict         score videos:       wsvad predict --ckpt_path last.ckpt --data.store mine.h5
+  validate        measure on the held-out part of the training videos
+make and check feature stores:
+  extract         videos to features: wsvad extract videos/ store.h5 --annotations videos.csv
+  data info       what a store holds
+  data verify     whether it is whole, and fits annotations and splits
+more:
+  import-weights  the authors' weights to a checkpoint
+  demo            all of it on rendered videos, in minutes
+options:
+  --debug         show the traceback of an error
+"""
+
+PARSER_NOISE = (  # what the parser says around the line that matters
+    "Does not validate against any",
+    "Subtypes:",
+    "Errors:",
+    "Given value",
+    "Expected a <class 'NoneType'>",
+    "Expected a path but",
+)
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one subcommand and give the exit status.
+
+    Raises:
+        WSVADError: if there is no such subcommand.
+    """
+    if not args or args[0] in ("-h", "--help"):
+        sys.stdout.write(HELP)
+        return 0 if args else 2
+    command, *rest = args
+    if command in training.COMMANDS:
+        training.run_trainer(args)
+        return 0
+    if command not in COMMANDS:
+        known = ", ".join([*training.COMMANDS, *COMMANDS])
+        raise WSVADError("command", command, "there is no such command", f"The commands are {known}")
+    resolved, _ = training.resolve_configs(rest)
+    status: int | None = auto_cli(COMMANDS[command], args=resolved, exit_on_error=False)
+    return status or 0
+
+
+def explain(error: ArgumentError, command: str) -> str:
+    """Put what the parser says of a wrong argument into one line, without the types it tried in vain."""
+    lines = [line.strip(" -") for line in str(error).splitlines()]
+    told = " ".join(line for line in lines if line and not line.startswith(PARSER_NOISE))
+    if 'key "model"' in told and "import path" in told:
+        return f"{told}. The methods are {', '.join(methods.__all__)}"
+    return f"{told}. See `wsvad {command} --help`"
+
+
+def is_no_advertisement(record: logging.LogRecord) -> bool:
+    """Keep Lightning's tips for its other products out of every run's output."""
+    return "Tip: For seamless" not in record.getMessage()
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run ``wsvad``.
+
+    Args:
+        args: command line without the program's name; that of the process by default.
+
+    Returns:
+        0, or 2 after a mistake of the user, told in one line; some subcommands say more by others.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(is_no_advertisement)
+    debug = "--debug" in given
+    try:
+        return run([arg for arg in given if arg != "--debug"])
+    except (WSVADError, ArgumentError, MisconfigurationException, OSError) as error:
+        if debug:
+            raise
+        told = explain(error, given[0]) if isinstance(error, ArgumentError) else " ".join(str(error).split())
+        sys.stderr.write(f"error: {told}\n")
+        return 2

@@ -1,0 +1,127 @@
+"""The whole path on rendered videos: features, training, test, and what the numbers are worth."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rich
+import torch
+import yaml
+from rich.table import Table
+
+from wsvad_lightning.backbones.extract import StreamSpec, extract
+from wsvad_lightning.configs import find_config
+from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.demo.render import render_dataset
+from wsvad_lightning.metrics import FrameMetrics
+from wsvad_lightning.reporting.callbacks import ScoreWriter, video_curve
+from wsvad_lightning.reporting.figures import VideoCurve, report_figure
+from wsvad_lightning.training import run_trainer
+from wsvad_lightning.types import Prediction
+
+CONFIG, FEATURES = "demo_urdmu.yaml", "extract/motion.yaml"
+# One step that changes nothing: the network stays as it was drawn, the features are normalised.
+UNTRAINED = ["--model.optimizer.lr", "0", "--trainer.max_steps", "1"]
+ENERGY = "motion_1x1", 0  # stream and channel: mean absolute difference of successive frames
+SHOWN = {
+    "auc": "AUC",
+    "auc_abnormal": "AUC inside abnormal videos",
+    "ap": "AP",
+    "video_auc": "video AUC",
+}
+
+
+def tour(folder: Path) -> None:
+    """Render videos, extract features, train and test UR-DMU, and compare it with two baselines.
+
+    Args:
+        folder: where everything is kept; videos and features that are there already are not made again.
+    """
+    videos, store = folder / "data", folder / "store.h5"
+    render_dataset(videos)
+    make_features(videos, store)
+    untrained = train_and_test(folder, store, "untrained", UNTRAINED)
+    trained = train_and_test(folder, store, "urdmu", [])
+    show([trained, untrained, motion_energy(FeatureStore(store))], folder / "demo.png")
+
+
+def make_features(videos: Path, store: Path) -> None:
+    """Extract the features of the rendered videos."""
+    table = videos / "annotations.csv"
+    announce("extract", str(videos / "videos"), str(store), "--annotations", str(table), "--config", FEATURES)
+    recipe = yaml.safe_load(find_config(FEATURES).read_text())
+    streams = [StreamSpec(**stream) for stream in recipe.pop("streams")]
+    extract(str(videos / "videos"), str(store), annotations=str(table), streams=streams, **recipe)
+
+
+def announce(*command: str) -> None:
+    """Show what a user would type."""
+    rich.print(f"\n[bold]$ wsvad {shlex.join(command)}[/bold]")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a scorer made of the test videos.
+
+    Attributes:
+        name: of the scorer.
+        metrics: by the names of :mod:`wsvad_lightning.metrics.frame`.
+        curves: scores and ground truth of every test video.
+        run: folder of the run; None where nothing was run.
+    """
+
+    name: str
+    metrics: dict[str, float]
+    curves: list[VideoCurve]
+    run: Path | None = None
+
+
+def train_and_test(folder: Path, store: Path, name: str, settings: list[str]) -> Evaluation:
+    """Run ``wsvad fit`` and ``wsvad test``."""
+    where = ["--output", str(folder), "--name", name]
+    fit = ["fit", "--config", CONFIG, "--data.store", str(store), *where, *settings]
+    announce(*fit)
+    run = Path(run_trainer(fit).trainer.log_dir or folder)
+    test = ["test", "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), *where]
+    announce(*test)
+    tested = run_trainer(test)
+    (writer,) = (callback for callback in tested.trainer.callbacks if isinstance(callback, ScoreWriter))
+    metrics = tested.model.test_metrics.compute()
+    return Evaluation(name, metrics, writer.curves, Path(tested.trainer.log_dir or folder))
+
+
+def motion_energy(store: FeatureStore) -> Evaluation:
+    """Score the test videos by how much the picture changes, which needs no training at all."""
+    stream, channel = ENERGY
+    source = store.provenance
+    metrics = FrameMetrics(source.snippet_stride, source.snippet_length)
+    curves = []
+    for video_id in store:
+        record = store[video_id]
+        if record.annotation.split != "test":
+            continue
+        scores = torch.from_numpy(store.read(video_id, stream)[:, 0, channel].astype(np.float32))
+        truth = torch.from_numpy(record.annotation.frame_labels(record.num_frames))
+        metrics.update(video_id, scores, record.annotation.label, record.num_frames, truth)
+        prediction = Prediction(video_id, scores, record.num_frames)
+        curves.append(video_curve(prediction, truth, source.snippet_stride, source.snippet_length))
+    return Evaluation("motion energy", metrics.compute(), curves)
+
+
+def show(evaluations: Sequence[Evaluation], picture: Path) -> None:
+    """Print the table of all scorers, and where the picture and the run of the first one are."""
+    table = Table("scorer", *SHOWN.values(), title="Test videos, percent; last model, nothing chosen on them")
+    for evaluation in evaluations:
+        table.add_row(evaluation.name, *(f"{100 * evaluation.metrics[name]:.1f}" for name in SHOWN))
+    rich.print("", table)
+    best, *baselines = evaluations
+    report_figure(
+        best.curves,
+        picture,
+        title="Rendered surveillance videos: scores of unseen ones",
+        name=best.name,
+        baselines={baseline.name: baseline.curves for baseline in baselines},
+    )
+    rich.print(f"picture: {picture}\nrun:     {best.run}")

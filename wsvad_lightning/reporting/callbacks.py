@@ -1,0 +1,173 @@
+"""Side work of a run: its configuration in folder and checkpoints, its scores in tables and pictures."""
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch.distributed
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning_utilities.core.imports import RequirementCache
+from torch import Tensor
+
+from wsvad_lightning.checkpoint import CONFIG_KEY
+from wsvad_lightning.files import replacing
+from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.metrics import expand_scores
+from wsvad_lightning.reporting.figures import VideoCurve, report_figure
+from wsvad_lightning.reporting.receipt import receipt
+from wsvad_lightning.types import Prediction, StoreInfo, WSVADBatch
+
+Value = TypeVar("Value")
+CARRIED = ("name", "output", "seed_everything", "model", "data")
+
+
+class RunRecord(SaveConfigCallback):
+    """Save the configuration as ``<subcommand>.yaml`` in the run's folder and inside every checkpoint.
+
+    What a checkpoint carries is plain text, so that checkpoints load with ``weights_only=True``.
+    """
+
+    def _plain(self) -> dict[str, Any]:
+        plain: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
+        return plain
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add what ``wsvad test --ckpt_path`` needs to know."""
+        config = self._plain()
+        checkpoint[CONFIG_KEY] = yaml.safe_dump({key: config[key] for key in CARRIED})
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Send the configuration to Weights & Biases, where it is asked for."""
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(self._plain())
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keep ``checkpoints/last.ckpt``: renewed every hundred steps, and at the end of the training."""
+
+    def __init__(self) -> None:
+        super().__init__(filename="last", every_n_train_steps=100, enable_version_counter=False)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the final weights, whatever their step."""
+        trainer.save_checkpoint(Path(self.dirpath or ".") / "last.ckpt")
+
+
+class ScoreWriter(Callback):
+    """Write what ``test`` and ``predict`` computed into the run's folder, each video once.
+
+    ``scores.csv`` has a row a snippet; ``test`` adds ``metrics.json`` with a receipt and ``scores.png``.
+
+    Attributes:
+        curves: after a test, frame scores and ground truth of all videos, on the first rank.
+    """
+
+    def __init__(self) -> None:
+        self.predictions: dict[str, Prediction] = {}
+        self.truths: dict[str, Tensor | None] = {}
+        self.curves: list[VideoCurve] = []
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: WSVADBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep a test video's scores and ground truth."""
+        self.on_predict_batch_end(trainer, pl_module, outputs["predictions"], batch, batch_idx)
+        self.truths |= dict(zip(batch.video_ids, batch.frame_labels or [], strict=True))
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: WSVADBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep a video's scores."""
+        self.predictions |= {prediction.video_id: prediction for prediction in outputs}
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the scores."""
+        folder, data = Path(trainer.log_dir or "."), _data(trainer)
+        predictions = sorted(_gather(self.predictions).values())
+        if trainer.is_global_zero:
+            write_scores(folder / "scores.csv", predictions, data.info)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write scores, metrics with a receipt, and curves."""
+        self.on_predict_end(trainer, pl_module)
+        assert isinstance(pl_module, WSVADModule)
+        folder, data = Path(trainer.log_dir or "."), _data(trainer)
+        truths, predictions = _gather(self.truths), sorted(_gather(self.predictions).values())
+        metrics = pl_module.test_metrics  # collective from here: every rank takes part
+        record = {"metrics": metrics.compute(), "per_class": metrics.per_class(), "receipt": receipt(trainer)}
+        if not trainer.is_global_zero:
+            return
+        with replacing(folder / "metrics.json") as path:
+            path.write_text(json.dumps(without_nan(record), indent=2) + "\n")
+        snippet = data.info.snippet_stride, data.info.snippet_length
+        self.curves = [video_curve(video, truths[video.video_id], *snippet) for video in predictions]
+        if not RequirementCache("matplotlib"):
+            rank_zero_info('No picture of the scores: pip install "wsvad-lightning[report]" draws one')
+            return
+        report_figure(self.curves, folder / "scores.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("test/scores", [str(folder / "scores.png")])
+
+
+def _data(trainer: Trainer) -> Any:
+    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
+
+
+def _gather(mine: dict[str, Value]) -> dict[str, Value]:
+    """Join what the ranks hold, by video: nothing twice, nothing lost."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return mine
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, mine)
+    return {video_id: value for part in parts for video_id, value in part.items()}
+
+
+def without_nan(value: Any) -> Any:
+    """Replace undefined numbers in nested dictionaries by None: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write_scores(path: Path, predictions: Sequence[Prediction], info: StoreInfo) -> None:
+    """Write a row a snippet: video, the frames it covers (half-open) and its score."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video", "start_frame", "end_frame", "score"])
+        for video_id, scores, num_frames in predictions:
+            for t, score in enumerate(scores.tolist()):
+                start = t * info.snippet_stride
+                end = min(start + info.snippet_length, num_frames)
+                writer.writerow([video_id, start, end, f"{score:.6g}"])
+
+
+def video_curve(
+    prediction: Prediction, truth: Tensor | None, snippet_stride: int, snippet_length: int
+) -> VideoCurve:
+    """Spread a video's scores over its frames, beside its ground truth."""
+    scores = expand_scores(prediction.scores.numpy(), prediction.num_frames, snippet_stride, snippet_length)
+    return VideoCurve(prediction.video_id, scores, None if truth is None else truth.numpy())

@@ -1,0 +1,36 @@
+"""What a number needs to be believed: what produced it, from what, on which machine."""
+
+import os
+import platform
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch import Trainer
+
+import wsvad_lightning
+
+
+def receipt(trainer: Trainer) -> dict[str, Any]:
+    """Describe a finished evaluation in plain values.
+
+    Args:
+        trainer: the trainer that ran it.
+    """
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
+        "seed": data.seed,
+        "store": data.info.path,
+        "store_checksum": data.store.checksum(),
+        "precision": str(trainer.precision),
+        "processes": trainer.world_size,
+        "versions": {
+            "wsvad_lightning": wsvad_lightning.__version__,
+            "torch": torch.__version__,
+            "lightning": lightning.__version__,
+            "python": platform.python_version(),
+        },
+        "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "gpu": gpu},
+    }

@@ -1,0 +1,167 @@
+"""`wsvad fit`, `validate`, `test` and `predict`: LightningCLI over all methods and one data module."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning_utilities.core.imports import RequirementCache
+
+from wsvad_lightning.checkpoint import checkpoint_config
+from wsvad_lightning.configs import find_config
+from wsvad_lightning.data.datamodule import WSVADDataModule
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.reporting.callbacks import LastCheckpoint, RunRecord, ScoreWriter
+from wsvad_lightning.reporting.progress import StepProgress
+
+COMMANDS = ("fit", "validate", "test", "predict")
+
+IGNORED_WARNINGS = (
+    "LightningCLI's args parameter is intended to run from within Python",  # it is
+    "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning 2.6 with PyTorch 2.13, theirs to mend
+    "Total length of `list` across ranks is zero",  # no videos are held out for validation, as asked
+    "The ``compute`` method of metric FrameMetrics was called before",  # a rank may have no video
+    "Precision .* is not supported by the model summary",  # which only estimates megabytes
+    "The dirpath has changed",  # a new run has a new folder
+    "The '.*_dataloader' does not have many workers",  # reading from a memory map needs none
+    "The number of training batches .* is smaller than the logging interval",  # training counts steps
+)
+
+
+class WSVADCLI(LightningCLI):
+    """One run: parsed, made and executed.
+
+    Links: the method's ``feature_dim`` is what the data module delivers, and the data module's ``seed`` is
+    ``seed_everything``; setting the linked ones has no effect.
+
+    Args:
+        args: subcommand and arguments.
+        name: name of the experiment where ``--name`` is not given.
+    """
+
+    def __init__(self, args: Sequence[str], name: str) -> None:
+        self.default_name = name
+        super().__init__(
+            WSVADModule,
+            WSVADDataModule,
+            save_config_callback=RunRecord,
+            seed_everything_default=0,
+            subclass_mode_model=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # a checkpoint's hyper-parameters are the method's own
+            trainer_defaults={
+                "use_distributed_sampler": False,  # the data module shares videos out among ranks itself
+                "num_sanity_val_steps": 0,  # two videos may lack a class, and metrics say so
+                "callbacks": [StepProgress(), LastCheckpoint(), ScoreWriter()],
+            },
+            parser_kwargs={"exit_on_error": False, **{c: {"exit_on_error": False} for c in COMMANDS}},
+            args=list(args),
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add where a run is kept, and the links."""
+        parser.add_argument("--name", default=self.default_name, help="name of the experiment's folder")
+        parser.add_argument("--output", default="runs", help="folder that holds the experiments")
+        parser.link_arguments("data.feature_dim", "model.init_args.feature_dim", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the arguments alone: Lightning would put a checkpoint's hyper-parameters above them here."""
+
+    def before_instantiate_classes(self) -> None:
+        """Save one configuration a subcommand: one saved by ``test`` would not parse for ``fit``."""
+        self.save_config_kwargs = {"config_filename": f"{self.subcommand}.yaml"}
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Log to CSV always, to TensorBoard where it is installed, and to what the configuration adds."""
+        config = self.config_init[self.subcommand]
+        csv = CSVLogger(writable_folder(config.output), name=config.name)
+        loggers: list[Logger] = [csv]
+        if RequirementCache("tensorboard"):
+            loggers.append(TensorBoardLogger(config.output, name=config.name, version=csv.version))
+        given = config.trainer.logger
+        loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
+        return super().instantiate_trainer(logger=loggers, **kwargs)
+
+
+def writable_folder(path: str) -> str:
+    """Make the folder of all runs.
+
+    Raises:
+        WSVADError: if that cannot be done.
+    """
+    probe = Path(path) / ".writable"
+    try:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise WSVADError(
+            "--output", path, f"cannot be written ({error.strerror})", "Choose another folder"
+        ) from None
+    return path
+
+
+def run_trainer(args: Sequence[str]) -> WSVADCLI:
+    """Run ``fit``, ``validate``, ``test`` or ``predict``.
+
+    Args:
+        args: subcommand and arguments. Configurations may be named as shipped; a checkpoint given to any but
+            ``fit`` brings its own configuration, which the others then override.
+
+    Returns:
+        The finished run, with its ``trainer``, ``model`` and ``datamodule``.
+    """
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # for what Lightning calls by old names
+    for message in IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message)
+    command, *rest = args
+    rest, name = resolve_configs(rest)
+    if command != "fit":
+        rest = [*carried_config(rest), *rest]
+    # A checkpoint holds tensors and plain values: nothing in it needs to be executed.
+    return WSVADCLI([command, "--weights_only", "true", *rest], name)
+
+
+def resolve_configs(args: Sequence[str]) -> tuple[list[str], str]:
+    """Replace the names of shipped configurations by their paths.
+
+    Returns:
+        The arguments, each ``--config`` in two, and the name of the experiment: that of the first one.
+
+    Raises:
+        WSVADError: if a configuration is neither a file nor shipped.
+    """
+    resolved: list[str] = []
+    names: list[str] = []
+    for arg in split_assignments(args):
+        if resolved and resolved[-1] in ("--config", "-c"):
+            path = find_config(arg)
+            names.append(path.stem)
+            resolved.append(str(path))
+        else:
+            resolved.append(arg)
+    return resolved, names[0] if names else "wsvad"
+
+
+def carried_config(args: Sequence[str]) -> list[str]:
+    """Give the configuration that the checkpoint among the arguments carries, as arguments; none: nothing.
+
+    Raises:
+        WSVADError: if the checkpoint cannot be read.
+    """
+    given = split_assignments(args)
+    if "--ckpt_path" not in given[:-1]:
+        return []
+    config = checkpoint_config(given[given.index("--ckpt_path") + 1])
+    return ["--config", config] if config else []
+
+
+def split_assignments(args: Sequence[str]) -> list[str]:
+    """Write ``--name=value`` as ``--name value``."""
+    return [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--") else [arg])]
