@@ -1,0 +1,8 @@
+"""Measure how fast training batches load: ``python scripts/bench_loading.py --help``."""
+
+from jsonargparse import auto_cli
+
+from wsvad_lightning.benchmark.loading import benchmark_loading
+
+if __name__ == "__main__":
+    auto_cli(benchmark_loading)

@@ -1,0 +1,252 @@
+"""From the store to batches: bags of segments to train with, whole videos to score."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from wsvad_lightning.data.annotations import VideoAnnotation
+from wsvad_lightning.data.sampler import Draw
+from wsvad_lightning.data.sampling import Sampling, sample_segments, valid_segments
+from wsvad_lightning.data.store import Features, FeatureStore
+from wsvad_lightning.data.transform import ALL_VIEWS, FeatureTransform, Streams
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import WSVADBatch
+
+
+@dataclass(frozen=True)
+class FeatureReader:
+    """Reads the features of one video as a method sees them.
+
+    Attributes:
+        store: where they lie.
+        transform: what is done to them, and to which streams.
+    """
+
+    store: FeatureStore
+    transform: FeatureTransform
+
+    def read(self, video_id: str, views: slice = ALL_VIEWS) -> Features:
+        """Give the transformed features ``[T, N', D']``."""
+        return self.transform(self.read_stored(video_id), views)
+
+    def read_stored(self, video_id: str) -> Streams:
+        """Give the streams before the transform, ``[T, N, D]`` each; nothing is copied."""
+        return {name: self.store.read(video_id, name) for name in self.transform.streams}
+
+    def check_finite(self, video_id: str, values: Features) -> None:
+        """Refuse values of which one is NaN or infinite.
+
+        Raises:
+            WSVADError: if so; names the video.
+        """
+        with np.errstate(invalid="ignore"):
+            finite = np.isfinite(values.sum(dtype=np.float32))
+        if not finite:
+            raise WSVADError(
+                "data.store",
+                self.store.path,
+                f"the features of {video_id} hold NaN or infinite values",
+                "Extract this video anew; `wsvad data verify` finds all such videos",
+            )
+
+
+class SegmentSource(Protocol):
+    """Gives the bags of videos."""
+
+    def read(self, video_id: str, views: slice, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Give ``[N', S, D']`` float32; ``rng`` makes the random choices, if there are any."""
+
+
+@dataclass(frozen=True)
+class StoreSegments:
+    """Bags straight from the store.
+
+    Attributes:
+        reader: gives the videos.
+        sampling: from snippets to segments.
+        segments: S.
+    """
+
+    reader: FeatureReader
+    sampling: Sampling
+    segments: int
+
+    def read(self, video_id: str, views: slice, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Read, transform and sample a video.
+
+        Raises:
+            WSVADError: if the bag is not finite.
+        """
+        bag = sample_segments(self.reader.read(video_id, views), self.sampling, self.segments, rng)
+        self.reader.check_finite(video_id, bag)
+        return bag.swapaxes(0, 1)
+
+
+class BatchDataset(Dataset[WSVADBatch]):
+    """A data set that loads a whole batch at once, for :class:`BatchLoader`."""
+
+    def load(self, keys: list[Any]) -> WSVADBatch:
+        """Load the batch of these keys."""
+        raise NotImplementedError
+
+    def __getitems__(self, keys: list[Any]) -> WSVADBatch | WSVADError:
+        """Load a batch, or give the mistake that was met: raised in a worker it would lose its type."""
+        try:
+            return self.load(keys)
+        except WSVADError as error:
+            return error
+
+
+class TrainingBags(BatchDataset):
+    """Bags of the training videos, labelled by video.
+
+    Args:
+        source: gives the bags.
+        videos: what is known of each video.
+        lengths: number of snippets of each video.
+        transform: what ``source`` applies; its ``crops`` says what becomes a bag. ``each``: every view of a
+            video is one; otherwise every video, with all views, a ``random`` one, or the merged one.
+        sampling: what ``source`` applies.
+        segments: S.
+        classes: names of the anomaly classes.
+    """
+
+    def __init__(
+        self,
+        source: SegmentSource,
+        videos: Sequence[VideoAnnotation],
+        lengths: Sequence[int],
+        transform: FeatureTransform,
+        sampling: Sampling,
+        segments: int,
+        classes: Sequence[str],
+    ) -> None:
+        self.source, self.videos, self.classes = source, videos, classes
+        self.random_view = transform.crops == "random"
+        self.bags_a_video = transform.output_views if transform.crops == "each" else 1
+        self.num_views = transform.output_views
+        views = 1 if transform.crops in ("each", "random") else transform.output_views
+        self.bag_shape = (views, segments, transform.output_dim)
+        self.lengths = [valid_segments(sampling, length, segments) for length in lengths]
+
+    def __len__(self) -> int:
+        return len(self.videos) * self.bags_a_video
+
+    def bags_of(self, label: int) -> list[int]:
+        """Indices of the bags with this label."""
+        return [bag for bag in range(len(self)) if self.videos[bag // self.bags_a_video].label == label]
+
+    def load(self, keys: list[Draw]) -> WSVADBatch:
+        """Assemble the bags drawn by a :class:`PairedBatchSampler` in one tensor."""
+        features = np.empty((len(keys), *self.bag_shape), dtype=np.float32)
+        numbers = [draw.bag // self.bags_a_video for draw in keys]
+        for place, (draw, number) in enumerate(zip(keys, numbers, strict=True)):
+            rng = np.random.default_rng(draw.seed)
+            views = self._views(draw.bag, rng)
+            features[place] = self.source.read(self.videos[number].video_id, views, rng)
+        videos = [self.videos[number] for number in numbers]
+        lengths = torch.tensor([self.lengths[number] for number in numbers])
+        return _make_batch(features, lengths, videos, self.classes)
+
+    def _views(self, bag: int, rng: np.random.Generator) -> slice:
+        """Views that belong to a bag."""
+        if self.random_view:
+            first = int(rng.integers(self.num_views))
+        elif self.bags_a_video > 1:
+            first = bag % self.bags_a_video
+        else:
+            return ALL_VIEWS
+        return slice(first, first + 1)
+
+
+class WholeVideos(BatchDataset):
+    """Videos at full length with all their views, one a batch.
+
+    Args:
+        reader: gives the videos.
+        videos: what is known of each.
+        classes: names of the anomaly classes.
+        with_frame_labels: whether to deliver frame labels where they are known.
+    """
+
+    def __init__(
+        self,
+        reader: FeatureReader,
+        videos: Sequence[VideoAnnotation],
+        classes: Sequence[str],
+        *,
+        with_frame_labels: bool,
+    ) -> None:
+        self.reader, self.videos, self.classes = reader, videos, classes
+        self.with_frame_labels = with_frame_labels
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def load(self, keys: list[int]) -> WSVADBatch:
+        """Load the video of a single key.
+
+        Raises:
+            WSVADError: if its features are not finite, or its annotated frames do not fit it.
+        """
+        (key,) = keys
+        video = self.videos[key]
+        num_frames = self.reader.store[video.video_id].num_frames
+        snippets = self.reader.read(video.video_id)
+        self.reader.check_finite(video.video_id, snippets)
+        features = np.array(snippets.swapaxes(0, 1)[None], dtype=np.float32, order="C")
+        batch = _make_batch(features, torch.tensor([len(snippets)]), [video], self.classes)
+        known = self.with_frame_labels and (video.label == 0 or video.intervals is not None)
+        frame_labels = torch.from_numpy(video.frame_labels(num_frames)) if known else None
+        return batch._replace(num_frames=torch.tensor([num_frames]), frame_labels=[frame_labels])
+
+
+class BatchLoader(DataLoader[WSVADBatch]):
+    """Loader of a :class:`BatchDataset`."""
+
+    def __iter__(self) -> Iterator[WSVADBatch]:  # type: ignore[override]  # the loader only iterates over it
+        """Yield the batches; a mistake met in a worker is raised here, as what it is."""
+        for batch in super().__iter__():
+            if isinstance(batch, WSVADError):
+                raise batch
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Tell Lightning that the loader resumes; where, its sampler learns from the trainer's own count."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """See :meth:`state_dict`."""
+
+
+def as_loaded(batch: Any) -> Any:  # DataLoader takes what it collates for a list
+    """Collate nothing: a :class:`BatchDataset` gives whole batches."""
+    return batch
+
+
+def _make_batch(
+    features: NDArray[np.float32],
+    lengths: torch.Tensor,
+    videos: Sequence[VideoAnnotation],
+    classes: Sequence[str],
+) -> WSVADBatch:
+    return WSVADBatch(
+        features=torch.from_numpy(features),
+        lengths=lengths,
+        labels=torch.tensor([float(video.label) for video in videos]),
+        class_ids=torch.tensor([class_id(video, classes) for video in videos]),
+        video_ids=[video.video_id for video in videos],
+        streams={},
+    )
+
+
+def class_id(video: VideoAnnotation, classes: Sequence[str]) -> int:
+    """Give 0 for a normal video, else 1 + the index of its dominant class, or -1 where that is unknown."""
+    if video.label == 0:
+        return 0
+    return 1 + classes.index(video.classes[0]) if video.classes else -1
