@@ -70,6 +70,13 @@ class WSVADCLI(LightningCLI):
         parser.link_arguments("data.feature_dim", "model.init_args.feature_dim", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and refuse a seed that NumPy would not take."""
+        super().parse_arguments(parser, args)
+        seed = self.config[self.config.subcommand].seed_everything
+        if not 0 <= seed < 2**32:
+            raise WSVADError("--seed_everything", seed, "is no seed", "Give 0 to 4294967295")
+
     def _parse_ckpt_path(self) -> None:
         """Leave the arguments alone: Lightning would put a checkpoint's hyper-parameters above them here."""
 

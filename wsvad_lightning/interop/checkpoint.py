@@ -24,18 +24,19 @@ def known_methods() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(interop.__path__) if module.name not in SHARED]
 
 
-def find_method(method: str) -> ModuleType:
+def find_method(method: str | None) -> ModuleType:
     """Find the key table of a method.
 
     Raises:
         WSVADError: if there is none.
     """
     if method not in known_methods():
-        raise WSVADError("--method", method, "no key table", f"Known are {', '.join(known_methods())}")
+        known = ", ".join(known_methods())
+        raise WSVADError("--method", method, "there is no key table for it", f"Give one of {known}")
     return importlib.import_module(f"wsvad_lightning.interop.{method}")
 
 
-def import_weights(weights: str, output: str, method: str) -> None:
+def import_weights(weights: str, output: str, method: str | None = None) -> None:
     """Turn the authors' weights into a checkpoint for ``wsvad test`` and ``wsvad predict``.
 
     Sizes are read off the weights. The checkpoint carries the method but no data: name a store with
@@ -44,7 +45,7 @@ def import_weights(weights: str, output: str, method: str) -> None:
     Args:
         weights: the authors' state dict; tensors only are read.
         output: checkpoint to write.
-        method: whose weights they are, such as ur_dmu.
+        method: whose weights they are, such as ur_dmu; to be named.
 
     Raises:
         WSVADError: if the file does not hold exactly the method's parameters; nothing is written then.
