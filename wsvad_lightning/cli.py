@@ -82,7 +82,7 @@ def run(args: Sequence[str]) -> int:
     return status or 0
 
 
-def explain(error: ArgumentError, command: str) -> str:
+def explain(error: Exception, command: str) -> str:
     """Put what the parser says of a wrong argument into one line, without the types it tried in vain."""
     lines = [line.strip(" -") for line in str(error).splitlines()]
     told = " ".join(line for line in lines if line and not line.startswith(PARSER_NOISE))
@@ -110,9 +110,10 @@ def main(args: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     try:
         return run([arg for arg in given if arg != "--debug"])
-    except (WSVADError, ArgumentError, MisconfigurationException, OSError) as error:
-        if debug:
+    except (ArgumentError, MisconfigurationException, OSError, ValueError) as error:
+        of_parser = isinstance(error, ArgumentError) or str(error).startswith(PARSER_NOISE)
+        if debug or (type(error) is ValueError and not of_parser):
             raise
-        told = explain(error, given[0]) if isinstance(error, ArgumentError) else " ".join(str(error).split())
+        told = explain(error, given[0]) if of_parser else " ".join(str(error).split())
         sys.stderr.write(f"error: {told}\n")
         return 2

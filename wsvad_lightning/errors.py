@@ -1,11 +1,10 @@
 """The one exception that a user's mistake raises."""
 
 
-class WSVADError(Exception):
+class WSVADError(ValueError):
     """Something the user gave does not work: one line that names it and says what to change.
 
-    The command line prints the message alone and exits with status 2. It is no ``ValueError``: the parser of
-    configurations takes those for a wrong type, and tells another story.
+    The command line prints the message alone and exits with status 2; in Python it is a ``ValueError``.
 
     Args:
         argument: what was given, by the name the user knows it under (``"data.store"``, ``"--videos"``).
