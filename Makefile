@@ -15,7 +15,7 @@ demo: setup
 	$(BIN)/wsvad demo
 
 test: setup lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

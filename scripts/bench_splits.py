@@ -14,7 +14,7 @@ def main() -> int:
     parser.add_argument("annotations", help="table of labels and intervals")
     parser.add_argument("splits", help="file of splits")
     parser.add_argument("--config", default="ped2_urdmu.yaml", help="recipe of the training")
-    parser.add_argument("--extract", default="extract/ped2.yaml", help="recipe of the features")
+    parser.add_argument("--extract", default="extract/motion.yaml", help="recipe of the features")
     parser.add_argument("--store", default="stores/ped2.h5", help="feature store; made where it is missing")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", default="runs/bench_splits", help="folder of runs and results")

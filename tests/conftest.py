@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from wsvad_lightning.data.synthetic import make_store
+
+torch.set_num_threads(1)  # the tests are many and small, and run side by side
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,6 @@ IGNORED_WARNINGS = (
     "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning 2.6 with PyTorch 2.13, theirs to mend
     "Total length of `list` across ranks is zero",  # no videos are held out for validation, as asked
     "The ``compute`` method of metric FrameMetrics was called before",  # a rank may have no video
-    "Precision .* is not supported by the model summary",  # which only estimates megabytes
     "The dirpath has changed",  # a new run has a new folder
     "The '.*_dataloader' does not have many workers",  # reading from a memory map needs none
     "The number of training batches .* is smaller than the logging interval",  # training counts steps
@@ -56,6 +55,7 @@ class WSVADCLI(LightningCLI):
             load_from_checkpoint_support=False,  # a checkpoint's hyper-parameters are the method's own
             trainer_defaults={
                 "use_distributed_sampler": False,  # the data module shares videos out among ranks itself
+                "enable_model_summary": False,
                 "num_sanity_val_steps": 0,  # two videos may lack a class, and metrics say so
                 "callbacks": [StepProgress(), LastCheckpoint(), ScoreWriter()],
             },
