@@ -1,0 +1,49 @@
+"""Small videos, made on the spot."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+VideoMaker = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def texture() -> NDArray[np.uint8]:
+    """A smooth random picture, larger than any frame."""
+    tiles = np.kron(np.random.default_rng(0).uniform(40, 216, (24, 32)), np.ones((8, 8)))
+    rows = np.mean([np.roll(tiles, shift, axis=0) for shift in range(-4, 5)], axis=0)
+    both = np.mean([np.roll(rows, shift, axis=1) for shift in range(-4, 5)], axis=0)
+    return np.repeat(both[..., None], 3, axis=2).astype(np.uint8)
+
+
+@pytest.fixture
+def make_video(tmp_path: Path, texture: NDArray[np.uint8]) -> VideoMaker:
+    """Write a video over which the texture drifts by a pixel a frame; frame t starts at column t."""
+
+    def make(
+        name: str,
+        num_frames: int = 20,
+        *,
+        height: int = 48,
+        width: int = 64,
+        fps: int = 10,
+        codec: Literal["libx264", "libvpx", "mpeg4", "mpeg2video"] = "libx264",
+        options: dict[str, str] | None = None,
+    ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w", options=options or {}) as container:
+            stream = container.add_stream(codec, rate=fps)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for t in range(num_frames):
+                picture = np.ascontiguousarray(np.roll(texture, -t, axis=1)[:height, :width])
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode(None))
+        return path
+
+    return make

@@ -1,0 +1,275 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jsonargparse import auto_cli
+
+from tests.backbones.conftest import VideoMaker
+from wsvad_lightning.backbones import extract as extract_module
+from wsvad_lightning.backbones.extract import encode_video, extract
+from wsvad_lightning.backbones.flow import flow_statistics, measure_motion
+from wsvad_lightning.backbones.pooling import SnippetRecipe
+from wsvad_lightning.backbones.streams import StreamSpec, build_encoder
+from wsvad_lightning.backbones.video import VideoReader
+from wsvad_lightning.backbones.views import parse_views
+from wsvad_lightning.data.annotations import VideoAnnotation
+from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.errors import WSVADError
+
+MOTION = StreamSpec("motion", "flow_statistics", size=32)
+PATCHES = StreamSpec("patches_1x2", "flow_histogram", view="1x2", size=32)
+
+
+@pytest.fixture
+def videos(make_video: VideoMaker) -> Path:
+    """Three videos in a folder and its subfolder."""
+    make_video("videos/quiet.mp4", 20)
+    make_video("videos/more/fight.avi", 13, codec="mpeg4", fps=25)
+    return make_video("videos/late.mp4", 9).parent
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "annotations.csv"
+    path.write_text(
+        "video,label,num_frames,intervals,split\n"
+        "quiet,normal,20,,train\n"
+        "fight,fighting,,2-6;8-13,test\n"
+        "late.mp4,abnormal,9,,train\n"
+    )
+    return path
+
+
+def run(videos: Path, output: Path, table: Path | None = None, **options: Any) -> int:
+    settings = {"streams": [MOTION], "snippet_length": 8, "annotations": table and str(table), **options}
+    return extract(str(videos), str(output), **settings)
+
+
+def test_what_is_in_the_store_afterwards(videos: Path, table: Path, tmp_path: Path) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos, output, table, streams=[MOTION, PATCHES], snippet_stride=4, frame_stride=2) == 0
+    store = FeatureStore(output)
+    assert list(store) == ["fight", "late", "quiet"]
+    assert (store.streams["patches_1x2"].dim, store.streams["patches_1x2"].views) == (34, ("r0c0", "r0c1"))
+    fight = store["fight"]
+    assert fight.annotation == VideoAnnotation(
+        "fight", 1, ("fighting",), num_frames=13, intervals=((2, 6), (8, 13)), split="test"
+    )
+    assert (fight.num_frames, fight.fps, fight.num_snippets) == (13, 25.0, 3)
+    assert store["late"].annotation.intervals is None
+    kept = store.provenance
+    assert (kept.snippet_length, kept.snippet_stride, kept.frame_stride) == (8, 4, 2)
+    assert (kept.backbone, kept.pooling, kept.tail) == ("flow_statistics+flow_histogram", "mean", "keep")
+    recipe = json.loads(kept.preprocessing)
+    assert recipe["dtype"] == "float32"
+    assert recipe["streams"]["patches_1x2"]["view"] == "1x2"
+
+
+def test_features_are_pooled_over_the_frames_of_each_snippet(videos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos / "quiet.mp4", output, snippet_stride=6, frame_stride=2, dtype="float16") == 0
+    frames = np.stack(list(VideoReader(videos / "quiet.mp4", step=2)))
+    motion = measure_motion(torch.from_numpy(frames).permute(0, 3, 1, 2), 32)
+    each = flow_statistics(torch.cat([motion[:1], motion]), parse_views("full")[0])
+    expected = torch.stack([each[start : start + 4].mean(0) for start in (0, 3, 6)])
+    features = FeatureStore(output).read("quiet", "motion")
+    assert features.dtype == np.float16
+    np.testing.assert_allclose(features[:, 0], expected, rtol=2e-3, atol=1e-3)
+
+
+def test_the_default_stream_is_the_network_on_whole_frames(make_video: VideoMaker, tmp_path: Path) -> None:
+    path = make_video("walk.mp4", 3)
+    assert extract(str(path), str(tmp_path / "store.h5")) == 0
+    store = FeatureStore(tmp_path / "store.h5")
+    assert store.read("walk").shape == (1, 1, 1280)
+    assert store["walk"].annotation == VideoAnnotation("walk", 0, num_frames=3, split="predict")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 19, 20, 21])
+def test_the_result_does_not_depend_on_the_batch_size(batch_size: int, make_video: VideoMaker) -> None:
+    path = make_video("walk.mp4", 20)
+    specs = [MOTION, StreamSpec("diffs", input="diff", size=32)]
+    encoders = {spec.name: build_encoder(spec, torch.device("cpu")) for spec in specs}
+    recipe = SnippetRecipe(length=6, stride=4)
+    expected, got = (encode_video(path, encoders, recipe, size) for size in (8, batch_size))
+    assert (got.num_frames, got.fps) == (20, 10.0)
+    for name in encoders:
+        np.testing.assert_allclose(got.streams[name], expected.streams[name], rtol=1e-3, atol=1e-4)
+
+
+def test_nothing_moves_in_a_video_of_one_frame(make_video: VideoMaker) -> None:
+    encoders = {"motion": build_encoder(MOTION, torch.device("cpu"))}
+    video = encode_video(make_video("still.mp4", 1), encoders, SnippetRecipe())
+    assert video.streams["motion"].shape == (1, 1, 10)
+    assert np.abs(video.streams["motion"]).max() < 1e-4
+
+
+def test_every_video_is_decoded_once_and_not_again(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    class CountingReader(VideoReader):
+        def __init__(self, path: str | Path, step: int = 1) -> None:
+            decoded.append(Path(path).stem)
+            super().__init__(path, step)
+
+    monkeypatch.setattr(extract_module, "VideoReader", CountingReader)
+    for _ in range(2):
+        assert run(videos, tmp_path / "store.h5", streams=[MOTION, PATCHES]) == 0
+        assert sorted(decoded) == ["fight", "late", "quiet"]
+
+
+def test_a_store_takes_features_of_one_recipe_only(videos: Path, tmp_path: Path) -> None:
+    assert run(videos / "late.mp4", tmp_path / "store.h5") == 0
+    with pytest.raises(WSVADError, match="snippet_stride"):
+        run(videos, tmp_path / "store.h5", snippet_stride=2)
+    with pytest.raises(WSVADError, match="preprocessing"):
+        run(videos, tmp_path / "store.h5", streams=[StreamSpec("motion", "flow_statistics", size=48)])
+
+
+def test_a_broken_video_stops_the_run_and_what_was_done_stays(
+    videos: Path, table: Path, tmp_path: Path
+) -> None:
+    whole = (videos / "quiet.mp4").read_bytes()
+    (videos / "quiet.mp4").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WSVADError, match=r"quiet\.mp4"):
+        run(videos, tmp_path / "store.h5", table)
+    assert list(FeatureStore(tmp_path / "store.h5")) == ["fight", "late"]
+    (videos / "quiet.mp4").write_bytes(whole)
+    assert run(videos, tmp_path / "store.h5", table) == 0
+    assert list(FeatureStore(tmp_path / "store.h5")) == ["fight", "late", "quiet"]
+
+
+def test_broken_videos_are_skipped_on_demand_and_named(
+    videos: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (videos / "late.mp4").write_text("not a video")
+    table.write_text(table.read_text().replace("quiet,normal,20", "quiet,normal,21"))
+    assert run(videos, tmp_path / "store.h5", table, skip_broken=True) == 1
+    assert list(FeatureStore(tmp_path / "store.h5")) == ["fight"]
+    told = capsys.readouterr().err
+    assert "late.mp4" in told
+    assert "21 frames are annotated and the video has 20" in told
+
+
+def test_another_frame_count_than_annotated_names_both(videos: Path, table: Path, tmp_path: Path) -> None:
+    table.write_text(table.read_text().replace("quiet,normal,20", "quiet,normal,21"))
+    with pytest.raises(WSVADError, match=r"quiet.*21 frames are annotated and the video has 20"):
+        run(videos, tmp_path / "store.h5", table)
+    assert "quiet" not in FeatureStore(tmp_path / "store.h5")
+
+
+def lose_a_video(videos: Path, _table: Path) -> None:
+    (videos / "quiet.mp4").unlink()
+
+
+def name_a_video_twice(videos: Path, _table: Path) -> None:
+    (videos / "more" / "quiet.avi").write_bytes((videos / "more" / "fight.avi").read_bytes())
+
+
+def lose_all_videos(videos: Path, _table: Path) -> None:
+    for path in videos.rglob("*.*"):
+        path.rename(path.with_suffix(".txt"))
+
+
+def lose_the_folder(videos: Path, _table: Path) -> None:
+    videos.rename(videos.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (lose_a_video, "lacks quiet of the annotations"),
+        (name_a_video_twice, r"quiet\.mp4.*has the same name as .*quiet\.avi"),
+        (lose_all_videos, "holds no videos"),
+        (lose_the_folder, "no such file or folder"),
+    ],
+)
+def test_videos_that_do_not_fit_the_table_are_named(
+    mistake: Callable[[Path, Path], None], message: str, videos: Path, table: Path, tmp_path: Path
+) -> None:
+    mistake(videos, table)
+    with pytest.raises(WSVADError, match=message):
+        run(videos, tmp_path / "store.h5", table)
+    assert not list(tmp_path.glob("store*"))
+
+
+def test_videos_that_the_table_does_not_name_are_left_out(
+    videos: Path, table: Path, make_video: VideoMaker, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        make_video(f"videos/{folder}/other.mp4", 5)
+    assert run(videos, tmp_path / "store.h5", table) == 0
+    assert "other" not in FeatureStore(tmp_path / "store.h5")
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"snippet_stride": 0}, "snippet_stride"),
+        ({"streams": []}, "streams"),
+        ({"streams": [MOTION, MOTION]}, "streams"),
+        ({"device": "cuda:77"}, "device"),
+        ({"device": "toaster"}, "device"),
+        ({"annotations": "absent.csv"}, "annotations"),
+    ],
+)
+def test_wrong_options_are_named_before_anything_is_written(
+    options: dict[str, Any], argument: str, videos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(WSVADError) as error:
+        run(videos, tmp_path / "store.h5", **options)
+    assert error.value.argument == argument
+    assert not list(tmp_path.glob("store*"))
+
+
+def test_missing_decoder_is_told_before_anything_is_written(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(WSVADError, match=r"wsvad-lightning\[video\]"):
+        run(videos, tmp_path / "store.h5", skip_broken=True)
+    assert not list(tmp_path.glob("store*"))
+
+
+def test_the_command_line_takes_streams_from_yaml(videos: Path, tmp_path: Path) -> None:
+    config = tmp_path / "motion.yaml"
+    config.write_text(
+        "snippet_length: 8\nsnippet_stride: 4\nstreams:\n"
+        "  - {name: motion, backbone: flow_statistics, size: 32}\n"
+        "  - {name: grid, backbone: flow_histogram, view: 2x2, size: 32}\n"
+    )
+    output = tmp_path / "store.h5"
+    assert auto_cli(extract, args=[str(videos), str(output), "--config", str(config)]) == 0
+    store = FeatureStore(output)
+    assert store.provenance.snippet_stride == 4
+    assert {name: len(stream.views) for name, stream in store.streams.items()} == {"motion": 1, "grid": 4}
+
+
+PEAK_MEMORY = """
+import resource, sys, torch
+torch.set_num_threads(1)
+from wsvad_lightning.backbones.extract import extract
+from wsvad_lightning.backbones.streams import StreamSpec
+extract(sys.argv[1], sys.argv[2], streams=[StreamSpec("motion", "flow_statistics", size=32)])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_length_of_a_video(make_video: VideoMaker, tmp_path: Path) -> None:
+    peaks = {}
+    for num_frames in (200, 2000):
+        path = make_video(f"long{num_frames}.mp4", num_frames, height=128, width=160)
+        command = [sys.executable, "-c", PEAK_MEMORY, str(path), str(path.with_suffix(".h5"))]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        peaks[num_frames] = int(output)
+    frames = 1800 * 128 * 160 * 3 // 2**20  # MiB that the additional frames take decoded
+    assert peaks[2000] - peaks[200] < frames / 4

@@ -1,0 +1,1 @@
+"""From video to features: decoding, views, frame and motion encoders, the extraction loop."""
