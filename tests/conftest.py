@@ -15,7 +15,7 @@ torch.set_num_threads(1)  # the tests are many and small, and run side by side
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small store: 6 + 6 training and 3 + 3 test videos, 2 crops of 16 channels, two anomaly classes."""
     folder = tmp_path_factory.mktemp("store")
-    return make_store(folder / "synthetic.h5", crops=2, classes=("fall", "fight"))
+    return make_store(folder / "synthetic.h5", crops=2, classes=("fall", "fight"), seed=7)
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,17 @@ import csv
 import json
 import math
 import os
+import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from lightning.pytorch import LightningModule
+from wandb.proto import wandb_internal_pb2
 
 from wsvad_lightning import methods
 from wsvad_lightning.cli import main
@@ -21,6 +24,7 @@ from wsvad_lightning.methods import URDMU
 
 RECIPES = sorted(path.name for path in config_folder().glob("*.yaml"))
 OVERLAYS = sorted(path.name for path in (config_folder() / "with").glob("*.yaml"))
+BLOCK, FULL, LAST = 32768, 1, 4  # of the log format of LevelDB
 SMOKE = ["--config", "with/smoke.yaml"]
 
 
@@ -60,7 +64,7 @@ def test_every_recipe_trains_tests_and_predicts(config: str, tmp_path: Path) -> 
     metrics = json.loads((newest(tmp_path / "run") / "metrics.json").read_text())["metrics"]
     assert all(math.isfinite(value) for value in metrics.values())
     assert run("predict", "--ckpt_path", checkpoint) == 0
-    rows = rows_of((newest(tmp_path / "run") / "scores.csv"))
+    rows = rows_of(newest(tmp_path / "run") / "scores.csv")
     assert len({row["video"] for row in rows}) == 22
     assert run("validate", "--ckpt_path", checkpoint) == 0
 
@@ -79,7 +83,7 @@ def test_every_overlay_runs(
 def test_folder_and_checkpoint_tell_the_whole_run(store: Path, tmp_path: Path) -> None:
     trained = fit("ucf_urdmu.yaml", store, tmp_path, "--model.hidden_dim", "24")
     assert {path.name for path in trained.iterdir()} >= {"fit.yaml", "metrics.csv", "checkpoints"}
-    losses = [row["train/loss/total"] for row in rows_of((trained / "metrics.csv"))]
+    losses = [row["train/loss/total"] for row in rows_of(trained / "metrics.csv")]
     assert len(losses) == 4
     checkpoint = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
     config = yaml.safe_load(checkpoint["wsvad_config"])
@@ -114,7 +118,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(store: Path, tmp_path: Path) 
     resumed = newest(tmp_path / "run")
 
     def losses(folder: Path) -> dict[int, float]:
-        rows = rows_of((folder / "metrics.csv"))
+        rows = rows_of(folder / "metrics.csv")
         # The latent of normal videos is sampled anew: the batches are told by a term without it.
         return {int(row["step"]): float(row["train/loss/N_mem_normal"]) for row in rows}
 
@@ -128,7 +132,7 @@ def test_arguments_override_what_the_checkpoint_carries(store: Path, tmp_path: P
     other = make_store(tmp_path / "other.h5", crops=1, train=1, test=2, seed=5)
     checkpoint = trained / "checkpoints" / "last.ckpt"
     assert run("predict", "--ckpt_path", checkpoint, "--data.store", other, "--name", "elsewhere") == 0
-    rows = rows_of((newest(tmp_path / "elsewhere") / "scores.csv"))
+    rows = rows_of(newest(tmp_path / "elsewhere") / "scores.csv")
     assert len({row["video"] for row in rows}) == 6
 
 
@@ -164,7 +168,7 @@ def test_bf16_scores_stay_close_to_float32(store: Path, tmp_path: Path) -> None:
 
     def scores(*overlay: str) -> torch.Tensor:
         assert run("predict", "--ckpt_path", checkpoint, *overlay) == 0
-        rows = rows_of((newest(tmp_path / "run") / "scores.csv"))
+        rows = rows_of(newest(tmp_path / "run") / "scores.csv")
         return torch.tensor([float(row["score"]) for row in rows])
 
     torch.testing.assert_close(scores("--config", "with/bf16.yaml"), scores(), rtol=0, atol=0.01)
@@ -185,28 +189,36 @@ def test_offline_wandb_file_reads_back(store: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     (record,) = tmp_path.rglob("run-*.wandb")
     logged = read_wandb_history(record)
-    total = [float(row["train/loss/total"]) for row in rows_of((tmp_path / "w/version_0/metrics.csv"))]
+    total = [float(row["train/loss/total"]) for row in rows_of(tmp_path / "w/version_0/metrics.csv")]
     assert [row["train/loss/total"] for row in logged] == pytest.approx(total)
 
 
 def read_wandb_history(path: Path) -> list[dict[str, float]]:
     """Read the metrics of an offline run."""
-    from wandb.proto.wandb_internal_pb2 import Record
-    from wandb.sdk.internal.datastore import DataStore
-
-    data = DataStore()
-    data.open_for_scan(str(path))
     rows = []
-    while (raw := data.scan_data()) is not None:
-        record = Record.FromString(raw)
-        if record.WhichOneof("record_type") == "history":
-            items = {
-                item.key or "/".join(item.nested_key): json.loads(item.value_json)
-                for item in record.history.item
-            }
-            if "train/loss/total" in items:
-                rows.append(items)
+    for raw in read_wandb_records(path.read_bytes()):
+        record = wandb_internal_pb2.Record.FromString(raw)  # type: ignore[attr-defined]  # a generated module
+        items = {
+            item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item
+        }
+        if "train/loss/total" in items:
+            rows.append(items)
     return rows
+
+
+def read_wandb_records(data: bytes) -> Iterator[bytes]:
+    """Yield the records of an offline run: a header of 7 bytes, then the log format of LevelDB."""
+    position, parts = 7, b""
+    while position + 7 <= len(data):
+        if (left := BLOCK - position % BLOCK) < 7:  # too little for a header: the block ends here
+            position += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, position)
+        parts += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (FULL, LAST):
+            yield parts
+            parts = b""
 
 
 def test_every_method_has_a_recipe() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning_utilities.core.imports import RequirementCache
 
 from wsvad_lightning.checkpoint import checkpoint_config
@@ -57,7 +57,6 @@ class WSVADCLI(LightningCLI):
                 "use_distributed_sampler": False,  # the data module shares videos out among ranks itself
                 "enable_model_summary": False,
                 "num_sanity_val_steps": 0,  # two videos may lack a class, and metrics say so
-                "callbacks": [StepProgress(), LastCheckpoint(), ScoreWriter()],
             },
             parser_kwargs={"exit_on_error": False, **{c: {"exit_on_error": False} for c in COMMANDS}},
             args=list(args),
@@ -85,8 +84,16 @@ class WSVADCLI(LightningCLI):
         self.save_config_kwargs = {"config_filename": f"{self.subcommand}.yaml"}
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Log to CSV always, to TensorBoard where it is installed, and to what the configuration adds."""
+        """Add what belongs to every run to what the configuration asks for.
+
+        That is a CSV log, a TensorBoard log where that is installed, progress, ``last.ckpt`` and scores.
+        """
         config = self.config_init[self.subcommand]
+        self.trainer_defaults["callbacks"] = [
+            *([StepProgress()] if config.trainer.enable_progress_bar is not False else []),
+            *([LastCheckpoint()] if config.trainer.enable_checkpointing is not False else []),
+            ScoreWriter(),
+        ]
         csv = CSVLogger(writable_folder(config.output), name=config.name)
         loggers: list[Logger] = [csv]
         if RequirementCache("tensorboard"):
@@ -132,7 +139,11 @@ def run_trainer(args: Sequence[str]) -> WSVADCLI:
     if command != "fit":
         rest = [*carried_config(rest), *rest]
     # A checkpoint holds tensors and plain values: nothing in it needs to be executed.
-    return WSVADCLI([command, "--weights_only", "true", *rest], name)
+    run = WSVADCLI([command, "--weights_only", "true", *rest], name)
+    for logger in run.trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()  # a later run in this process is one of its own
+    return run
 
 
 def resolve_configs(args: Sequence[str]) -> tuple[list[str], str]:
