@@ -78,8 +78,20 @@ def run(args: Sequence[str]) -> int:
         known = ", ".join([*training.COMMANDS, *COMMANDS])
         raise WSVADError("command", command, "there is no such command", f"The commands are {known}")
     resolved, _ = training.resolve_configs(rest)
-    status: int | None = auto_cli(COMMANDS[command], args=resolved, exit_on_error=False)
+    status: int | None = auto_cli(COMMANDS[command], args=spell_out(resolved), exit_on_error=False)
     return status or 0
+
+
+def spell_out(args: Sequence[str]) -> list[str]:
+    """Write ``--skip-broken`` as ``--skip_broken true``, as the parser wants it."""
+    spelt = []
+    for i, arg in enumerate(args):
+        if arg.startswith("--"):
+            arg = arg.replace("-", "_").replace("__", "--", 1)
+        spelt.append(arg)
+        if arg == "--skip_broken" and args[i + 1 : i + 2] not in (["true"], ["false"]):
+            spelt.append("true")
+    return spelt
 
 
 def explain(error: Exception, command: str) -> str:

@@ -120,7 +120,7 @@ def flow_statistics(motion: Tensor, view: View) -> Tensor:
     """
     cut = view.cut(motion)
     energy = cut[:, 2].mean(dim=(1, 2))
-    speed = cut[:, :2, ::SAMPLING, ::SAMPLING].norm(dim=1).flatten(1)
+    speed = torch.hypot(cut[:, 0, ::SAMPLING, ::SAMPLING], cut[:, 1, ::SAMPLING, ::SAMPLING]).flatten(1)
     quantiles = torch.quantile(speed, torch.tensor(QUANTILES), dim=1)
     moving = (speed >= MOVING).float().mean(dim=1)
     moments = speed.mean(dim=1), speed.std(dim=1, correction=0)

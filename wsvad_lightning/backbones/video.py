@@ -90,4 +90,4 @@ class VideoReader:
         return f" after {self.num_frames} frames" if self.num_frames else ""
 
     def _broken(self, problem: str) -> WSVADError:
-        return WSVADError("video", self.path, problem, "Repair, replace or skip it (--skip_broken)")
+        return WSVADError("video", self.path, problem, "Repair, replace or skip it (--skip-broken)")

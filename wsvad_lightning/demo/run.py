@@ -9,9 +9,11 @@ import numpy as np
 import rich
 import torch
 import yaml
+from lightning.pytorch import Callback
 from rich.table import Table
 
-from wsvad_lightning.backbones.extract import StreamSpec, extract
+from wsvad_lightning.backbones.extract import extract
+from wsvad_lightning.backbones.streams import StreamSpec
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.demo.render import render_dataset
@@ -21,10 +23,10 @@ from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.training import run_trainer
 from wsvad_lightning.types import Prediction
 
-CONFIG, FEATURES = "demo_urdmu.yaml", "extract/motion.yaml"
+CONFIG, FEATURES = "demo_urdmu.yaml", "extract/flow.yaml"
 # One step that changes nothing: the network stays as it was drawn, the features are normalised.
 UNTRAINED = ["--model.optimizer.lr", "0", "--trainer.max_steps", "1"]
-ENERGY = "motion_1x1", 0  # stream and channel: mean absolute difference of successive frames
+ENERGY = "flow_1x1", 0  # stream and channel: mean absolute difference of successive frames
 SHOWN = {
     "auc": "AUC",
     "auc_abnormal": "AUC inside abnormal videos",
@@ -87,7 +89,8 @@ def train_and_test(folder: Path, store: Path, name: str, settings: list[str]) ->
     test = ["test", "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), *where]
     announce(*test)
     tested = run_trainer(test)
-    (writer,) = (callback for callback in tested.trainer.callbacks if isinstance(callback, ScoreWriter))
+    callbacks: list[Callback] = tested.trainer.callbacks  # type: ignore[attr-defined]  # typed without it
+    (writer,) = (callback for callback in callbacks if isinstance(callback, ScoreWriter))
     metrics = tested.model.test_metrics.compute()
     return Evaluation(name, metrics, writer.curves, Path(tested.trainer.log_dir or folder))
 
