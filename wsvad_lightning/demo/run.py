@@ -16,7 +16,7 @@ from wsvad_lightning.backbones.extract import extract
 from wsvad_lightning.backbones.streams import StreamSpec
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.store import FeatureStore
-from wsvad_lightning.demo.render import render_dataset
+from wsvad_lightning.demo.render import DemoSpec, render_dataset
 from wsvad_lightning.metrics import FrameMetrics
 from wsvad_lightning.reporting.callbacks import ScoreWriter, video_curve
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
@@ -35,14 +35,15 @@ SHOWN = {
 }
 
 
-def tour(folder: Path) -> None:
+def tour(folder: Path, spec: DemoSpec | None = None) -> None:
     """Render videos, extract features, train and test UR-DMU, and compare it with two baselines.
 
     Args:
         folder: where everything is kept; videos and features that are there already are not made again.
+        spec: how many videos, and how they are rendered; the defaults of ``DemoSpec`` unless given.
     """
     videos, store = folder / "data", folder / "store.h5"
-    render_dataset(videos)
+    render_dataset(videos, spec=spec)
     make_features(videos, store)
     untrained = train_and_test(folder, store, "untrained", UNTRAINED)
     trained = train_and_test(folder, store, "urdmu", [])
