@@ -35,18 +35,19 @@ SHOWN = {
 }
 
 
-def tour(folder: Path, spec: DemoSpec | None = None) -> None:
+def tour(folder: Path, spec: DemoSpec | None = None, settings: Sequence[str] = ()) -> None:
     """Render videos, extract features, train and test UR-DMU, and compare it with two baselines.
 
     Args:
         folder: where everything is kept; videos and features that are there already are not made again.
         spec: how many videos, and how they are rendered; the defaults of ``DemoSpec`` unless given.
+        settings: more arguments of ``wsvad fit``.
     """
     videos, store = folder / "data", folder / "store.h5"
     render_dataset(videos, spec=spec)
     make_features(videos, store)
     untrained = train_and_test(folder, store, "untrained", UNTRAINED)
-    trained = train_and_test(folder, store, "urdmu", [])
+    trained = train_and_test(folder, store, "urdmu", settings)
     show([trained, untrained, motion_energy(FeatureStore(store))], folder / "demo.png")
 
 
@@ -81,7 +82,7 @@ class Evaluation:
     run: Path | None = None
 
 
-def train_and_test(folder: Path, store: Path, name: str, settings: list[str]) -> Evaluation:
+def train_and_test(folder: Path, store: Path, name: str, settings: Sequence[str]) -> Evaluation:
     """Run ``wsvad fit`` and ``wsvad test``."""
     where = ["--output", str(folder), "--name", name]
     fit = ["fit", "--config", CONFIG, "--data.store", str(store), *where, *settings]
