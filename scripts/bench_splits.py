@@ -5,6 +5,7 @@ import sys
 
 from wsvad_lightning.benchmark.splits import benchmark_splits
 from wsvad_lightning.cli import main as wsvad
+from wsvad_lightning.errors import WSVADError
 
 
 def main() -> int:
@@ -29,9 +30,13 @@ def main() -> int:
         args.extract,
     ]
     status = wsvad(extracting)
-    if status == 0:
+    if status:
+        return status
+    try:
         benchmark_splits(args.config, args.store, args.splits, args.seeds, args.output, overrides)
-    return status
+    except WSVADError as error:
+        sys.exit(f"error: {error}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -100,6 +100,14 @@ def of_another_method(desk: Desk) -> Path:
     return path
 
 
+def weights_only(desk: Desk) -> Path:
+    path = desk.folder / "imported.ckpt"
+    checkpoint = torch.load(desk.checkpoint, weights_only=True)
+    del checkpoint["optimizer_states"]
+    torch.save(checkpoint, path)
+    return path
+
+
 def bare_weights(desk: Desk) -> Path:
     path = desk.folder / "bare.pkl"
     torch.save({"encoder_mu.0.bias": torch.zeros(512)}, path)
@@ -161,7 +169,7 @@ CASES: list[Case] = [
     ("no store", lambda d: d.fit(store="absent.h5"), ("absent.h5", "no such store")),
     ("truncated store", lambda d: d.fit(store=truncated(d)), ("cut.h5", "cannot be read", "verify")),
     ("not a store", lambda d: d.fit(store=foreign(d)), ("foreign.h5", "no feature store", "extract")),
-    ("text as a store", lambda d: d.fit(store=d.file("a.h5", "hello")), ("a.h5", "cannot be read")),
+    ("text as a store", lambda d: d.fit(store=d.file("a.h5", "hello")), ("a.h5", "no HDF5 file")),
     ("NaN features", lambda d: d.fit(store=nan_features(d)), ("train_normal_000", "NaN")),
     ("absent stream", lambda d: d.fit("--data.features", "flow"), ("data.features", "'flow'", "features")),
     ("no abnormal video", lambda d: d.fit(store=only_normal(d)), ("abnormal",)),
@@ -236,6 +244,17 @@ CASES: list[Case] = [
         "weights that do not fit",
         lambda d: ["import-weights", str(bare_weights(d)), str(d.folder / "o.ckpt"), "--method", "ur_dmu"],
         ("bare.pkl", "lacks the parameter", "ur_dmu"),
+    ),
+    ("nothing trained", lambda d: ["test"], ("--ckpt_path", "Give a checkpoint")),
+    (
+        "untrained recipe",
+        lambda d: ["predict", "--config", "ucf_urdmu.yaml", "--data.store", str(d.store)],
+        ("--ckpt_path", "Give a checkpoint"),
+    ),
+    (
+        "going on from weights",
+        lambda d: d.fit("--ckpt_path", str(weights_only(d))),
+        ("imported.ckpt", "weights only"),
     ),
     # output
     (

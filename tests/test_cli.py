@@ -34,7 +34,7 @@ def test_shipped_configurations_are_found_by_name(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     args, name = training.resolve_configs(["--config=ucf_urdmu.yaml", "--config", "with/smoke.yaml", "--x=1"])
     ucf, smoke = config_folder() / "ucf_urdmu.yaml", config_folder() / "with" / "smoke.yaml"
-    assert args == ["--config", str(ucf), "--config", str(smoke), "--x", "1"]
+    assert args == ["--config", str(ucf), "--config", str(smoke), "--x=1"]
     assert name == "ucf_urdmu"
 
 

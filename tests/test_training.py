@@ -127,6 +127,22 @@ def test_a_resumed_run_equals_an_uninterrupted_one(store: Path, tmp_path: Path) 
     assert set(losses(resumed)) == {3, 4, 5, 6}
 
 
+def test_a_checkpoint_works_from_any_folder(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(store.parent)
+    trained = fit("ucf_urdmu.yaml", Path(store.name), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run("test", f"--ckpt_path={trained / 'checkpoints' / 'last.ckpt'}") == 0
+
+
+def test_a_fast_run_leaves_nothing(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fast = ["fit", "--config", "ucf_urdmu.yaml", *SMOKE, "--data.store", store, "--trainer.fast_dev_run", "1"]
+    assert run(*fast, "--model.hidden_dim", "8", "--output", tmp_path / "runs") == 0
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
 def test_arguments_override_what_the_checkpoint_carries(store: Path, tmp_path: Path) -> None:
     trained = fit("ucf_urdmu.yaml", store, tmp_path)
     other = make_store(tmp_path / "other.h5", crops=1, train=1, test=2, seed=5)

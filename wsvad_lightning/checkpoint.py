@@ -37,13 +37,3 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "--ckpt_path", path, "not a checkpoint", "Import the authors' weights by `wsvad import-weights`"
         )
     return checkpoint
-
-
-def checkpoint_config(path: str | Path) -> str | None:
-    """Read the configuration that a checkpoint carries, as YAML text; None where it carries none.
-
-    Raises:
-        WSVADError: if the file is missing or no checkpoint.
-    """
-    config: str | None = read_checkpoint(path).get(CONFIG_KEY)
-    return config

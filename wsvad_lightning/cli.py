@@ -86,10 +86,11 @@ def spell_out(args: Sequence[str]) -> list[str]:
     """Write ``--skip-broken`` as ``--skip_broken true``, as the parser wants it."""
     spelt = []
     for i, arg in enumerate(args):
-        if arg.startswith("--"):
-            arg = arg.replace("-", "_").replace("__", "--", 1)
-        spelt.append(arg)
-        if arg == "--skip_broken" and args[i + 1 : i + 2] not in (["true"], ["false"]):
+        name, equals, value = arg.partition("=")
+        if name.startswith("--"):
+            name = "--" + name[2:].replace("-", "_")
+        spelt.append(name + equals + value)
+        if spelt[-1] == "--skip_broken" and args[i + 1 : i + 2] not in (["true"], ["false"]):
             spelt.append("true")
     return spelt
 
@@ -98,14 +99,15 @@ def explain(error: Exception, command: str) -> str:
     """Put what the parser says of a wrong argument into one line, without the types it tried in vain."""
     lines = [line.strip(" -") for line in str(error).splitlines()]
     told = " ".join(line for line in lines if line and not line.startswith(PARSER_NOISE))
-    if 'key "model"' in told and "import path" in told:
+    if told.startswith('Parser key "model": Expected a dot import path'):
         return f"{told}. The methods are {', '.join(methods.__all__)}"
-    return f"{told}. See `wsvad {command} --help`"
+    return f"{told.rstrip('.')}. See `wsvad {command} --help`"
 
 
 def is_no_advertisement(record: logging.LogRecord) -> bool:
-    """Keep Lightning's tips for its other products out of every run's output."""
-    return "Tip: For seamless" not in record.getMessage()
+    """Keep Lightning's tips for its other products, and what concerns nobody, out of every run's output."""
+    message = record.getMessage()
+    return "Tip: For seamless" not in message and "`weights_only` was not set" not in message
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -118,7 +120,8 @@ def main(args: Sequence[str] | None = None) -> int:
         0, or 2 after a mistake of the user, told in one line; some subcommands say more by others.
     """
     given = list(sys.argv[1:] if args is None else args)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(is_no_advertisement)
+    for name in ("rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"lightning.pytorch.{name}").addFilter(is_no_advertisement)
     debug = "--debug" in given
     try:
         return run([arg for arg in given if arg != "--debug"])

@@ -1,6 +1,7 @@
 """`wsvad fit`, `validate`, `test` and `predict`: LightningCLI over all methods and one data module."""
 
 import os
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.imports import RequirementCache
 
-from wsvad_lightning.checkpoint import checkpoint_config
+from wsvad_lightning.checkpoint import CONFIG_KEY, read_checkpoint
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
@@ -26,6 +28,7 @@ IGNORED_WARNINGS = (
     "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning 2.6 with PyTorch 2.13, theirs to mend
     "Total length of `list` across ranks is zero",  # no videos are held out for validation, as asked
     "The ``compute`` method of metric FrameMetrics was called before",  # a rank may have no video
+    "It is recommended to use .self.log",  # FrameMetrics gathers the ranks itself
     "The dirpath has changed",  # a new run has a new folder
     "The '.*_dataloader' does not have many workers",  # reading from a memory map needs none
     "The number of training batches .* is smaller than the logging interval",  # training counts steps
@@ -70,9 +73,12 @@ class WSVADCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, and refuse a seed that NumPy would not take."""
+        """Parse, and refuse a seed that NumPy would not take, and to measure what nobody trained."""
         super().parse_arguments(parser, args)
-        seed = self.config[self.config.subcommand].seed_everything
+        config = self.config[self.config.subcommand]
+        seed = config.seed_everything
+        if self.config.subcommand != "fit" and config.ckpt_path is None:
+            raise untrained()
         if not 0 <= seed < 2**32:
             raise WSVADError("--seed_everything", seed, "is no seed", "Give 0 to 4294967295")
 
@@ -109,11 +115,9 @@ def writable_folder(path: str) -> str:
     Raises:
         WSVADError: if that cannot be done.
     """
-    probe = Path(path) / ".writable"
     try:
-        probe.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        Path(path).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise WSVADError(
             "--output", path, f"cannot be written ({error.strerror})", "Choose another folder"
@@ -136,13 +140,18 @@ def run_trainer(args: Sequence[str]) -> WSVADCLI:
         warnings.filterwarnings("ignore", message)
     command, *rest = args
     rest, name = resolve_configs(rest)
-    if command != "fit":
+    if command == "fit":
+        check_resumable(rest)
+    elif not rest:
+        raise untrained()
+    else:
         rest = [*carried_config(rest), *rest]
     # A checkpoint holds tensors and plain values: nothing in it needs to be executed.
     run = WSVADCLI([command, "--weights_only", "true", *rest], name)
     for logger in run.trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()  # a later run in this process is one of its own
+    rank_zero_info(f"Everything of this run is in {run.trainer.log_dir}")
     return run
 
 
@@ -173,13 +182,41 @@ def carried_config(args: Sequence[str]) -> list[str]:
     Raises:
         WSVADError: if the checkpoint cannot be read.
     """
-    given = split_assignments(args)
-    if "--ckpt_path" not in given[:-1]:
-        return []
-    config = checkpoint_config(given[given.index("--ckpt_path") + 1])
+    path = checkpoint_path(args)
+    config = read_checkpoint(path).get(CONFIG_KEY) if path else None
     return ["--config", config] if config else []
 
 
+def check_resumable(args: Sequence[str]) -> None:
+    """Make sure that the checkpoint among the arguments, if any, is one to go on from.
+
+    Raises:
+        WSVADError: if it cannot be read, or holds weights only.
+    """
+    path = checkpoint_path(args)
+    if path and "optimizer_states" not in read_checkpoint(path):
+        raise WSVADError(
+            "--ckpt_path", path, "holds weights only, not the state of a training", "Test it, or train anew"
+        )
+
+
+def untrained() -> WSVADError:
+    """The error of a command that needs a trained model and is given none."""
+    return WSVADError(
+        "--ckpt_path",
+        None,
+        "nothing trained is named",
+        "Give a checkpoint, such as runs/*/checkpoints/last.ckpt",
+    )
+
+
+def checkpoint_path(args: Sequence[str]) -> str | None:
+    """Find the value of ``--ckpt_path``."""
+    given = split_assignments(args)
+    return given[given.index("--ckpt_path") + 1] if "--ckpt_path" in given[:-1] else None
+
+
 def split_assignments(args: Sequence[str]) -> list[str]:
-    """Write ``--name=value`` as ``--name value``."""
-    return [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--") else [arg])]
+    """Write ``--config=value`` as ``--config value``, and so with ``--ckpt_path``."""
+    ours = ("--config=", "--ckpt_path=")
+    return [part for arg in args for part in (arg.split("=", 1) if arg.startswith(ours) else [arg])]

@@ -19,7 +19,7 @@ class WSVADBatch(NamedTuple):
         features: ``[B, N, T, D]`` snippet features.
         lengths: ``[B]`` number of valid snippets of each video; the rest of T is padding.
         labels: ``[B]`` float, 0 normal and 1 abnormal.
-        class_ids: ``[B]`` index into the store's classes, 0 for normal.
+        class_ids: ``[B]`` 0 for normal, 1 + position among the store's classes, -1 for an unknown anomaly.
         video_ids: canonical names.
         streams: other named streams that the method asks for, ``[B, T, ...]`` each.
         num_frames: ``[B]`` exact frame counts; evaluation only.

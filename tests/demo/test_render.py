@@ -1,6 +1,5 @@
 """The demo's clips: the same for the same seed, with annotations that fit what is in the files."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.annotations import read_annotations, read_split
-from wsvad_lightning.demo import render
 from wsvad_lightning.demo.render import DemoSpec, list_clips, render_clip, render_dataset
-from wsvad_lightning.demo.scenes import CAMERAS
-from wsvad_lightning.demo.script import ANOMALIES
-from wsvad_lightning.errors import WSVADError
 
 av = pytest.importorskip("av")
 

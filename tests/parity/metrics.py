@@ -399,20 +399,36 @@ def check(path: Path, root: Path) -> list[Row]:
     return [*check_tables(reference, root), *check_degenerate(reference)]
 
 
+def find_root(file: Path) -> Path:
+    """Find the annotation files: where ``WSVAD_DATA`` says, or where the file's ``ground_truth_root`` leads.
+
+    That is a path relative to some folder above the file or above the working folder.
+
+    Raises:
+        WSVADError: if they are nowhere.
+    """
+    named = json.loads(file.read_text())["ground_truth_root"].split(",")[0]
+    above = [*file.resolve().parents, Path.cwd(), *Path.cwd().parents]
+    places = [folder / named for folder in above]
+    if data := os.environ.get("WSVAD_DATA"):
+        places.insert(0, Path(data) / "data" / "annotations")
+    for place in places:
+        if place.is_dir():
+            return place
+    raise WSVADError("--root", None, f"there is no {named} above {file}", "Give --root or set WSVAD_DATA")
+
+
 def main(args: list[str] | None = None) -> int:
     """Print the comparison; 0 if everything agrees, 1 if not, 2 if it cannot be made."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("file", type=Path)
     parser.add_argument(
-        "--root", type=Path, help="folder of the annotation files; default: $WSVAD_DATA/data/annotations"
+        "--root", type=Path, help="folder of the annotation files; looked for where not given"
     )
     options = parser.parse_args(args)
-    data = os.environ.get("WSVAD_DATA")
     console = Console(width=None if sys.stdout.isatty() else 180, markup=False)
     try:
-        if options.root is None and data is None:
-            raise WSVADError("--root", None, "the ground truth is not known", "Give it or set WSVAD_DATA")
-        rows = check(options.file, options.root or Path(str(data)) / "data" / "annotations")
+        rows = check(options.file, options.root or find_root(options.file))
     except WSVADError as error:
         console.print(error)
         return 2

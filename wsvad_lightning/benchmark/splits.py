@@ -68,7 +68,7 @@ def benchmark_splits(
 
 
 def summarise(results: Iterable[Result], metric: str) -> tuple[float, float]:
-    """Mean and standard deviation over splits of the mean over seeds, in percent."""
+    """Mean and (population) standard deviation over splits of the mean over seeds, in percent."""
     by_split: dict[int, list[float]] = {}
     for result in results:
         by_split.setdefault(result.split, []).append(result.metrics[metric])

@@ -41,7 +41,7 @@ class Provenance:
 
     Attributes:
         backbone: name of the network.
-        source: the videos or feature files that were read, and the origin of the weights.
+        source: what was read, in words, such as ``video files``; a recipe, so without names of folders.
         snippet_length: frames covered by a snippet.
         snippet_stride: frames from the start of one snippet to the start of the next.
         frame_stride: every how many frames of a snippet one goes through the network.
@@ -211,6 +211,8 @@ def open_file(path: Path) -> h5py.File:
             "store", path, "there is no such file", "Correct the path or extract features"
         ) from None
     except OSError as error:
+        if "file signature not found" in str(error):
+            raise WSVADError("store", path, "is no HDF5 file", "Give a feature store") from None
         reason = re.search(r"\((.*)\)", str(error), re.DOTALL)
         raise damaged(path, reason[1] if reason else str(error)) from error
     schema = file.attrs.get("schema")

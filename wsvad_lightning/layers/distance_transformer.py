@@ -1,7 +1,4 @@
-"""The transformer of UR-DMU: self-attention beside attention by temporal distance alone.
-
-Used by UR-DMU, and by the methods that build on its encoder.
-"""
+"""The transformer of UR-DMU: self-attention beside attention by temporal distance alone."""
 
 import math
 

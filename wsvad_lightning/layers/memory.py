@@ -24,6 +24,6 @@ class MemoryUnit(nn.Module):
             The activation ``[R, T]`` in (0, 1), the mean of the largest sixteenth (plus one) of the slot
             similarities, and the augmentation ``[R, T, dim]``, the sum of the slots weighted by them.
         """
-        similarity = torch.sigmoid(x @ self.slots.T * x.shape[-1] ** -0.5)
+        similarity = torch.sigmoid((x @ self.slots.T).float() * x.shape[-1] ** -0.5)
         strongest = similarity.topk(self.slots.shape[0] // 16 + 1, dim=-1).values
         return strongest.mean(dim=-1), similarity @ self.slots

@@ -23,8 +23,8 @@ Loss terms (names as in ``loss_weights``; k = T // 16 + 1):
     distance         the abnormal latent is longer than the normal one by a margin of 100
 
 Numbers equal the authors' code, with its habits: the KL term sums over time (so it grows with T), and the
-columns instead of the rows of the distance prior sum to one. Deviations: unit vectors are guarded against
-a norm of zero (below 1e-12), and k is clamped to T, neither of which changes a number elsewhere.
+columns instead of the rows of the distance prior sum to one. Deviation: unit vectors are guarded against a
+norm of zero (below 1e-12), which changes no other number.
 """
 
 from typing import ClassVar, NamedTuple
@@ -223,7 +223,7 @@ class URDMU(WSVADModule):
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the raw terms that the module's docstring lists."""
         _, num_crops, num_snippets, _ = batch.features.shape
-        k = min(num_snippets // 16 + 1, num_snippets)
+        k = num_snippets // 16 + 1
         out = self.net.forward_pairs(batch.features)
         return {
             "video_bce": topk_bce(out.scores, batch.labels, k),

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.reporting.receipt import receipt
 from wsvad_lightning.types import Prediction, StoreInfo, WSVADBatch
 
+PATHS = ("store", "split", "annotations", "cache_dir")  # of the data module
 Value = TypeVar("Value")
 CARRIED = ("name", "output", "seed_everything", "model", "data")
 
@@ -44,7 +46,9 @@ class RunRecord(SaveConfigCallback):
     ) -> None:
         """Add what ``wsvad test --ckpt_path`` needs to know."""
         config = self._plain()
-        checkpoint[CONFIG_KEY] = yaml.safe_dump({key: config[key] for key in CARRIED})
+        carried = {key: config[key] for key in CARRIED}
+        carried["data"] |= {key: absolute(carried["data"][key]) for key in PATHS}
+        checkpoint[CONFIG_KEY] = yaml.safe_dump(carried)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Send the configuration to Weights & Biases, where it is asked for."""
@@ -61,6 +65,8 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the final weights, whatever their step."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning types the trainer without it
+            return
         trainer.save_checkpoint(Path(self.dirpath or ".") / "last.ckpt")
 
 
@@ -89,7 +95,8 @@ class ScoreWriter(Callback):
     ) -> None:
         """Keep a test video's scores and ground truth."""
         self.on_predict_batch_end(trainer, pl_module, outputs["predictions"], batch, batch_idx)
-        self.truths |= dict(zip(batch.video_ids, batch.frame_labels or [], strict=True))
+        for video_id, truth in zip(batch.video_ids, batch.frame_labels or [], strict=True):
+            self.truths[video_id] = None if truth is None else truth.cpu()
 
     def on_predict_batch_end(
         self,
@@ -144,6 +151,13 @@ def _gather(mine: dict[str, Value]) -> dict[str, Value]:
     parts: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(parts, mine)
     return {video_id: value for part in parts for video_id, value in part.items()}
+
+
+def absolute(path: str | list[str] | None) -> str | list[str] | None:
+    """Make paths and patterns hold from any folder."""
+    if isinstance(path, list):
+        return [os.path.abspath(one) for one in path]  # noqa: PTH100  # a pattern is no path
+    return None if path is None else os.path.abspath(path)  # noqa: PTH100
 
 
 def without_nan(value: Any) -> Any:

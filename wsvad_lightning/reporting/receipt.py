@@ -18,7 +18,8 @@ def receipt(trainer: Trainer) -> dict[str, Any]:
         trainer: the trainer that ran it.
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    device = trainer.strategy.root_device
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
         "seed": data.seed,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wsvad_lightning.interop.ur_dmu import TABLE
 from wsvad_lightning.methods import URDMU
 from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.ur_dmu import URDMUNet
 from wsvad_lightning.types import WSVADBatch
 
 __all__ = ["TABLE", "build", "evaluate", "optimizer", "train_outputs"]
@@ -25,15 +26,26 @@ WEIGHTS = {  # names in the manifest's configuration -> terms
 
 def build(config: dict[str, Any]) -> WSVADModule:
     """Build the method that the configuration describes, without dropout."""
-    return URDMU(
+    assert config["memory_topk"] == config["a_nums"] // 16 + 1 == config["n_nums"] // 16 + 1
+    assert config["triplet_margin"] == 1.0
+    module = URDMU(
+        distance_margin=config["distance_margin"],
+        loss_weights={term: config["weights"][name] for name, terms in WEIGHTS.items() for term in terms},
+    )
+    transformer = config["transformer"]
+    module.net = URDMUNet(
         feature_dim=config["input_size"],
         hidden_dim=config["hidden"],
         abnormal_slots=config["a_nums"],
         normal_slots=config["n_nums"],
+        depth=transformer["depth"],
+        heads=transformer["heads"],
+        head_dim=transformer["dim_head"],
+        mlp_dim=transformer["ffn"],
+        score_dim=config["cls_hidden"],
         dropout=0.0,
-        distance_margin=config["distance_margin"],
-        loss_weights={term: config["weights"][name] for name, terms in WEIGHTS.items() for term in terms},
     )
+    return module
 
 
 def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:
