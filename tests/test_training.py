@@ -138,8 +138,8 @@ def test_a_checkpoint_works_from_any_folder(
 
 def test_a_fast_run_leaves_nothing(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    fast = ["fit", "--config", "ucf_urdmu.yaml", *SMOKE, "--data.store", store, "--trainer.fast_dev_run", "1"]
-    assert run(*fast, "--model.hidden_dim", "8", "--output", tmp_path / "runs") == 0
+    fast = ["fit", "--config", "ucf_urdmu.yaml", *SMOKE, "--trainer.fast_dev_run", "1"]
+    assert run(*fast, "--data.store", store, "--model.hidden_dim", "8", "--output", tmp_path / "runs") == 0
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
