@@ -118,6 +118,10 @@ def wide(desk: Desk) -> Path:
     return make_store(desk.folder / "wide.h5", dim=24, train=3, test=2)
 
 
+def longer(desk: Desk) -> Path:
+    return make_store(desk.folder / "longer.h5", dim=16, train=3, test=2, snippet_length=32)
+
+
 def on_a_file(desk: Desk) -> str:
     return str(Path(desk.file("occupied", "not a folder")) / "runs")
 
@@ -235,6 +239,11 @@ CASES: list[Case] = [
     ("weights as a checkpoint", lambda d: d.test(checkpoint=bare_weights(d)), ("bare.pkl", "import-weights")),
     ("checkpoint of another method", lambda d: d.test(checkpoint=of_another_method(d)), ("RTFM", "URDMU")),
     ("other features", lambda d: d.test("--data.store", str(wide(d))), ("wide.h5", "24 channels", "16")),
+    (
+        "other snippets",
+        lambda d: d.test("--data.store", str(longer(d))),
+        ("longer.h5", "snippet length 32", "16"),
+    ),
     (
         "weights of an unknown method",
         lambda d: ["import-weights", str(bare_weights(d)), str(d.folder / "o.ckpt"), "--method", "rtfmm"],

@@ -177,12 +177,14 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def leave_run(args: list[str]) -> None:
     """Make what a command reads of an earlier run: its checkpoint and its configuration."""
     recipe = config_folder() / "ucf_urdmu.yaml"
+    state = {"state_dict": {}, "optimizer_states": [], CONFIG_KEY: recipe.read_text()}
     for option, value in pairwise(args):
-        Path(value).parent.mkdir(parents=True, exist_ok=True)
-        if option == "--ckpt_path":
-            state = {"state_dict": {}, "optimizer_states": [], CONFIG_KEY: recipe.read_text()}
+        checkpoint, saved = option == "--ckpt_path", option == "--config" and Path(value).name == "fit.yaml"
+        if checkpoint or saved:
+            Path(value).parent.mkdir(parents=True, exist_ok=True)
+        if checkpoint:
             torch.save(state, value)
-        elif option == "--config" and Path(value).name == "fit.yaml":
+        if saved:
             shutil.copy(recipe, value)
 
 

@@ -120,7 +120,7 @@ def main(args: Sequence[str] | None = None) -> int:
         0, or 2 after a mistake of the user, told in one line; some subcommands say more by others.
     """
     given = list(sys.argv[1:] if args is None else args)
-    for name in ("rank_zero", "trainer.connectors.checkpoint_connector"):
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         logging.getLogger(f"lightning.pytorch.{name}").addFilter(is_no_advertisement)
     debug = "--debug" in given
     try:

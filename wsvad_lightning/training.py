@@ -29,6 +29,7 @@ IGNORED_WARNINGS = (
     "Total length of `list` across ranks is zero",  # no videos are held out for validation, as asked
     "The ``compute`` method of metric FrameMetrics was called before",  # a rank may have no video
     "It is recommended to use .self.log",  # FrameMetrics gathers the ranks itself
+    "Be aware that when using `ckpt_path`",  # a checkpoint callback of the training is not one of the test
     "The dirpath has changed",  # a new run has a new folder
     "The '.*_dataloader' does not have many workers",  # reading from a memory map needs none
     "The number of training batches .* is smaller than the logging interval",  # training counts steps

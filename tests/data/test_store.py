@@ -453,7 +453,7 @@ def without_label(path: Path) -> None:
     ("damage", "message"),
     [
         (truncated, "truncated file.*wsvad data verify"),
-        (beheaded, "cannot be read: file signature not found"),
+        (beheaded, "is no HDF5 file"),
         (without_schema, "is an HDF5 file but no feature store"),
         (of_the_future, "has schema 99, not 1"),
         (without_label, "cannot be read.*label.*wsvad data verify"),

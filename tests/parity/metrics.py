@@ -407,7 +407,7 @@ def find_root(file: Path) -> Path:
     Raises:
         WSVADError: if they are nowhere.
     """
-    named: str = json.loads(file.read_text())["ground_truth_root"].split(",")[0]
+    named: str = json.loads(file.read_text()).get("ground_truth_root", "data/annotations").split(",")[0]
     above = [*file.resolve().parents, Path.cwd(), *Path.cwd().parents]
     places = [folder / named for folder in above]
     if data := os.environ.get("WSVAD_DATA"):

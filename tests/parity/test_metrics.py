@@ -81,7 +81,10 @@ def test_a_root_without_the_ground_truth_is_named(
     assert door.main([str(FILE), "--root", str(tmp_path)]) == 2
     assert "holds no tiny.json" in " ".join(capsys.readouterr().out.split())
     monkeypatch.delenv("WSVAD_DATA", raising=False)
-    assert door.main([str(FILE)]) == 2
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "tables.json"
+    elsewhere.write_text(FILE.read_text())
+    assert door.main([str(elsewhere)]) == 2
     assert "WSVAD_DATA" in capsys.readouterr().out
 
 

@@ -39,7 +39,7 @@ def benchmark_splits(
 ) -> list[Result]:
     """Train and test a recipe on every split with every seed, and write ``results.json`` and ``results.md``.
 
-    The model that is tested is the last one of each training: nothing is chosen on test videos.
+    The model that is tested is the last one of each training: none is chosen on test videos.
 
     Args:
         config: recipe, a file or a shipped configuration.

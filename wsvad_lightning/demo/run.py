@@ -117,7 +117,7 @@ def motion_energy(store: FeatureStore) -> Evaluation:
 
 def show(evaluations: Sequence[Evaluation], picture: Path) -> None:
     """Print the table of all scorers, and where the picture and the run of the first one are."""
-    table = Table("scorer", *SHOWN.values(), title="Test videos, percent; last model, nothing chosen on them")
+    table = Table("scorer", *SHOWN.values(), title="Test videos, percent; last checkpoint")
     for evaluation in evaluations:
         table.add_row(evaluation.name, *(f"{100 * evaluation.metrics[name]:.1f}" for name in SHOWN))
     rich.print("", table)

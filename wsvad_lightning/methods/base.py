@@ -156,8 +156,10 @@ class WSVADModule(LightningModule):
         self.log_dict(values)  # already the same on every rank
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say which method the weights are of."""
+        """Say which method the weights are of, and of what features."""
         checkpoint["method"] = type(self).__name__
+        if self._trainer is not None:
+            checkpoint["features"] = described(self.trainer.datamodule.info)  # type: ignore[attr-defined]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare with what the weights were trained for, before any is loaded.
@@ -175,12 +177,21 @@ class WSVADModule(LightningModule):
             )
         trained_dim = checkpoint["hyper_parameters"]["feature_dim"]
         if trained_dim != self.feature_dim:
-            raise WSVADError(
-                "data.store",
-                self.trainer.datamodule.info.path,  # type: ignore[attr-defined]  # typed without it
-                f"delivers {self.feature_dim} channels, the checkpoint was trained with {trained_dim}",
-                "Give features of the backbone, streams and transform that the checkpoint was trained on",
-            )
+            raise self._other_features(f"{self.feature_dim} channels", trained_dim)
+        if self._trainer is None:  # read by `load_from_checkpoint`, away from any store
+            return
+        given = described(self.trainer.datamodule.info)  # type: ignore[attr-defined]  # typed without it
+        for name, trained in checkpoint.get("features", given).items():
+            if given[name] != trained:
+                raise self._other_features(f"{name.replace('_', ' ')} {given[name]}", trained)
+
+    def _other_features(self, given: object, trained: object) -> WSVADError:
+        return WSVADError(
+            "data.store",
+            self.trainer.datamodule.info.path,  # type: ignore[attr-defined]  # typed without it
+            f"delivers {given}, the checkpoint was trained with {trained}",
+            "Give features of the same backbone, snippets, streams and transform",
+        )
 
     def configure_optimizers(self) -> torch.optim.Optimizer | OptimizerLRSchedulerConfig:
         """Build what the recipe names."""
@@ -189,3 +200,12 @@ class WSVADModule(LightningModule):
             return optimizer
         scheduler: Any = self.lr_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def described(info: StoreInfo) -> dict[str, str | int]:
+    """What features must have in common to be scored by one model, in plain values."""
+    return {
+        "backbone": info.backbone,
+        "snippet_length": info.snippet_length,
+        "snippet_stride": info.snippet_stride,
+    }
