@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.annotations import read_annotations, read_split
-from wsvad_lightning.demo.render import DemoSpec, list_clips, render_clip, render_dataset
+from wsvad_lightning.demo.drawing import draw_scene
+from wsvad_lightning.demo.render import DemoSpec, list_clips, render_dataset
 
 av = pytest.importorskip("av")
 
@@ -52,16 +53,16 @@ def test_the_annotations_are_a_split(dataset: Path) -> None:
     assert [annotations[name].classes for name in split.test] == [(), ("running",), ("vehicle",)]
 
 
-def test_the_same_seed_gives_the_same_frames(dataset: Path, tmp_path: Path) -> None:
+def drawn(seed: int) -> NDArray[np.uint8]:
+    clip = list_clips(SMALL, seed)[1]
+    scene, rng = clip.scene()
+    return np.stack(list(draw_scene(scene, clip.camera, (SMALL.width, SMALL.height), rng)))
+
+
+def test_the_same_seed_gives_the_same_frames(dataset: Path) -> None:
+    frames = drawn(3)
+    np.testing.assert_array_equal(drawn(3), frames)
+    assert not np.array_equal(drawn(4)[:60], frames[:60])
     clip = list_clips(SMALL, 3)[1]
-    other = list_clips(SMALL, 4)[1]
-    render_clip(clip, tmp_path / "same")
-    render_clip(other, tmp_path / "other")
-    rendered = decode(dataset / "videos" / f"{clip.name}.mp4")
-
-    def difference(path: Path) -> float:
-        return float(np.abs(decode(path)[:60].astype(float) - rendered[:60]).mean())
-
-    # Rounding may differ between processes, and the encoder makes a little more of it.
-    assert difference(tmp_path / "same" / f"{clip.name}.mp4") < 1.0
-    assert difference(tmp_path / "other" / f"{other.name}.mp4") > 3.0
+    decoded = decode(dataset / "videos" / f"{clip.name}.mp4").astype(float)
+    assert np.abs(decoded - frames).mean() < 8  # grey levels: the encoder takes away noise

@@ -23,6 +23,7 @@ from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.training import run_trainer
 from wsvad_lightning.types import Prediction
 
+SPEC = DemoSpec(train_normal=24, train_abnormal=30, test_normal=12, test_abnormal=15)  # minutes on two cores
 CONFIG, FEATURES = "demo_urdmu.yaml", "extract/flow.yaml"
 # One step that changes nothing: the network stays as it was drawn, the features are normalised.
 UNTRAINED = ["--model.optimizer.lr", "0", "--trainer.max_steps", "1"]
@@ -40,11 +41,11 @@ def tour(folder: Path, spec: DemoSpec | None = None, settings: Sequence[str] = (
 
     Args:
         folder: where everything is kept; videos and features that are there already are not made again.
-        spec: how many videos, and how they are rendered; the defaults of ``DemoSpec`` unless given.
+        spec: how many videos, and how they are rendered; ``SPEC`` unless given.
         settings: more arguments of ``wsvad fit``.
     """
     videos, store = folder / "data", folder / "store.h5"
-    render_dataset(videos, spec=spec)
+    render_dataset(videos, spec=spec or SPEC)
     make_features(videos, store)
     untrained = train_and_test(folder, store, "untrained", UNTRAINED)
     trained = train_and_test(folder, store, "urdmu", settings)
