@@ -246,12 +246,12 @@ CASES: list[Case] = [
     ),
     (
         "weights of an unknown method",
-        lambda d: ["import-weights", str(bare_weights(d)), str(d.folder / "o.ckpt"), "--method", "rtfmm"],
+        lambda d: ["import-weights", str(bare_weights(d)), "-o", str(d.folder / "o.ckpt"), "--method", "rtfmm"],
         ("--method", "'rtfmm'", "ur_dmu"),
     ),
     (
         "weights that do not fit",
-        lambda d: ["import-weights", str(bare_weights(d)), str(d.folder / "o.ckpt"), "--method", "ur_dmu"],
+        lambda d: ["import-weights", str(bare_weights(d)), "-o", str(d.folder / "o.ckpt"), "--method", "ur_dmu"],
         ("bare.pkl", "lacks the parameter", "ur_dmu"),
     ),
     ("nothing trained", lambda d: ["test"], ("--ckpt_path", "Give a checkpoint")),

@@ -27,3 +27,16 @@ def gather_mean(features: Tensor, index: Tensor) -> Tensor:
         ``[R, D]``.
     """
     return torch.take_along_dim(features, index[..., None], dim=1).mean(dim=1)
+
+
+def gather_snippets(features: Tensor, index: Tensor) -> Tensor:
+    """Pick snippets of whole videos, the same in every crop.
+
+    Args:
+        features: ``[B, N, T, D]``.
+        index: ``[B, k]`` snippet positions.
+
+    Returns:
+        ``[B, N, k, D]``.
+    """
+    return torch.take_along_dim(features, index[:, None, :, None], dim=2)

@@ -76,6 +76,6 @@ def test_bf16_autocast_stays_close_to_float32() -> None:
     exact = module.net(features)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = module.net(features)
-        activation, _ = module.net.normal_memory(module.net.encode(features))
+        activation, _ = module.net.normal_memory(module.net.encoder(features))
     assert half.dtype is activation.dtype is torch.float32
     torch.testing.assert_close(half, exact, rtol=0, atol=0.02)

@@ -36,7 +36,7 @@ def find_method(method: str | None) -> ModuleType:
     return importlib.import_module(f"wsvad_lightning.interop.{method}")
 
 
-def import_weights(weights: str, output: str, method: str | None = None) -> None:
+def import_weights(weights: str, method: str | None = None, output: str | None = None) -> None:
     """Turn the authors' weights into a checkpoint for ``wsvad test`` and ``wsvad predict``.
 
     Sizes are read off the weights. The checkpoint carries the method but no data: name a store with
@@ -44,13 +44,15 @@ def import_weights(weights: str, output: str, method: str | None = None) -> None
 
     Args:
         weights: the authors' state dict; tensors only are read.
-        output: checkpoint to write.
         method: whose weights they are, such as ur_dmu; to be named.
+        output: checkpoint to write, also ``-o``; to be named.
 
     Raises:
         WSVADError: if the file does not hold exactly the method's parameters; nothing is written then.
     """
     source = find_method(method)
+    if output is None:
+        raise WSVADError("--output", None, "no checkpoint to write is named", "Give -o, such as -o imported.ckpt")
     state = read_official(weights)
     try:
         init_args = source.init_args(state)
@@ -75,5 +77,6 @@ def import_weights(weights: str, output: str, method: str | None = None) -> None
     module.on_save_checkpoint(checkpoint)
     with replacing(output) as path:
         torch.save(checkpoint, path)
-    used = len(state) - len(dropped)
-    rich.print(f"{output}: {used} parameters of {method}, {len(dropped)} dropped on purpose {dropped or ''}")
+    rich.print(f"{output}: {len(state) - len(dropped)} of {len(state)} tensors, as {source.METHOD.__name__}")
+    if dropped:
+        rich.print(f"left out, no part of what the authors' code computes: {', '.join(dropped)}")

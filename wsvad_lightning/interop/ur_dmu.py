@@ -9,14 +9,18 @@ from wsvad_lightning.methods import URDMU
 
 METHOD = URDMU
 
+ENCODER = (  # BN-WVAD takes it over
+    ("embedding.conv_1.0", "encoder.embed"),
+    ("selfatt.layers.*.0.norm", "encoder.transformer.*.attention_norm"),
+    ("selfatt.layers.*.0.fn.to_qkv", "encoder.transformer.*.attention.project_in"),
+    ("selfatt.layers.*.0.fn.to_out.0", "encoder.transformer.*.attention.project_out"),
+    ("selfatt.layers.*.1.norm", "encoder.transformer.*.mlp_norm"),
+    ("selfatt.layers.*.1.fn.net", "encoder.transformer.*.mlp"),
+)
+
 TABLE = KeyTable(
     (
-        ("embedding.conv_1.0", "embed"),
-        ("selfatt.layers.*.0.norm", "transformer.*.attention_norm"),
-        ("selfatt.layers.*.0.fn.to_qkv", "transformer.*.attention.project_in"),
-        ("selfatt.layers.*.0.fn.to_out.0", "transformer.*.attention.project_out"),
-        ("selfatt.layers.*.1.norm", "transformer.*.mlp_norm"),
-        ("selfatt.layers.*.1.fn.net", "transformer.*.mlp"),
+        *ENCODER,
         ("Amemory.memory_block", "abnormal_memory.slots"),
         ("Nmemory.memory_block", "normal_memory.slots"),
         ("encoder_mu.0", "to_mean"),

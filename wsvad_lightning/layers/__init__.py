@@ -1,6 +1,30 @@
 """Temporal blocks that several methods share: ``[R, T, D]`` in and out."""
 
-from wsvad_lightning.layers.distance_transformer import DistanceTransformer, distance_prior
+from wsvad_lightning.layers.distance_transformer import (
+    DistanceEncoder,
+    DistanceTransformer,
+    distance_prior,
+)
+from wsvad_lightning.layers.glance_focus import ChannelNorm, GlanceFocusLayer, TemporalConv
+from wsvad_lightning.layers.init import init_xavier
 from wsvad_lightning.layers.memory import MemoryUnit
+from wsvad_lightning.layers.multi_scale import MultiScaleTemporal
+from wsvad_lightning.layers.non_local import NonLocalBlock
+from wsvad_lightning.layers.score_head import ScoreHead
+from wsvad_lightning.layers.selection import MagnitudeSelection, magnitudes
 
-__all__ = ["DistanceTransformer", "MemoryUnit", "distance_prior"]
+__all__ = [
+    "ChannelNorm",
+    "DistanceEncoder",
+    "DistanceTransformer",
+    "GlanceFocusLayer",
+    "MagnitudeSelection",
+    "MemoryUnit",
+    "MultiScaleTemporal",
+    "NonLocalBlock",
+    "ScoreHead",
+    "TemporalConv",
+    "distance_prior",
+    "init_xavier",
+    "magnitudes",
+]

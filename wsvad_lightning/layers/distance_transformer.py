@@ -1,4 +1,4 @@
-"""The transformer of UR-DMU: self-attention beside attention by temporal distance alone."""
+"""The encoder of UR-DMU and BN-WVAD: self-attention beside attention by temporal distance alone."""
 
 import math
 
@@ -96,3 +96,30 @@ class DistanceTransformer(nn.Sequential):
         super().__init__(
             *(DistanceTransformerLayer(dim, heads, head_dim, mlp_dim, dropout) for _ in range(depth))
         )
+
+
+class DistanceEncoder(nn.Module):
+    """Convolution over three snippets, ReLU, then :class:`DistanceTransformer`; every crop for itself.
+
+    Args:
+        feature_dim: D, channels of the features.
+        dim: H, channels of the encoding.
+        depth: layers of the transformer.
+        heads: attention heads a layer.
+        head_dim: channels a head and branch.
+        mlp_dim: hidden width of the feed-forward networks.
+        dropout: probability inside the transformer.
+    """
+
+    def __init__(
+        self, feature_dim: int, dim: int, depth: int, heads: int, head_dim: int, mlp_dim: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Conv1d(feature_dim, dim, kernel_size=3, padding=1)
+        self.transformer = DistanceTransformer(dim, depth, heads, head_dim, mlp_dim, dropout)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Add temporal context: ``[B, N, T, D]`` to ``[B * N, T, H]``."""
+        embedded = F.relu(self.embed(rearrange(features, "b n t d -> (b n) d t")))
+        encoded: Tensor = self.transformer(rearrange(embedded, "r h t -> r t h"))
+        return encoded

@@ -1,5 +1,21 @@
 """Loss terms that several methods share."""
 
+from wsvad_lightning.losses.magnitude import (
+    magnitude_clustering,
+    magnitude_contrast,
+    magnitude_margin,
+    magnitude_mil,
+)
 from wsvad_lightning.losses.mil import probability_bce, topk_bce
+from wsvad_lightning.losses.regularizers import smoothness, sparsity
 
-__all__ = ["probability_bce", "topk_bce"]
+__all__ = [
+    "magnitude_clustering",
+    "magnitude_contrast",
+    "magnitude_margin",
+    "magnitude_mil",
+    "probability_bce",
+    "smoothness",
+    "sparsity",
+    "topk_bce",
+]

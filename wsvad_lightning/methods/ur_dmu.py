@@ -35,7 +35,7 @@ from einops import rearrange
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from wsvad_lightning.layers import DistanceTransformer, MemoryUnit
+from wsvad_lightning.layers import DistanceEncoder, MemoryUnit
 from wsvad_lightning.losses import probability_bce, topk_bce
 from wsvad_lightning.methods.base import WSVADModule
 from wsvad_lightning.ops import gather_mean, halves
@@ -102,8 +102,7 @@ class URDMUNet(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        self.embed = nn.Conv1d(feature_dim, hidden_dim, kernel_size=3, padding=1)
-        self.transformer = DistanceTransformer(hidden_dim, depth, heads, head_dim, mlp_dim, dropout)
+        self.encoder = DistanceEncoder(feature_dim, hidden_dim, depth, heads, head_dim, mlp_dim, dropout)
         self.abnormal_memory = MemoryUnit(abnormal_slots, hidden_dim)
         self.normal_memory = MemoryUnit(normal_slots, hidden_dim)
         self.to_mean = nn.Linear(hidden_dim, hidden_dim)
@@ -112,12 +111,6 @@ class URDMUNet(nn.Module):
             nn.Linear(2 * hidden_dim, score_dim), nn.ReLU(), nn.Linear(score_dim, 1)
         )
 
-    def encode(self, features: Tensor) -> Tensor:
-        """Add temporal context, crop by crop: ``[B, N, T, D]`` to ``[B * N, T, H]``."""
-        embedded = F.relu(self.embed(rearrange(features, "b n t d -> (b n) d t")))
-        encoded: Tensor = self.transformer(rearrange(embedded, "r h t -> r t h"))
-        return encoded
-
     def classify(self, encoded: Tensor, latent: Tensor, num_crops: int) -> Tensor:
         """Score ``[B * N, T, H]`` features and latents, averaged over crops: ``[B, T]``."""
         probability = torch.sigmoid(self.to_score(torch.cat([encoded, latent], dim=-1)).float())
@@ -125,14 +118,14 @@ class URDMUNet(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Score videos of any length: ``[B, N, T, D]`` to ``[B, T]`` in [0, 1], without sampling."""
-        encoded = self.encode(features)
+        encoded = self.encoder(features)
         _, abnormal = self.abnormal_memory(encoded)
         _, normal = self.normal_memory(encoded)
         return self.classify(encoded, self.to_mean(abnormal) + self.to_mean(normal), features.shape[1])
 
     def forward_pairs(self, features: Tensor) -> URDMUOutput:
         """Training pass over ``[B, N, T, D]``, the normal half first."""
-        encoded = self.encode(features)
+        encoded = self.encoder(features)
         normal, abnormal = halves(encoded)
         abnormal_of_abnormal, abnormal_augment = self.abnormal_memory(abnormal)
         normal_of_abnormal, borrowed_by_abnormal = self.normal_memory(abnormal)

@@ -24,7 +24,7 @@ WEIGHTS = {  # names in the manifest's configuration -> terms
 }
 
 
-def build(config: dict[str, Any]) -> WSVADModule:
+def build(config: dict[str, Any], inputs: dict[str, torch.Tensor]) -> WSVADModule:
     """Build the method that the configuration describes, without dropout."""
     assert config["memory_topk"] == config["a_nums"] // 16 + 1 == config["n_nums"] // 16 + 1
     assert config["triplet_margin"] == 1.0
@@ -61,7 +61,7 @@ def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimi
 def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Score a video, and give what the network computes on the way."""
     assert isinstance(module, URDMU)
-    encoded = module.net.encode(batch.features)
+    encoded = module.net.encoder(batch.features)
     crops = rearrange(batch.features, "b n t d -> (b n) 1 t d")
     return {
         "scores": module.score(batch).squeeze(0).numpy(),

@@ -1,0 +1,19 @@
+"""Every method in a size for tests."""
+
+from typing import Any
+
+import torch
+
+from wsvad_lightning import methods
+from wsvad_lightning.methods.base import WSVADModule
+
+SMALLER: dict[str, dict[str, Any]] = {  # for methods whose width does not follow the features
+    "URDMU": {"hidden_dim": 16, "abnormal_slots": 20, "normal_slots": 18},
+}
+
+
+def small(name: str, feature_dim: int = 8) -> WSVADModule:
+    """Make a method, the same weights every time."""
+    torch.manual_seed(0)
+    method: WSVADModule = getattr(methods, name)(feature_dim=feature_dim, **SMALLER.get(name, {}))
+    return method

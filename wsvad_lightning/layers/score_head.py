@@ -1,0 +1,31 @@
+"""From features to scores: the head of the RTFM family."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ScoreHead(nn.Module):
+    """Two hidden layers with ReLU and dropout, then one probability.
+
+    Args:
+        dim: channels in.
+        dropout: probability after each hidden layer.
+        hidden_dims: widths of the hidden layers.
+    """
+
+    def __init__(self, dim: int, dropout: float, hidden_dims: tuple[int, int] = (512, 128)) -> None:
+        first, second = hidden_dims
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, first),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(first, second),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(second, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score features: ``[..., D]`` to ``[...]`` in [0, 1], float32."""
+        return torch.sigmoid(self.mlp(x).squeeze(-1).float())

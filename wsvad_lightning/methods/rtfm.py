@@ -1,0 +1,127 @@
+"""RTFM: robust temporal feature magnitude learning (Tian et al., ICCV 2021, arXiv 2101.10030).
+
+Features gain temporal context at several scales; abnormal snippets should then have longer features than
+normal ones, and the k snippets of longest features, averaged over crops, stand for their video.
+
+    F = dropout(multi-scale(features))                      temporal context, [B, N, T, D]
+    s = mean_crops(sigmoid(mlp(F)))                         score
+    top = the k largest of mean_crops(||F||), in training among a random part of the snippets
+
+Loss terms (names as in ``loss_weights``):
+    cls          BCE of the mean score of the top snippets against the video label
+    magnitude    (|margin - ||mean_top F_abnormal||| + ||mean_top F_normal||)^2, crop by crop (eq. 3)
+    smooth       squared differences of neighbouring scores of abnormal videos
+    sparsity     Euclidean norm of the scores of all abnormal videos together
+
+Numbers equal the authors' code, with its habits: abnormal scores are smoothed as one curve, also from the end
+of a video to the start of the next (``smooth_across_videos``), and sparsity is one norm over the whole batch.
+Deviation: any number of crops and snippets where the authors have 10 and 32; k is clamped to T.
+"""
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from einops import rearrange
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from wsvad_lightning.layers import MagnitudeSelection, MultiScaleTemporal, ScoreHead, init_xavier
+from wsvad_lightning.losses import magnitude_mil
+from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.types import WSVADBatch
+
+
+class RTFMOutput(NamedTuple):
+    """What a pass over videos yields.
+
+    Attributes:
+        features: ``[B, N, T, D]`` with temporal context.
+        crop_scores: ``[B, N, T]`` in [0, 1].
+    """
+
+    features: Tensor
+    crop_scores: Tensor
+
+    @property
+    def scores(self) -> Tensor:
+        """``[B, T]``: the mean over crops."""
+        return self.crop_scores.mean(dim=1)
+
+
+class RTFMNet(nn.Module):
+    """The network, usable without Lightning: ``RTFMNet()(features).scores``.
+
+    Args:
+        feature_dim: D, channels of the features.
+        dropout: probability after the temporal network and in the score head.
+    """
+
+    def __init__(self, feature_dim: int = 2048, dropout: float = 0.7) -> None:
+        super().__init__()
+        self.context = MultiScaleTemporal(feature_dim, norm="batch")
+        self.dropout = nn.Dropout(dropout)
+        self.to_score = ScoreHead(feature_dim, dropout)
+        init_xavier(self)
+
+    def forward(self, features: Tensor) -> RTFMOutput:
+        """Score videos of any length: ``[B, N, T, D]``."""
+        encoded = self.dropout(self.context(rearrange(features, "b n t d -> (b n) t d")))
+        encoded = rearrange(encoded, "(b n) t d -> b n t d", n=features.shape[1])
+        return RTFMOutput(encoded, self.to_score(encoded))
+
+
+class RTFM(WSVADModule):
+    """RTFM as a LightningModule; the recipe of the paper is in ``ucf_rtfm.yaml``.
+
+    Args:
+        feature_dim: D, channels of the features; taken from the store on the command line.
+        k: snippets that stand for a video, clamped to T.
+        margin: length that the features of abnormal snippets should have.
+        dropout: probability in the network.
+        exclude: probability by which a snippet is kept from standing for its video in training.
+        smooth_across_videos: smooth the abnormal scores of a batch as one curve, as the authors do; false
+            smooths each video for itself.
+        loss_weights: weights by which terms enter the total, where they differ from the paper's.
+        optimizer: makes the optimizer from the parameters.
+        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+    """
+
+    default_loss_weights: ClassVar[dict[str, float]] = {
+        "cls": 1.0,
+        "magnitude": 1e-4,
+        "smooth": 8e-4,
+        "sparsity": 8e-3,
+    }
+
+    net: RTFMNet
+
+    def __init__(
+        self,
+        feature_dim: int = 2048,
+        k: int = 3,
+        margin: float = 100.0,
+        dropout: float = 0.7,
+        exclude: float = 0.7,
+        smooth_across_videos: bool = True,
+        loss_weights: dict[str, float] | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        self.margin, self.smooth_across_videos = margin, smooth_across_videos
+        self.select = MagnitudeSelection(k, exclude)
+        self.net = RTFMNet(feature_dim, dropout)
+
+    def score(self, batch: WSVADBatch) -> Tensor:
+        """Score snippets: ``[B, T]`` in [0, 1]."""
+        out: RTFMOutput = self.net(batch.features)
+        return out.scores
+
+    def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
+        """Give the raw terms that the module's docstring lists."""
+        out: RTFMOutput = self.net(batch.features)
+        index = self.select(out.features)
+        return magnitude_mil(
+            out.scores, out.features, index, batch.labels, self.margin, self.smooth_across_videos
+        )
