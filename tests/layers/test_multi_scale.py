@@ -42,8 +42,8 @@ def test_the_order_of_normalisation_is_the_paper_s() -> None:
 
 def test_context_reaches_four_snippets_and_the_non_local_branch_all() -> None:
     torch.manual_seed(0)
-    network = MultiScaleTemporal(8).eval()
-    x = torch.randn(1, 20, 8, requires_grad=True)
+    network = MultiScaleTemporal(64).eval()
+    x = torch.randn(1, 20, 64, requires_grad=True)
     gradient = torch.autograd.grad(network(x)[0, 10].sum(), x)[0][0].abs().sum(dim=-1)
     reached = gradient.nonzero().flatten().tolist()
     assert (min(reached), max(reached)) == (5, 15)  # dilation 4, then the fusing convolution
@@ -51,3 +51,13 @@ def test_context_reaches_four_snippets_and_the_non_local_branch_all() -> None:
     gradient = torch.autograd.grad(network(x)[0, 10].sum(), x)[0][0].abs().sum(dim=-1)
     assert gradient[0] > 0
     assert gradient[-1] > 0
+
+
+def test_long_and_short_videos_take_the_same_product() -> None:
+    torch.manual_seed(0)
+    block = NonLocalBlock(8).double().eval()
+    torch.nn.init.ones_(block.norm.weight)
+    x = torch.randn(1, 8, 50, dtype=torch.float64)
+    query, key, value = block.query(x)[0], block.key(x)[0], block.value(x)[0]
+    attended = value @ (key.T @ query) / 50
+    torch.testing.assert_close(block(x), x + block.norm(block.project_out(attended[None])))

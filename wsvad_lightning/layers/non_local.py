@@ -10,6 +10,8 @@ class NonLocalBlock(nn.Module):
     ``x + BN(W (theta(x) phi(x)^T / T) g(x))``. Gain and bias of the normalisation start at zero, so that a
     new block changes nothing.
 
+    Without a softmax the products may be taken in either order; the shorter one keeps the memory linear in T.
+
     Args:
         dim: channels in and out; attention works on half of them.
     """
@@ -26,7 +28,9 @@ class NonLocalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend along time: ``[R, D, T]`` to ``[R, D, T]``, channels first as convolutions have them."""
-        weights = self.query(x).transpose(1, 2) @ self.key(x) / x.shape[-1]
-        attended = rearrange(weights @ self.value(x).transpose(1, 2), "r t d -> r d t")
-        out: Tensor = self.norm(self.project_out(attended)) + x
+        query, key = self.query(x).transpose(1, 2), self.key(x) / x.shape[-1]
+        value = self.value(x).transpose(1, 2)
+        inner, length = key.shape[1:]
+        attended = (query @ key) @ value if length <= inner else query @ (key @ value)
+        out: Tensor = self.norm(self.project_out(rearrange(attended, "r t d -> r d t"))) + x
         return out
