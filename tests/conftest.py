@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.prepare.prepared import prepare_all
 from wsvad_lightning.data.synthetic import make_store
 
 torch.set_num_threads(1)  # the tests are many and small, and run side by side
@@ -16,6 +17,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small store: 6 + 6 training and 3 + 3 test videos, 2 crops of 16 channels, two anomaly classes."""
     folder = tmp_path_factory.mktemp("store")
     return make_store(folder / "synthetic.h5", crops=2, classes=("fall", "fight"), seed=7)
+
+
+@pytest.fixture(scope="session")
+def prepared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store like ``store`` with every artefact that methods need beside it."""
+    folder = tmp_path_factory.mktemp("prepared")
+    store = make_store(folder / "synthetic.h5", crops=2, classes=("fall", "fight"), seed=7)
+    prepare_all(store)
+    return store
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ import yaml
 from lightning.pytorch import LightningModule
 from wandb.proto import wandb_internal_pb2
 
+from tests.methods.small import SMALLER
+from tests.prepare.prepared import prepare_all
 from wsvad_lightning import methods
 from wsvad_lightning.cli import main
 from wsvad_lightning.configs import config_folder
@@ -31,7 +33,9 @@ SMOKE = ["--config", "with/smoke.yaml"]
 def fit(config: str, store: Path, output: Path, *more: str, name: str = "run") -> Path:
     """Train for a few steps and give the run's folder."""
     where = ["--data.store", str(store), "--output", str(output), "--name", name]
-    small = ["--model.hidden_dim", "16"]
+    recipe = yaml.safe_load((config_folder() / config).read_text())
+    smaller = SMALLER.get(recipe["model"]["class_path"], {})
+    small = [f"--model.{key}={value}" for key, value in smaller.items()]
     assert main(["fit", "--config", config, *SMOKE, *where, *small, *more]) == 0
     return newest(output / name)
 
@@ -50,9 +54,13 @@ def run(*args: str | Path) -> int:
 
 def store_for(config: str, folder: Path) -> Path:
     """A store with the streams that a recipe reads."""
-    features = yaml.safe_load((config_folder() / config).read_text())["data"].get("features", "features")
+    recipe = yaml.safe_load((config_folder() / config).read_text())
+    data = recipe["data"]
+    features = data.get("features", "features")
     streams = [features] if isinstance(features, str) else features
-    return make_store(folder / "store.h5", crops=2, streams=streams, train=8)
+    store = make_store(folder / "store.h5", crops=2, streams=streams, train=8)
+    prepare_all(store, **{**data, "val_fraction": 0.2, "seed": recipe["seed_everything"]})
+    return store
 
 
 @pytest.mark.parametrize("config", RECIPES)

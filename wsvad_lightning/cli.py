@@ -1,20 +1,24 @@
 """The command ``wsvad``: one line for every mistake, one typed function for every subcommand."""
 
 import logging
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError, auto_cli
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import LightningArgumentParser
 
 from wsvad_lightning import methods, training
 from wsvad_lightning.backbones.extract import extract
 from wsvad_lightning.data.commands import info, verify
+from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.demo.run import tour
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.interop.checkpoint import import_weights
+from wsvad_lightning.prepare import PREPARATIONS
 
 
 def demo(output: str = "runs/demo") -> None:
@@ -29,6 +33,7 @@ def demo(output: str = "runs/demo") -> None:
 COMMANDS: dict[str, Any] = {  # a function, or several by name
     "extract": extract,
     "data": {"info": info, "verify": verify},
+    "prepare": {name.replace("_", "-"): preparation for name, preparation in PREPARATIONS.items()},
     "import-weights": import_weights,
     "demo": demo,
 }
@@ -44,6 +49,8 @@ make and check feature stores:
   extract         videos to features: wsvad extract videos/ store.h5 --annotations videos.csv
   data info       what a store holds
   data verify     whether it is whole, and fits annotations and splits
+  prepare         what a method needs computed before it trains, with the arguments of fit:
+                                      wsvad prepare s3r-dictionary --config ucf_s3r.yaml --store mine.h5
 more:
   import-weights  the authors' weights to a checkpoint
   demo            all of it on rendered videos, in minutes
@@ -74,6 +81,9 @@ def run(args: Sequence[str]) -> int:
     if command in training.COMMANDS:
         training.run_trainer(args)
         return 0
+    if command == "prepare":
+        prepare(rest)
+        return 0
     if command not in COMMANDS:
         known = ", ".join([*training.COMMANDS, *COMMANDS])
         raise WSVADError("command", command, "there is no such command", f"The commands are {known}")
@@ -82,12 +92,60 @@ def run(args: Sequence[str]) -> int:
     return status or 0
 
 
+def prepare(args: Sequence[str]) -> None:
+    """Run ``wsvad prepare ARTEFACT ...``, with the arguments of ``wsvad fit``.
+
+    Raises:
+        WSVADError: if there is no such artefact.
+    """
+    artefact, *rest = args or ["--help"]
+    if artefact in ("-h", "--help"):
+        sys.stdout.write(HELP)
+        return
+    if artefact not in COMMANDS["prepare"]:
+        known = ", ".join(COMMANDS["prepare"])
+        raise WSVADError("artefact", artefact, "nothing of this name is prepared", f"Give one of {known}")
+    rest = [re.sub("^--store(?=$|=)", "--data.store", arg) for arg in rest]
+    resolved, name = training.resolve_configs(rest)
+    PrepareCLI(["fit", "--model", "S3R", *resolved], name, COMMANDS["prepare"][artefact])
+
+
+class PrepareCLI(training.WSVADCLI):
+    """The arguments of ``wsvad fit``, which decide what the features are, and those of a preparation.
+
+    Args:
+        args: ``fit`` and its arguments.
+        name: see :class:`WSVADCLI`.
+        preparation: takes the data module and arguments of its own.
+    """
+
+    def __init__(self, args: Sequence[str], name: str, preparation: Callable[..., Path]) -> None:
+        self.preparation = preparation
+        super().__init__(args, name)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add those of the preparation."""
+        super().add_arguments_to_parser(parser)
+        self.own_arguments = parser.add_function_arguments(self.preparation, skip={"data"})
+
+    def instantiate_classes(self) -> None:
+        """Make the data module alone."""
+        self.datamodule = WSVADDataModule(**self.config.fit.data)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Prepare, where Lightning would train."""
+        own = {name: self.config.fit[name] for name in self.own_arguments}
+        self.preparation(self.datamodule, **own)
+
+
 def spell_out(args: Sequence[str]) -> list[str]:
-    """Write ``--skip-broken`` as ``--skip_broken true``, as the parser wants it."""
+    """Write ``-o`` as ``--output`` and ``--skip-broken`` as ``--skip_broken true``, for the parser."""
     spelt = []
     for i, arg in enumerate(args):
         name, equals, value = arg.partition("=")
-        if name.startswith("--"):
+        if name == "-o":
+            name = "--output"
+        elif name.startswith("--"):
             name = "--" + name[2:].replace("-", "_")
         spelt.append(name + equals + value)
         if spelt[-1] == "--skip_broken" and args[i + 1 : i + 2] not in (["true"], ["false"]):

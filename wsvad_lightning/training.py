@@ -49,6 +49,10 @@ class WSVADCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], name: str) -> None:
         self.default_name = name
+        # for what Lightning calls by old names
+        os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+        for message in IGNORED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
         super().__init__(
             WSVADModule,
             WSVADDataModule,
@@ -136,9 +140,6 @@ def run_trainer(args: Sequence[str]) -> WSVADCLI:
     Returns:
         The finished run, with its ``trainer``, ``model`` and ``datamodule``.
     """
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # for what Lightning calls by old names
-    for message in IGNORED_WARNINGS:
-        warnings.filterwarnings("ignore", message)
     command, *rest = args
     rest, name = resolve_configs(rest)
     if command == "fit":

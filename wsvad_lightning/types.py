@@ -5,26 +5,32 @@ Layout letters used everywhere: B videos, N crops, T snippets, D channels, P pat
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
 
+Bags = Literal["paired", "windows"]
+UNKNOWN = -1  # label of a video that nobody has looked at
+
 
 class WSVADBatch(NamedTuple):
-    """A batch of bags. In training the normal half comes first, then as many abnormal bags.
+    """A batch of bags. In paired training the normal half comes first, then as many abnormal bags.
 
     Attributes:
         features: ``[B, N, T, D]`` snippet features.
         lengths: ``[B]`` number of valid snippets of each video; the rest of T is padding.
-        labels: ``[B]`` float, 0 normal and 1 abnormal.
+        labels: ``[B]`` float, 0 normal and 1 abnormal; NaN in training by windows, which knows no labels.
         class_ids: ``[B]`` 0 for normal, 1 + position among the store's classes, -1 for an unknown anomaly.
         video_ids: canonical names.
-        streams: other named streams that the method asks for, ``[B, T, ...]`` each.
+        streams: other named streams that the method asks for, as they are stored: ``[B, T, P, D]`` each, P
+            patches or other views.
         num_frames: ``[B]`` exact frame counts; evaluation only.
         frame_labels: a ``[F]`` uint8 tensor a video (0 normal, 1 anomalous), or None for a video of which
             only the label is known; evaluation only.
+        positions: ``[B, T]`` place of each snippet among those of all training videos, joined end to end;
+            training by windows only.
     """
 
     features: Tensor
@@ -35,6 +41,7 @@ class WSVADBatch(NamedTuple):
     streams: dict[str, Tensor]
     num_frames: Tensor | None = None
     frame_labels: list[Tensor | None] | None = None
+    positions: Tensor | None = None
 
 
 class Prediction(NamedTuple):
@@ -62,6 +69,27 @@ class StreamInfo:
 
     dim: int
     views: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StreamForm:
+    """What a method needs a stream to be.
+
+    Attributes:
+        dim: D, channels.
+        num_views: N, crops or patches; None for any number.
+    """
+
+    dim: int
+    num_views: int | None = None
+
+    def __str__(self) -> str:
+        views = "any number of" if self.num_views is None else self.num_views
+        return f"{views} views of {self.dim} channels"
+
+    def fits(self, info: StreamInfo) -> bool:
+        """Compare with a stream."""
+        return info.dim == self.dim and self.num_views in (None, len(info.views))
 
 
 @dataclass(frozen=True)
@@ -94,14 +122,33 @@ class FeatureRequirements:
     """What a method needs of a store; compared once, before the first step.
 
     Attributes:
-        streams: named streams that must be there besides the features.
+        streams: named streams that must be there besides the features, and their form; batches carry them.
         text_aligned: the backbone must have a text tower.
         classes: the store must name its anomaly classes.
+        prepared: artefacts that must have been computed from the training videos, see
+            :mod:`wsvad_lightning.data.prepared`; a checkpoint carries what came of them.
+        bags: what it trains on: as many normal as abnormal videos, or unlabelled windows of snippets.
     """
 
-    streams: tuple[str, ...] = ()
+    streams: Mapping[str, StreamForm] = field(default_factory=dict)
     text_aligned: bool = False
     classes: bool = False
+    prepared: tuple[str, ...] = ()
+    bags: Bags = "paired"
+
+    def check_bags(self, method: str, bags: Bags) -> None:
+        """Compare with what a data module trains on.
+
+        Args:
+            method: name of the method, for the message.
+            bags: what the data module delivers.
+
+        Raises:
+            WSVADError: if it is something else.
+        """
+        if bags != self.bags:
+            problem = f"{method} trains on {self.bags} bags"
+            raise WSVADError("data.bags", bags, problem, f"Set data.bags to {self.bags}")
 
     def check(self, method: str, info: StoreInfo) -> None:
         """Compare with a store.
@@ -121,6 +168,13 @@ class FeatureRequirements:
                 f"{method} needs the streams {missing}, the store holds {sorted(info.streams)}",
                 "Extract or prepare the missing streams, or choose another store",
             )
+        for name, form in self.streams.items():
+            held = info.streams[name]
+            if not form.fits(held):
+                problem = f"{method} needs {name} as {form}, the store holds {len(held.views)} of {held.dim}"
+                raise WSVADError(
+                    "data.store", info.path, problem, "Extract the stream anew, or choose another store"
+                )
         if self.text_aligned and not info.text_aligned:
             raise WSVADError(
                 "data.store",

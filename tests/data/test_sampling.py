@@ -1,9 +1,18 @@
+import itertools
+
 import numpy as np
 import pytest
 
-from wsvad_lightning.data.sampling import DETERMINISTIC, Sampling, mean_bins, sample_segments, valid_segments
+from wsvad_lightning.data.sampling import (
+    DETERMINISTIC,
+    Sampling,
+    c3d_borders,
+    mean_bins,
+    sample_segments,
+    valid_segments,
+)
 
-SAMPLINGS: tuple[Sampling, ...] = ("mean_bins", "pick", "pad_or_bins", "window")
+SAMPLINGS: tuple[Sampling, ...] = ("mean_bins", "c3d_bins", "pick", "linear", "pad_or_bins", "window")
 RNG = np.random.default_rng(0)
 
 
@@ -49,10 +58,47 @@ def test_every_length_fills_the_segments(sampling: Sampling, num_snippets: int) 
     assert np.all(bag[valid:] == 0)
 
 
+@pytest.mark.parametrize(
+    ("num_snippets", "borders"),
+    [
+        (1, [0, 0, 0, 0, 0]),
+        (3, [0, 1, 1, 2, 2]),  # 0.5 and 1.5 round up
+        (11, [0, 3, 5, 8, 10]),  # 2.5 and 7.5 round up
+    ],
+)
+def test_c3d_bins_average_between_rounded_borders_and_leave_the_last_snippet(
+    num_snippets: int, borders: list[int]
+) -> None:
+    assert c3d_borders(num_snippets, 4).tolist() == borders
+    snippets = noise(num_snippets, 3, dtype="float16")
+    bag = sample_segments(snippets, "c3d_bins", 4, RNG)
+    for i, (start, stop) in enumerate(itertools.pairwise(borders)):
+        members = snippets[start : max(stop, start + 1)].astype(np.float32)
+        np.testing.assert_array_equal(bag[i], members.mean(axis=0))
+
+
 def test_pick_takes_first_last_and_evenly_between() -> None:
     snippets = np.arange(11, dtype=np.float32)[:, None]
     assert sample_segments(snippets, "pick", 6, RNG)[:, 0].tolist() == [0, 2, 4, 6, 8, 10]
     assert sample_segments(snippets[:2], "pick", 4, RNG)[:, 0].tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("snippets", "segments", "expected"),
+    [
+        ([0, 4], 4, [0, 1, 3, 4]),  # times -0.25, 0.25, 0.75, 1.25
+        ([0, 1, 2, 30, 4, 5], 2, [1, 4]),  # times 1 and 4: what lies between is never read
+        ([1, 2, 3, 5], 3, [1 + 1 / 6, 2.5, 5 - 2 / 6]),  # times 1/6, 1.5, 17/6
+        ([3, 7, 8], 3, [3, 7, 8]),
+        ([6], 3, [6, 6, 6]),
+        ([2, 4, 6], 1, [4]),
+    ],
+)
+def test_linear_interpolates_at_half_pixel_centres(
+    snippets: list[float], segments: int, expected: list[float]
+) -> None:
+    bag = sample_segments(np.array(snippets, dtype=np.float16)[:, None], "linear", segments, RNG)
+    np.testing.assert_allclose(bag[:, 0], expected, rtol=1e-6)
 
 
 def test_pad_or_bins_pads_short_videos_and_averages_long_ones() -> None:

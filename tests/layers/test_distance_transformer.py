@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from wsvad_lightning.layers import DistanceTransformer, distance_prior
+from wsvad_lightning.layers import DistanceEncoder, DistanceTransformer, distance_prior
 from wsvad_lightning.layers.distance_transformer import DistanceAttention
 
 
@@ -27,3 +27,12 @@ def test_distance_branch_follows_the_prior() -> None:
 def test_one_snippet_is_enough() -> None:
     transformer = DistanceTransformer(dim=4, depth=2, heads=2, head_dim=3, mlp_dim=5, dropout=0.5)
     assert transformer(torch.zeros(3, 1, 4)).isfinite().all()
+
+
+def test_encoder_treats_every_crop_for_itself() -> None:
+    torch.manual_seed(0)
+    encoder = DistanceEncoder(6, dim=4, depth=1, heads=2, head_dim=3, mlp_dim=5, dropout=0.0)
+    features = torch.randn(2, 3, 7, 6)
+    encoded = encoder(features)
+    assert encoded.shape == (6, 7, 4)
+    torch.testing.assert_close(encoded[4], encoder(features[1:, 1:2])[0])

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from wsvad_lightning.losses import probability_bce, topk_bce
+from wsvad_lightning.losses import probability_bce, ranking_hinge, topk_bce
 
 
 def test_topk_bce_by_hand() -> None:
@@ -26,3 +26,12 @@ def test_autocast_does_not_refuse_it(dtype: torch.dtype) -> None:
     with torch.autocast("cpu", dtype=dtype):
         loss = probability_bce(torch.tensor([0.999], dtype=dtype), 1.0)
     assert loss.dtype is torch.float32
+
+
+def test_ranking_hinge_by_hand() -> None:
+    normal = torch.tensor([[0.1, 0.5], [0.0, 0.2], [0.9, 0.3]])
+    abnormal = torch.tensor([[0.8, 0.8], [0.7, 0.1], [0.0, 0.6]])
+    matched = (0.2 + 0.0 + 0.8) / 3
+    assert ranking_hinge(normal, abnormal, "matched", margin=0.5).item() == pytest.approx(matched)
+    every = (0.2 + 0.0 + 0.6) + (0.3 + 0.0 + 0.7) + (0.4 + 0.1 + 0.8)
+    assert ranking_hinge(normal, abnormal, "all", margin=0.5).item() == pytest.approx(every / 3)

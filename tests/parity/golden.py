@@ -7,15 +7,19 @@ checkpoints. Beside the manifest lies an ``.npz`` with what the authors' code co
 What a method adds to this door is a module ``tests/parity/cases/<method>.py`` with its key ``TABLE``,
 ``build``, ``optimizer``, ``evaluate`` and ``train_outputs``, and where the reference asks for it ``WEIGHTED``
 (terms recorded with their weights), ``batches`` (inputs that :func:`batches` does not pair by name), ``clip``
-(of gradients, before the step) and ``extra`` (more outputs, read just before the step).
+(of gradients, before the step), ``extra`` (more outputs, read just before the step) and ``small_step`` (an
+optimizer of a step where the recipe's own goes far), and ``further`` (outputs by their whole keys: of several
+steps, or of no network).
 
 A number agrees within a relative 1e-4 and an absolute 1e-6, or three times what the authors' own code loses
 in float32 where the manifest says how much that is.
 """
 
 import argparse
+import copy
 import importlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,7 +116,8 @@ def gradient_norms(manifest: dict[str, Any], case: ModuleType, module: WSVADModu
     """Give the norm of every gradient in the manifest's order, NaN where there is none."""
     parameters = dict(module.net.named_parameters())
     gradients = (parameters.get(case.TABLE.to_ours(entry["name"])) for entry in manifest["params"])
-    norms = [np.nan if p is None or p.grad is None else p.grad.double().norm().item() for p in gradients]
+    dtype = getattr(case, "NORM_DTYPE", torch.float64)
+    norms = [np.nan if p is None or p.grad is None else p.grad.to(dtype).norm().item() for p in gradients]
     return np.array(norms)
 
 
@@ -139,14 +144,30 @@ def train(
         found["grad_norm_clipped"] = gradient_norms(manifest, case, module)
     if hasattr(case, "extra"):
         found |= case.extra(config, module, losses)
-    optimizer.step()
-    found["loss_after_step"] = module.total_loss(module.compute_losses(batch)).detach().numpy()
+    if hasattr(case, "small_step"):
+        found["loss_after_small_step"] = loss_after(case.small_step(config, module), module, batch)
+    found["loss_after_step"] = loss_after(optimizer, module, batch)
     return found
+
+
+def loss_after(optimizer: torch.optim.Optimizer, module: WSVADModule, batch: WSVADBatch) -> NDArray[Any]:
+    """Give the total loss after a step along the gradients there are, and take the step back."""
+    before = copy.deepcopy(module.state_dict())
+    optimizer.step()
+    with torch.no_grad():
+        total = module.total_loss(module.compute_losses(batch))
+    module.load_state_dict(before)
+    return total.numpy()
+
+
+def find_case(method: str) -> ModuleType:
+    """Import the module of a case; the stages of one method share it."""
+    return importlib.import_module(f"tests.parity.cases.{re.sub('_stage[0-9]+$', '', method)}")
 
 
 def compute(manifest: dict[str, Any]) -> Outputs:
     """Compute every output of the manifest that this project has."""
-    case = importlib.import_module(f"tests.parity.cases.{manifest['method']}")
+    case = find_case(manifest["method"])
     state, inputs = official_state(manifest), make_inputs(manifest)
 
     def build() -> WSVADModule:
@@ -164,6 +185,8 @@ def compute(manifest: dict[str, Any]) -> Outputs:
                 with torch.no_grad():
                     outputs = case.evaluate(build().eval(), batch)
             found |= {f"{prefix}/{key}": output for key, output in outputs.items()}
+        if hasattr(case, "further"):
+            found |= case.further(manifest, inputs, build)
     return found
 
 

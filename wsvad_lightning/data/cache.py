@@ -71,12 +71,8 @@ def _key(source: StoreSegments, video_ids: Sequence[str]) -> str:
     recipe = {
         "format": FORMAT,
         "store": reader.store.checksum(),
-        "streams": list(transform.streams),
         "videos": list(video_ids),
-        "normalize": transform.normalize,
-        "clip": transform.clip,
-        "merged_views": transform.crops if transform.merges_views else None,
-        "pca_dim": transform.pca_dim,
+        **transform.settings,
         "sampling": source.sampling,
         "segments": source.segments,
     }

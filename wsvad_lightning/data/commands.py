@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from wsvad_lightning.data.annotations import VideoAnnotation, read_annotations, read_splits
+from wsvad_lightning.data.prepared import Artefact, artefacts_of, read_artefact
 from wsvad_lightning.data.store import FeatureStore, Provenance, VideoRecord, checksum, store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.snippets import snippet_count_bounds
@@ -41,6 +43,9 @@ def info(store: str) -> None:
     opened = FeatureStore(store)
     console = Console()
     console.print(_table_of_videos(opened), _table_of_streams(opened), _table_of_provenance(opened))
+    prepared = [(path, read_artefact(path)) for path in artefacts_of(opened)]
+    if prepared:
+        console.print(_table_of_artefacts(prepared))
 
 
 def verify(store: str, annotations: str | None = None, split: str | None = None) -> int:
@@ -192,3 +197,17 @@ def _table_of_provenance(store: FeatureStore) -> Table:
     table.add_row("classes", escape(" ".join(store.classes)) or "only normal and abnormal")
     table.add_row("checksum", store.checksum())
     return table
+
+
+def _table_of_artefacts(prepared: Iterable[tuple[Path, Artefact]]) -> Table:
+    table = Table("prepared", "form", "videos", "settings", "parameters")
+    table.columns[0].overflow = "fold"  # a file's name is shown to its end
+    for path, artefact in prepared:
+        form = " x ".join(map(str, artefact.values.shape))
+        told = (_spell(values) for values in (artefact.settings, artefact.parameters))
+        table.add_row(escape(path.name), form, str(len(artefact.videos)), *told)
+    return table
+
+
+def _spell(values: Mapping[str, Any]) -> str:
+    return escape(", ".join(f"{name} {value}" for name, value in values.items() if value is not None))

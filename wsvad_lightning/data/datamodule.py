@@ -3,8 +3,10 @@
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
@@ -20,12 +22,13 @@ from wsvad_lightning.data.dataset import (
     WholeVideos,
     as_loaded,
 )
+from wsvad_lightning.data.prepared import artefact_path, read_artefact
 from wsvad_lightning.data.sampler import PairedBatchSampler
 from wsvad_lightning.data.sampling import DETERMINISTIC, Sampling
-from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.data.store import Features, FeatureStore
 from wsvad_lightning.data.transform import Crops, FeatureTransform, Normalize, Streams
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.types import StoreInfo
+from wsvad_lightning.types import Bags, StoreInfo
 
 HOLD_OUT_STREAM = 3  # of the seed; the sampler uses the first ones
 NAMED_IN_ERRORS = 3  # of many missing videos
@@ -74,6 +77,7 @@ class WSVADDataModule(LightningDataModule):
         split_index: int = 0,
         annotations: str | None = None,
         features: str | list[str] = "features",
+        bags: Bags = "paired",
         segments: int = 32,
         sampling: Sampling = "mean_bins",
         crops: Crops = "all",
@@ -90,6 +94,7 @@ class WSVADDataModule(LightningDataModule):
         self.store_path, self.split_path, self.split_index = store, split, split_index
         self.annotations_path = annotations
         self.streams = (features,) if isinstance(features, str) else tuple(features)
+        self.bags: Bags = bags
         self.segments, self.sampling, self.crops = segments, sampling, crops
         self.normalize, self.clip, self.pca_dim = normalize, clip, pca_dim
         self.batch_size, self.val_fraction = batch_size, val_fraction
@@ -199,6 +204,36 @@ class WSVADDataModule(LightningDataModule):
         train = [name for name in parts["train"] if name not in held_out]
         return {**parts, "train": train, "val": sorted(held_out)}
 
+    # ------------------------------------------------------------------------- what is prepared from it
+
+    @property
+    def normal_training_videos(self) -> list[str]:
+        """The videos that artefacts and statistics are computed from."""
+        return [name for name in self.parts["train"] if self.annotations[name].label == 0]
+
+    def read(self, video_id: str) -> Features:
+        """Give the features of a video as a method sees them, ``[T, N', D']``.
+
+        Raises:
+            WSVADError: if they are not finite.
+        """
+        features = self._reader.read(video_id)
+        self._reader.check_finite(video_id, features)
+        return features
+
+    def prepared_path(self, name: str) -> Path:
+        """Where an artefact of these features lies, or will lie once it is prepared."""
+        return artefact_path(self.store, name, self.transform, self.normal_training_videos)
+
+    def prepared(self, name: str) -> Tensor | None:
+        """Give an artefact of these features; None if it was not prepared.
+
+        Raises:
+            WSVADError: if it is damaged.
+        """
+        path = self.prepared_path(name)
+        return torch.from_numpy(read_artefact(path).values) if path.exists() else None
+
     # --------------------------------------------------------------------------------------------- stages
 
     def setup(self, stage: str) -> None:
@@ -214,7 +249,7 @@ class WSVADDataModule(LightningDataModule):
             remedy = "Set data.val_fraction" if part == "val" else f"Name videos to {part} with"
             raise WSVADError("data.split", where, f"the part {part!r} is empty", remedy)
         if stage == "fit" and self.transform.needs_fit:
-            self.transform.fit(self._normal_training_videos)
+            self.transform.fit(self._read_normal_training_videos)
         if stage == "fit" and not self.parts["val"] and self.trainer is not None:
             self.trainer.limit_val_batches = 0  # else Lightning warns of validation without videos
 
@@ -319,13 +354,12 @@ class WSVADDataModule(LightningDataModule):
             self.trainer.strategy.barrier("segment cache")
         return cache
 
-    def _normal_training_videos(self) -> Iterator[Streams]:
-        for video_id in self.parts["train"]:
-            if self.annotations[video_id].label == 0:
-                streams = self._reader.read_stored(video_id)
-                for features in streams.values():
-                    self._reader.check_finite(video_id, features)
-                yield streams
+    def _read_normal_training_videos(self) -> Iterator[Streams]:
+        for video_id in self.normal_training_videos:
+            streams = self._reader.read_stored(video_id)
+            for features in streams.values():
+                self._reader.check_finite(video_id, features)
+            yield streams
 
     def _read_parts(self) -> dict[str, list[str]]:
         if self.split_path is not None:

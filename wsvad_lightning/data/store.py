@@ -188,7 +188,8 @@ class FeatureStore:
         path: a store, several, or a glob pattern.
 
     Attributes:
-        path: the same as text, for messages.
+        path: the same as text, for messages, as the command line takes it.
+        paths: the stores that it names.
         provenance: where the features come from.
         streams: channels and views of each stream.
         classes: names of the anomaly classes, sorted.
@@ -199,12 +200,13 @@ class FeatureStore:
     """
 
     def __init__(self, path: str | Path | Sequence[str | Path]) -> None:
-        self.path = str(path) if isinstance(path, str | Path) else ", ".join(map(str, path))
+        self.path = str(path) if isinstance(path, str | Path) else f"[{', '.join(map(str, path))}]"
+        self.paths = store_paths(path)
         self._pid = os.getpid()
         self._handles: dict[tuple[Path, Callable[[Path], Any]], Any] = {}
         self._records: dict[str, VideoRecord] = {}
         indexes: list[_Index] = []
-        for store in store_paths(path):
+        for store in self.paths:
             found = [_read_index(file) for file in _files_of(store)]
             self._take(store, found)
             indexes += found

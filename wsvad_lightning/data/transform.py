@@ -1,7 +1,7 @@
 """What happens to features between the store and the bags: normalisation, views into one, PCA."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -83,6 +83,17 @@ class FeatureTransform:
                 self._shapes |= {f"{name}/mean": form, f"{name}/deviation": form}
         if pca_dim is not None:
             self._shapes |= {"center": (joined,), "axes": (joined, pca_dim)}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What, beside the videos, decides what comes out: plain values."""
+        return {
+            "streams": list(self.streams),
+            "normalize": self.normalize,
+            "clip": self.clip,
+            "merged_views": self.crops if self.merges_views else None,
+            "pca_dim": self.pca_dim,
+        }
 
     @property
     def needs_fit(self) -> bool:

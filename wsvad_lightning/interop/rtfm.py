@@ -9,23 +9,26 @@ from wsvad_lightning.methods import RTFM
 
 METHOD = RTFM
 
-TABLE = KeyTable(
-    (
-        ("Aggregate.conv_1", "context.dilated.0"),
-        ("Aggregate.conv_2", "context.dilated.1"),
-        ("Aggregate.conv_3", "context.dilated.2"),
-        ("Aggregate.conv_4.0", "context.reduce"),
-        ("Aggregate.conv_5", "context.fuse"),
-        ("Aggregate.non_local.theta", "context.non_local.query"),
-        ("Aggregate.non_local.phi", "context.non_local.key"),
-        ("Aggregate.non_local.g", "context.non_local.value"),
-        ("Aggregate.non_local.W.0", "context.non_local.project_out"),
-        ("Aggregate.non_local.W.1", "context.non_local.norm"),
-        ("fc1", "to_score.mlp.0"),
-        ("fc2", "to_score.mlp.3"),
-        ("fc3", "to_score.mlp.6"),
+HEAD = (("fc1", "to_score.mlp.0"), ("fc2", "to_score.mlp.3"), ("fc3", "to_score.mlp.6"))
+
+
+def multi_scale(authors: str, ours: str) -> tuple[tuple[str, str], ...]:
+    """Pair the names inside a multi-scale temporal network."""
+    return (
+        (f"{authors}.conv_1", f"{ours}.dilated.0"),
+        (f"{authors}.conv_2", f"{ours}.dilated.1"),
+        (f"{authors}.conv_3", f"{ours}.dilated.2"),
+        (f"{authors}.conv_4.0", f"{ours}.reduce"),
+        (f"{authors}.conv_5", f"{ours}.fuse"),
+        (f"{authors}.non_local.theta", f"{ours}.non_local.query"),
+        (f"{authors}.non_local.phi", f"{ours}.non_local.key"),
+        (f"{authors}.non_local.g", f"{ours}.non_local.value"),
+        (f"{authors}.non_local.W.0", f"{ours}.non_local.project_out"),
+        (f"{authors}.non_local.W.1", f"{ours}.non_local.norm"),
     )
-)
+
+
+TABLE = KeyTable((*multi_scale("Aggregate", "context"), *HEAD))
 
 
 def init_args(state: Mapping[str, Tensor]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from wsvad_lightning.layers.init import init_xavier
 from wsvad_lightning.layers.memory import MemoryUnit
 from wsvad_lightning.layers.multi_scale import MultiScaleTemporal
 from wsvad_lightning.layers.non_local import NonLocalBlock
+from wsvad_lightning.layers.pre_norm import PreNormLayer
 from wsvad_lightning.layers.score_head import ScoreHead
 from wsvad_lightning.layers.selection import MagnitudeSelection, magnitudes
 
@@ -22,6 +23,7 @@ __all__ = [
     "MemoryUnit",
     "MultiScaleTemporal",
     "NonLocalBlock",
+    "PreNormLayer",
     "ScoreHead",
     "TemporalConv",
     "distance_prior",

@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.pre_norm import PreNormLayer
+from wsvad_lightning.layers.temporal_conv import TemporalConv
+
 
 def distance_prior(num_snippets: int, device: torch.device | None = None) -> Tensor:
     """Fixed attention that falls with temporal distance.
@@ -47,41 +50,21 @@ class DistanceAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend along time: ``[R, T, dim]`` to ``[R, T, dim]``."""
-        query, key, value, distance_value = rearrange(
-            self.project_in(x), "r t (part h d) -> part r h t d", part=4, h=self.heads
-        )
+        *content, distance_value = self.project_in(x).chunk(4, dim=-1)
+        query, key, value = (rearrange(part, "r t (h d) -> r h t d", h=self.heads) for part in content)
         by_content = F.scaled_dot_product_attention(query, key, value)
         by_distance = distance_prior(x.shape[1], x.device).to(distance_value.dtype) @ distance_value
-        both = rearrange([by_content, by_distance], "branch r h t d -> r t (h branch d)")
+        heads = [
+            rearrange(by_content, "r h t d -> r t h d"),
+            rearrange(by_distance, "r t (h d) -> r t h d", h=self.heads),
+        ]
+        both = torch.cat(heads, dim=-1).flatten(start_dim=2)
         out: Tensor = self.dropout(self.project_out(both))
         return out
 
 
-class DistanceTransformerLayer(nn.Module):
-    """Pre-norm layer: distance attention, then a GELU feed-forward network, each with a residual."""
-
-    def __init__(self, dim: int, heads: int, head_dim: int, mlp_dim: int, dropout: float) -> None:
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(dim)
-        self.attention = DistanceAttention(dim, heads, head_dim, dropout)
-        self.mlp_norm = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, mlp_dim),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(mlp_dim, dim),
-            nn.Dropout(dropout),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform ``[R, T, dim]``."""
-        x = x + self.attention(self.attention_norm(x))
-        out: Tensor = x + self.mlp(self.mlp_norm(x))
-        return out
-
-
 class DistanceTransformer(nn.Sequential):
-    """Stack of :class:`DistanceTransformerLayer`: no position code, no final norm.
+    """Stack of layers with :class:`DistanceAttention`: no position code, no final norm.
 
     Args:
         dim: channels in and out.
@@ -94,7 +77,10 @@ class DistanceTransformer(nn.Sequential):
 
     def __init__(self, dim: int, depth: int, heads: int, head_dim: int, mlp_dim: int, dropout: float) -> None:
         super().__init__(
-            *(DistanceTransformerLayer(dim, heads, head_dim, mlp_dim, dropout) for _ in range(depth))
+            *(
+                PreNormLayer(DistanceAttention(dim, heads, head_dim, dropout), dim, mlp_dim, dropout)
+                for _ in range(depth)
+            )
         )
 
 
@@ -115,11 +101,11 @@ class DistanceEncoder(nn.Module):
         self, feature_dim: int, dim: int, depth: int, heads: int, head_dim: int, mlp_dim: int, dropout: float
     ) -> None:
         super().__init__()
-        self.embed = nn.Conv1d(feature_dim, dim, kernel_size=3, padding=1)
+        self.embed = TemporalConv(feature_dim, dim, kernel_size=3)
         self.transformer = DistanceTransformer(dim, depth, heads, head_dim, mlp_dim, dropout)
 
     def forward(self, features: Tensor) -> Tensor:
         """Add temporal context: ``[B, N, T, D]`` to ``[B * N, T, H]``."""
-        embedded = F.relu(self.embed(rearrange(features, "b n t d -> (b n) d t")))
-        encoded: Tensor = self.transformer(rearrange(embedded, "r h t -> r t h"))
+        embedded = F.relu(self.embed(rearrange(features, "b n t d -> (b n) t d")))
+        encoded: Tensor = self.transformer(embedded)
         return encoded

@@ -1,10 +1,14 @@
 """Losses of multiple-instance learning: video-level labels against the strongest snippets of each bag."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from wsvad_lightning.ops import topk_mean
+
+Pairing = Literal["all", "matched"]
 
 
 def probability_bce(probabilities: Tensor, target: Tensor | float) -> Tensor:
@@ -32,3 +36,21 @@ def topk_bce(scores: Tensor, target: Tensor | float, k: int) -> Tensor:
         k: number of snippets, clamped to T.
     """
     return probability_bce(topk_mean(scores, k), target)
+
+
+def ranking_hinge(normal: Tensor, abnormal: Tensor, pairing: Pairing, margin: float = 1.0) -> Tensor:
+    """Ask the strongest snippet of abnormal bags to outscore the strongest of normal bags by a margin.
+
+    ``relu(margin - max abnormal + max normal)`` of two bags; the gradient of equal maxima is shared.
+
+    Args:
+        normal: ``[B, T]`` scores of normal bags.
+        abnormal: ``[B, T]`` scores of abnormal bags.
+        pairing: ``all``: every abnormal bag with every normal one, sum over the abnormal and mean over the
+            normal bags (Sultani); ``matched``: mean over the bags at the same place of the batch (DeepMIL).
+        margin: smallest difference that costs nothing.
+    """
+    strongest_normal, strongest_abnormal = normal.amax(dim=-1), abnormal.amax(dim=-1)
+    if pairing == "all":
+        return F.relu(margin - strongest_abnormal[:, None] + strongest_normal).mean(dim=1).sum()
+    return F.relu(margin - strongest_abnormal + strongest_normal).mean()

@@ -1,6 +1,10 @@
 """The published methods, one file a paper. Tests and documentation iterate ``__all__``."""
 
+from wsvad_lightning.methods.bn_wvad import BNWVAD
+from wsvad_lightning.methods.mgfn import MGFN
 from wsvad_lightning.methods.rtfm import RTFM
+from wsvad_lightning.methods.s3r import S3R
+from wsvad_lightning.methods.sultani_mil import Sultani
 from wsvad_lightning.methods.ur_dmu import URDMU
 
-__all__ = ["RTFM", "URDMU"]
+__all__ = ["BNWVAD", "MGFN", "RTFM", "S3R", "URDMU", "Sultani"]

@@ -3,6 +3,7 @@
 A method gives ``__init__``, ``compute_losses(batch)`` and ``score(batch)``; everything else is here.
 """
 
+import shlex
 from typing import Any, ClassVar
 
 import torch
@@ -93,6 +94,33 @@ class WSVADModule(LightningModule):
             )
         self.val_metrics = FrameMetrics(info.snippet_stride, info.snippet_length, info.classes)
         self.test_metrics = FrameMetrics(info.snippet_stride, info.snippet_length, info.classes)
+        if stage == "fit":
+            self.requires.check_bags(type(self).__name__, data.bags)
+            self.load_prepared()
+
+    def load_prepared(self) -> None:
+        """Take over the artefacts that the method needs from beside the store.
+
+        Raises:
+            WSVADError: if one was not prepared; says how to.
+        """
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
+        for name in self.requires.prepared:
+            values: Tensor | None = data.prepared(name)
+            if values is None:
+                store = data.info.path
+                command = f"wsvad prepare {name.replace('_', '-')} --store {shlex.quote(store)}"
+                raise WSVADError(
+                    "data.store",
+                    store,
+                    f"{type(self).__name__} needs {name}, not yet prepared for these videos and settings",
+                    f"Run `{command}` with the other --config and --data arguments of this run",
+                )
+            self.take_prepared(name, values)
+
+    def take_prepared(self, name: str, values: Tensor) -> None:
+        """Keep an artefact that ``requires`` names; methods that name any give this."""
+        raise NotImplementedError(f"{type(self).__name__} must give take_prepared")
 
     def training_step(self, batch: WSVADBatch, batch_idx: int) -> Tensor:
         """One optimisation step on a paired batch."""

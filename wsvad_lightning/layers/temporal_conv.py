@@ -1,0 +1,31 @@
+"""Convolution along time."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TemporalConv(nn.Conv1d):
+    """``nn.Conv1d`` on ``[R, T, D]``: it keeps the length, and the weights have the shape of ``nn.Conv1d``.
+
+    Nothing is transposed in memory. PyTorch copies the transposed input of a one-dimensional convolution, but
+    takes that of a two-dimensional one as it is ("channels last"): the snippets become an image of one row.
+
+    Args:
+        in_dim: channels in.
+        out_dim: channels out.
+        kernel_size: snippets that a kernel sees, an odd number; with one, a linear layer.
+        dilation: from one of these snippets to the next.
+        bias: whether a bias is added.
+    """
+
+    def __init__(
+        self, in_dim: int, out_dim: int, kernel_size: int = 1, dilation: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__(in_dim, out_dim, kernel_size, dilation=dilation, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve ``[R, T, in_dim]`` to ``[R, T, out_dim]``."""
+        image = input.transpose(1, 2).unsqueeze(2)
+        weight, dilation = self.weight.unsqueeze(2), (1, *self.dilation)
+        convolved = F.conv2d(image, weight, self.bias, padding="same", dilation=dilation)
+        return convolved.squeeze(2).transpose(1, 2)

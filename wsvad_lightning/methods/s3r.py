@@ -1,0 +1,241 @@
+"""S3R: self-supervised sparse representation (Wu et al., ECCV 2022).
+
+A dictionary of what normal training videos are made of is computed before training (``wsvad prepare
+s3r-dictionary``). Snippets are put together from its atoms; what is normal about a video comes out well, what
+is anomalous does not. Channels in which a video and its reconstruction differ are let through for the one and
+held back for the other.
+
+    R = softmax(Q(x) K(atoms)^T) V(atoms)                     reconstruction, en-normal
+    X, Y = dropout(multi-scale(x)), dropout(multi-scale(R))   temporal context, two networks
+    g = sigmoid(mlp(mean_t X - mean_t Y))                     channel gate, de-normal
+    X, Y = X g, Y (1 - g)
+    s = mean_crops(sigmoid(mlp(X)))                           score
+    m = mean_crops(sigmoid(mlp(mean_t Y)))                    score of the reconstructed, one a video
+    top = the k largest of mean_crops(||X||), in training among a random part of the snippets
+
+Loss terms (names as in ``loss_weights``):
+    cls, magnitude, smooth, sparsity   as RTFM's, on s and X
+    macro                              BCE of m against 0, for normal and abnormal videos alike
+
+Numbers equal the authors' code, with its habits: attention is not scaled by the square root of its channels,
+GroupNorm in the multi-scale networks makes a score depend on the whole length of its video, and smoothness
+and sparsity sum over the batch as RTFM's. Deviations: any number of snippets and channels; k is clamped to T.
+Two projections that the authors' state dict holds and nothing uses are left out.
+"""
+
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from einops import rearrange
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.layers import MagnitudeSelection, MultiScaleTemporal, ScoreHead, init_xavier
+from wsvad_lightning.losses import magnitude_mil, probability_bce
+from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.types import FeatureRequirements, WSVADBatch
+
+DICTIONARY = "s3r_dictionary"
+GATE_REDUCTION = 16
+
+
+class S3ROutput(NamedTuple):
+    """What a pass over videos yields.
+
+    Attributes:
+        features: ``[B, N, T, D]`` with temporal context, gated.
+        crop_scores: ``[B, N, T]`` in [0, 1].
+        macro_scores: ``[B]`` in [0, 1], how anomalous the reconstruction is; the mean over crops.
+    """
+
+    features: Tensor
+    crop_scores: Tensor
+    macro_scores: Tensor
+
+    @property
+    def scores(self) -> Tensor:
+        """``[B, T]``: the mean over crops."""
+        return self.crop_scores.mean(dim=1)
+
+
+class DictionaryAttention(nn.Module):
+    """Puts snippets together from the atoms of a dictionary: attention without scaling.
+
+    Args:
+        feature_dim: D, channels of snippets and atoms.
+        attention_dim: channels in which they are compared.
+    """
+
+    def __init__(self, feature_dim: int, attention_dim: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(feature_dim, attention_dim)
+        self.key = nn.Linear(feature_dim, attention_dim)
+        self.value = nn.Linear(feature_dim, feature_dim)
+
+    def weights(self, snippets: Tensor, atoms: Tensor) -> Tensor:
+        """Compare snippets ``[..., D]`` with atoms ``[S, D]``: ``[..., S]`` float32, sums of 1."""
+        similarity: Tensor = self.query(snippets) @ self.key(atoms).T
+        return similarity.float().softmax(dim=-1)
+
+    def forward(self, snippets: Tensor, atoms: Tensor) -> Tensor:
+        """Reconstruct ``[..., D]``."""
+        value: Tensor = self.value(atoms)
+        return self.weights(snippets, atoms).to(value.dtype) @ value
+
+
+class S3RNet(nn.Module):
+    """The network, usable without Lightning: ``S3RNet()(features).scores``, after ``use_dictionary``.
+
+    Args:
+        feature_dim: D, channels of the features.
+        attention_dim: channels in which snippets are compared with atoms.
+        dropout: probability after the temporal networks and in the score heads.
+
+    Attributes:
+        dictionary: ``[S, D]`` atoms; none in a new network.
+    """
+
+    dictionary: Tensor
+
+    def __init__(self, feature_dim: int = 2048, attention_dim: int = 512, dropout: float = 0.7) -> None:
+        super().__init__()
+        self.reconstruct = DictionaryAttention(feature_dim, attention_dim)
+        self.video_context = MultiScaleTemporal(feature_dim, norm="group")
+        self.normal_context = MultiScaleTemporal(feature_dim, norm="group")
+        self.dropout = nn.Dropout(dropout)
+        reduced = max(1, feature_dim // GATE_REDUCTION)
+        self.to_gate = nn.Sequential(
+            nn.Linear(feature_dim, reduced), nn.ReLU(), nn.Linear(reduced, feature_dim), nn.Sigmoid()
+        )
+        self.to_score = ScoreHead(feature_dim, dropout)
+        self.to_macro_score = ScoreHead(feature_dim, dropout)
+        self.register_buffer("dictionary", torch.empty(0, feature_dim), persistent=False)
+        init_xavier(self)
+
+    def use_dictionary(self, atoms: Tensor) -> None:
+        """Reconstruct from these atoms from now on.
+
+        Args:
+            atoms: ``[S, D]``.
+
+        Raises:
+            WSVADError: if there are none, or of another number of channels.
+        """
+        feature_dim = self.dictionary.shape[1]
+        if atoms.ndim != 2 or len(atoms) == 0 or atoms.shape[1] != feature_dim:
+            problem = f"its form is {tuple(atoms.shape)} where the features have {feature_dim} channels"
+            remedy = f"Give atoms of the form [S, {feature_dim}], prepared from features like these"
+            raise WSVADError("dictionary", DICTIONARY, problem, remedy)
+        self.dictionary = atoms.to(self.dictionary)
+
+    def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Add temporal context to ``[B, N, T, D]`` features and their reconstruction; X and Y, not yet gated.
+
+        Raises:
+            WSVADError: if there is no dictionary.
+        """
+        if len(self.dictionary) == 0:
+            remedy = "Load a checkpoint that carries one, train, or call use_dictionary"
+            raise WSVADError("dictionary", None, "S3R has none to reconstruct from", remedy)
+        rows = rearrange(features, "b n t d -> (b n) t d")
+        video = self.dropout(self.video_context(rows))
+        normal = self.dropout(self.normal_context(self.reconstruct(rows, self.dictionary)))
+        video, normal = (rearrange(x, "(b n) t d -> b n t d", n=features.shape[1]) for x in (video, normal))
+        return video, normal
+
+    def gate(self, video: Tensor, normal: Tensor) -> Tensor:
+        """Tell the channels in which X and Y differ: ``[B, N, 1, D]`` in [0, 1]."""
+        gate: Tensor = self.to_gate(video.mean(dim=2, keepdim=True) - normal.mean(dim=2, keepdim=True))
+        return gate
+
+    def forward(self, features: Tensor) -> S3ROutput:
+        """Score videos of any length: ``[B, N, T, D]``."""
+        video, normal = self.encode(features)
+        gate = self.gate(video, normal)
+        video, normal = video * gate, normal * (1 - gate)
+        macro_scores = self.to_macro_score(normal.mean(dim=2)).mean(dim=1)
+        return S3ROutput(video, self.to_score(video), macro_scores)
+
+
+class S3R(WSVADModule):
+    """S3R as a LightningModule; the recipe of the paper is in ``ucf_s3r.yaml``.
+
+    The dictionary is taken from beside the store when training starts, and travels in the checkpoint. One
+    without it, made of the authors' weights, takes that of the store it is used with.
+
+    Args:
+        feature_dim: D, channels of the features; taken from the store on the command line.
+        attention_dim: channels in which snippets are compared with atoms.
+        k: snippets that stand for a video, clamped to T.
+        margin: length that the features of abnormal snippets should have.
+        dropout: probability in the network.
+        exclude: probability by which a snippet is kept from standing for its video in training.
+        smooth_across_videos: smooth the abnormal scores of a batch as one curve, as the authors do; false
+            smooths each video for itself.
+        loss_weights: weights by which terms enter the total, where they differ from the paper's.
+        optimizer: makes the optimizer from the parameters.
+        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+    """
+
+    requires: ClassVar[FeatureRequirements] = FeatureRequirements(prepared=(DICTIONARY,))
+    default_loss_weights: ClassVar[dict[str, float]] = {
+        "cls": 1.0,
+        "magnitude": 1e-4,
+        "smooth": 8e-4,
+        "sparsity": 8e-3,
+        "macro": 1.0,
+    }
+
+    net: S3RNet
+
+    def __init__(
+        self,
+        feature_dim: int = 2048,
+        attention_dim: int = 512,
+        k: int = 3,
+        margin: float = 100.0,
+        dropout: float = 0.7,
+        exclude: float = 0.7,
+        smooth_across_videos: bool = True,
+        loss_weights: dict[str, float] | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        self.margin, self.smooth_across_videos = margin, smooth_across_videos
+        self.select = MagnitudeSelection(k, exclude)
+        self.net = S3RNet(feature_dim, attention_dim, dropout)
+
+    def score(self, batch: WSVADBatch) -> Tensor:
+        """Score snippets: ``[B, T]`` in [0, 1]."""
+        out: S3ROutput = self.net(batch.features)
+        return out.scores
+
+    def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
+        """Give the raw terms that the module's docstring lists."""
+        out: S3ROutput = self.net(batch.features)
+        index = self.select(out.features)
+        terms = magnitude_mil(
+            out.scores, out.features, index, batch.labels, self.margin, self.smooth_across_videos
+        )
+        return {**terms, "macro": probability_bce(out.macro_scores, 0.0)}
+
+    def take_prepared(self, name: str, values: Tensor) -> None:
+        """Reconstruct from the dictionary that was prepared from the store."""
+        self.net.use_dictionary(values)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the dictionary, so that other stores can be scored without it."""
+        super().on_save_checkpoint(checkpoint)
+        if len(self.net.dictionary):
+            checkpoint[DICTIONARY] = self.net.dictionary.cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the dictionary over; where there is none, that of the store."""
+        super().on_load_checkpoint(checkpoint)
+        if DICTIONARY in checkpoint:
+            self.net.use_dictionary(checkpoint[DICTIONARY])
+        elif self._trainer is not None:  # not read by `load_from_checkpoint`, away from any store
+            self.load_prepared()

@@ -1,0 +1,168 @@
+"""The dictionary of S3R: what the normal training videos are made of (Wu et al., ECCV 2022).
+
+Every normal training video becomes one vector, the mean of its features over views and segments. A
+dictionary is learnt of these vectors, transposed: D samples, the channels, of V values, one a video. S3R does
+not use the learnt components but the sparse code of the channels, transposed: atoms ``[S, D]`` in which no
+channel has more than two values.
+
+The learner is that of the authors, mini-batch dictionary learning with a penalty of 1 (Mairal et al., ICML
+2009), then orthogonal matching pursuit: 100 batches of 32 channels, in one shuffled order that is gone
+through again and again. The ``fit`` of scikit-learn now counts passes, where that of the authors' version
+(0.24) counted batches, and may stop early; so the batches are dealt out here, from the same start and in the
+same order. How a batch updates the atoms is scikit-learn's own and was corrected in its version 1.0, so that
+newly learnt atoms differ from the authors'.
+"""
+
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rich
+from numpy.typing import NDArray
+from rich.markup import escape
+from rich.progress import track
+
+from wsvad_lightning.data.datamodule import WSVADDataModule
+from wsvad_lightning.data.prepared import Artefact, read_artefact, write_artefact
+from wsvad_lightning.data.sampling import mean_bins
+from wsvad_lightning.data.store import checksum
+from wsvad_lightning.errors import WSVADError
+
+NAME = "s3r_dictionary"
+SEGMENTS = 32
+BATCHES = 100
+BATCH_SIZE = 32
+NONZERO = 2
+SEED = 42
+COPIED_BY = ("wsvad-lightning",)
+LEARNT_BY = (*COPIED_BY, "numpy", "scikit-learn")
+
+
+def prepare(data: WSVADDataModule, fraction: float = 0.5, dictionary: str | None = None) -> Path:
+    """Put the dictionary of the normal training videos beside their store, unless it is there.
+
+    Args:
+        data: gives the videos, and what is done to their features.
+        fraction: atoms for every normal training video.
+        dictionary: ``.npy`` file of atoms ``[S, D]`` to take instead, such as the authors'.
+
+    Returns:
+        The file.
+
+    Raises:
+        WSVADError: if there is no normal training video, the given atoms do not fit, a dictionary was
+            prepared in another way, scikit-learn is missing, or the folder cannot be written.
+    """
+    if not 0 < fraction <= 1:
+        raise WSVADError("--fraction", fraction, "is no part of the videos", "Give more than 0 and at most 1")
+    given = None if dictionary is None else read_atoms(dictionary, data.feature_dim)
+    parameters: dict[str, Any] = {"fraction": fraction}
+    if given is not None:
+        parameters = {"dictionary": Path(str(dictionary)).name, "checksum": checksum(given)}
+    path = data.prepared_path(NAME)
+    if path.exists():
+        check_same(path, parameters)
+        rich.print(f"{escape(str(path))} is there already")
+        return path
+    atoms = learn_atoms(video_means(data), fraction) if given is None else given
+    versions = {library: version(library) for library in (LEARNT_BY if given is None else COPIED_BY)}
+    settings = data.transform.settings
+    write_artefact(path, Artefact(atoms, data.normal_training_videos, settings, parameters, versions))
+    rich.print(f"{escape(str(path))}: {len(atoms)} atoms of {atoms.shape[1]} channels")
+    return path
+
+
+def check_same(path: Path, parameters: dict[str, Any]) -> None:
+    """Refuse to pass off an artefact as another one.
+
+    Raises:
+        WSVADError: if the one that is there was prepared in another way.
+    """
+    made = read_artefact(path).parameters
+    if made != parameters:
+        problem = f"was prepared with {made}, not with {parameters}"
+        raise WSVADError("artefact", path, problem, "Remove the file to prepare it anew")
+
+
+def read_atoms(path: str, feature_dim: int) -> NDArray[np.float32]:
+    """Read atoms ``[S, D]`` from a ``.npy`` file.
+
+    Raises:
+        WSVADError: if the file cannot be read or holds anything else.
+    """
+    try:
+        atoms = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise WSVADError("--dictionary", path, f"cannot be read ({reason})", "Give a .npy file") from None
+    form: tuple[int, ...] = getattr(atoms, "shape", ())  # an archive of several arrays has none
+    if len(form) != 2 or form[0] == 0 or form[1] != feature_dim:
+        problem = f"its form is {form} where the features have {feature_dim} channels"
+        raise WSVADError("--dictionary", path, problem, f"Give atoms of the form [S, {feature_dim}]")
+    return np.asarray(atoms, dtype=np.float32)
+
+
+def video_means(data: WSVADDataModule) -> NDArray[np.float64]:
+    """Average every normal training video over views and segments: ``[V, D]``, reading one at a time.
+
+    Raises:
+        WSVADError: if there is none.
+    """
+    data.setup("fit")
+    videos = data.normal_training_videos
+    if not videos:
+        problem = "the training part has no normal video"
+        raise WSVADError("data.split", data.split_path, problem, "Name normal videos to train with")
+    means = np.empty((len(videos), data.feature_dim))
+    for row, video_id in enumerate(track(videos, description="reading normal videos", transient=True)):
+        means[row] = mean_bins(data.read(video_id), SEGMENTS).mean(axis=(0, 1), dtype=np.float64)
+    return means
+
+
+def learn_atoms(means: NDArray[np.float64], fraction: float) -> NDArray[np.float32]:
+    """Learn the dictionary of ``[V, D]`` video means: atoms ``[S, D]``, S = V times the fraction, at least 1.
+
+    Raises:
+        WSVADError: if scikit-learn is missing.
+    """
+    try:
+        from sklearn.decomposition import MiniBatchDictionaryLearning
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.utils.extmath import randomized_svd
+    except ImportError:
+        remedy = 'Run pip install "wsvad-lightning[prepare]"'
+        raise WSVADError("artefact", NAME, "learning a dictionary needs scikit-learn", remedy) from None
+    channels = np.ascontiguousarray(means.T)
+    num_atoms = max(1, round(fraction * len(means)))
+    rng = np.random.RandomState(SEED)  # the generator whose numbers the authors drew
+    _, lengths, directions = randomized_svd(channels, num_atoms, random_state=rng)
+    start = np.zeros((num_atoms, len(means)))
+    start[: len(lengths)] = lengths[:, None] * directions
+    learner = MiniBatchDictionaryLearning(
+        num_atoms,
+        dict_init=start,
+        transform_algorithm="omp",
+        transform_n_nonzero_coefs=min(NONZERO, num_atoms),
+        random_state=rng,
+    )
+    batches = islice(cycle(shuffled_batches(channels, rng)), BATCHES)
+    with warnings.catch_warnings():  # of channels that fewer atoms explain, as those that are always zero
+        warnings.filterwarnings("ignore", category=ConvergenceWarning)
+        warnings.filterwarnings("ignore", "Orthogonal matching pursuit ended prematurely")
+        for batch in track(batches, "learning the dictionary", total=BATCHES, transient=True):
+            learner.partial_fit(batch)
+        code: NDArray[np.float64] = learner.transform(channels)
+    return np.ascontiguousarray(code.T, dtype=np.float32)
+
+
+def shuffled_batches(
+    channels: NDArray[np.float64], rng: np.random.RandomState
+) -> Iterator[NDArray[np.float64]]:
+    """Shuffle the samples once, and yield them in batches."""
+    shuffled = channels.copy()
+    rng.shuffle(shuffled)
+    yield from (shuffled[i : i + BATCH_SIZE] for i in range(0, len(shuffled), BATCH_SIZE))
