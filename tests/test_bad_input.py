@@ -136,7 +136,7 @@ CASES: list[Case] = [
     ("unknown option", lambda d: d.fit("--data.batchsize", "3"), ("data.batchsize", "--help")),
     ("unknown trainer option", lambda d: d.fit("--trainer.steps", "3"), ("trainer.steps", "--help")),
     ("unknown method option", lambda d: d.fit("--model.dim", "3"), ("'dim' is not accepted", "--help")),
-    ("typo in the method", lambda d: d.fit("--model", "URDUM"), ("URDUM", "methods are URDMU")),
+    ("typo in the method", lambda d: d.fit("--model", "URDUM"), ("URDUM", "methods are", "URDMU")),
     ("word for a number", lambda d: d.fit("--trainer.max_steps", "many"), ("max_steps", "many", "int")),
     ("sampling misspelt", lambda d: d.fit("--data.sampling", "bins"), ("data.sampling", "bins", "mean_bins")),
     ("crops misspelt", lambda d: d.fit("--data.crops", "al"), ("data.crops", "al", "random")),
@@ -246,12 +246,26 @@ CASES: list[Case] = [
     ),
     (
         "weights of an unknown method",
-        lambda d: ["import-weights", str(bare_weights(d)), "-o", str(d.folder / "o.ckpt"), "--method", "rtfmm"],
+        lambda d: [
+            "import-weights",
+            str(bare_weights(d)),
+            "-o",
+            str(d.folder / "o.ckpt"),
+            "--method",
+            "rtfmm",
+        ],
         ("--method", "'rtfmm'", "ur_dmu"),
     ),
     (
         "weights that do not fit",
-        lambda d: ["import-weights", str(bare_weights(d)), "-o", str(d.folder / "o.ckpt"), "--method", "ur_dmu"],
+        lambda d: [
+            "import-weights",
+            str(bare_weights(d)),
+            "-o",
+            str(d.folder / "o.ckpt"),
+            "--method",
+            "ur_dmu",
+        ],
         ("bare.pkl", "lacks the parameter", "ur_dmu"),
     ),
     ("nothing trained", lambda d: ["test"], ("--ckpt_path", "Give a checkpoint")),
@@ -304,6 +318,22 @@ def test_a_short_video_is_no_mistake(desk: Desk) -> None:
     store = make_store(desk.folder / "short.h5", dim=16, train=3, test=2, lengths=(1, 2))
     assert main(desk.fit("--model.hidden_dim", "8", store=store)) == 0
     assert {FeatureStore(store)[video].num_snippets for video in FeatureStore(store)} == {1, 2}
+
+
+def test_too_few_segments_for_k_are_noted(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    fit = ["fit", "--config", "ucf_rtfm.yaml", "--config", "with/smoke.yaml", "--data.segments", "2"]
+    where = ["--data.store", str(desk.store), "--output", str(desk.folder)]
+    assert main([*fit, *where, "--trainer.max_steps", "1"]) == 0
+    assert "note: model.k=3" in caplog.text
+    caplog.clear()
+    assert main([*fit, *where, "--trainer.max_steps", "1", "--model.k", "2"]) == 0
+    assert "note:" not in caplog.text
+
+
+def test_other_crops_than_trained_with_are_noted(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    store = make_store(desk.folder / "ten.h5", dim=16, train=3, test=2, crops=10)
+    assert main(desk.test("--data.store", str(store))) == 0
+    assert "note: crops of a video: 1 in training, 10 as data.store delivers them" in caplog.text
 
 
 def test_the_traceback_is_there_when_asked_for(desk: Desk) -> None:

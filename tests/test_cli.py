@@ -10,7 +10,8 @@ from wsvad_lightning.configs import config_folder
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == HELP
-    for command in (*training.COMMANDS, "extract", "data info", "data verify", "import-weights", "demo"):
+    others = ("extract", "data info", "data verify", "prepare", "import-weights", "bench", "demo")
+    for command in (*training.COMMANDS, *others):
         assert f"\n  {command} " in HELP
 
 

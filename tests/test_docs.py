@@ -104,6 +104,12 @@ def underscored(option: str) -> str:
     return "--" + option.removeprefix("--").replace("-", "_")
 
 
+def options_of(args: list[str]) -> frozenset[str]:
+    """The options that a subcommand takes; a comparison hands on those of `fit`."""
+    handed_on = help_of("fit") if args[0] == "bench" else frozenset[str]()
+    return help_of(*subcommand(args)) | handed_on
+
+
 def subcommand(args: list[str]) -> tuple[str, ...]:
     """The words that name a subcommand: two where there are several of one kind."""
     return tuple(args[:2]) if isinstance(COMMANDS.get(args[0]), dict) else (args[0],)
@@ -201,13 +207,14 @@ def test_command_parses(line: str, workplace: Path) -> None:
         status = int(stop.code or 0)
     assert status == 0
     options = {word.split("=")[0] for word in args if word.startswith("--")} - {"--help"}
-    unknown = {option for option in options if not is_listed(option, help_of(*subcommand(args)))}
+    unknown = {option for option in options if not is_listed(option, options_of(args))}
     assert not unknown, "an abbreviation, or not an option of this subcommand"
 
 
 @each_page
 def test_options_and_settings_in_the_text_exist(page: Path) -> None:
-    known = frozenset().union(*(help_of(name) for name in ("fit", "extract", "import-weights", "demo")))
+    commands = ("fit", "extract", "import-weights", "bench", "demo")
+    known = frozenset().union(*(help_of(name) for name in commands))
     known |= help_of("data", "verify")
     for span in spans(page):
         if span.startswith("--"):

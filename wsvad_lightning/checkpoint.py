@@ -15,8 +15,12 @@ from wsvad_lightning.errors import WSVADError
 CONFIG_KEY = "wsvad_config"
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str, Any]:
     """Read a checkpoint into memory-mapped tensors and plain values.
+
+    Args:
+        path: the file.
+        argument: that names it, for messages.
 
     Raises:
         WSVADError: if the file is missing or no checkpoint.
@@ -24,16 +28,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except FileNotFoundError:
-        raise WSVADError(
-            "--ckpt_path", path, "there is no such file", "Give the path of a checkpoint"
-        ) from None
+        raise WSVADError(argument, path, "there is no such file", "Give the path of a checkpoint") from None
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise WSVADError(
-            "--ckpt_path", path, f"not a readable checkpoint ({reason})", "Give a file that `wsvad fit` wrote"
+            argument, path, f"not a readable checkpoint ({reason})", "Give a file that `wsvad fit` wrote"
         ) from None
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise WSVADError(
-            "--ckpt_path", path, "not a checkpoint", "Import the authors' weights by `wsvad import-weights`"
+            argument, path, "not a checkpoint", "Import the authors' weights by `wsvad import-weights`"
         )
     return checkpoint

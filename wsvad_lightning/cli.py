@@ -13,6 +13,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from wsvad_lightning import methods, training
 from wsvad_lightning.backbones.extract import extract
+from wsvad_lightning.benchmark.command import bench
+from wsvad_lightning.benchmark.stages import run_stages
 from wsvad_lightning.data.commands import info, verify
 from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.demo.run import tour
@@ -35,6 +37,8 @@ COMMANDS: dict[str, Any] = {  # a function, or several by name
     "data": {"info": info, "verify": verify},
     "prepare": {name.replace("_", "-"): preparation for name, preparation in PREPARATIONS.items()},
     "import-weights": import_weights,
+    "stages": run_stages,
+    "bench": bench,
     "demo": demo,
 }
 
@@ -44,6 +48,8 @@ train, test and serve weakly supervised video anomaly detectors:
   fit             train:              wsvad fit --config ucf_urdmu.yaml
   test            measure:            wsvad test --ckpt_path runs/ucf_urdmu/version_0/checkpoints/last.ckpt
   predict         score videos:       wsvad predict --ckpt_path last.ckpt --data.store mine.h5
+  stages          train and test all stages of a method that has several, with the arguments of fit:
+                                      wsvad stages --config sht_ssrl.yaml
   validate        measure on the held-out part of the training videos
 make and check feature stores:
   extract         videos to features: wsvad extract videos/ store.h5 --annotations videos.csv
@@ -51,6 +57,9 @@ make and check feature stores:
   data verify     whether it is whole, and fits annotations and splits
   prepare         what a method needs computed before it trains, with the arguments of fit:
                                       wsvad prepare s3r-dictionary --config ucf_s3r.yaml --store mine.h5
+compare methods:
+  bench           on every split and seed:
+                                      wsvad bench --methods urdmu rtfm --store mine.h5 --splits splits.json
 more:
   import-weights  the authors' weights to a checkpoint
   demo            all of it on rendered videos, in minutes
@@ -84,6 +93,11 @@ def run(args: Sequence[str]) -> int:
     if command == "prepare":
         prepare(rest)
         return 0
+    if command == "stages" and not {"-h", "--help"} & set(rest):
+        run_stages(rest)
+        return 0
+    if command == "bench":
+        return bench(spell_out(rest))
     if command not in COMMANDS:
         known = ", ".join([*training.COMMANDS, *COMMANDS])
         raise WSVADError("command", command, "there is no such command", f"The commands are {known}")
@@ -105,7 +119,7 @@ def prepare(args: Sequence[str]) -> None:
     if artefact not in COMMANDS["prepare"]:
         known = ", ".join(COMMANDS["prepare"])
         raise WSVADError("artefact", artefact, "nothing of this name is prepared", f"Give one of {known}")
-    rest = [re.sub("^--store(?=$|=)", "--data.store", arg) for arg in rest]
+    rest = [re.sub("^--store(?=$|=)", "--data.store", arg) for arg in spell_out(rest)]
     resolved, name = training.resolve_configs(rest)
     PrepareCLI(["fit", "--model", "S3R", *resolved], name, COMMANDS["prepare"][artefact])
 

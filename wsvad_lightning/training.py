@@ -19,6 +19,7 @@ from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base import WSVADModule
 from wsvad_lightning.reporting.callbacks import LastCheckpoint, RunRecord, ScoreWriter
+from wsvad_lightning.reporting.labels import LabelPicture
 from wsvad_lightning.reporting.progress import StepProgress
 
 COMMANDS = ("fit", "validate", "test", "predict")
@@ -27,7 +28,9 @@ IGNORED_WARNINGS = (
     "LightningCLI's args parameter is intended to run from within Python",  # it is
     "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning 2.6 with PyTorch 2.13, theirs to mend
     "Total length of `list` across ranks is zero",  # no videos are held out for validation, as asked
+    "Using ModelCheckpoint with manual optimization",  # that follows the steps, which is what we want
     "The ``compute`` method of metric FrameMetrics was called before",  # a rank may have no video
+    r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen, as a stage's paper says
     "It is recommended to use .self.log",  # FrameMetrics gathers the ranks itself
     "Be aware that when using `ckpt_path`",  # a checkpoint callback of the training is not one of the test
     "The dirpath has changed",  # a new run has a new folder
@@ -104,6 +107,7 @@ class WSVADCLI(LightningCLI):
             *([StepProgress()] if config.trainer.enable_progress_bar is not False else []),
             *([LastCheckpoint()] if config.trainer.enable_checkpointing is not False else []),
             ScoreWriter(),
+            LabelPicture(),
         ]
         csv = CSVLogger(writable_folder(config.output), name=config.name)
         loggers: list[Logger] = [csv]
@@ -130,12 +134,13 @@ def writable_folder(path: str) -> str:
     return path
 
 
-def run_trainer(args: Sequence[str]) -> WSVADCLI:
+def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCLI:
     """Run ``fit``, ``validate``, ``test`` or ``predict``.
 
     Args:
         args: subcommand and arguments. Configurations may be named as shipped; a checkpoint given to any but
             ``fit`` brings its own configuration, which the others then override.
+        kind: class of the run.
 
     Returns:
         The finished run, with its ``trainer``, ``model`` and ``datamodule``.
@@ -149,7 +154,7 @@ def run_trainer(args: Sequence[str]) -> WSVADCLI:
     else:
         rest = [*carried_config(rest), *rest]
     # A checkpoint holds tensors and plain values: nothing in it needs to be executed.
-    run = WSVADCLI([command, "--weights_only", "true", *rest], name)
+    run = kind([command, "--weights_only", "true", *rest], name)
     for logger in run.trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()  # a later run in this process is one of its own

@@ -31,6 +31,7 @@ class WSVADBatch(NamedTuple):
             only the label is known; evaluation only.
         positions: ``[B, T]`` place of each snippet among those of all training videos, joined end to end;
             training by windows only.
+        views: the one view that each bag holds, where bags hold one of several; paired training only.
     """
 
     features: Tensor
@@ -42,6 +43,7 @@ class WSVADBatch(NamedTuple):
     num_frames: Tensor | None = None
     frame_labels: list[Tensor | None] | None = None
     positions: Tensor | None = None
+    views: list[int] | None = None
 
 
 class Prediction(NamedTuple):
@@ -56,6 +58,18 @@ class Prediction(NamedTuple):
     video_id: str
     scores: Tensor
     num_frames: int
+
+
+class PseudoLabels(NamedTuple):
+    """What a method makes of its own judgement to learn from.
+
+    Attributes:
+        target: ``[..., T]`` in [0, 1], how anomalous each snippet is taken to be.
+        ignored: ``[..., T]`` bool, snippets that are left out as doubtful.
+    """
+
+    target: Tensor
+    ignored: Tensor
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,7 @@ class StoreInfo:
         path: where the features come from, for messages.
         backbone: name of the network that computed them.
         dim: D of ``features`` as the data module delivers them.
+        views: N of ``features`` as the data module delivers whole videos.
         streams: the named streams of the store.
         text_aligned: whether the backbone has a text tower in the same space (CLIP).
         classes: names of the anomaly classes; empty where only normal and abnormal are known.
@@ -110,6 +125,7 @@ class StoreInfo:
     path: str
     backbone: str
     dim: int
+    views: int = 1
     streams: Mapping[str, StreamInfo] = field(default_factory=dict)
     text_aligned: bool = False
     classes: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from wsvad_lightning.backbones.views import parse_views
 from wsvad_lightning.data.annotations import VideoAnnotation
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import UNKNOWN
 
 MOTION = StreamSpec("motion", "flow_statistics", size=32)
 PATCHES = StreamSpec("patches_1x2", "flow_histogram", view="1x2", size=32)
@@ -88,7 +89,7 @@ def test_the_default_stream_is_the_network_on_whole_frames(make_video: VideoMake
     assert extract(str(path), str(tmp_path / "store.h5")) == 0
     store = FeatureStore(tmp_path / "store.h5")
     assert store.read("walk").shape == (1, 1, 1280)
-    assert store["walk"].annotation == VideoAnnotation("walk", 0, num_frames=3, split="predict")
+    assert store["walk"].annotation == VideoAnnotation("walk", UNKNOWN, num_frames=3, split="predict")
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 19, 20, 21])

@@ -15,6 +15,7 @@ from wsvad_lightning.data.annotations import (
     read_splits,
 )
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import UNKNOWN
 
 
 def write(path: Path, text: str) -> Path:
@@ -89,6 +90,12 @@ def test_a_tab_separated_table_with_classes_is_read(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("cell", ["unknown", "Unknown", "-1"])
+def test_a_label_may_be_unknown(tmp_path: Path, cell: str) -> None:
+    path = write(tmp_path / "videos.csv", f"video,label,split\nx,{cell},train\n")
+    assert read_annotations(path) == {"x": VideoAnnotation("x", UNKNOWN, split="train")}
+
+
 @pytest.mark.parametrize(
     "table", ["video,label\nn,normal\na,abnormal\n", "video,label,intervals\nn,0,\na,1,\n"]
 )
@@ -154,6 +161,8 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     [
         ({"label": 2}, "the label is 2"),
         ({"label": 0, "intervals": ((0, 1),)}, "a normal video has anomalous intervals"),
+        ({"label": -1, "intervals": ()}, "intervals or classes are given, and no label"),
+        ({"label": -1, "classes": ("fight",)}, "intervals or classes are given, and no label"),
         ({"label": 1, "intervals": ((-3, 1),)}, "-3-1 is empty or reversed"),
         ({"label": 1, "num_frames": 8, "intervals": ((0, 9),)}, "0-9 passes the end"),
     ],

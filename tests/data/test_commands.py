@@ -50,9 +50,9 @@ def test_info_tells_what_is_there(store: Path, capsys: pytest.CaptureFixture[str
     lines = [
         [cell.strip() for cell in line.replace("┃", "│").split("│")[1:-1]] for line in shown.splitlines()
     ]
-    assert ["test", "1", "2", "0.00", "21"] in lines
-    assert ["train", "3", "2", "0.00", "15"] in lines
-    assert ["all", "4", "4", "0.01", "36"] in lines
+    assert ["test", "1", "2", "0", "0.00", "21"] in lines
+    assert ["train", "3", "2", "0", "0.00", "15"] in lines
+    assert ["all", "4", "4", "0", "0.01", "36"] in lines
     assert ["features", "17", "2: left right", "float32", mean_norm("features")] in lines
     assert ["patches_2x3", "5", "6: 0 1 2 3 4 5", "float16", mean_norm("patches_2x3")] in lines
     assert ["backbone", "tiny"] in lines

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.data.dataset import BatchLoader
+from wsvad_lightning.data.sampling import mean_bins
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.synthetic import make_store
+from wsvad_lightning.data.transform import Crops
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import WSVADBatch
 
@@ -155,6 +158,25 @@ def test_a_training_batch_is_paired(store: str) -> None:
         assert batch.labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
         assert all(name.startswith("train_") for name in batch.video_ids)
     assert data.val_dataloader() == []
+
+
+@pytest.mark.parametrize("crops", ["each", "random"])
+def test_a_bag_that_holds_one_view_says_which(store: str, crops: Crops) -> None:
+    data = WSVADDataModule(store, batch_size=10, segments=4, crops=crops)
+    data.setup("fit")
+    for batch in data.train_dataloader():
+        assert batch.views is not None
+        assert set(batch.views) == {0, 1}
+        for name, view, bag in zip(batch.video_ids, batch.views, batch.features, strict=True):
+            expected = mean_bins(data.read(name)[:, view], 4)
+            np.testing.assert_array_equal(bag[0], expected)
+
+
+@pytest.mark.parametrize("crops", ["all", "mean"])
+def test_a_bag_of_all_views_names_none(store: str, crops: Crops) -> None:
+    data = WSVADDataModule(store, batch_size=2, segments=4, crops=crops)
+    data.setup("fit")
+    assert all(batch.views is None for batch in data.train_dataloader())
 
 
 def test_held_out_videos_validate_without_frame_labels(store: str, tmp_path: Path) -> None:

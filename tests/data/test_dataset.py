@@ -54,7 +54,8 @@ def make_bags(store: FeatureStore, source: StoreSegments, cache: SegmentSource |
     videos = [store[video_id].annotation for video_id in store]
     lengths = [store[video_id].num_snippets for video_id in store]
     transform = source.reader.transform
-    return TrainingBags(cache or source, videos, lengths, transform, source.sampling, SEGMENTS, store.classes)
+    how = transform, source.sampling, SEGMENTS
+    return TrainingBags(cache or source, videos, lengths, *how, store.classes, {})
 
 
 def draws(bags: TrainingBags) -> list[Draw]:
@@ -126,7 +127,7 @@ def test_an_abnormal_video_of_unknown_class() -> None:
 @pytest.mark.parametrize("crops", ALL_CROPS)
 def test_whole_videos(store: FeatureStore, crops: Crops) -> None:
     videos = [store[video_id].annotation for video_id in store]
-    whole = WholeVideos(make_reader(store, crops), videos, store.classes, with_frame_labels=True)
+    whole = WholeVideos(make_reader(store, crops), videos, store.classes, {}, with_frame_labels=True)
     for i, video in enumerate(videos):
         record, batch = store[video.video_id], whole.load([i])
         features = store.read(video.video_id)
@@ -150,10 +151,10 @@ def test_whole_videos(store: FeatureStore, crops: Crops) -> None:
 def test_unknown_frame_labels_are_none(store: FeatureStore) -> None:
     weak = VideoAnnotation("train_abnormal_000", 1)
     normal = store["train_normal_000"].annotation
-    whole = WholeVideos(make_reader(store), [weak, normal], (), with_frame_labels=True)
+    whole = WholeVideos(make_reader(store), [weak, normal], (), {}, with_frame_labels=True)
     assert whole.load([0]).frame_labels == [None]
     assert whole.load([1]).frame_labels != [None]
-    blind = WholeVideos(make_reader(store), [weak, normal], (), with_frame_labels=False)
+    blind = WholeVideos(make_reader(store), [weak, normal], (), {}, with_frame_labels=False)
     assert blind.load([1]).frame_labels == [None]
 
 
@@ -229,7 +230,7 @@ def test_values_that_are_not_finite_are_refused(damaged: FeatureStore) -> None:
     for bag, name in ((1, "train_abnormal_001"), (3, "train_normal_001")):
         with pytest.raises(WSVADError, match=f"features of {name} hold NaN or infinite"):
             bags.load([Draw(0, 0), Draw(bag, 0)])
-        whole = WholeVideos(make_reader(damaged), bags.videos, (), with_frame_labels=False)
+        whole = WholeVideos(make_reader(damaged), bags.videos, (), {}, with_frame_labels=False)
         with pytest.raises(WSVADError, match=f"features of {name} hold NaN or infinite"):
             whole.load([bag])
 

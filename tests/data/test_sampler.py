@@ -3,7 +3,7 @@ from itertools import islice
 
 import pytest
 
-from wsvad_lightning.data.sampler import PairedBatchSampler
+from wsvad_lightning.data.sampler import BagSampler
 from wsvad_lightning.errors import WSVADError
 
 NORMAL, ABNORMAL = range(100), range(100, 123)
@@ -16,11 +16,12 @@ def make(
     seed: int = 7,
     normal: range = NORMAL,
     abnormal: range = ABNORMAL,
-) -> PairedBatchSampler:
-    return PairedBatchSampler(normal, abnormal, batch_size, seed, rank, world_size)
+) -> BagSampler:
+    sides = {"normal video": normal, "abnormal video": abnormal}
+    return BagSampler(sides, batch_size, seed, rank, world_size)
 
 
-def bags(sampler: PairedBatchSampler, step: int) -> list[int]:
+def bags(sampler: BagSampler, step: int) -> list[int]:
     return [draw.bag for draw in sampler.batch(step)]
 
 
@@ -95,7 +96,7 @@ def test_the_random_seeds_of_bags_differ_within_and_between_batches() -> None:
 def test_iteration_begins_at_the_step_that_is_told() -> None:
     whole = [make().batch(step) for step in range(60)]
     reached = 13
-    resumed = PairedBatchSampler(NORMAL, ABNORMAL, 5, 7, next_step=lambda: reached)
+    resumed = BagSampler({"normal": NORMAL, "abnormal": ABNORMAL}, 5, 7, next_step=lambda: reached)
     assert list(islice(resumed, 20)) == whole[13:33]
     reached = 33
     assert list(resumed) == whole[33:53]

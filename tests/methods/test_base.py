@@ -3,7 +3,7 @@ import torch
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import URDMU
-from wsvad_lightning.types import FeatureRequirements, StoreInfo, StreamInfo
+from wsvad_lightning.types import FeatureRequirements, StoreInfo, StreamForm, StreamInfo
 
 
 def test_weights_override_by_term() -> None:
@@ -22,17 +22,24 @@ def test_unknown_term_is_named() -> None:
 @pytest.mark.parametrize(
     ("needs", "message"),
     [
-        (FeatureRequirements(streams=("text",)), r"needs the streams \['text'\].*holds \['features'\]"),
+        (
+            FeatureRequirements(streams={"text": StreamForm(4)}),
+            r"needs the streams \['text'\].*holds \['features'\]",
+        ),
+        (
+            FeatureRequirements(streams={"features": StreamForm(4, num_views=6)}),
+            "needs features as 6 views of 4 channels, the store holds 1 of 4",
+        ),
         (FeatureRequirements(text_aligned=True), "text-aligned.*holds 4-d i3d"),
         (FeatureRequirements(classes=True), "names of the anomaly classes"),
     ],
 )
 def test_requirements_name_both_sides(needs: FeatureRequirements, message: str) -> None:
-    info = StoreInfo("s.h5", "i3d", 4, {"features": StreamInfo(4, ("full",))})
+    info = StoreInfo("s.h5", "i3d", 4, 1, {"features": StreamInfo(4, ("full",))})
     with pytest.raises(WSVADError, match=message):
         needs.check("Method", info)
 
 
 def test_satisfied_requirements_pass() -> None:
-    info = StoreInfo("s.h5", "clip", 4, {"text": StreamInfo(4, ("full",))}, True, ("fight",))
-    FeatureRequirements(("text",), text_aligned=True, classes=True).check("Method", info)
+    info = StoreInfo("s.h5", "clip", 4, 1, {"text": StreamInfo(4, ("full",))}, True, ("fight",))
+    FeatureRequirements({"text": StreamForm(4)}, text_aligned=True, classes=True).check("Method", info)

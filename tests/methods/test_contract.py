@@ -17,7 +17,8 @@ NAMES = pytest.mark.parametrize("name", methods.__all__)
 
 
 def paired(features: Tensor) -> WSVADBatch:
-    return training_batch(*features.chunk(2))
+    positions = torch.arange(len(features) * features.shape[2]).view(len(features), -1)
+    return training_batch(*features.chunk(2))._replace(positions=positions)
 
 
 def train_once(method: WSVADModule, batch: WSVADBatch) -> Tensor:

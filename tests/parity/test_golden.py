@@ -33,5 +33,5 @@ def test_the_door_sees_a_wrong_reduction(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_missing_proof_fails_but_a_missing_intermediate_does_not() -> None:
     reference = {"eval/scores": np.zeros(2), "eval/hidden_sub": np.zeros(2)}
-    rows = golden.compare({}, reference, {})
+    rows = golden.compare({}, reference, {}, {})
     assert [golden.is_failure(row) for row in rows] == [True, False]

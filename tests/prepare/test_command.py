@@ -65,6 +65,21 @@ def test_weights_of_the_authors_take_the_dictionary_of_the_store(capsys: pytest.
     assert main(test) == 0
 
 
+def test_pseudo_labels_are_prepared_and_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--config", "ucf_c2fpl.yaml", "--data.store", "store.h5"]
+    train = ["fit", *settings, "--trainer.max_steps", "3", "--name", "run"]
+    assert main(train) == 2
+    (told,) = errors(capsys)
+    assert "Run `wsvad prepare c2fpl-labels --store store.h5`" in told
+    assert main(["prepare", "c2fpl-labels", *settings, "--abnormal-component", "larger-mean"]) == 0
+    (artefact,) = Path("store.h5.prepared").iterdir()
+    assert read_artefact(artefact).parameters["abnormal_component"] == "larger-mean"
+    assert main(train) == 0
+    artefact.unlink()
+    checkpoint = next(Path("runs/run").rglob("last.ckpt"))
+    assert main(["test", "--ckpt_path", str(checkpoint)]) == 0
+
+
 def test_the_data_settings_are_those_of_fit() -> None:
     """The same arguments name the same artefact; without any, the defaults of the data module count."""
     assert main([*PREPARE, "--store", "store.h5"]) == 0

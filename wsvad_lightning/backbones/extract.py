@@ -18,6 +18,7 @@ from wsvad_lightning.backbones.video import VideoReader, import_av
 from wsvad_lightning.data.annotations import VIDEO_SUFFIXES, VideoAnnotation, canonical_id, read_annotations
 from wsvad_lightning.data.store import Features, Provenance, StoreWriter
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import UNKNOWN
 
 DEFAULT_STREAMS = (StreamSpec(),)
 LISTED = 10  # names in a message; the rest is counted
@@ -46,7 +47,7 @@ def extract(
         videos: folder of videos, searched with all its subfolders, or one video.
         output: the store to make or to add to, such as ``features.h5``.
         annotations: table of the videos to extract, with their labels. Without it all videos are extracted,
-            for prediction: they count as normal and belong to the split ``predict``.
+            for prediction: their labels are unknown and they belong to the split ``predict``.
         streams: what to compute; each stream names a backbone and what it sees of the frames.
         snippet_length: frames covered by a snippet.
         snippet_stride: frames from the start of one snippet to the start of the next, by default the length.
@@ -102,8 +103,8 @@ def find_videos(
 
     Args:
         videos: folder, searched with all its subfolders, or one file.
-        table: annotations by canonical name. Files that it does not name are left out; without a table, all
-            files count as normal and belong to the split ``predict``.
+        table: annotations by canonical name. Files that it does not name are left out; without a table, the
+            labels of all are unknown and they belong to the split ``predict``.
 
     Raises:
         WSVADError: if there are no videos, two have the same name, or a video of the table is missing.
@@ -118,7 +119,7 @@ def find_videos(
             raise WSVADError("videos", path, problem, "Rename or move one: videos are known by their names")
         found[video_id] = path
     if table is None:
-        return [(path, VideoAnnotation(name, label=0, split="predict")) for name, path in found.items()]
+        return [(path, VideoAnnotation(name, UNKNOWN, split="predict")) for name, path in found.items()]
     if missing := [name for name in table if name not in found]:
         more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
         problem = f"lacks {', '.join(missing[:LISTED])}{more} of the annotations"

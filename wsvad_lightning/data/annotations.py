@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import UNKNOWN
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts")
 FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt", ".csv", ".json")
@@ -56,11 +57,11 @@ class VideoAnnotation:
 
     Attributes:
         video_id: canonical name.
-        label: 0 normal, 1 abnormal.
+        label: 0 normal, 1 abnormal, -1 unknown.
         classes: anomaly classes, the dominant one first; empty if only normal or abnormal is known.
         num_frames: frames of the video, None if unknown.
         intervals: anomalous frames ``[start, end)``; empty if there are none, as always in a normal video;
-            None if they are unknown (weak label).
+            None if they are unknown (weak label, or none).
         split: name of the part of the data set, such as ``train``.
 
     Raises:
@@ -75,8 +76,11 @@ class VideoAnnotation:
     split: str | None = None
 
     def __post_init__(self) -> None:
-        if self.label not in (0, 1):
-            self._reject(f"the label is {self.label}", "Give 0 for a normal and 1 for an abnormal video")
+        if self.label not in (0, 1, UNKNOWN):
+            remedy = "Give 0 for a normal, 1 for an abnormal video, -1 where that is unknown"
+            self._reject(f"the label is {self.label}", remedy)
+        if self.label == UNKNOWN and (self.intervals is not None or self.classes):
+            self._reject("intervals or classes are given, and no label", "Give its label or leave them out")
         if self.label == 0 and self.intervals is None:
             object.__setattr__(self, "intervals", ())
         if self.label == 0 and self.intervals:
@@ -165,9 +169,9 @@ class Split:
 def read_annotations(path: str | Path) -> dict[str, VideoAnnotation]:
     """Read an annotations table.
 
-    Columns: ``video``; ``label``: ``normal``, ``abnormal``, ``0``, ``1`` or the name of an anomaly class;
-    and optionally ``num_frames``; ``intervals`` (or ``anomalous_intervals``): ``start-end;start-end``;
-    ``classes``: anomaly classes separated by ``;``; ``split``.
+    Columns: ``video``; ``label``: ``normal``, ``abnormal``, ``unknown``, ``0``, ``1``, ``-1`` or the name of
+    an anomaly class; and optionally ``num_frames``; ``intervals`` (or ``anomalous_intervals``):
+    ``start-end;start-end``; ``classes``: anomaly classes separated by ``;``; ``split``.
 
     An abnormal video without intervals is one of which only the label is known: its ``intervals`` are None,
     never empty, so that no metric takes its frames for normal.
@@ -285,11 +289,11 @@ def _parse_row(row: dict[str, str]) -> VideoAnnotation:
 
 def _parse_label(cell: str) -> tuple[int, str]:
     """Return the label and the class that the cell names, ``""`` if none."""
-    known = {"normal": 0, "0": 0, "abnormal": 1, "1": 1}
+    known = {"normal": 0, "0": 0, "abnormal": 1, "1": 1, "unknown": UNKNOWN, "-1": UNKNOWN}
     if cell.lower() in known:
         return known[cell.lower()], ""
     if not cell or NUMBER.fullmatch(cell):
-        raise WSVADError("label", cell, "is no label", "Give normal, abnormal, 0, 1 or an anomaly class")
+        raise WSVADError("label", cell, "is no label", "Give normal, abnormal, unknown or an anomaly class")
     return 1, cell
 
 

@@ -17,6 +17,7 @@ from wsvad_lightning.data.prepared import Artefact, artefacts_of, read_artefact
 from wsvad_lightning.data.store import FeatureStore, Provenance, VideoRecord, checksum, store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.snippets import snippet_count_bounds
+from wsvad_lightning.types import UNKNOWN
 
 
 class Finding(NamedTuple):
@@ -146,7 +147,7 @@ def _check_annotations(
             yield Finding(name, error.problem)
         for entry in ("label", "classes", "intervals"):
             now, then = getattr(given, entry), getattr(stored, entry)
-            if now not in (None, ()) and now != then:
+            if now not in (None, (), UNKNOWN) and now != then:
                 yield Finding(name, f"{entry} {now} in the annotations, {then} in the store")
 
 
@@ -161,7 +162,7 @@ def _table_of_videos(store: FeatureStore) -> Table:
     """One row a split, and one of all."""
     records = [store[video_id] for video_id in store]
     splits = sorted({record.annotation.split or "" for record in records})
-    table = Table("videos", "normal", "abnormal", "hours", "snippets", title=escape(store.path))
+    table = Table("videos", "normal", "abnormal", "unlabelled", "hours", "snippets", title=escape(store.path))
     for split in splits:
         table.add_row(
             split or "no split", *_count([r for r in records if (r.annotation.split or "") == split])
@@ -172,10 +173,11 @@ def _table_of_videos(store: FeatureStore) -> Table:
 
 
 def _count(records: Sequence[VideoRecord]) -> list[str]:
-    abnormal = sum(record.annotation.label for record in records)
+    labels = [record.annotation.label for record in records]
     hours = sum(record.num_frames / record.fps for record in records) / 3600
     snippets = sum(record.num_snippets for record in records)
-    return [str(len(records) - abnormal), str(abnormal), f"{hours:.2f}", str(snippets)]
+    counts = [str(labels.count(label)) for label in (0, 1, UNKNOWN)]
+    return [*counts, f"{hours:.2f}", str(snippets)]
 
 
 def _table_of_streams(store: FeatureStore) -> Table:

@@ -23,12 +23,13 @@ from wsvad_lightning.data.dataset import (
     as_loaded,
 )
 from wsvad_lightning.data.prepared import artefact_path, read_artefact
-from wsvad_lightning.data.sampler import PairedBatchSampler
+from wsvad_lightning.data.sampler import BagSampler
 from wsvad_lightning.data.sampling import DETERMINISTIC, Sampling
 from wsvad_lightning.data.store import Features, FeatureStore
 from wsvad_lightning.data.transform import Crops, FeatureTransform, Normalize, Streams
+from wsvad_lightning.data.windows import TrainingWindows
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.types import Bags, StoreInfo
+from wsvad_lightning.types import UNKNOWN, Bags, StoreInfo
 
 HOLD_OUT_STREAM = 3  # of the seed; the sampler uses the first ones
 NAMED_IN_ERRORS = 3  # of many missing videos
@@ -51,8 +52,12 @@ class WSVADDataModule(LightningDataModule):
         annotations: table that replaces the labels, classes and intervals written in the store.
         features: stream of the store; several are joined along the channels, the views merged first where
             ``crops`` merges them.
-        segments: S, segments of a training bag.
-        sampling: how a video of any length becomes S segments, see :mod:`wsvad_lightning.data.sampling`.
+        bags: what is trained on: ``paired`` normal and abnormal videos, or unlabelled ``windows`` of
+            consecutive snippets with all their views; the method says which.
+        across_videos: whether windows may begin in one video and end in another.
+        segments: S, segments of a training bag, or snippets of a window.
+        sampling: how a video of any length becomes S segments, see :mod:`wsvad_lightning.data.sampling`;
+            windows are taken as they are.
         crops: what becomes of the N views: ``all`` in a bag, ``each`` a bag of its own, a ``random`` one, or
             all of them merged by ``mean``, ``max`` or ``concat`` (channels). ``each`` and ``random`` are for
             training; elsewhere they deliver all.
@@ -60,11 +65,15 @@ class WSVADDataModule(LightningDataModule):
             videos, for each view and channel).
         clip: limit of the normalised values, such as 5 for ``zscore``; None for no limit.
         pca_dim: first principal axes of the normal training videos to keep, None for no PCA.
-        batch_size: bags of each class in a batch, on each device.
+        batch_size: bags of each class, or windows, in a batch, on each device.
         val_fraction: part of the training videos of each class to hold out.
         num_workers: loading processes; 0 loads in the training process.
         seed: of everything random.
         cache_dir: folder for ready-made training bags, written at the first use; None reads the store.
+
+    Attributes:
+        asked_streams: streams of the store that batches carry besides the features, as they are stored; a
+            method that reads any names them before the loaders are made.
 
     Raises:
         WSVADError: if a number is out of range; later, if store, split and annotations do not fit together.
@@ -78,6 +87,7 @@ class WSVADDataModule(LightningDataModule):
         annotations: str | None = None,
         features: str | list[str] = "features",
         bags: Bags = "paired",
+        across_videos: bool = False,
         segments: int = 32,
         sampling: Sampling = "mean_bins",
         crops: Crops = "all",
@@ -95,6 +105,8 @@ class WSVADDataModule(LightningDataModule):
         self.annotations_path = annotations
         self.streams = (features,) if isinstance(features, str) else tuple(features)
         self.bags: Bags = bags
+        self.across_videos = across_videos
+        self.asked_streams: tuple[str, ...] = ()
         self.segments, self.sampling, self.crops = segments, sampling, crops
         self.normalize, self.clip, self.pca_dim = normalize, clip, pca_dim
         self.batch_size, self.val_fraction = batch_size, val_fraction
@@ -108,6 +120,9 @@ class WSVADDataModule(LightningDataModule):
             raise WSVADError("data.features", features, "names no stream or one twice", "Name each once")
         if clip is not None and clip <= 0:
             raise WSVADError("data.clip", clip, "is no limit of absolute values", "Give more than 0")
+        if bags == "windows" and (crops in ("each", "random") or cache_dir is not None):
+            problem = f"windows hold all views, uncached; given are crops={crops}, cache_dir={cache_dir}"
+            raise WSVADError("data.bags", bags, problem, "Keep the views or merge them, and unset cache_dir")
         if not 0 <= val_fraction < 1:
             raise WSVADError("data.val_fraction", val_fraction, "is no part of a whole", "Give 0 to below 1")
         if cache_dir is not None and sampling not in DETERMINISTIC:
@@ -158,6 +173,7 @@ class WSVADDataModule(LightningDataModule):
             path=self.store.path,
             backbone=source.backbone,
             dim=self.feature_dim,
+            views=self.transform.output_views,
             streams=self.store.streams,
             text_aligned=source.text_aligned and kept_in_space,
             classes=self.classes,
@@ -197,6 +213,7 @@ class WSVADDataModule(LightningDataModule):
         _require("data.split", where, names, self.annotations, "data.annotations")
         if self.val_fraction == 0 or not parts["train"]:
             return parts
+        self._require_labels("train", parts["train"])
         if parts["val"]:
             problem = f"the split already names {len(parts['val'])} videos to validate with"
             raise WSVADError("data.val_fraction", self.val_fraction, problem, "Set it to 0")
@@ -207,8 +224,13 @@ class WSVADDataModule(LightningDataModule):
     # ------------------------------------------------------------------------- what is prepared from it
 
     @property
-    def normal_training_videos(self) -> list[str]:
-        """The videos that artefacts and statistics are computed from."""
+    def reference_videos(self) -> list[str]:
+        """The videos that artefacts and statistics are computed from.
+
+        These are the normal training videos, or all of them where training knows no labels.
+        """
+        if self.bags == "windows":
+            return self.parts["train"]
         return [name for name in self.parts["train"] if self.annotations[name].label == 0]
 
     def read(self, video_id: str) -> Features:
@@ -217,13 +239,11 @@ class WSVADDataModule(LightningDataModule):
         Raises:
             WSVADError: if they are not finite.
         """
-        features = self._reader.read(video_id)
-        self._reader.check_finite(video_id, features)
-        return features
+        return self._reader.read_finite(video_id)
 
     def prepared_path(self, name: str) -> Path:
         """Where an artefact of these features lies, or will lie once it is prepared."""
-        return artefact_path(self.store, name, self.transform, self.normal_training_videos)
+        return artefact_path(self.store, name, self.transform, self.reference_videos)
 
     def prepared(self, name: str) -> Tensor | None:
         """Give an artefact of these features; None if it was not prepared.
@@ -248,33 +268,34 @@ class WSVADDataModule(LightningDataModule):
             where = self.split_path or self.store.path
             remedy = "Set data.val_fraction" if part == "val" else f"Name videos to {part} with"
             raise WSVADError("data.split", where, f"the part {part!r} is empty", remedy)
+        for labelled in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage, ()):
+            if (labelled, self.bags) != ("train", "windows"):
+                self._require_labels(labelled, self.parts[labelled])
         if stage == "fit" and self.transform.needs_fit:
-            self.transform.fit(self._read_normal_training_videos)
+            self.transform.fit(self._read_reference_videos)
         if stage == "fit" and not self.parts["val"] and self.trainer is not None:
             self.trainer.limit_val_batches = 0  # else Lightning warns of validation without videos
 
     def train_dataloader(self) -> BatchLoader:
-        """Paired bags, from the step that the trainer has reached."""
+        """Paired bags or windows, from the step that the trainer has reached."""
+        if self.bags == "windows":
+            windows = TrainingWindows(
+                self._reader, self.parts["train"], self.segments, across_videos=self.across_videos
+            )
+            return self._training_loader(windows, {"window": range(len(windows))})
         videos = [self.annotations[video_id] for video_id in self.parts["train"]]
         bags = TrainingBags(
-            self._training_source(),
+            self._training_source(self._reader),
             videos,
             [self.store[video.video_id].num_snippets for video in videos],
             self.transform,
             self.sampling,
             self.segments,
             self.classes,
+            {name: self._training_source(reader) for name, reader in self._stream_readers.items()},
         )
-        sampler = PairedBatchSampler(
-            bags.bags_of(label=0),
-            bags.bags_of(label=1),
-            self.batch_size,
-            self.seed,
-            self._rank,
-            self._world_size,
-            self._trained_batches,
-        )
-        return self._loader(bags, batch_sampler=sampler)
+        sides = {"normal video": bags.bags_of(label=0), "abnormal video": bags.bags_of(label=1)}
+        return self._training_loader(bags, sides)
 
     def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
         """The held-out videos of this rank, without frame labels; no loader if none are held out."""
@@ -335,6 +356,13 @@ class WSVADDataModule(LightningDataModule):
     def _reader(self) -> FeatureReader:
         return FeatureReader(self.store, self.transform)
 
+    @property
+    def _stream_readers(self) -> dict[str, FeatureReader]:
+        """Read the streams that a method asks for as they are stored."""
+        held = self.store.streams
+        forms = {name: FeatureTransform({name: held[name]}) for name in self.asked_streams}
+        return {name: FeatureReader(self.store, form) for name, form in forms.items()}
+
     def _trained_batches(self) -> int:
         """Batches trained since the very start: not those fetched ahead, and across restarts."""
         if self.trainer is None:
@@ -342,9 +370,9 @@ class WSVADDataModule(LightningDataModule):
         total = self.trainer.fit_loop.epoch_loop.batch_progress.total
         return int(total.processed)  # type: ignore[attr-defined]  # typed as a base that lacks it
 
-    def _training_source(self) -> SegmentSource:
+    def _training_source(self, reader: FeatureReader) -> SegmentSource:
         """Bags from the store, or from the cache that the first process of each machine builds."""
-        source = StoreSegments(self._reader, self.sampling, self.segments)
+        source = StoreSegments(reader, self.sampling, self.segments)
         if self.cache_dir is None:
             return source
         cache = SegmentCache(self.cache_dir, source, self.parts["train"])
@@ -354,8 +382,8 @@ class WSVADDataModule(LightningDataModule):
             self.trainer.strategy.barrier("segment cache")
         return cache
 
-    def _read_normal_training_videos(self) -> Iterator[Streams]:
-        for video_id in self.normal_training_videos:
+    def _read_reference_videos(self) -> Iterator[Streams]:
+        for video_id in self.reference_videos:
             streams = self._reader.read_stored(video_id)
             for features in streams.values():
                 self._reader.check_finite(video_id, features)
@@ -388,10 +416,28 @@ class WSVADDataModule(LightningDataModule):
             problem = "needs statistics of the training videos, which a checkpoint carries"
             raise WSVADError("data.normalize", self.normalize, problem, "Give --ckpt_path")
         videos = [annotations[name] for name in names[self._rank :: self._world_size]]
-        whole = WholeVideos(self._reader, videos, self.classes, with_frame_labels=with_frame_labels)
+        whole = WholeVideos(
+            self._reader, videos, self.classes, self._stream_readers, with_frame_labels=with_frame_labels
+        )
         return self._loader(whole)
 
-    def _loader(self, dataset: BatchDataset, batch_sampler: PairedBatchSampler | None = None) -> BatchLoader:
+    def _require_labels(self, part: str, names: Iterable[str]) -> None:
+        """Refuse videos of which nobody has said whether they are normal."""
+        missing = [name for name in names if self.annotations[name].label == UNKNOWN]
+        if missing:
+            where = self.annotations_path or self.store.path
+            problem = f"{len(missing)} videos of the part {part!r} have no label: {_few(missing)}"
+            remedy = "Label them normal or abnormal, or choose a method that trains without labels"
+            raise WSVADError("data.annotations", where, problem, remedy)
+
+    def _training_loader(self, dataset: BatchDataset, sides: Mapping[str, Sequence[int]]) -> BatchLoader:
+        """Batches of as many bags of each side, the same for all ranks that ask."""
+        sampler = BagSampler(
+            sides, self.batch_size, self.seed, self._rank, self._world_size, self._trained_batches
+        )
+        return self._loader(dataset, batch_sampler=sampler)
+
+    def _loader(self, dataset: BatchDataset, batch_sampler: BagSampler | None = None) -> BatchLoader:
         """Without a ``batch_sampler``: one item a batch, in order."""
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return BatchLoader(
@@ -408,6 +454,10 @@ def _require(argument: str, value: str, names: Iterable[str], known: Container[s
     """Refuse a list that names videos which are not known."""
     missing = [name for name in names if name not in known]
     if missing:
-        few = ", ".join(missing[:NAMED_IN_ERRORS]) + (", …" if len(missing) > NAMED_IN_ERRORS else "")
-        problem = f"{len(missing)} of its videos are not in {where}: {few}"
+        problem = f"{len(missing)} of its videos are not in {where}: {_few(missing)}"
         raise WSVADError(argument, value, problem, f"Add them to {where}, or remove them here")
+
+
+def _few(names: Sequence[str]) -> str:
+    """Name some of many videos."""
+    return ", ".join(names[:NAMED_IN_ERRORS]) + (", …" if len(names) > NAMED_IN_ERRORS else "")

@@ -1,6 +1,6 @@
 """From the store to batches: bags of segments to train with, whole videos to score."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,6 +33,16 @@ class FeatureReader:
     def read(self, video_id: str, views: slice = ALL_VIEWS) -> Features:
         """Give the transformed features ``[T, N', D']``."""
         return self.transform(self.read_stored(video_id), views)
+
+    def read_finite(self, video_id: str) -> Features:
+        """Give them with all views.
+
+        Raises:
+            WSVADError: if they are not finite.
+        """
+        values = self.read(video_id)
+        self.check_finite(video_id, values)
+        return values
 
     def read_stored(self, video_id: str) -> Streams:
         """Give the streams before the transform, ``[T, N, D]`` each; nothing is copied."""
@@ -114,6 +124,7 @@ class TrainingBags(BatchDataset):
         sampling: what ``source`` applies.
         segments: S.
         classes: names of the anomaly classes.
+        streams: gives what else a batch carries, with all its views; sampled as ``source`` is.
     """
 
     def __init__(
@@ -125,8 +136,9 @@ class TrainingBags(BatchDataset):
         sampling: Sampling,
         segments: int,
         classes: Sequence[str],
+        streams: Mapping[str, SegmentSource],
     ) -> None:
-        self.source, self.videos, self.classes = source, videos, classes
+        self.source, self.videos, self.classes, self.streams = source, videos, classes, streams
         self.random_view = transform.crops == "random"
         self.bags_a_video = transform.output_views if transform.crops == "each" else 1
         self.num_views = transform.output_views
@@ -142,16 +154,29 @@ class TrainingBags(BatchDataset):
         return [bag for bag in range(len(self)) if self.videos[bag // self.bags_a_video].label == label]
 
     def load(self, keys: list[Draw]) -> WSVADBatch:
-        """Assemble the bags drawn by a :class:`PairedBatchSampler` in one tensor."""
+        """Assemble the bags drawn by a :class:`BagSampler` in one tensor."""
         features = np.empty((len(keys), *self.bag_shape), dtype=np.float32)
         numbers = [draw.bag // self.bags_a_video for draw in keys]
+        held = []
         for place, (draw, number) in enumerate(zip(keys, numbers, strict=True)):
             rng = np.random.default_rng(draw.seed)
-            views = self._views(draw.bag, rng)
-            features[place] = self.source.read(self.videos[number].video_id, views, rng)
+            held.append(self._views(draw.bag, rng))
+            features[place] = self.source.read(self.videos[number].video_id, held[-1], rng)
         videos = [self.videos[number] for number in numbers]
         lengths = torch.tensor([self.lengths[number] for number in numbers])
-        return _make_batch(features, lengths, videos, self.classes)
+        views = None if ALL_VIEWS in held else [view.start for view in held]
+        streams = {name: self._read_stream(source, keys) for name, source in self.streams.items()}
+        return _make_batch(features, lengths, videos, self.classes, streams)._replace(views=views)
+
+    def _read_stream(self, source: SegmentSource, keys: list[Draw]) -> NDArray[np.float32]:
+        """Read the segments of a stream that the features of these bags are of: ``[B, S, P, D]``."""
+        bags = []
+        for draw in keys:
+            rng = np.random.default_rng(draw.seed)
+            self._views(draw.bag, rng)  # drawn before the segments
+            video = self.videos[draw.bag // self.bags_a_video]
+            bags.append(source.read(video.video_id, ALL_VIEWS, rng).swapaxes(0, 1))
+        return np.stack(bags)
 
     def _views(self, bag: int, rng: np.random.Generator) -> slice:
         """Views that belong to a bag."""
@@ -171,6 +196,7 @@ class WholeVideos(BatchDataset):
         reader: gives the videos.
         videos: what is known of each.
         classes: names of the anomaly classes.
+        streams: gives what else a batch carries.
         with_frame_labels: whether to deliver frame labels where they are known.
     """
 
@@ -179,10 +205,11 @@ class WholeVideos(BatchDataset):
         reader: FeatureReader,
         videos: Sequence[VideoAnnotation],
         classes: Sequence[str],
+        streams: Mapping[str, FeatureReader],
         *,
         with_frame_labels: bool,
     ) -> None:
-        self.reader, self.videos, self.classes = reader, videos, classes
+        self.reader, self.videos, self.classes, self.streams = reader, videos, classes, streams
         self.with_frame_labels = with_frame_labels
 
     def __len__(self) -> int:
@@ -197,10 +224,10 @@ class WholeVideos(BatchDataset):
         (key,) = keys
         video = self.videos[key]
         num_frames = self.reader.store[video.video_id].num_frames
-        snippets = self.reader.read(video.video_id)
-        self.reader.check_finite(video.video_id, snippets)
+        snippets = self.reader.read_finite(video.video_id)
         features = np.array(snippets.swapaxes(0, 1)[None], dtype=np.float32, order="C")
-        batch = _make_batch(features, torch.tensor([len(snippets)]), [video], self.classes)
+        streams = {name: reader.read_finite(video.video_id)[None] for name, reader in self.streams.items()}
+        batch = _make_batch(features, torch.tensor([len(snippets)]), [video], self.classes, streams)
         known = self.with_frame_labels and (video.label == 0 or video.intervals is not None)
         frame_labels = torch.from_numpy(video.frame_labels(num_frames)) if known else None
         return batch._replace(num_frames=torch.tensor([num_frames]), frame_labels=[frame_labels])
@@ -234,6 +261,7 @@ def _make_batch(
     lengths: torch.Tensor,
     videos: Sequence[VideoAnnotation],
     classes: Sequence[str],
+    streams: Mapping[str, Features],
 ) -> WSVADBatch:
     return WSVADBatch(
         features=torch.from_numpy(features),
@@ -241,7 +269,7 @@ def _make_batch(
         labels=torch.tensor([float(video.label) for video in videos]),
         class_ids=torch.tensor([class_id(video, classes) for video in videos]),
         video_ids=[video.video_id for video in videos],
-        streams={},
+        streams={name: torch.from_numpy(np.array(values, np.float32)) for name, values in streams.items()},
     )
 
 

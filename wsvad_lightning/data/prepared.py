@@ -4,9 +4,9 @@
     ├── values             float32; settings, parameters and versions that made them, as JSON text
     └── videos             names of the videos that they were computed from
 
-An artefact belongs to features as a method sees them: the key in its name is a digest of the videos, their
-features and what is done to these. So a file of that name is right or not there, and a store has one for
-every split and transform in use. The store itself is never rewritten.
+An artefact belongs to features as a method sees them: the key in its name is a digest of the videos in
+order, their features and what is done to these. So a file of that name is right or not there, and a store has
+one for every split and transform in use. The store itself is never rewritten.
 """
 
 import hashlib
@@ -56,12 +56,12 @@ def artefact_path(
         store: where the features come from.
         name: of the artefact.
         transform: what is done to the features.
-        video_ids: the videos that it is computed from.
+        video_ids: the videos that it is computed from, in order.
     """
-    videos = {
-        video_id: [store[video_id].streams[stream].checksum for stream in transform.streams]
+    videos = [
+        (video_id, [store[video_id].streams[stream].checksum for stream in transform.streams])
         for video_id in video_ids
-    }
+    ]
     features = json.dumps({"videos": videos, **transform.settings}, sort_keys=True)
     key = hashlib.sha256(features.encode()).hexdigest()[:16]
     return _folder(store.paths[0]) / f"{name}-{key}.h5"

@@ -108,29 +108,3 @@ class BagSampler(Sampler[list[Draw]]):
 
     def _steps_a_pass(self, bags: NDArray[np.int64]) -> int:
         return max(1, self._part_size(bags) // self.batch_size)
-
-
-class PairedBatchSampler(BagSampler):
-    """Batches of as many normal as abnormal bags, the normal ones first.
-
-    Args:
-        normal: indices of the normal bags.
-        abnormal: indices of the abnormal bags.
-        batch_size: and the others are those of :class:`BagSampler`.
-
-    Raises:
-        WSVADError: as there.
-    """
-
-    def __init__(
-        self,
-        normal: Sequence[int],
-        abnormal: Sequence[int],
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        next_step: Callable[[], int] = lambda: 0,
-    ) -> None:
-        sides = {"normal video": normal, "abnormal video": abnormal}
-        super().__init__(sides, batch_size, seed, rank, world_size, next_step)

@@ -1,7 +1,8 @@
 """Small made-up feature stores, for tests and smoke runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ def make_store(
     lengths: tuple[int, int] = (5, 40),
     classes: Sequence[str] = (),
     streams: Sequence[str] = ("features",),
+    views: Mapping[str, int] = MappingProxyType({}),
     dtype: Literal["float16", "float32"] = "float32",
     snippet_length: int = 16,
     text_aligned: bool = False,
@@ -42,7 +44,8 @@ def make_store(
         crops: N.
         lengths: fewest and most snippets of a video.
         classes: names of the anomaly classes, used in turn; none: only normal and abnormal are known.
-        streams: names of the streams, all of the same form.
+        streams: names of the streams.
+        views: N of streams that have others than the crops.
         dtype: type of the stored values.
         snippet_length: frames of a snippet, and from one to the next.
         text_aligned: whether the store says that its backbone has a text tower.
@@ -51,9 +54,14 @@ def make_store(
     Returns:
         ``path``.
     """
-    views = {name: tuple(f"crop{i}" for i in range(crops)) for name in streams}
+    counts = {name: views.get(name, crops) for name in streams}
     provenance = Provenance(
-        "synthetic", f"seed {seed}", snippet_length, snippet_length, text_aligned=text_aligned, views=views
+        "synthetic",
+        f"seed {seed}",
+        snippet_length,
+        snippet_length,
+        text_aligned=text_aligned,
+        views={name: tuple(f"crop{i}" for i in range(count)) for name, count in counts.items()},
     )
     rng = np.random.default_rng(seed)
     directions = rng.standard_normal((max(1, len(classes)), dim))
@@ -64,8 +72,8 @@ def make_store(
             num_frames = num_snippets * snippet_length - int(rng.integers(snippet_length))
             start, end = _anomaly(num_snippets, rng) if label else (0, 0)
             arrays: dict[str, Features] = {}
-            for name in streams:
-                features = rng.standard_normal((num_snippets, crops, dim)) + SPREAD * rng.standard_normal(dim)
+            for name, count in counts.items():
+                features = rng.standard_normal((num_snippets, count, dim)) + SPREAD * rng.standard_normal(dim)
                 features[start:end] += directions[kind]
                 arrays[name] = features.astype(dtype)
             frames = (start * snippet_length, min(end * snippet_length, num_frames))

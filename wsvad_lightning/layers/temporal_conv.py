@@ -23,9 +23,9 @@ class TemporalConv(nn.Conv1d):
     ) -> None:
         super().__init__(in_dim, out_dim, kernel_size, dilation=dilation, bias=bias)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[R, T, in_dim]`` to ``[R, T, out_dim]``."""
-        image = input.transpose(1, 2).unsqueeze(2)
+        image = x.transpose(1, 2).unsqueeze(2)
         weight, dilation = self.weight.unsqueeze(2), (1, *self.dilation)
         convolved = F.conv2d(image, weight, self.bias, padding="same", dilation=dilation)
         return convolved.squeeze(2).transpose(1, 2)

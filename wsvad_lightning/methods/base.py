@@ -9,19 +9,22 @@ from typing import Any, ClassVar
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.layers import MagnitudeSelection
 from wsvad_lightning.metrics import FrameMetrics
-from wsvad_lightning.types import FeatureRequirements, Prediction, StoreInfo, WSVADBatch
+from wsvad_lightning.types import FeatureRequirements, Prediction, PseudoLabels, StoreInfo, WSVADBatch
 
 
 class WSVADModule(LightningModule):
     """Base of all methods.
 
     Class attributes:
-        requires: what the method needs of a feature store, besides the channels.
+        requires: what the method needs of a feature store, besides the channels; where that follows from its
+            arguments, an instance has its own.
         default_loss_weights: the paper's weight of every loss term; its keys are the terms.
 
     Attributes:
@@ -37,7 +40,7 @@ class WSVADModule(LightningModule):
         WSVADError: if ``loss_weights`` names a term that the method does not have.
     """
 
-    requires: ClassVar[FeatureRequirements] = FeatureRequirements()
+    requires: FeatureRequirements = FeatureRequirements()
     default_loss_weights: ClassVar[dict[str, float]] = {}
     net: nn.Module
 
@@ -72,6 +75,10 @@ class WSVADModule(LightningModule):
         """Give the anomaly score ``[B, T]`` of each snippet, in [0, 1] unless the method says otherwise."""
         raise NotImplementedError(f"{type(self).__name__} must give score")
 
+    def current_labels(self, video_id: str) -> PseudoLabels | None:
+        """Give the labels that the method now has for a training video; None if it has made none."""
+        return None
+
     def total_loss(self, losses: dict[str, Tensor]) -> Tensor:
         """Sum the terms by weight."""
         return torch.stack([self.loss_weights[term] * value for term, value in losses.items()]).sum()
@@ -85,6 +92,7 @@ class WSVADModule(LightningModule):
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
         info: StoreInfo = data.info
         self.requires.check(type(self).__name__, info)
+        data.asked_streams = tuple(self.requires.streams)
         if info.dim != self.feature_dim:
             raise WSVADError(
                 "model.feature_dim",
@@ -97,6 +105,12 @@ class WSVADModule(LightningModule):
         if stage == "fit":
             self.requires.check_bags(type(self).__name__, data.bags)
             self.load_prepared()
+            for layer in self.modules():
+                if isinstance(layer, MagnitudeSelection) and layer.k > data.segments:
+                    rank_zero_info(
+                        f"note: model.k={layer.k} snippets stand for a video, but a bag has data.segments="
+                        f"{data.segments}: all of them will"
+                    )
 
     def load_prepared(self) -> None:
         """Take over the artefacts that the method needs from beside the store.
@@ -210,8 +224,14 @@ class WSVADModule(LightningModule):
             return
         given = described(self.trainer.datamodule.info)  # type: ignore[attr-defined]  # typed without it
         for name, trained in checkpoint.get("features", given).items():
-            if given[name] != trained:
+            if given[name] == trained:
+                continue
+            if name != "views":
                 raise self._other_features(f"{name.replace('_', ' ')} {given[name]}", trained)
+            rank_zero_info(
+                f"note: crops of a video: {trained} in training, {given[name]} as data.store delivers them; "
+                f"a score is the mean over them"
+            )
 
     def _other_features(self, given: object, trained: object) -> WSVADError:
         return WSVADError(
@@ -236,4 +256,5 @@ def described(info: StoreInfo) -> dict[str, str | int]:
         "backbone": info.backbone,
         "snippet_length": info.snippet_length,
         "snippet_stride": info.snippet_stride,
+        "views": info.views,
     }

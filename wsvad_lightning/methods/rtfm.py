@@ -18,34 +18,14 @@ of a video to the start of the next (``smooth_across_videos``), and sparsity is 
 Deviation: any number of crops and snippets where the authors have 10 and 32; k is clamped to T.
 """
 
-from typing import ClassVar, NamedTuple
-
 import torch
 from einops import rearrange
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from wsvad_lightning.layers import MagnitudeSelection, MultiScaleTemporal, ScoreHead, init_xavier
-from wsvad_lightning.losses import magnitude_mil
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
+from wsvad_lightning.methods.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.types import WSVADBatch
-
-
-class RTFMOutput(NamedTuple):
-    """What a pass over videos yields.
-
-    Attributes:
-        features: ``[B, N, T, D]`` with temporal context.
-        crop_scores: ``[B, N, T]`` in [0, 1].
-    """
-
-    features: Tensor
-    crop_scores: Tensor
-
-    @property
-    def scores(self) -> Tensor:
-        """``[B, T]``: the mean over crops."""
-        return self.crop_scores.mean(dim=1)
 
 
 class RTFMNet(nn.Module):
@@ -63,14 +43,14 @@ class RTFMNet(nn.Module):
         self.to_score = ScoreHead(feature_dim, dropout)
         init_xavier(self)
 
-    def forward(self, features: Tensor) -> RTFMOutput:
+    def forward(self, features: Tensor) -> MagnitudeOutput:
         """Score videos of any length: ``[B, N, T, D]``."""
         encoded = self.dropout(self.context(rearrange(features, "b n t d -> (b n) t d")))
         encoded = rearrange(encoded, "(b n) t d -> b n t d", n=features.shape[1])
-        return RTFMOutput(encoded, self.to_score(encoded))
+        return MagnitudeOutput(encoded, self.to_score(encoded))
 
 
-class RTFM(WSVADModule):
+class RTFM(MagnitudeMIL):
     """RTFM as a LightningModule; the recipe of the paper is in ``ucf_rtfm.yaml``.
 
     Args:
@@ -86,13 +66,6 @@ class RTFM(WSVADModule):
         lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
     """
 
-    default_loss_weights: ClassVar[dict[str, float]] = {
-        "cls": 1.0,
-        "magnitude": 1e-4,
-        "smooth": 8e-4,
-        "sparsity": 8e-3,
-    }
-
     net: RTFMNet
 
     def __init__(
@@ -107,21 +80,13 @@ class RTFM(WSVADModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
+        super().__init__(
+            feature_dim, k, margin, exclude, smooth_across_videos, loss_weights, optimizer, lr_scheduler
+        )
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
-        self.margin, self.smooth_across_videos = margin, smooth_across_videos
-        self.select = MagnitudeSelection(k, exclude)
         self.net = RTFMNet(feature_dim, dropout)
 
-    def score(self, batch: WSVADBatch) -> Tensor:
-        """Score snippets: ``[B, T]`` in [0, 1]."""
-        out: RTFMOutput = self.net(batch.features)
-        return out.scores
-
-    def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
-        """Give the raw terms that the module's docstring lists."""
-        out: RTFMOutput = self.net(batch.features)
-        index = self.select(out.features)
-        return magnitude_mil(
-            out.scores, out.features, index, batch.labels, self.margin, self.smooth_across_videos
-        )
+    def encode(self, batch: WSVADBatch) -> MagnitudeOutput:
+        """Pass a batch through the network."""
+        out: MagnitudeOutput = self.net(batch.features)
+        return out

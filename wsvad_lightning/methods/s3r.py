@@ -23,7 +23,8 @@ and sparsity sum over the batch as RTFM's. Deviations: any number of snippets an
 Two projections that the authors' state dict holds and nothing uses are left out.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from einops import rearrange
@@ -31,32 +32,24 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import MagnitudeSelection, MultiScaleTemporal, ScoreHead, init_xavier
-from wsvad_lightning.losses import magnitude_mil, probability_bce
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
+from wsvad_lightning.losses import probability_bce
+from wsvad_lightning.methods.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
 DICTIONARY = "s3r_dictionary"
 GATE_REDUCTION = 16
 
 
-class S3ROutput(NamedTuple):
-    """What a pass over videos yields.
+@dataclass(frozen=True)
+class S3ROutput(MagnitudeOutput):
+    """What a pass over videos yields; the features are gated.
 
     Attributes:
-        features: ``[B, N, T, D]`` with temporal context, gated.
-        crop_scores: ``[B, N, T]`` in [0, 1].
         macro_scores: ``[B]`` in [0, 1], how anomalous the reconstruction is; the mean over crops.
     """
 
-    features: Tensor
-    crop_scores: Tensor
     macro_scores: Tensor
-
-    @property
-    def scores(self) -> Tensor:
-        """``[B, T]``: the mean over crops."""
-        return self.crop_scores.mean(dim=1)
 
 
 class DictionaryAttention(nn.Module):
@@ -158,7 +151,7 @@ class S3RNet(nn.Module):
         return S3ROutput(video, self.to_score(video), macro_scores)
 
 
-class S3R(WSVADModule):
+class S3R(MagnitudeMIL):
     """S3R as a LightningModule; the recipe of the paper is in ``ucf_s3r.yaml``.
 
     The dictionary is taken from beside the store when training starts, and travels in the checkpoint. One
@@ -178,14 +171,8 @@ class S3R(WSVADModule):
         lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
     """
 
-    requires: ClassVar[FeatureRequirements] = FeatureRequirements(prepared=(DICTIONARY,))
-    default_loss_weights: ClassVar[dict[str, float]] = {
-        "cls": 1.0,
-        "magnitude": 1e-4,
-        "smooth": 8e-4,
-        "sparsity": 8e-3,
-        "macro": 1.0,
-    }
+    requires = FeatureRequirements(prepared=(DICTIONARY,))
+    default_loss_weights: ClassVar[dict[str, float]] = {**MagnitudeMIL.default_loss_weights, "macro": 1.0}
 
     net: S3RNet
 
@@ -202,25 +189,22 @@ class S3R(WSVADModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
+        super().__init__(
+            feature_dim, k, margin, exclude, smooth_across_videos, loss_weights, optimizer, lr_scheduler
+        )
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
-        self.margin, self.smooth_across_videos = margin, smooth_across_videos
-        self.select = MagnitudeSelection(k, exclude)
         self.net = S3RNet(feature_dim, attention_dim, dropout)
 
-    def score(self, batch: WSVADBatch) -> Tensor:
-        """Score snippets: ``[B, T]`` in [0, 1]."""
+    def encode(self, batch: WSVADBatch) -> S3ROutput:
+        """Pass a batch through the network."""
         out: S3ROutput = self.net(batch.features)
-        return out.scores
+        return out
 
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the raw terms that the module's docstring lists."""
-        out: S3ROutput = self.net(batch.features)
-        index = self.select(out.features)
-        terms = magnitude_mil(
-            out.scores, out.features, index, batch.labels, self.margin, self.smooth_across_videos
-        )
-        return {**terms, "macro": probability_bce(out.macro_scores, 0.0)}
+        out = self.encode(batch)
+        macro = probability_bce(out.macro_scores, 0.0)
+        return {**self.magnitude_terms(out, batch.labels), "macro": macro}
 
     def take_prepared(self, name: str, values: Tensor) -> None:
         """Reconstruct from the dictionary that was prepared from the store."""

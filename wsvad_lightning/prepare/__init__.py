@@ -7,6 +7,8 @@ artefact beside its store unless it is there.
 from collections.abc import Callable
 from pathlib import Path
 
-from wsvad_lightning.prepare import s3r_dictionary
+from wsvad_lightning.prepare import c2fpl_labels, s3r_dictionary
 
-PREPARATIONS: dict[str, Callable[..., Path]] = {s3r_dictionary.NAME: s3r_dictionary.prepare}
+PREPARATIONS: dict[str, Callable[..., Path]] = {
+    preparation.NAME: preparation.prepare for preparation in (c2fpl_labels, s3r_dictionary)
+}

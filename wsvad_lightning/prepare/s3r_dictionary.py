@@ -15,22 +15,18 @@ newly learnt atoms differ from the authors'.
 
 import warnings
 from collections.abc import Iterator
-from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import rich
 from numpy.typing import NDArray
-from rich.markup import escape
 from rich.progress import track
 
 from wsvad_lightning.data.datamodule import WSVADDataModule
-from wsvad_lightning.data.prepared import Artefact, read_artefact, write_artefact
 from wsvad_lightning.data.sampling import mean_bins
 from wsvad_lightning.data.store import checksum
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.prepare.once import prepare_once
 
 NAME = "s3r_dictionary"
 SEGMENTS = 32
@@ -60,32 +56,12 @@ def prepare(data: WSVADDataModule, fraction: float = 0.5, dictionary: str | None
     if not 0 < fraction <= 1:
         raise WSVADError("--fraction", fraction, "is no part of the videos", "Give more than 0 and at most 1")
     given = None if dictionary is None else read_atoms(dictionary, data.feature_dim)
-    parameters: dict[str, Any] = {"fraction": fraction}
     if given is not None:
         parameters = {"dictionary": Path(str(dictionary)).name, "checksum": checksum(given)}
-    path = data.prepared_path(NAME)
-    if path.exists():
-        check_same(path, parameters)
-        rich.print(f"{escape(str(path))} is there already")
-        return path
-    atoms = learn_atoms(video_means(data), fraction) if given is None else given
-    versions = {library: version(library) for library in (LEARNT_BY if given is None else COPIED_BY)}
-    settings = data.transform.settings
-    write_artefact(path, Artefact(atoms, data.normal_training_videos, settings, parameters, versions))
-    rich.print(f"{escape(str(path))}: {len(atoms)} atoms of {atoms.shape[1]} channels")
-    return path
-
-
-def check_same(path: Path, parameters: dict[str, Any]) -> None:
-    """Refuse to pass off an artefact as another one.
-
-    Raises:
-        WSVADError: if the one that is there was prepared in another way.
-    """
-    made = read_artefact(path).parameters
-    if made != parameters:
-        problem = f"was prepared with {made}, not with {parameters}"
-        raise WSVADError("artefact", path, problem, "Remove the file to prepare it anew")
+        return prepare_once(data, NAME, parameters, COPIED_BY, lambda: given)
+    return prepare_once(
+        data, NAME, {"fraction": fraction}, LEARNT_BY, lambda: learn_atoms(video_means(data), fraction)
+    )
 
 
 def read_atoms(path: str, feature_dim: int) -> NDArray[np.float32]:
@@ -113,7 +89,7 @@ def video_means(data: WSVADDataModule) -> NDArray[np.float64]:
         WSVADError: if there is none.
     """
     data.setup("fit")
-    videos = data.normal_training_videos
+    videos = data.reference_videos
     if not videos:
         problem = "the training part has no normal video"
         raise WSVADError("data.split", data.split_path, problem, "Name normal videos to train with")

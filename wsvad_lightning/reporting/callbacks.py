@@ -13,7 +13,7 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.imports import RequirementCache
 from torch import Tensor
@@ -68,6 +68,23 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning types the trainer without it
             return
         trainer.save_checkpoint(Path(self.dirpath or ".") / "last.ckpt")
+
+
+class BestOnVal(ModelCheckpoint):
+    """Keep ``checkpoints/best.ckpt``: the highest video-level AUC of held-out videos, the latest of equals.
+
+    Few held-out videos have few different AUCs, and a model that has hardly learnt may reach the highest.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(filename="best", monitor="val/video_auc", mode="max", enable_version_counter=False)
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Tell whether to keep the present weights; metrics, and so the answer, are the same on all ranks."""
+        best = self.best_model_score
+        if current is not None and best is not None and bool(current == best):
+            return True
+        return super().check_monitor_top_k(trainer, current)
 
 
 class ScoreWriter(Callback):
@@ -135,9 +152,18 @@ class ScoreWriter(Callback):
             rank_zero_info('No picture of the scores: pip install "wsvad-lightning[report]" draws one')
             return
         report_figure(self.curves, folder / "scores.png")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("test/scores", [str(folder / "scores.png")])
+        log_picture(trainer, "test/scores", folder / "scores.png")
+
+
+def log_picture(trainer: Trainer, name: str, path: Path) -> None:
+    """Send a PNG to Weights & Biases and TensorBoard, where they are in use."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [str(path)])
+        elif isinstance(logger, TensorBoardLogger):
+            from matplotlib.image import imread
+
+            logger.experiment.add_image(name, imread(path), trainer.global_step, dataformats="HWC")
 
 
 def _data(trainer: Trainer) -> Any:

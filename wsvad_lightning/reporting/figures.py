@@ -14,7 +14,7 @@ from wsvad_lightning.metrics import roc_auc, roc_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
+    from matplotlib.figure import Figure, SubFigure
 
 MODEL, BASELINES = "#1f5fa8", ("#d9822b", "#7d8590", "#5b9a57", "#9a5f8c")
 ANOMALY, CHANCE, INK, FAINT = "#f8cfc1", "#b9bfc7", "#2b2f36", "#e4e7eb"
@@ -68,15 +68,8 @@ def report_figure(
     Raises:
         WSVADError: if matplotlib is not installed, or the picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise WSVADError(
-            "report", path, "a picture needs matplotlib", 'Run pip install "wsvad-lightning[report]"'
-        ) from None
     shown = choose(videos)
-    height = max(4.6, 1.3 + 1.8 * -(-len(shown) // COLUMNS))
-    figure = Figure(figsize=(13, height), dpi=120, layout="constrained")
+    figure = new_figure(path, height=max(4.6, 1.3 + 1.8 * -(-len(shown) // COLUMNS)))
     figure.suptitle(title, color=INK, fontsize=14, parse_math=False)
     widths = (1.85, 1) if has_roc(videos) else (1,)
     panels = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths)[0]
@@ -85,6 +78,25 @@ def report_figure(
         _draw_roc(panels[1].subplots(), {name: videos, **(baselines or {})})
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def new_figure(path: str | Path, height: float) -> "Figure":
+    """Make an empty picture, 13 inches wide.
+
+    Args:
+        path: where it is to be written.
+        height: in inches.
+
+    Raises:
+        WSVADError: if matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise WSVADError(
+            "report", path, "a picture needs matplotlib", 'Run pip install "wsvad-lightning[report]"'
+        ) from None
+    return Figure(figsize=(13, height), dpi=120, layout="constrained")
 
 
 def choose(videos: Sequence[VideoCurve]) -> list[VideoCurve]:
@@ -122,7 +134,7 @@ def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int) -> 
 
 
 def _draw_video(axes: "Axes", video: VideoCurve) -> None:
-    _style(axes)
+    style(axes)
     edges = np.arange(len(video.scores) + 1)
     if video.labels is not None:
         changes = np.flatnonzero(np.diff(video.labels.astype(np.int8), prepend=0, append=0))
@@ -135,7 +147,7 @@ def _draw_video(axes: "Axes", video: VideoCurve) -> None:
 
 
 def _draw_roc(axes: "Axes", scorers: Mapping[str, Sequence[VideoCurve]]) -> None:
-    _style(axes)
+    style(axes)
     colors = (MODEL, *BASELINES)
     axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=1.2, linestyle="--")
     for i, (name, videos) in enumerate(scorers.items()):
@@ -152,7 +164,8 @@ def _draw_roc(axes: "Axes", scorers: Mapping[str, Sequence[VideoCurve]]) -> None
     axes.legend(loc="lower right", frameon=False, fontsize=10, labelcolor=INK)
 
 
-def _style(axes: "Axes") -> None:
+def style(axes: "Axes") -> None:
+    """Give a panel the look of all."""
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(color=FAINT, labelcolor=INK, labelsize=9)

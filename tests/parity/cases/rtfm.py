@@ -11,7 +11,7 @@ from wsvad_lightning.interop.rtfm import TABLE
 from wsvad_lightning.layers import magnitudes
 from wsvad_lightning.methods import RTFM
 from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.methods.rtfm import RTFMOutput
+from wsvad_lightning.methods.magnitude import MagnitudeMIL
 from wsvad_lightning.ops import gather_snippets, halves
 from wsvad_lightning.types import WSVADBatch
 
@@ -43,7 +43,8 @@ def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimi
 
 def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Score a video, and give what the network computes on the way."""
-    out: RTFMOutput = module.net(batch.features)
+    assert isinstance(module, MagnitudeMIL)
+    out = module.encode(batch)
     return {
         "scores": module.score(batch).squeeze(0).numpy(),
         "crop_scores": out.crop_scores.squeeze(0).numpy(),
@@ -54,9 +55,9 @@ def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
 
 def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Give scores, magnitudes and the selected snippets of a training pass."""
-    assert isinstance(module, RTFM)
+    assert isinstance(module, MagnitudeMIL)
     with torch.no_grad():
-        out: RTFMOutput = module.net(batch.features)
+        out = module.encode(batch)
         index = module.select(out.features)
     normal_score, abnormal_score = halves(out.scores.take_along_dim(index, dim=-1).mean(dim=-1))
     selected = gather_snippets(out.features, index)[..., ::64]

@@ -1,0 +1,114 @@
+from functools import partial
+from io import StringIO
+
+import pytest
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+
+from wsvad_lightning import methods
+from wsvad_lightning.benchmark import step
+from wsvad_lightning.benchmark.step import (
+    OFFICIAL,
+    Measurement,
+    benchmark_steps,
+    count_flops,
+    measure,
+    official,
+    scoring_table,
+    training_table,
+)
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.methods import RTFM, S3R
+from wsvad_lightning.methods.base import WSVADModule
+
+SHAPE = (4, 2, 8, 16)
+
+
+def small(name: str) -> tuple[WSVADModule, tuple[int, int, int, int]]:
+    return RTFM(feature_dim=16), SHAPE
+
+
+@pytest.fixture
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "official", small)
+    monkeypatch.setattr(step, "MATRIX", {"cpu": 16})
+
+
+def rendered(table: object) -> str:
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(table)
+    return console.export_text()
+
+
+def test_operations_of_a_product_a_convolution_and_attention_with_its_gradient_are_counted() -> None:
+    assert count_flops(partial(torch.mm, torch.ones(3, 5), torch.ones(5, 7))) == 2 * 3 * 5 * 7
+    image, kernel = torch.ones(2, 5, 1, 9), torch.ones(7, 5, 1, 3)
+    assert count_flops(partial(F.conv2d, image, kernel, padding=(0, 1))) == 2 * (2 * 9) * (5 * 3) * 7
+    query, key, value = torch.ones(3, 2, 4, 11, 8)
+    assert count_flops(partial(F.scaled_dot_product_attention, query, key, value)) == 2 * 8 * (
+        2 * 11 * 11 * 8
+    )
+
+    def attend_and_back() -> None:
+        q, k, v = (x.clone().requires_grad_() for x in (query, key, value))
+        torch.autograd.backward(F.scaled_dot_product_attention(q, k, v).sum())
+
+    assert count_flops(attend_and_back) == 7 * 8 * (2 * 11 * 11 * 8)  # backwards the scores are made again
+
+
+def test_official_batches_are_those_of_the_papers() -> None:
+    with torch.device("meta"):
+        shapes = {name: official(name)[1] for name in OFFICIAL}
+        dictionary = official("S3R")[0]
+    assert set(OFFICIAL) <= set(methods.__all__)
+    assert shapes == {
+        "Sultani": (60, 1, 32, 4096),
+        "RTFM": (64, 10, 32, 2048),
+        "MGFN": (32, 10, 32, 2048),
+        "S3R": (64, 10, 32, 2048),
+        "BNWVAD": (128, 1, 200, 1024),
+        "URDMU": (128, 1, 200, 1024),
+    }
+    assert isinstance(dictionary, S3R)
+    assert dictionary.net.dictionary.shape == (400, 2048)
+
+
+@pytest.mark.usefixtures("_tiny")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_step_and_the_scoring_of_a_video_are_measured(precision: step.Precision) -> None:
+    trained = measure("RTFM", 2, "cpu", precision, snippets=None)
+    scored = measure("RTFM", 2, "cpu", precision, snippets=20)
+    assert trained.shape == SHAPE
+    assert scored.shape == (1, 10, 20, 16)
+    for measured in (trained, scored):
+        assert len(measured.seconds) == len(measured.limits) == 2
+        assert min(measured.seconds) > 0
+        assert min(measured.limits) > 0
+        assert 0 < measured.start_bytes <= measured.peak_bytes
+    rows, scored_rows = 4 * 2 * 8, 10 * 20
+    forward_of_a_row = scored.flops / scored_rows  # all of it, but for attention, belongs to a row alone
+    assert trained.flops == pytest.approx(3 * rows * forward_of_a_row, rel=0.1)
+
+
+def test_shares_compare_with_the_fastest_product_and_with_the_one_beside() -> None:
+    measured = Measurement((1, 1, 1, 1), 100, [1.0, 4.0, 2.0], [200.0, 100.0, 100.0], 5, 9)
+    assert measured.share == 0.5
+    assert measured.median_share == 0.5
+    assert measured.added_bytes == 4
+
+
+def test_the_tables_name_what_they_show() -> None:
+    short = Measurement((1, 10, 1000, 16), 10**9, [1.0], [2e9], 0, 2**30)
+    long = Measurement((1, 10, 2000, 16), 4 * 10**9, [2.0], [4e9], 0, 3 * 2**30)
+    trained = rendered(training_table({"RTFM": long}, "steps"))
+    for text in ("1 x 10 x 2000 x 16", "4.0", "2,000 ms", "0.50", "3.00 GiB", "median share", "memory"):
+        assert text in trained
+    scored = rendered(scoring_table({"RTFM": [short, long]}, "scoring"))
+    for text in ("2,000", "x 4.00 GFLOP, x 3.00 memory", "3.00 GiB", "memory added"):
+        assert text in scored
+
+
+def test_an_unknown_method_is_refused() -> None:
+    with pytest.raises(WSVADError, match="Nonsense.*no official batch"):
+        benchmark_steps(["Nonsense"])

@@ -1,0 +1,26 @@
+import pytest
+import torch
+from torch import nn
+
+from wsvad_lightning.layers.temporal_conv import TemporalConv
+
+
+@pytest.mark.parametrize(("kernel_size", "dilation"), [(1, 1), (3, 1), (3, 4), (5, 2)])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("length", [1, 3, 9])
+def test_it_is_conv1d_along_time(kernel_size: int, dilation: int, bias: bool, length: int) -> None:
+    torch.manual_seed(0)
+    ours = TemporalConv(4, 6, kernel_size, dilation, bias)
+    theirs = nn.Conv1d(4, 6, kernel_size, padding="same", dilation=dilation, bias=bias)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, length, 4)
+    found, expected = x.clone().requires_grad_(), x.clone().requires_grad_()
+    out, reference = ours(found), theirs(expected.transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(out, reference)
+    torch.autograd.backward([out.square().sum(), reference.square().sum()])
+    torch.testing.assert_close(found.grad, expected.grad)
+    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
+
+
+def test_nothing_is_transposed_in_memory() -> None:
+    assert TemporalConv(4, 6, kernel_size=3)(torch.randn(2, 9, 4)).is_contiguous()

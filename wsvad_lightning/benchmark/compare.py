@@ -1,0 +1,347 @@
+"""Methods compared on one data set: every method trained on every split with every seed, and tested.
+
+A method is an overlay such as the shipped ``method/rtfm.yaml``: its model and what belongs to its training.
+It takes the place of the model in a recipe, which gives data and trainer.
+
+Two checkpoints stand for a method. ``last`` is the end of a training on all training videos. ``best-on-val``
+is chosen by the labels of videos that are held out: those of the split's part ``val``, or a part of the
+training videos. The two are trained apart, so that holding out costs ``last`` nothing.
+"""
+
+import json
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import rich
+import torch
+import yaml
+
+import wsvad_lightning
+from wsvad_lightning.benchmark.results import Result, write_results
+from wsvad_lightning.benchmark.workers import work_off, write_output_to
+from wsvad_lightning.checkpoint import read_checkpoint
+from wsvad_lightning.configs import config_folder, find_config
+from wsvad_lightning.data.annotations import read_splits
+from wsvad_lightning.data.datamodule import WSVADDataModule
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import replacing
+from wsvad_lightning.prepare import PREPARATIONS
+from wsvad_lightning.training import WSVADCLI, run_trainer, writable_folder
+
+CHECKPOINTS = {"last": "last.ckpt", "best-on-val": "best.ckpt"}  # files of a run
+VALIDATIONS = 10  # of a training that best-on-val chooses from
+QUIET = ("--trainer.enable_progress_bar", "false")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, and on what.
+
+    Args:
+        methods: names of shipped methods, or ``all``; also files like the shipped ``method/rtfm.yaml``.
+        store: feature store.
+        splits: file of splits, each of which is used; without one, the split written in the store.
+        config: recipe whose data and trainer are used, a file or a shipped configuration.
+        val_fraction: part of the training videos that is held out for best-on-val, unless the split names
+            videos to validate with.
+        output: folder for runs and results.
+        seeds: seeds to train with.
+        selections: which of the ``CHECKPOINTS`` stand for a method.
+        overrides: more arguments of ``wsvad fit``.
+    """
+
+    methods: Sequence[str]
+    store: str
+    splits: str | None = None
+    config: str = "bench/default.yaml"
+    val_fraction: float = 0.25
+    output: str = "runs/bench"
+    seeds: Sequence[int] = (0, 1, 2)
+    selections: Sequence[str] = tuple(CHECKPOINTS)
+    overrides: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training, and the test of its checkpoint.
+
+    Attributes:
+        method: name of the method.
+        selection: which checkpoint.
+        split: which split.
+        seed: which seed.
+        folder: of its runs and its result.
+        arguments: of ``wsvad fit``.
+        made_from: what a result must have been made from to count.
+    """
+
+    method: str
+    selection: str
+    split: int
+    seed: int
+    folder: Path
+    arguments: list[str]
+    made_from: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.method} split {self.split} seed {self.seed} {self.selection}"
+
+    def read_result(self) -> Result | None:
+        """The result that is there, unless it was made from something else."""
+        try:
+            result = Result(**json.loads((self.folder / "result.json").read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        return result if result.made_from == self.made_from else None
+
+
+def compare(plan: Plan, jobs: int = 1) -> int:
+    """Run what has no result yet, and write ``results.md``, ``results.json`` and ``results.png``.
+
+    Args:
+        plan: what to compare.
+        jobs: runs at a time, each in a process of its own; several have one thread each.
+
+    Returns:
+        0 if all runs have a result, 1 if some failed, 130 if the user interrupted them.
+
+    Raises:
+        WSVADError: if store, splits, recipe, methods or overrides do not work.
+    """
+    cells = make_cells(plan)
+    todo = [cell for cell in cells if cell.read_result() is None]
+    check_arguments(todo)
+    rich.print(f"{len(cells)} runs, {len(cells) - len(todo)} of them finished before")
+    try:
+        failed = work_off(todo, train_and_test, jobs) if todo else []
+    except KeyboardInterrupt:
+        rich.print("interrupted; the same command goes on from here")
+        return 130
+    results = [result for cell in cells if (result := cell.read_result())]
+    if results:
+        write_results(results, Path(plan.output))
+    for error in dict.fromkeys(error for _, error in failed):
+        logs = [cell.folder / "log.txt" for cell, said in failed if said == error]
+        told = f"{len(logs)} failed: {error}"
+        rich.get_console().print(told, *logs, sep="\n    ", markup=False, soft_wrap=True)
+    return 1 if failed else 0
+
+
+# ------------------------------------------------------------------------------------------- what is run
+
+
+def make_cells(plan: Plan) -> list[Cell]:
+    """Write the recipes of all methods, and list the runs: all methods of a split and seed together.
+
+    Raises:
+        WSVADError: if store, splits, recipe or methods do not work.
+    """
+    recipes = {
+        (selection, method): compose(plan.config, overlay, selection)
+        for method, overlay in find_methods(plan.methods).items()
+        for selection in plan.selections
+    }
+    num_splits = len(read_splits(plan.splits)) if plan.splits else 1
+    videos = [read_videos(plan, split) for split in range(num_splits)]
+    writable_folder(plan.output)
+    for (selection, method), text in recipes.items():
+        with replacing(recipe_path(plan, method, selection)) as path:
+            path.write_text(text)
+    return [
+        make_cell(plan, method, selection, split, seed, recipes[selection, method], videos[split])
+        for seed, split in product(dict.fromkeys(plan.seeds), range(num_splits))
+        for selection, method in recipes
+    ]
+
+
+def make_cell(
+    plan: Plan, method: str, selection: str, split: int, seed: int, recipe: str, videos: dict[str, Any]
+) -> Cell:
+    """Put a run together."""
+    folder = Path(plan.output) / method / f"split{split}_seed{seed}_{selection}"
+    held_out = plan.val_fraction if selection == "best-on-val" and not videos["val"] else 0.0
+    where = ("--data.split", plan.splits, "--data.split_index", str(split)) if plan.splits else ()
+    arguments = [
+        *("--config", str(recipe_path(plan, method, selection))),
+        *("--data.store", plan.store, *where, "--seed_everything", str(seed)),
+        *(() if selection == "best-on-val" else ("--trainer.limit_val_batches", "0")),
+        *("--output", str(folder.parent), "--name", folder.name, *QUIET),
+        *plan.overrides,
+        *("--data.val_fraction", str(held_out)),
+    ]
+    made_from = {
+        "recipe": recipe,
+        "overrides": list(plan.overrides),
+        "val_fraction": held_out,
+        "version": wsvad_lightning.__version__,
+        **videos,
+    }
+    return Cell(method, selection, split, seed, folder, arguments, made_from)
+
+
+def recipe_path(plan: Plan, method: str, selection: str) -> Path:
+    """Where the recipe that a method is trained by is written."""
+    return Path(plan.output) / method / f"{selection}.yaml"
+
+
+def read_videos(plan: Plan, split: int) -> dict[str, Any]:
+    """Give the videos of each part of a split, and what their features are.
+
+    Raises:
+        WSVADError: if store and split do not fit together.
+    """
+    data = WSVADDataModule(plan.store, plan.splits, split)
+    return {**data.parts, "store_checksum": data.store.checksum()}
+
+
+def find_methods(names: Sequence[str]) -> dict[str, Path]:
+    """Find the overlays of methods by their names.
+
+    Raises:
+        WSVADError: if there is no such method, or two have the same name.
+    """
+    shipped = {path.stem: path for path in sorted((config_folder() / "method").glob("*.yaml"))}
+    found: dict[str, Path] = {}
+    for name in [each for name in names for each in (shipped if name == "all" else [name])]:
+        if name not in shipped and Path(name).suffix != ".yaml":
+            known = ", ".join(["all", *shipped])
+            raise WSVADError("--methods", name, "there is no such method", f"Give some of {known}, or a file")
+        path = shipped.get(name) or find_config(name)
+        if found.setdefault(path.stem, path) != path:
+            raise WSVADError("--methods", name, "another method has this name", "Rename the file")
+    return found
+
+
+def compose(config: str, overlay: Path, selection: str) -> str:
+    """Write the recipe that a method is trained by.
+
+    Settings of the overlay come before those of the recipe, whose own model goes: merged, as ``fit`` merges
+    configurations, the method would take over from it whatever bears a name that it knows.
+
+    Raises:
+        WSVADError: if a configuration cannot be read.
+    """
+    composed = read_config(find_config("with/best_on_val.yaml")) if selection == "best-on-val" else {}
+    for path in (find_config(config), overlay):
+        for key, value in read_config(path).items():
+            merge = isinstance(value, dict) and key != "model"
+            composed[key] = {**composed.get(key, {}), **value} if merge else value
+    if selection == "best-on-val" and "max_steps" in composed["trainer"]:
+        composed["trainer"]["val_check_interval"] = max(1, composed["trainer"]["max_steps"] // VALIDATIONS)
+    return yaml.safe_dump(composed, sort_keys=False)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a configuration.
+
+    Raises:
+        WSVADError: if it is none.
+    """
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        config = None
+    if not isinstance(config, dict):
+        raise WSVADError("--config", path, "is no configuration", "Give a YAML file of settings")
+    return config
+
+
+def check_arguments(cells: Sequence[Cell]) -> None:
+    """Parse the arguments of every recipe once, before anything is trained.
+
+    Raises:
+        ArgumentError: if one does not parse.
+    """
+    for cell in {cell.made_from["recipe"]: cell for cell in cells}.values():
+        Parsing(["fit", *cell.arguments], cell.folder.name)
+
+
+class Parsing(WSVADCLI):
+    """Arguments parsed, and nothing else."""
+
+    def _set_seed(self) -> None:
+        """Leave the generators alone."""
+
+    def instantiate_classes(self) -> None:
+        """Make nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run nothing."""
+
+
+# ------------------------------------------------------------------------------------- in another process
+
+
+def train_and_test(cell: Cell) -> str:
+    """Run a cell and write its result; what is printed goes to ``log.txt`` in its folder.
+
+    Returns:
+        What it reached, in a line.
+
+    Raises:
+        RuntimeError: if anything went wrong; tells it in a line.
+    """
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    write_output_to(cell.folder / "log.txt")
+    try:
+        result = measure(cell)
+    except Exception as error:
+        traceback.print_exc()
+        told = str(error) if isinstance(error, WSVADError) else f"{type(error).__name__}: {error}"
+        raise RuntimeError(" ".join(told.split())) from None
+    with replacing(cell.folder / "result.json") as path:
+        path.write_text(json.dumps(asdict(result), indent=2) + "\n")
+    return str(result)
+
+
+def measure(cell: Cell) -> Result:
+    """Train, and test the checkpoint that stands for the method.
+
+    Raises:
+        WSVADError: if something does not fit, or no checkpoint was chosen.
+    """
+    start = time.perf_counter()
+    trained = run_trainer(["fit", *cell.arguments], PreparedTraining)
+    checkpoint = Path(trained.trainer.log_dir or ".") / "checkpoints" / CHECKPOINTS[cell.selection]
+    if not checkpoint.exists():
+        interval = trained.trainer.val_check_interval
+        remedy = "Set it to at most trainer.max_steps"
+        raise WSVADError("trainer.val_check_interval", interval, "the training ends before", remedy)
+    where = ("--output", str(cell.folder.parent), "--name", cell.folder.name, *QUIET)
+    tested = run_trainer(["test", "--ckpt_path", str(checkpoint), *where])
+    keep_weights(checkpoint)
+    record = json.loads((Path(tested.trainer.log_dir or ".") / "metrics.json").read_text())
+    return Result(
+        cell.method,
+        cell.selection,
+        cell.split,
+        cell.seed,
+        record["metrics"],
+        cell.made_from,
+        record["receipt"],
+        seconds=time.perf_counter() - start,
+    )
+
+
+def keep_weights(checkpoint: Path) -> None:
+    """Leave of a run's checkpoints the tested one, without the optimizer's state: a third of the size."""
+    state = read_checkpoint(checkpoint)
+    with replacing(checkpoint) as path:
+        torch.save({key: value for key, value in state.items() if key != "optimizer_states"}, path)
+    for other in checkpoint.parent.glob("*.ckpt"):
+        if other != checkpoint:
+            other.unlink()
+
+
+class PreparedTraining(WSVADCLI):
+    """A training that first prepares what its method needs, where that is not there."""
+
+    def before_fit(self) -> None:
+        """Prepare it from the videos of this training."""
+        for name in self.model.requires.prepared:
+            PREPARATIONS[name](self.datamodule)

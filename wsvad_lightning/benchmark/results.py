@@ -1,0 +1,119 @@
+"""Results of many runs, and what sums them up: a table and a picture."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rich
+from lightning_utilities.core.imports import RequirementCache
+from rich.table import Table
+
+from wsvad_lightning.files import replacing
+from wsvad_lightning.reporting.comparison import comparison_figure
+
+SHOWN = {"auc": "AUC", "auc_abnormal": "AUC inside abnormal", "ap": "AP"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one trained model reached on the test videos of its split.
+
+    Attributes:
+        method: name of the method.
+        selection: which checkpoint stands for it.
+        split: which split.
+        seed: which seed.
+        metrics: by name, as :class:`wsvad_lightning.metrics.FrameMetrics` gives them; None where undefined.
+        made_from: recipe, overrides, videos, store and version.
+        receipt: of the test: what else produced the numbers, and where.
+        seconds: of training and test.
+    """
+
+    method: str
+    selection: str
+    split: int
+    seed: int
+    metrics: dict[str, float | None]
+    made_from: dict[str, Any]
+    receipt: dict[str, Any]
+    seconds: float
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{title} {summarise([self], name)}" for name, title in SHOWN.items())
+        return f"{values} ({self.seconds:.0f} s)"
+
+
+def write_results(results: Sequence[Result], output: Path) -> None:
+    """Print the table, and write ``results.md``, ``results.json`` and ``results.png``.
+
+    The picture needs matplotlib.
+    """
+    rows = [
+        [*key, *(summarise(own, metric) for metric in SHOWN), str(len(own))]
+        for key, own in by_method(results).items()
+    ]
+    header = ["method", "checkpoint", *SHOWN.values(), "runs"]
+    table = Table(*header, title="Test videos, percent")
+    for row in rows:
+        table.add_row(*row)
+    console = rich.get_console()
+    console.print("", table)
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    with replacing(output / "results.md") as path:
+        path.write_text("\n".join([*lines, "", explain(results), ""]))
+    with replacing(output / "results.json") as path:
+        path.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+    if RequirementCache("matplotlib"):
+        values = {
+            title: {key: by_split(own, metric) for key, own in by_method(results).items()}
+            for metric, title in SHOWN.items()
+        }
+        comparison_figure(values, output / "results.png")
+    console.print(f"written to {output}/results.*", markup=False, soft_wrap=True)
+
+
+def by_method(results: Sequence[Result]) -> dict[tuple[str, str], list[Result]]:
+    """Group results by method and selection, the methods of a selection together."""
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for selection in dict.fromkeys(result.selection for result in results):
+        for result in results:
+            if result.selection == selection:
+                groups.setdefault((result.method, selection), []).append(result)
+    return groups
+
+
+def by_split(results: Sequence[Result], metric: str) -> list[float]:
+    """Mean over the seeds of each split, in percent; nothing if it is undefined in any run."""
+    values: dict[int, list[float]] = {}
+    for result in results:
+        value = result.metrics.get(metric)
+        if value is None:
+            return []
+        values.setdefault(result.split, []).append(100 * value)
+    return [float(np.mean(values[split])) for split in sorted(values)]
+
+
+def summarise(results: Sequence[Result], metric: str) -> str:
+    """Mean over the splits of :func:`by_split`, ± population standard deviation if there are several."""
+    means = by_split(results, metric)
+    if not means:
+        return "n/a"
+    spread = f" ± {np.std(means):.1f}" if len(means) > 1 else ""
+    return f"{np.mean(means):.1f}{spread}"
+
+
+def explain(results: Sequence[Result]) -> str:
+    """Say how the figures were made, in Markdown."""
+    seeds = ", ".join(map(str, sorted({result.seed for result in results})))
+    stores = ", ".join(sorted({result.made_from["store_checksum"][:16] for result in results}))
+    versions = ", ".join(sorted({result.made_from["version"] for result in results}))
+    splits = len({result.split for result in results})
+    return (
+        f"Percent on the test videos: mean over the seeds ({seeds}) of each split, then mean ± population "
+        f"standard deviation over the splits ({splits}). `last` is the end of a training on all training "
+        "videos, `best-on-val` is chosen by the labels of held-out videos. "
+        f"Store `{stores}…`, wsvad {versions}."
+    )

@@ -1,0 +1,190 @@
+"""The two networks of ADPLG."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.layers import LocalAttention, PreNormLayer, SelfAttention, TemporalConv
+from wsvad_lightning.ops import halves
+
+EPSILON = 1e-8
+
+
+class VideoOutput(NamedTuple):
+    """What the video network yields. R = B/2 * N rows are the crops of one half's bags.
+
+    Attributes:
+        scores: ``[2R]`` in [0, 1], the normal half first.
+        normal: ``[R, H]`` normal bags, as they attend to themselves.
+        abnormal: ``[R, H]`` abnormal bags, as they attend to themselves.
+        normal_in_abnormal: ``[R, H]`` abnormal bags, as the queries of normal ones attend to them.
+        attention: ``[R, T]`` over abnormal bags, by their own queries.
+        cross_attention: ``[R, T]`` over abnormal bags, by the queries of normal ones.
+    """
+
+    scores: Tensor
+    normal: Tensor
+    abnormal: Tensor
+    normal_in_abnormal: Tensor
+    attention: Tensor
+    cross_attention: Tensor
+
+
+def min_max(curves: Tensor) -> Tensor:
+    """Stretch ``[..., T]`` to [0, 1] along time; a constant curve becomes zero."""
+    low, high = curves.aminmax(dim=-1, keepdim=True)
+    return (curves - low) / (high - low + EPSILON)
+
+
+def score_head(dim: int, dropout: float) -> nn.Sequential:
+    """Turn features ``[..., dim]`` into logits ``[..., 1]``; weights are drawn as Xavier's normal ones."""
+    first, last = nn.Linear(dim, 32), nn.Linear(32, 1)
+    for layer in (first, last):
+        nn.init.xavier_normal_(layer.weight)
+    return nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout), last)
+
+
+def attend(query: Tensor, key: Tensor) -> Tensor:
+    """Give the attention ``[R, T]`` that each snippet draws by its own query: ``[R, T, H]`` both."""
+    likeness = (query.float() * key.float()).sum(dim=-1)
+    return torch.softmax(likeness / math.sqrt(query.shape[-1]), dim=-1)
+
+
+def fuse(attention: Tensor, value: Tensor) -> Tensor:
+    """Average ``[R, T, H]`` by the attention ``[R, T]``: ``[R, H]``."""
+    return (attention[..., None] * value.float()).sum(dim=1)
+
+
+class VideoNet(nn.Module):
+    """Fuses the snippets of a bag by attention and classifies the bag; trained with video labels alone.
+
+    Args:
+        feature_dim: D, channels of the features.
+        hidden_dim: H, channels of queries, keys and values.
+        dropout: probability in the score head.
+    """
+
+    def __init__(self, feature_dim: int = 1024, hidden_dim: int = 512, dropout: float = 0.7) -> None:
+        super().__init__()
+        self.query = TemporalConv(feature_dim, hidden_dim)
+        self.key = TemporalConv(feature_dim, hidden_dim)
+        self.value = TemporalConv(feature_dim, hidden_dim)
+        self.to_score = score_head(hidden_dim, dropout)
+
+    def forward(self, features: Tensor) -> VideoOutput:
+        """Training pass over ``[B, N, T, D]``, the normal half first."""
+        rows = rearrange(features, "b n t d -> (b n) t d")
+        normal_query, query = halves(self.query(rows))
+        normal_key, key = halves(self.key(rows))
+        normal_value, value = halves(self.value(rows))
+        attention, cross_attention = attend(query, key), attend(normal_query, key)
+        normal, abnormal = fuse(attend(normal_query, normal_key), normal_value), fuse(attention, value)
+        logits = self.to_score(torch.cat([normal, abnormal])).squeeze(-1)
+        return VideoOutput(
+            scores=torch.sigmoid(logits.float()),
+            normal=normal,
+            abnormal=abnormal,
+            normal_in_abnormal=fuse(cross_attention, value),
+            attention=attention,
+            cross_attention=cross_attention,
+        )
+
+
+class LocalBranch(nn.Sequential):
+    """Local attention, then a narrower normalised view of it: ``[R, T, dim]`` to ``[R, T, out_dim]``."""
+
+    def __init__(self, dim: int, out_dim: int, window: int, positions: int) -> None:
+        super().__init__(
+            LocalAttention(dim, window, positions),
+            nn.LayerNorm(dim),
+            nn.Linear(dim, out_dim, bias=False),
+        )
+
+
+class SnippetNet(nn.Module):
+    """Scores snippets: local attention at several distances, then attention over all of the video.
+
+    Args:
+        feature_dim: D, channels of the features.
+        hidden_dim: channels inside, a multiple of the number of windows and of the 4 heads.
+        windows: distances of the local attention.
+        depth: layers of attention over the video.
+        positions: snippets whose positions are learnt; a longer video is scored in pieces of that length.
+        dropout: probability in the score head.
+        attention_dropout: probability in the attention over the video.
+
+    Raises:
+        WSVADError: if ``hidden_dim`` cannot be divided so.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int = 1024,
+        hidden_dim: int = 1024,
+        windows: Sequence[int] = (2, 4, 6, 8),
+        depth: int = 2,
+        positions: int = 6750,
+        dropout: float = 0.7,
+        attention_dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        heads = 4
+        if hidden_dim < 1 or hidden_dim % heads or hidden_dim % len(windows):
+            problem = f"it is divided among {heads} heads and {len(windows)} windows"
+            raise WSVADError("model.hidden_dim", hidden_dim, problem, "Give a multiple of both, such as 1024")
+        self.positions = positions
+        self.embed = TemporalConv(feature_dim, hidden_dim, kernel_size=3)
+        self.branches = nn.ModuleList(
+            LocalBranch(hidden_dim, hidden_dim // len(windows), window, positions) for window in windows
+        )
+        self.transformer = nn.Sequential(
+            *(
+                PreNormLayer(
+                    SelfAttention(hidden_dim, heads, hidden_dim // heads, attention_dropout),
+                    hidden_dim,
+                    hidden_dim,
+                    attention_dropout,
+                )
+                for _ in range(depth)
+            )
+        )
+        self.to_score = score_head(hidden_dim, dropout)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Score every crop for itself: ``[B, N, T, D]`` to ``[B, N, T]`` in [0, 1]."""
+        rows = rearrange(features, "b n t d -> (b n) t d")
+        pieces = torch.split(rows, self.positions, dim=1)
+        scores = torch.cat([self.score_rows(piece) for piece in pieces], dim=1)
+        return rearrange(scores, "(b n) t -> b n t", n=features.shape[1])
+
+    def score_rows(self, rows: Tensor) -> Tensor:
+        """Score ``[R, T, D]``, T at most ``positions``: ``[R, T]``."""
+        embedded = F.relu(self.embed(rows))
+        local = torch.cat([branch(embedded) for branch in self.branches], dim=-1)
+        logits = self.to_score(self.transformer(local)).squeeze(-1)
+        return torch.sigmoid(logits.float())
+
+
+class ADPLGNet(nn.Module):
+    """Both networks, usable without Lightning: ``ADPLGNet()(features)`` scores snippets.
+
+    Args:
+        video: learns from video labels; its attention is what pseudo-labels are made of.
+        snippet: learns from pseudo-labels; the detector.
+    """
+
+    def __init__(self, video: VideoNet, snippet: SnippetNet) -> None:
+        super().__init__()
+        self.video = video
+        self.snippet = snippet
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Score videos of any length: ``[B, N, T, D]`` to ``[B, T]`` in [0, 1], the mean over crops."""
+        scores: Tensor = self.snippet(features)
+        return scores.mean(dim=1)

@@ -1,0 +1,99 @@
+"""C2FPL: coarse-to-fine pseudo-labels for unsupervised detection (Al-lahham et al., WACV 2024).
+
+No video has a label. Before training, ``wsvad prepare c2fpl-labels`` divides the training videos into two by
+the lengths of their features, and marks in each video of the one part a window as anomalous; see
+:mod:`wsvad_lightning.prepare.c2fpl_labels`. A classifier of single snippets is trained on these marks.
+
+    score = mean_crops(sigmoid(mlp(features)))
+
+Loss terms (names as in ``loss_weights``):
+    bce     BCE of the score against the pseudo-label, over a batch of snippets of all videos
+
+Numbers equal the authors' code. Two attention layers that their state dict holds and nothing uses are left
+out.
+"""
+
+from typing import ClassVar
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from wsvad_lightning.layers import ScoreHead, init_xavier
+from wsvad_lightning.losses import probability_bce
+from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.types import FeatureRequirements, WSVADBatch
+
+LABELS = "c2fpl_labels"
+
+
+class C2FPLNet(nn.Module):
+    """The network, usable without Lightning: ``C2FPLNet()(features)`` scores snippets.
+
+    Args:
+        feature_dim: D, channels of the features.
+        hidden_dims: widths of the two hidden layers.
+        dropout: probability after each of them.
+    """
+
+    def __init__(
+        self, feature_dim: int = 2048, hidden_dims: tuple[int, int] = (512, 32), dropout: float = 0.6
+    ) -> None:
+        super().__init__()
+        self.to_score = ScoreHead(feature_dim, dropout, hidden_dims)
+        init_xavier(self)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Score each snippet for itself: ``[B, N, T, D]`` to ``[B, T]`` in [0, 1]."""
+        scores: Tensor = self.to_score(features).mean(dim=1)
+        return scores
+
+
+class C2FPL(WSVADModule):
+    """C2FPL as a LightningModule; the recipe of the paper is in ``ucf_c2fpl.yaml``.
+
+    Args:
+        feature_dim: D, channels of the features; taken from the store on the command line.
+        hidden_dims: widths of the two hidden layers.
+        dropout: probability after each of them.
+        loss_weights: weights by which terms enter the total, where they differ from the paper's.
+        optimizer: makes the optimizer from the parameters.
+        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+
+    Attributes:
+        pseudo_labels: one a snippet of the training videos, joined end to end; none in a new module.
+    """
+
+    requires = FeatureRequirements(bags="windows", prepared=(LABELS,))
+    default_loss_weights: ClassVar[dict[str, float]] = {"bce": 1.0}
+
+    net: C2FPLNet
+
+    def __init__(
+        self,
+        feature_dim: int = 2048,
+        hidden_dims: tuple[int, int] = (512, 32),
+        dropout: float = 0.6,
+        loss_weights: dict[str, float] | None = None,
+        optimizer: OptimizerCallable = torch.optim.SGD,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        self.net = C2FPLNet(feature_dim, hidden_dims, dropout)
+        self.pseudo_labels = torch.empty(0)  # no buffer, which several processes would share at every step
+
+    def take_prepared(self, name: str, values: Tensor) -> None:
+        """Learn from the pseudo-labels that were prepared from the store."""
+        self.pseudo_labels = values.float()
+
+    def score(self, batch: WSVADBatch) -> Tensor:
+        """Score snippets: ``[B, T]`` in [0, 1]."""
+        scores: Tensor = self.net(batch.features)
+        return scores
+
+    def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
+        """Give the raw term that the module's docstring lists."""
+        assert batch.positions is not None, "windows know where in the training videos they are from"
+        self.pseudo_labels = self.pseudo_labels.to(batch.positions.device)
+        return {"bce": probability_bce(self.net(batch.features), self.pseudo_labels[batch.positions])}

@@ -1,0 +1,256 @@
+"""SSRL: scale-aware spatio-temporal relation learning (Li, Cai, Zeng and Zhao, ECCV 2022).
+
+Beside views of whole frames, a snippet is seen in patches of finer and finer grids. What the patches of a
+grid have to do with each other becomes one vector, added to the features of every crop; the rest is RTFM.
+
+    v_g = to_vector(to_map(multi-scale(patches_g)))      along the patches of one snippet, then over the grid
+    F = dropout(multi-scale(x + sum_g v_g))              temporal context, [B, N, T, D]
+    s = mean_crops(sigmoid(mlp(F)))                      score
+
+Training has stages, one more than there are grids. Stage 1 is RTFM on crops alone. Every further stage starts
+from what the one before has learnt, freezes it, and trains the branch of one more grid: frozen BatchNorms
+keep their statistics, while dropout acts everywhere. Loss terms are RTFM's, see
+:mod:`wsvad_lightning.methods.magnitude`.
+
+Numbers equal the authors' code, with its habits: ReLU before BatchNorm, padding of the map only for grids
+too small for a 3 x 3 convolution, dropout in the branch of the last grid alone. Deviations: a stage loads
+what it starts from (the authors' script forgets to, and freezes random weights instead); any grids, crops and
+snippets; k is clamped to T. Frozen branches take the snippets in parts, so that long videos fit.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from einops import rearrange
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from wsvad_lightning.checkpoint import read_checkpoint
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
+from wsvad_lightning.methods.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.types import FeatureRequirements, StreamForm, WSVADBatch
+
+GRIDS = ("2x3", "3x5", "4x7")
+KERNEL = 3  # of the convolution over a grid
+AT_ONCE = 256  # snippets whose patches pass through a frozen branch together
+
+
+class GridBranch(nn.Module):
+    """Turns the patches of a snippet into one vector: how they relate, then where they lie.
+
+    Args:
+        dim: channels of patches and vector.
+        grid: rows and columns, such as ``2x3``.
+        dropout: probability in the vector.
+    """
+
+    def __init__(self, dim: int, grid: str, dropout: float) -> None:
+        super().__init__()
+        self.rows, columns = parse_grid(grid)
+        width = max(1, dim // 2)
+        padding = int(min(self.rows, columns) < KERNEL)
+        trimmed = KERNEL - 1 - 2 * padding
+        self.context = MultiScaleTemporal(dim)
+        convolution = nn.Conv2d(dim, width, KERNEL, padding=padding)
+        self.to_map = nn.Sequential(convolution, nn.ReLU(), nn.BatchNorm2d(width))
+        cells = (self.rows - trimmed) * (columns - trimmed)
+        self.to_vector = nn.Sequential(nn.Linear(cells * width, dim), nn.ReLU(), nn.Dropout(dropout))
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Join the patches of each snippet, row by row of the grid: ``[B, T, P, D]`` to ``[B, T, D]``."""
+        snippets = patches.flatten(0, 1)
+        at_once = len(snippets) if self.context.training else AT_ONCE  # BatchNorm learns from all of them
+        joined = torch.cat([self._join(part) for part in torch.split(snippets, at_once)])
+        return rearrange(joined, "(b t) d -> b t d", t=patches.shape[1])
+
+    def _join(self, snippets: Tensor) -> Tensor:
+        grid = rearrange(self.context(snippets), "r (rows columns) d -> r d rows columns", rows=self.rows)
+        joined: Tensor = self.to_vector(self.to_map(grid).flatten(1))
+        return joined
+
+
+class SSRLNet(nn.Module):
+    """The network of a stage, usable without Lightning: ``SSRLNet()(features, patches).scores``.
+
+    With grids, only the branch of the last one learns.
+
+    Args:
+        feature_dim: D, channels of crops and patches.
+        grids: grids of the patches, none in stage 1.
+        dropout: probability after the temporal network and in the score head.
+        branch_dropouts: probability in the vector of each grid.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int = 2048,
+        grids: Sequence[str] = (),
+        dropout: float = 0.7,
+        branch_dropouts: Sequence[float] = (),
+    ) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            GridBranch(feature_dim, grid, p) for grid, p in zip(grids, branch_dropouts, strict=True)
+        )
+        self.context = MultiScaleTemporal(feature_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.to_score = ScoreHead(feature_dim, dropout)
+        init_xavier(self)
+        if grids:
+            self.requires_grad_(False)
+            self.branches[-1].requires_grad_(True)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, but leave frozen BatchNorms their statistics; dropout follows the mode everywhere."""
+        super().train(mode)
+        if self.branches:
+            self.context.eval()
+        for branch in self.branches[:-1]:
+            assert isinstance(branch, GridBranch)
+            branch.context.eval()
+            branch.to_map.eval()
+        return self
+
+    def forward(self, features: Tensor, patches: Sequence[Tensor] = ()) -> MagnitudeOutput:
+        """Score videos of any length.
+
+        Args:
+            features: ``[B, N, T, D]``.
+            patches: ``[B, T, P, D]`` for each grid.
+        """
+        for branch, seen in zip(self.branches, patches, strict=True):
+            features = features + branch(seen)[:, None]
+        encoded = self.dropout(self.context(rearrange(features, "b n t d -> (b n) t d")))
+        encoded = rearrange(encoded, "(b n) t d -> b n t d", n=features.shape[1])
+        return MagnitudeOutput(encoded, self.to_score(encoded))
+
+
+class SSRL(MagnitudeMIL):
+    """One stage of SSRL as a LightningModule; ``wsvad stages --config sht_ssrl.yaml`` runs all of them.
+
+    Args:
+        feature_dim: D, channels of crops and patches; taken from the store on the command line.
+        stage: 1, or one more for each of the grids in use.
+        previous: checkpoint of the stage before, which training starts from; none in stage 1.
+        grids: of patches, one more a stage; ``2x3`` is read from the stream ``patches_2x3``.
+        k: snippets that stand for a video, clamped to T.
+        margin: length that the features of abnormal snippets should have.
+        dropout: probability in the network.
+        exclude: probability by which a snippet is kept from standing for its video in training.
+        smooth_across_videos: smooth the abnormal scores of a batch as one curve, as the authors do; false
+            smooths each video for itself.
+        loss_weights: weights by which terms enter the total, where they differ from the paper's.
+        optimizer: makes the optimizer from the parameters.
+        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+
+    Raises:
+        WSVADError: if a grid is none, or there is no such stage.
+    """
+
+    net: SSRLNet
+
+    def __init__(
+        self,
+        feature_dim: int = 2048,
+        stage: int = 1,
+        previous: str | None = None,
+        grids: Sequence[str] = GRIDS,
+        k: int = 3,
+        margin: float = 100.0,
+        dropout: float = 0.7,
+        exclude: float = 0.7,
+        smooth_across_videos: bool = True,
+        loss_weights: dict[str, float] | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            feature_dim, k, margin, exclude, smooth_across_videos, loss_weights, optimizer, lr_scheduler
+        )
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "previous"])
+        self.num_stages = len(grids) + 1
+        if not 1 <= stage <= self.num_stages:
+            raise WSVADError(
+                "model.stage", stage, f"{len(grids)} grids make {self.num_stages} stages", "Give one of these"
+            )
+        self.stage, self.previous = stage, previous
+        self.grids = tuple(grids[: stage - 1])
+        forms = {f"patches_{grid}": StreamForm(feature_dim, patch_count(grid)) for grid in self.grids}
+        self.requires = FeatureRequirements(streams=forms)
+        branch_dropouts = [dropout if grid == grids[-1] else 0.0 for grid in self.grids]
+        self.net = SSRLNet(feature_dim, self.grids, dropout, branch_dropouts)
+
+    def setup(self, stage: str) -> None:
+        """Compare with the data, and take over what the stage before has learnt.
+
+        Raises:
+            WSVADError: if they do not fit, or that stage's checkpoint is not given, missing, or of another.
+        """
+        super().setup(stage)
+        if stage == "fit" and self.stage > 1:
+            if self.previous is None:
+                problem = f"stage {self.stage} goes on from what stage {self.stage - 1} has learnt"
+                raise WSVADError(
+                    "model.previous", None, problem, "Give its checkpoint, or run all by `wsvad stages`"
+                )
+            self.start_from(self.previous)
+
+    def start_from(self, path: str) -> None:
+        """Load all but the branch of the newest grid from a checkpoint of the stage before.
+
+        Raises:
+            WSVADError: if it cannot be read or is of anything else.
+        """
+        checkpoint = read_checkpoint(path)
+        found, wanted = _described(checkpoint), self._stage_before()
+        if found != wanted:
+            problem = f"is of {found}, where {wanted} is what stage {self.stage} starts from"
+            raise WSVADError("model.previous", path, problem, "Give the checkpoint of the stage before")
+        newest = f"branches.{self.stage - 2}."
+        weights = {name: value for name, value in self.net.state_dict().items() if name.startswith(newest)}
+        for name, value in checkpoint["state_dict"].items():
+            weights[name.removeprefix("net.")] = value
+        self.net.load_state_dict(weights)
+
+    def _stage_before(self) -> str:
+        return _words("SSRL", self.stage - 1, self.grids[:-1], self.feature_dim)
+
+    def encode(self, batch: WSVADBatch) -> MagnitudeOutput:
+        """Pass crops and patches through the network."""
+        out: MagnitudeOutput = self.net(batch.features, [batch.streams[f"patches_{g}"] for g in self.grids])
+        return out
+
+
+def _described(checkpoint: Mapping[str, Any]) -> str:
+    """Say what a checkpoint is of, as far as the next stage depends on it."""
+    settings = checkpoint.get("hyper_parameters", {})
+    stage = settings.get("stage", 1)
+    grids = settings.get("grids", ())[: stage - 1]
+    return _words(checkpoint.get("method"), stage, grids, settings.get("feature_dim"))
+
+
+def _words(method: object, stage: int, grids: Sequence[str], feature_dim: object) -> str:
+    on = ", ".join(["crops", *grids])
+    return f"{method} in stage {stage} on {on} of {feature_dim} channels"
+
+
+def parse_grid(grid: str) -> tuple[int, int]:
+    """Read rows and columns.
+
+    Raises:
+        WSVADError: if it is no grid.
+    """
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", grid)
+    if match is None:
+        raise WSVADError("model.grids", grid, "is no grid", "Give rows and columns, such as 2x3")
+    return int(match[1]), int(match[2])
+
+
+def patch_count(grid: str) -> int:
+    """Count the patches of a grid."""
+    rows, columns = parse_grid(grid)
+    return rows * columns

@@ -1,0 +1,46 @@
+"""The picture of a comparison: every method's figure on every split."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wsvad_lightning.files import replacing
+from wsvad_lightning.reporting.figures import BASELINES, INK, MODEL, new_figure, style
+
+Values = Mapping[tuple[str, str], Sequence[float]]  # figures of the splits by method and checkpoint
+OFFSET = 0.16  # of a checkpoint's dots from the middle of their row
+
+
+def comparison_figure(metrics: Mapping[str, Values], path: str | Path) -> None:
+    """Draw a panel a metric with a row a method: a dot a split, and a stroke at their mean.
+
+    Args:
+        metrics: what each method and checkpoint reached on the splits, by the title of the metric.
+        path: the PNG to write, whole or not at all.
+
+    Raises:
+        WSVADError: if matplotlib is not installed, or the picture cannot be written.
+    """
+    keys = next(iter(metrics.values()))
+    methods = list(dict.fromkeys(method for method, _ in keys))
+    checkpoints = list(dict.fromkeys(checkpoint for _, checkpoint in keys))
+    colors = dict(zip(checkpoints, (MODEL, *BASELINES), strict=False))
+    figure = new_figure(path, height=1.6 + 0.55 * len(methods))
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axes, (title, values) in zip(panels, metrics.items(), strict=True):
+        style(axes)
+        for (method, checkpoint), figures in values.items():
+            place = checkpoints.index(checkpoint) - (len(checkpoints) - 1) / 2
+            row, color = methods.index(method) + 2 * OFFSET * place, colors[checkpoint]
+            label = checkpoint if method == methods[0] else None
+            axes.plot(figures, [row] * len(figures), "o", color=color, alpha=0.55, markersize=6, label=label)
+            if figures:
+                axes.plot(np.mean(figures), row, "|", color=color, markersize=15, markeredgewidth=2.4)
+        axes.set_title(title, color=INK, fontsize=10, loc="left")
+        axes.set_xlabel("percent", color=INK)
+    panels[0].set_yticks(range(len(methods)), methods)
+    panels[0].set_ylim(len(methods) - 0.5, -0.5)
+    panels[0].legend(loc="best", frameon=False, labelcolor=INK)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
