@@ -19,8 +19,9 @@ def official_file(name: str, folder: Path, feature_dim: int = 16) -> Path:
     method = small(source.METHOD.__name__, feature_dim)
     state = export_official(method.net, source.TABLE)
     unused = {f"{prefix}.weight": torch.zeros(2) for prefix in source.TABLE.dropped}
-    torch.save({f"module.{key}": value for key, value in {**state, **unused}.items()}, folder / "official.pkl")
-    return folder / "official.pkl"
+    path = folder / "official.pkl"
+    torch.save({f"module.{key}": value for key, value in {**state, **unused}.items()}, path)
+    return path
 
 
 @METHODS

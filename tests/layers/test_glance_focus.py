@@ -3,22 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from wsvad_lightning.layers import ChannelNorm, GlanceFocusLayer, TemporalConv
+from wsvad_lightning.layers import ChannelNorm, GlanceFocusLayer
 from wsvad_lightning.layers.glance_focus import FocusBlock, GlanceBlock
-
-
-def test_a_temporal_convolution_sees_neighbours_and_zeros_beyond_the_ends() -> None:
-    convolution = TemporalConv(1, 1, kernel_size=3, bias=False)
-    convolution.weight.data = torch.tensor([[[1.0, 10.0, 100.0]]])
-    x = torch.tensor([1.0, 2.0, 3.0])[None, :, None]
-    assert convolution(x).flatten().tolist() == [210.0, 321.0, 32.0]
-
-
-def test_a_temporal_convolution_of_one_snippet_is_linear() -> None:
-    convolution = TemporalConv(4, 6)
-    x = torch.randn(3, 5, 4)
-    expected = F.linear(x, convolution.weight[..., 0], convolution.bias)
-    torch.testing.assert_close(convolution(x), expected)
 
 
 def test_channel_norm_adds_epsilon_to_the_standard_deviation() -> None:

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +207,7 @@ def find_methods(names: Sequence[str]) -> dict[str, Path]:
     """
     shipped = {path.stem: path for path in sorted((config_folder() / "method").glob("*.yaml"))}
     found: dict[str, Path] = {}
-    for name in [each for name in names for each in (shipped if name == "all" else [name])]:
+    for name in chain.from_iterable(shipped if name == "all" else [name] for name in names):
         if name not in shipped and Path(name).suffix != ".yaml":
             known = ", ".join(["all", *shipped])
             raise WSVADError("--methods", name, "there is no such method", f"Give some of {known}, or a file")

@@ -186,19 +186,23 @@ def _given(model: WSVADModule) -> WSVADModule:
     return model
 
 
-def noise(shape: Shape, device: torch.device) -> WSVADBatch:
-    """Make a batch whose features are noise without negative values, as backbones give them."""
-    bags, _, snippets, _ = shape
+def noise(shape: Shape, model: WSVADModule) -> WSVADBatch:
+    """Make a batch of noise without negative values, as backbones give them, and of streams."""
+    (bags, _, snippets, _), device = shape, model.device
+    streams = {
+        name: torch.randn(bags, snippets, form.num_views or 1, form.dim, device=device).relu_()
+        for name, form in model.requires.streams.items()
+    }
     features = torch.randn(shape, device=device).relu_()
     lengths = torch.full((bags,), snippets, device=device)
     labels = torch.arange(bags, device=device) >= bags // 2
     names = [f"video{i}" for i in range(bags)]
-    return WSVADBatch(features, lengths, labels.float(), labels.long(), names, {})
+    return WSVADBatch(features, lengths, labels.float(), labels.long(), names, streams)
 
 
 def training_step(model: WSVADModule, shape: Shape) -> Task:
     """A step of the recipe's optimizer, always on the same batch."""
-    batch = noise(shape, model.device)
+    batch = noise(shape, model)
     optimizer = model.train().optimizer(model.parameters())
 
     def step() -> None:
@@ -211,7 +215,7 @@ def training_step(model: WSVADModule, shape: Shape) -> Task:
 
 def scoring_pass(model: WSVADModule, shape: Shape) -> Task:
     """Scoring of a video."""
-    batch = noise(shape, model.device)
+    batch = noise(shape, model)
     return torch.inference_mode()(partial(model.eval().score, batch))
 
 

@@ -52,7 +52,7 @@ def import_weights(weights: str, method: str | None = None, output: str | None =
     """
     source = find_method(method)
     if output is None:
-        raise WSVADError("--output", None, "no checkpoint to write is named", "Give -o, such as -o imported.ckpt")
+        raise WSVADError("--output", None, "no checkpoint to write is named", "Give -o imported.ckpt")
     state = read_official(weights)
     try:
         init_args = source.init_args(state)

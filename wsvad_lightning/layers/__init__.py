@@ -5,7 +5,7 @@ from wsvad_lightning.layers.distance_transformer import (
     DistanceTransformer,
     distance_prior,
 )
-from wsvad_lightning.layers.glance_focus import ChannelNorm, GlanceFocusLayer, TemporalConv
+from wsvad_lightning.layers.glance_focus import ChannelNorm, GlanceFocusLayer
 from wsvad_lightning.layers.init import init_xavier
 from wsvad_lightning.layers.local_attention import LocalAttention
 from wsvad_lightning.layers.memory import MemoryUnit
@@ -15,6 +15,7 @@ from wsvad_lightning.layers.pre_norm import PreNormLayer
 from wsvad_lightning.layers.score_head import ScoreHead
 from wsvad_lightning.layers.selection import MagnitudeSelection, magnitudes
 from wsvad_lightning.layers.self_attention import SelfAttention
+from wsvad_lightning.layers.temporal_conv import TemporalConv
 
 __all__ = [
     "ChannelNorm",

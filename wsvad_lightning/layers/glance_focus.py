@@ -7,29 +7,11 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.temporal_conv import TemporalConv
+
 HEAD_DIM = 64
 
 GlanceOrFocus = Literal["glance", "focus"]
-
-
-class TemporalConv(nn.Conv1d):
-    """Convolution along time that keeps the length, on ``[R, T, D]``.
-
-    The memory stays ``[R, T, D]`` throughout: convolutions take a transposed view as it is ("channels last").
-
-    Args:
-        in_dim: channels in.
-        out_dim: channels out.
-        kernel_size: odd number of snippets; with one, a linear layer.
-        bias: whether a bias is added.
-    """
-
-    def __init__(self, in_dim: int, out_dim: int, kernel_size: int = 1, bias: bool = True) -> None:
-        super().__init__(in_dim, out_dim, kernel_size, padding=kernel_size // 2, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve ``[R, T, in_dim]`` to ``[R, T, out_dim]``."""
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
 class ChannelNorm(nn.Module):
