@@ -37,7 +37,7 @@ def test_zero_features_have_finite_gradients() -> None:
     scores = torch.zeros(2, 4, requires_grad=True)
     index = torch.zeros(2, 3, dtype=torch.long)
     terms = magnitude_mil(scores, features, index, torch.tensor([0.0, 1.0]), 100.0, across_videos=True)
-    torch.stack([*terms.values()]).sum().backward()
+    torch.autograd.backward(torch.stack([*terms.values()]).sum())
     assert features.grad is not None
     assert scores.grad is not None
     assert features.grad.isfinite().all()
