@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -159,6 +160,8 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()  # a later run in this process is one of its own
     rank_zero_info(f"Everything of this run is in {run.trainer.log_dir}")
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # else its threads may abort the process as it ends
     return run
 
 

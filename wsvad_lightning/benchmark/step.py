@@ -187,7 +187,7 @@ def _given(model: WSVADModule) -> WSVADModule:
 
 
 def noise(shape: Shape, model: WSVADModule) -> WSVADBatch:
-    """Make a batch of noise without negative values, as backbones give them, and of streams."""
+    """Make a batch of noise without negative values, as backbones give them, and of the streams it needs."""
     (bags, _, snippets, _), device = shape, model.device
     streams = {
         name: torch.randn(bags, snippets, form.num_views or 1, form.dim, device=device).relu_()
