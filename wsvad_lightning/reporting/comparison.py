@@ -41,6 +41,9 @@ def comparison_figure(metrics: Mapping[str, Values], path: str | Path) -> None:
         axes.set_xlabel("percent", color=INK)
     panels[0].set_yticks(range(len(methods)), methods)
     panels[0].set_ylim(len(methods) - 0.5, -0.5)
-    panels[0].legend(loc="best", frameon=False, labelcolor=INK)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper right", ncols=len(labels), frameon=False, labelcolor=INK
+    )
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
