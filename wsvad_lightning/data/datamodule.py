@@ -266,7 +266,9 @@ class WSVADDataModule(LightningDataModule):
         part = {"fit": "train", "validate": "val", "test": "test"}.get(stage)
         if part is not None and not self.parts[part]:
             where = self.split_path or self.store.path
-            remedy = "Set data.val_fraction" if part == "val" else f"Name videos to {part} with"
+            remedy = (
+                "Set data.val_fraction" if part == "val" else f"Give a split that names videos to {part} with"
+            )
             raise WSVADError("data.split", where, f"the part {part!r} is empty", remedy)
         for labelled in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage, ()):
             if (labelled, self.bags) != ("train", "windows"):

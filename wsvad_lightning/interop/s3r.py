@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from wsvad_lightning.interop.rtfm import multi_scale_convolutions
 from wsvad_lightning.interop.weights import KeyTable
 from wsvad_lightning.methods import S3R
 
@@ -12,11 +13,7 @@ METHOD = S3R
 
 def _multi_scale(authors: str, ours: str) -> tuple[tuple[str, str], ...]:
     return (
-        (f"{authors}.conv_1", f"{ours}.dilated.0"),
-        (f"{authors}.conv_2", f"{ours}.dilated.1"),
-        (f"{authors}.conv_3", f"{ours}.dilated.2"),
-        (f"{authors}.conv_4.0", f"{ours}.reduce"),
-        (f"{authors}.conv_5", f"{ours}.fuse"),
+        *multi_scale_convolutions(authors, ours),
         (f"{authors}.non_local.alter.0", f"{ours}.non_local.project_out"),
         (f"{authors}.non_local.alter.1", f"{ours}.non_local.norm"),
         (f"{authors}.non_local", f"{ours}.non_local"),

@@ -25,7 +25,7 @@ def comparison_figure(metrics: Mapping[str, Values], path: str | Path) -> None:
     keys = next(iter(metrics.values()))
     methods = list(dict.fromkeys(method for method, _ in keys))
     checkpoints = list(dict.fromkeys(checkpoint for _, checkpoint in keys))
-    colors = dict(zip(checkpoints, (MODEL, *BASELINES), strict=False))
+    colors = dict(zip(checkpoints, (MODEL, *BASELINES), strict=False))  # colours to spare
     figure = new_figure(path, height=1.6 + 0.55 * len(methods))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, (title, values) in zip(panels, metrics.items(), strict=True):

@@ -121,7 +121,7 @@ def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int) -> 
     low = min(0.0, *(video.scores.min() for video in videos))
     high = max(1.0, *(video.scores.max() for video in videos))
     margin = 0.03 * (high - low)
-    for axes, video in zip(grid.flat, videos, strict=False):
+    for axes, video in zip(grid.flat, videos, strict=False):  # the last row may have cells to spare
         _draw_video(axes, video)
         axes.set_ylim(low - margin, high + margin)
     for axes in grid.flat[len(videos) :]:
