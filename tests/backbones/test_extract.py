@@ -11,8 +11,9 @@ import torch
 from jsonargparse import auto_cli
 
 from tests.backbones.conftest import VideoMaker
-from wsvad_lightning.backbones import extract as extract_module
-from wsvad_lightning.backbones.extract import encode_video, extract
+from wsvad_lightning.backbones import encode as encode_module
+from wsvad_lightning.backbones.encode import encode_video
+from wsvad_lightning.backbones.extract import extract
 from wsvad_lightning.backbones.flow import flow_statistics, measure_motion
 from wsvad_lightning.backbones.pooling import SnippetRecipe
 from wsvad_lightning.backbones.streams import StreamSpec, build_encoder
@@ -121,7 +122,7 @@ def test_every_video_is_decoded_once_and_not_again(
             decoded.append(Path(path).stem)
             super().__init__(path, step)
 
-    monkeypatch.setattr(extract_module, "VideoReader", CountingReader)
+    monkeypatch.setattr(encode_module, "VideoReader", CountingReader)
     for _ in range(2):
         assert run(videos, tmp_path / "store.h5", streams=[MOTION, PATCHES]) == 0
         assert sorted(decoded) == ["fight", "late", "quiet"]

@@ -7,11 +7,17 @@ from numpy.typing import NDArray
 
 from wsvad_lightning.backbones.efficientnet_lite import load_efficientnet_lite0
 from wsvad_lightning.backbones.flow import flow_statistics, measure_motion
-from wsvad_lightning.backbones.streams import FrameWindow, StreamSpec, build_encoder
+from wsvad_lightning.backbones.streams import FrameEncoder, FrameWindow, StreamSpec, build_encoder
 from wsvad_lightning.backbones.views import parse_views, view_images
 from wsvad_lightning.errors import WSVADError
 
 CPU = torch.device("cpu")
+
+
+def build_frame_encoder(spec: StreamSpec) -> FrameEncoder:
+    encoder = build_encoder(spec, CPU)
+    assert isinstance(encoder, FrameEncoder)
+    return encoder
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +52,7 @@ def test_streams_of_one_window_share_the_motion(frames: NDArray[np.uint8]) -> No
 @pytest.mark.parametrize("seen", ["rgb", "diff"])
 def test_the_network_sees_the_views(seen: Any, frames: NDArray[np.uint8]) -> None:
     window = FrameWindow(frames, opens=False)
-    encoder = build_encoder(StreamSpec(view="1x2", input=seen, size=64), CPU)
+    encoder = build_frame_encoder(StreamSpec(view="1x2", input=seen, size=64))
     images = view_images(window.rgb if seen == "rgb" else window.diff, parse_views("1x2"), 64)
     with torch.inference_mode():
         expected = load_efficientnet_lite0()[0].features(images).view(3, 2, 1280)
@@ -56,12 +62,12 @@ def test_the_network_sees_the_views(seen: Any, frames: NDArray[np.uint8]) -> Non
 
 def test_flow_is_described_within_the_views(frames: NDArray[np.uint8]) -> None:
     window = FrameWindow(frames, opens=False)
-    encoder = build_encoder(StreamSpec("motion", "flow_statistics", view="2x3", size=48), CPU)
+    encoder = build_frame_encoder(StreamSpec("motion", "flow_statistics", view="2x3", size=48))
     motion = measure_motion(window.frames, 48)
     encoded = encoder.encode(window)
     assert encoded.shape == (3, 6, 10)
     torch.testing.assert_close(encoded[:, 4], flow_statistics(motion, parse_views("2x3")[4]))
-    assert build_encoder(StreamSpec("motion", "flow_histogram"), CPU).encode(window).shape == (3, 1, 34)
+    assert build_frame_encoder(StreamSpec("motion", "flow_histogram")).encode(window).shape == (3, 1, 34)
 
 
 def test_recipes_hold_everything_that_the_vectors_depend_on() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from wsvad_lightning.backbones.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
 from wsvad_lightning.backbones.flow import flow_histogram, flow_statistics, measure_motion
+from wsvad_lightning.backbones.pooling import SnippetPooler, SnippetRecipe
 from wsvad_lightning.backbones.views import parse_views, view_images
 from wsvad_lightning.errors import WSVADError
 
@@ -92,8 +93,20 @@ class FrameWindow:
         return torch.cat([pairs[:1], pairs]) if self.opens else pairs
 
 
+class VideoFeatures(Protocol):
+    """The features of one video, while its frames come in."""
+
+    def add(self, window: FrameWindow) -> None:
+        """Take the next frames."""
+        ...
+
+    def finish(self, num_frames: int) -> Tensor:
+        """All snippets ``[T, N, D]`` of the video, which turned out to have so many frames."""
+        ...
+
+
 class Encoder(Protocol):
-    """Turns windows of frames into vectors.
+    """Turns videos into vectors.
 
     Attributes:
         views: names of the N views.
@@ -103,12 +116,48 @@ class Encoder(Protocol):
     views: tuple[str, ...]
     recipe: dict[str, Any]
 
-    def encode(self, window: FrameWindow) -> Tensor:
-        """``[K, N, D]`` float32, a vector for each frame and view."""
+    def open(self, recipe: SnippetRecipe) -> VideoFeatures:
+        """Begin a video, cut into snippets by ``recipe``."""
         ...
 
 
-class NetworkEncoder:
+class FrameEncoder:
+    """An encoder that gives every frame its vectors, which are then pooled; see :class:`Encoder`."""
+
+    views: tuple[str, ...]
+    recipe: dict[str, Any]
+
+    def encode(self, window: FrameWindow) -> Tensor:
+        """``[K, N, D]`` float32, a vector for each frame and view."""
+        raise NotImplementedError(f"{type(self).__name__} must give encode")
+
+    def open(self, recipe: SnippetRecipe) -> VideoFeatures:
+        """See :class:`Encoder`."""
+        return PooledFrames(self, SnippetPooler(recipe))
+
+
+@dataclass
+class PooledFrames:
+    """Vectors of frames, pooled to snippets; see :class:`VideoFeatures`.
+
+    Attributes:
+        encoder: gives the vectors.
+        pooler: pools them.
+    """
+
+    encoder: FrameEncoder
+    pooler: SnippetPooler
+
+    def add(self, window: FrameWindow) -> None:
+        """See :class:`VideoFeatures`."""
+        self.pooler.add(self.encoder.encode(window))
+
+    def finish(self, num_frames: int) -> Tensor:
+        """See :class:`VideoFeatures`."""
+        return self.pooler.finish(num_frames)
+
+
+class NetworkEncoder(FrameEncoder):
     """EfficientNet-Lite0 on views of the frames or of their differences; see :class:`Encoder`.
 
     Args:
@@ -127,14 +176,14 @@ class NetworkEncoder:
         self.recipe = asdict(spec) | {"size": self._size, "weights": WEIGHTS, "sha256": sha256}
 
     def encode(self, window: FrameWindow) -> Tensor:
-        """See :class:`Encoder`."""
+        """See :class:`FrameEncoder`."""
         frames = window.rgb if self._input == "rgb" else window.diff
         images = view_images(frames, self._rectangles, self._size)
         vectors = self._network.features(images.to(self._device))
         return vectors.cpu().reshape(len(frames), len(self.views), -1)
 
 
-class FlowEncoder:
+class FlowEncoder(FrameEncoder):
     """Statistics of optical flow within views; see :class:`Encoder`.
 
     Args:
@@ -152,7 +201,7 @@ class FlowEncoder:
         self.recipe = asdict(spec) | {"size": self._size}
 
     def encode(self, window: FrameWindow) -> Tensor:
-        """See :class:`Encoder`."""
+        """See :class:`FrameEncoder`."""
         motion = window.motion(self._size)
         return torch.stack([self._describe(motion, view) for view in self._rectangles], dim=1)
 
