@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 
+from tests.methods.small import small
 from wsvad_lightning import methods
 from wsvad_lightning.benchmark import step
 from wsvad_lightning.benchmark.step import (
@@ -13,25 +14,30 @@ from wsvad_lightning.benchmark.step import (
     Measurement,
     benchmark_steps,
     count_flops,
+    labelling,
+    labels_of_snippets,
     measure,
+    noise,
     official,
+    scoring_pass,
     scoring_table,
+    training_step,
     training_table,
 )
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.methods import RTFM, S3R
+from wsvad_lightning.methods import ADPLG, RTFM, S3R
 from wsvad_lightning.methods.base import WSVADModule
 
 SHAPE = (4, 2, 8, 16)
 
 
-def small(name: str) -> tuple[WSVADModule, tuple[int, int, int, int]]:
+def tiny(name: str) -> tuple[WSVADModule, tuple[int, int, int, int]]:
     return RTFM(feature_dim=16), SHAPE
 
 
 @pytest.fixture
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step, "official", small)
+    monkeypatch.setattr(step, "official", tiny)
     monkeypatch.setattr(step, "MATRIX", {"cpu": 16})
 
 
@@ -69,6 +75,11 @@ def test_official_batches_are_those_of_the_papers() -> None:
         "S3R": (64, 10, 32, 2048),
         "BNWVAD": (128, 1, 200, 1024),
         "URDMU": (128, 1, 200, 1024),
+        "SSRL": (8, 10, 32, 2048),
+        "SVMAE": (64, 10, 32, 1536),
+        "ADPLG": (64, 1, 64, 1024),
+        "C2FPL": (128, 10, 1, 2048),
+        "FRDUVAD": (320, 10, 4, 2048),
     }
     assert isinstance(dictionary, S3R)
     assert dictionary.net.dictionary.shape == (400, 2048)
@@ -91,6 +102,28 @@ def test_a_step_and_the_scoring_of_a_video_are_measured(precision: step.Precisio
     assert trained.flops == pytest.approx(3 * rows * forward_of_a_row, rel=0.1)
 
 
+@pytest.mark.parametrize("name", ["SSRL", "SVMAE", "ADPLG", "C2FPL", "FRDUVAD"])
+def test_a_batch_of_noise_is_what_a_method_learns_from(name: str) -> None:
+    model = small(name)
+    shape = (4, 2, 8, model.feature_dim)
+    for artefact in model.requires.prepared:
+        model.take_prepared(artefact, labels_of_snippets(shape))
+    before = [p.clone() for p in model.parameters()]
+    training_step(model, shape)()
+    assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    assert scoring_pass(model, (1, 3, 20, model.feature_dim))().shape == (1, 20)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("name", "labels"), [("RTFM", [0, 0, 1, 1]), ("FRDUVAD", [torch.nan] * 4)])
+def test_windows_of_noise_have_places_in_the_training_videos_but_no_labels(
+    name: str, labels: list[float]
+) -> None:
+    batch = noise((4, 1, 3, 8), small(name))
+    torch.testing.assert_close(batch.labels, torch.tensor(labels), equal_nan=True, check_dtype=False)
+    places = None if batch.positions is None else batch.positions.tolist()
+    assert places == (None if name == "RTFM" else [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]])
+
+
 def test_shares_compare_with_the_fastest_product_and_with_the_one_beside() -> None:
     measured = Measurement((1, 1, 1, 1), 100, [1.0, 4.0, 2.0], [200.0, 100.0, 100.0], 5, 9)
     assert measured.share == 0.5
@@ -107,6 +140,34 @@ def test_the_tables_name_what_they_show() -> None:
     scored = rendered(scoring_table({"RTFM": [short, long]}, "scoring"))
     for text in ("2,000", "x 4.00 GFLOP, x 3.00 memory", "3.00 GiB", "memory added"):
         assert text in scored
+
+
+def test_tables_that_no_terminal_shows_are_not_cropped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = Measurement((128, 10, 2000, 4096), 10**13, [1e2], [2e9], 0, 2**34)
+    monkeypatch.setattr(step, "in_fresh_process", lambda *_: long)
+    monkeypatch.setattr(step, "labelling", lambda _: lambda: None)
+    benchmark_steps(["FRDUVAD", "ADPLG"])
+    told = capsys.readouterr().out
+    assert "…" not in told
+    for text in (
+        "128 x 10 x 2000 x 4096",
+        "100,000 ms",
+        "x 1.00 GFLOP, x 1.00 memory",
+        "pseudo-labels take 0",
+    ):
+        assert text in told
+
+
+def test_the_labels_of_adplg_are_timed_on_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    adplg = small("ADPLG")
+    assert isinstance(adplg, ADPLG)
+    monkeypatch.setattr(step, "official", lambda _: (adplg, (4, 1, 6, adplg.feature_dim)))
+    task = labelling("cpu")
+    for visit in range(1, 5):
+        task()
+        assert adplg.history.visits.tolist() == [visit] * 2
 
 
 def test_an_unknown_method_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from wsvad_lightning.data.sampling import Sampling
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.synthetic import make_store
 from wsvad_lightning.data.transform import Crops
+from wsvad_lightning.errors import WSVADError
 
 
 @pytest.fixture
@@ -19,8 +21,8 @@ def store(tmp_path: Path) -> Path:
 
 def delivering(store: Path, streams: tuple[str, ...] = ("text",), **settings: object) -> WSVADDataModule:
     data = WSVADDataModule(str(store), segments=8, batch_size=2, **settings)  # type: ignore[arg-type]
-    data.asked_streams = streams
     data.setup("fit")
+    data.carry(streams, "fit")
     return data
 
 
@@ -31,9 +33,34 @@ def test_nothing_is_delivered_unasked(store: Path) -> None:
 
 
 def test_whole_videos_come_as_they_are_stored(store: Path) -> None:
-    (video,) = next(iter(delivering(store, normalize="l2").test_dataloader())).streams.values()
-    name = next(iter(delivering(store).test_dataloader())).video_ids[0]
-    assert torch.equal(video[0], torch.from_numpy(FeatureStore(store).read(name, "text").copy()))
+    batch = next(iter(delivering(store, crops="mean").test_dataloader()))
+    stored = FeatureStore(store).read(batch.video_ids[0], "text")
+    assert torch.equal(batch.streams["text"][0], torch.from_numpy(stored.copy()))
+
+
+def test_streams_are_normalised_and_clipped_as_the_features(store: Path) -> None:
+    """Asked for as a stream, the features themselves must come as the features do."""
+    data = delivering(store, ("features", "text"), normalize="zscore", clip=0.5)
+    batch = next(iter(data.train_dataloader()))
+    assert torch.equal(batch.features, batch.streams["features"].transpose(1, 2))
+    assert batch.streams["text"].abs().max() == 0.5
+    text = np.concatenate([data.store.read(name, "text") for name in data.reference_videos])
+    torch.testing.assert_close(data.state_dict()["text/mean"], torch.from_numpy(text.mean(axis=0)))
+
+
+@pytest.mark.parametrize("streams", [("text",), ("features", "text")])
+def test_a_checkpoint_carries_the_statistics_of_all_streams(store: Path, streams: tuple[str, ...]) -> None:
+    state = delivering(store, streams, normalize="zscore").state_dict()
+    restored = WSVADDataModule(str(store), normalize="zscore")
+    restored.setup("test")
+    restored.carry(streams, "test")
+    restored.load_state_dict(state)
+    assert set(state) == {f"{name}/{what}" for name in ("features", "text") for what in ("mean", "deviation")}
+    assert all(torch.equal(values, restored.state_dict()[name]) for name, values in state.items())
+    other = WSVADDataModule(str(store))
+    other.carry(streams, "test")
+    with pytest.raises(WSVADError, match="needs statistics of the form"):
+        other.load_state_dict(state)
 
 
 @pytest.mark.parametrize("sampling", ["mean_bins", "pick", "linear", "pad_or_bins", "window"])

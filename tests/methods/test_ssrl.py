@@ -123,6 +123,11 @@ def test_another_checkpoint_is_refused(given: SSRL, message: str, tmp_path: Path
         SSRL(DIM, stage=3).start_from(save(given, tmp_path))
 
 
+def test_a_missing_checkpoint_is_named_by_its_argument(tmp_path: Path) -> None:
+    with pytest.raises(WSVADError, match="model.previous=.*none.ckpt.*no such file"):
+        SSRL(DIM, stage=2).start_from(str(tmp_path / "none.ckpt"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

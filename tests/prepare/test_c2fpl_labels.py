@@ -171,6 +171,12 @@ def test_labels_in_the_store_change_nothing(tmp_path: Path) -> None:
     assert WSVADDataModule(path).prepared("c2fpl_labels") is None
 
 
+def test_videos_too_short_to_mark_give_no_labels(store: str) -> None:
+    with pytest.raises(WSVADError, match="--window='0.04': marks no snippet of the 12 videos"):
+        prepare(data_of(store), window=0.04)
+    assert not Path(f"{store}.prepared").exists()
+
+
 def test_mistakes_are_named(store: str) -> None:
     with pytest.raises(WSVADError, match="data.bags='paired'.*Set data.bags to windows"):
         prepare(WSVADDataModule(store))

@@ -306,12 +306,7 @@ def measure(cell: Cell) -> Result:
         WSVADError: if something does not fit, or no checkpoint was chosen.
     """
     start = time.perf_counter()
-    trained = run_trainer(["fit", *cell.arguments], PreparedTraining)
-    checkpoint = Path(trained.trainer.log_dir or ".") / "checkpoints" / CHECKPOINTS[cell.selection]
-    if not checkpoint.exists():
-        interval = trained.trainer.val_check_interval
-        remedy = "Set it to at most trainer.max_steps"
-        raise WSVADError("trainer.val_check_interval", interval, "the training ends before", remedy)
+    checkpoint = train(cell)
     where = ("--output", str(cell.folder.parent), "--name", cell.folder.name, *QUIET)
     tested = run_trainer(["test", "--ckpt_path", str(checkpoint), *where])
     keep_weights(checkpoint)
@@ -326,6 +321,25 @@ def measure(cell: Cell) -> Result:
         record["receipt"],
         seconds=time.perf_counter() - start,
     )
+
+
+def train(cell: Cell) -> Path:
+    """Train all stages of a method, and give the checkpoint that stands for it.
+
+    Raises:
+        WSVADError: if something does not fit, or no checkpoint was chosen.
+    """
+    next_stage: list[str] = []
+    while True:
+        trained = run_trainer(["fit", *cell.arguments, *next_stage], PreparedTraining)
+        checkpoint = Path(trained.trainer.log_dir or ".") / "checkpoints" / CHECKPOINTS[cell.selection]
+        if not checkpoint.exists():
+            interval = trained.trainer.val_check_interval
+            remedy = "Set it to at most trainer.max_steps"
+            raise WSVADError("trainer.val_check_interval", interval, "the training ends before", remedy)
+        if trained.model.stage == trained.model.num_stages:
+            return checkpoint
+        next_stage = ["--model.stage", str(trained.model.stage + 1), "--model.previous", str(checkpoint)]
 
 
 def keep_weights(checkpoint: Path) -> None:

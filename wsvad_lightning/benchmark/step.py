@@ -3,14 +3,15 @@
 import json
 import re
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -18,27 +19,24 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.methods.adplg import ADPLG
 from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.s3r import DICTIONARY
 from wsvad_lightning.types import WSVADBatch
 
-OFFICIAL = {  # recipe of each method, and crops of a video in its authors' features
-    "Sultani": ("ucf_sultani.yaml", 1),
-    "RTFM": ("ucf_rtfm.yaml", 10),
-    "MGFN": ("ucf_mgfn.yaml", 10),
-    "S3R": ("ucf_s3r.yaml", 10),
-    "BNWVAD": ("xd_bnwvad.yaml", 5),
-    "URDMU": ("ucf_urdmu.yaml", 10),
-}
-ATOMS = 400  # of S3R's dictionary for UCF-Crime
 SNIPPETS = (1000, 2000)  # of the scored videos
 SCORED_CROPS = 10
+ATOMS = 400  # of S3R's dictionary for UCF-Crime
 MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that shows the limit
 PRODUCTS = 8  # to time it by
+LABELLINGS = 20  # to time one by
+FILE_WIDTH = 160  # columns of a table that no terminal shows
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["32-true", "bf16-mixed"]
@@ -51,6 +49,36 @@ CPU_ATTENTION = {  # PyTorch's counter knows attention by its names on a GPU
     aten._scaled_dot_product_flash_attention_for_cpu_backward: (
         aten._scaled_dot_product_flash_attention_backward
     ),
+}
+
+
+@dataclass(frozen=True)
+class Official:
+    """What a method is trained by at its authors'.
+
+    Attributes:
+        recipe: shipped configuration.
+        crops: of a video in their features.
+        settings: of the method, besides the recipe's.
+    """
+
+    recipe: str
+    crops: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+OFFICIAL = {
+    "Sultani": Official("ucf_sultani.yaml", 1),
+    "RTFM": Official("ucf_rtfm.yaml", 10),
+    "MGFN": Official("ucf_mgfn.yaml", 10),
+    "S3R": Official("ucf_s3r.yaml", 10),
+    "BNWVAD": Official("xd_bnwvad.yaml", 5),
+    "URDMU": Official("ucf_urdmu.yaml", 10),
+    "SSRL": Official("ucf_ssrl.yaml", 10, {"stage": 4}),
+    "SVMAE": Official("ucf_svmae.yaml", 10),
+    "ADPLG": Official("ucf_adplg.yaml", 10),
+    "C2FPL": Official("ucf_c2fpl.yaml", 10),
+    "FRDUVAD": Official("ucf_frd.yaml", 10),
 }
 
 
@@ -98,7 +126,7 @@ def benchmark_steps(
     device: Device = "cpu",
     precision: Precision = "32-true",
 ) -> None:
-    """Measure methods at their authors' batches; print a table of training steps and one of scoring.
+    """Measure methods at their authors' batches; print tables of training steps and of scoring.
 
     A step is losses, gradients and the optimizer's update on features that are noise. It takes turns with
     matrix products, so that whatever else the machine does slows both. Every measurement has a fresh process.
@@ -122,9 +150,13 @@ def benchmark_steps(
         measure_one = partial(in_fresh_process, name, repeats, device, precision)
         training[name] = measure_one(None)
         scoring[name] = [measure_one(snippets) for snippets in SNIPPETS]
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
     console.print(training_table(training, f"Training steps ({device}, {precision})"))
     console.print(scoring_table(scoring, f"Scoring a video of {SCORED_CROPS} crops ({device}, {precision})"))
+    if "ADPLG" in training:
+        task = labelling(device)
+        share = min(seconds_of(task, device) for _ in range(LABELLINGS)) / min(training["ADPLG"].seconds)
+        console.print(f"ADPLG: pseudo-labels take {share:.4%} of a step")
 
 
 def in_fresh_process(
@@ -171,19 +203,30 @@ def official(name: str) -> tuple[WSVADModule, Shape]:
 
     Channels are the method's default; what has to be prepared before training is noise.
     """
-    file, crops = OFFICIAL[name]
-    recipe = yaml.safe_load(find_config(file).read_text())
+    theirs = OFFICIAL[name]
+    recipe = yaml.safe_load(find_config(theirs.recipe).read_text())
+    recipe["model"]["init_args"].update(theirs.settings)
     model: WSVADModule = auto_cli(_given, args=["--model", json.dumps(recipe["model"])], as_positional=False)
-    for artefact in model.requires.prepared:
-        model.take_prepared(artefact, torch.randn(ATOMS, model.feature_dim))
     data = WSVADDataModule(**recipe["data"])
-    bag_crops = crops if data.crops == "all" else 1
-    return model, (2 * data.batch_size, bag_crops, data.segments, model.feature_dim)
+    bags = data.batch_size if data.bags == "windows" else 2 * data.batch_size
+    bag_crops = theirs.crops if data.crops == "all" else 1
+    shape = (bags, bag_crops, data.segments, model.feature_dim)
+    for artefact in model.requires.prepared:
+        values = (
+            torch.randn(ATOMS, model.feature_dim) if artefact == DICTIONARY else labels_of_snippets(shape)
+        )
+        model.take_prepared(artefact, values)
+    return model, shape
 
 
 def _given(model: WSVADModule) -> WSVADModule:
     """Give the model that the parser made."""
     return model
+
+
+def labels_of_snippets(shape: Shape) -> Tensor:
+    """Mark some of the snippets of a batch of windows, as if they were all there are."""
+    return torch.rand(shape[0] * shape[2]).round()
 
 
 def noise(shape: Shape, model: WSVADModule) -> WSVADBatch:
@@ -195,13 +238,18 @@ def noise(shape: Shape, model: WSVADModule) -> WSVADBatch:
     }
     features = torch.randn(shape, device=device).relu_()
     lengths = torch.full((bags,), snippets, device=device)
-    labels = torch.arange(bags, device=device) >= bags // 2
     names = [f"video{i}" for i in range(bags)]
+    if model.requires.bags == "windows":
+        unlabelled = torch.full((bags,), torch.nan, device=device)
+        classes = torch.full((bags,), -1, device=device)
+        positions = torch.arange(bags * snippets, device=device).view(bags, snippets)
+        return WSVADBatch(features, lengths, unlabelled, classes, names, streams, positions=positions)
+    labels = torch.arange(bags, device=device) >= bags // 2
     return WSVADBatch(features, lengths, labels.float(), labels.long(), names, streams)
 
 
 def training_step(model: WSVADModule, shape: Shape) -> Task:
-    """A step of the recipe's optimizer, always on the same batch."""
+    """A step of the recipe's optimizer, always on the same batch; of two optimizers, one does for both."""
     batch = noise(shape, model)
     optimizer = model.train().optimizer(model.parameters())
 
@@ -217,6 +265,14 @@ def scoring_pass(model: WSVADModule, shape: Shape) -> Task:
     """Scoring of a video."""
     batch = noise(shape, model)
     return torch.inference_mode()(partial(model.eval().score, batch))
+
+
+def labelling(device: Device) -> Task:
+    """ADPLG's labels for the bags of a batch, from their attention."""
+    model, shape = official("ADPLG")
+    assert isinstance(model, ADPLG)
+    attention = torch.rand(shape[0] // 2 * shape[1], shape[2], device=device)
+    return partial(model.label, noise(shape, model), attention)
 
 
 # ------------------------------------------------------------------------------------------------ measures

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from wsvad_lightning.data.annotations import VideoAnnotation, read_annotations, read_split
+from wsvad_lightning.data.benchmarks.rules import Rule, find_rule
 from wsvad_lightning.data.cache import SegmentCache
 from wsvad_lightning.data.dataset import (
     BatchDataset,
@@ -50,6 +51,8 @@ class WSVADDataModule(LightningDataModule):
         split: file that says which videos train and test; None for the split written in the store.
         split_index: which of the splits in that file, from 0.
         annotations: table that replaces the labels, classes and intervals written in the store.
+        gt_rule: how the frames of test videos are labelled: ``exact``, or as the authors of a benchmark's
+            published numbers do, see :mod:`wsvad_lightning.data.benchmarks.rules`.
         features: stream of the store; several are joined along the channels, the views merged first where
             ``crops`` merges them.
         bags: what is trained on: ``paired`` normal and abnormal videos, or unlabelled ``windows`` of
@@ -71,10 +74,6 @@ class WSVADDataModule(LightningDataModule):
         seed: of everything random.
         cache_dir: folder for ready-made training bags, written at the first use; None reads the store.
 
-    Attributes:
-        asked_streams: streams of the store that batches carry besides the features, as they are stored; a
-            method that reads any names them before the loaders are made.
-
     Raises:
         WSVADError: if a number is out of range; later, if store, split and annotations do not fit together.
     """
@@ -85,6 +84,7 @@ class WSVADDataModule(LightningDataModule):
         split: str | None = None,
         split_index: int = 0,
         annotations: str | None = None,
+        gt_rule: str = "exact",
         features: str | list[str] = "features",
         bags: Bags = "paired",
         across_videos: bool = False,
@@ -102,11 +102,11 @@ class WSVADDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.store_path, self.split_path, self.split_index = store, split, split_index
-        self.annotations_path = annotations
+        self.annotations_path, self.gt_rule = annotations, find_rule(gt_rule)
         self.streams = (features,) if isinstance(features, str) else tuple(features)
         self.bags: Bags = bags
         self.across_videos = across_videos
-        self.asked_streams: tuple[str, ...] = ()
+        self._beside: dict[str, FeatureTransform] = {}
         self.segments, self.sampling, self.crops = segments, sampling, crops
         self.normalize, self.clip, self.pca_dim = normalize, clip, pca_dim
         self.batch_size, self.val_fraction = batch_size, val_fraction
@@ -273,10 +273,28 @@ class WSVADDataModule(LightningDataModule):
         for labelled in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage, ()):
             if (labelled, self.bags) != ("train", "windows"):
                 self._require_labels(labelled, self.parts[labelled])
-        if stage == "fit" and self.transform.needs_fit:
-            self.transform.fit(self._read_reference_videos)
+        if stage == "fit":
+            self._fit(self.transform)
         if stage == "fit" and not self.parts["val"] and self.trainer is not None:
             self.trainer.limit_val_batches = 0  # else Lightning warns of validation without videos
+
+    def carry(self, streams: Iterable[str], stage: str) -> None:
+        """Let batches carry more streams of the store, all views of each, beside the features.
+
+        They are normalised and clipped as the features are, and neither merged nor joined. A method that
+        reads any asks for them in its ``setup``, which follows that of the data module.
+
+        Args:
+            streams: names of streams that the store holds.
+            stage: as for ``setup``.
+        """
+        held = self.store.streams
+        self._beside = {
+            name: FeatureTransform({name: held[name]}, self.normalize, self.clip) for name in streams
+        }
+        if stage == "fit":
+            for transform in self._beside.values():
+                self._fit(transform)
 
     def train_dataloader(self) -> BatchLoader:
         """Paired bags or windows, from the step that the trainer has reached."""
@@ -303,21 +321,23 @@ class WSVADDataModule(LightningDataModule):
         """The held-out videos of this rank, without frame labels; no loader if none are held out."""
         if not self.parts["val"]:
             return []
-        return self._whole_videos(self.parts["val"], self.annotations, with_frame_labels=False)
+        return self._whole_videos(self.parts["val"], self.annotations)
 
     def test_dataloader(self) -> BatchLoader:
         """The test videos of this rank, with frame labels where they are known."""
-        return self._whole_videos(self.parts["test"], self.annotations, with_frame_labels=True)
+        self.gt_rule.check_snippets(self.info.snippet_length, self.info.snippet_stride)
+        return self._whole_videos(self.parts["test"], self.annotations, self.gt_rule)
 
     def predict_dataloader(self) -> BatchLoader:
         """All videos of the store, those of this rank; labels are what the store was told, if anything."""
-        return self._whole_videos(self.video_ids, self._written, with_frame_labels=False)
+        return self._whole_videos(self.video_ids, self._written)
 
     # ---------------------------------------------------------------------------------------- checkpoints
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Give the statistics of the transform; which batches were trained is in the trainer's own state."""
-        return self.transform.state_dict()
+        """Give the statistics of all streams; which batches were trained is in the trainer's own state."""
+        states = [transform.state_dict() for transform in (*self._beside.values(), self.transform)]
+        return {name: values for state in states for name, values in state.items()}
 
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Take over the statistics that the model was trained with.
@@ -325,6 +345,11 @@ class WSVADDataModule(LightningDataModule):
         Raises:
             WSVADError: if they are those of features of another form.
         """
+        for stream, transform in self._beside.items():
+            own = {name: values for name, values in state_dict.items() if name.startswith(f"{stream}/")}
+            transform.load_state_dict(own)
+            if stream not in self.streams:
+                state_dict = {name: values for name, values in state_dict.items() if name not in own}
         self.transform.load_state_dict(state_dict)
 
     # ---------------------------------------------------------------------------------------------- parts
@@ -360,10 +385,7 @@ class WSVADDataModule(LightningDataModule):
 
     @property
     def _stream_readers(self) -> dict[str, FeatureReader]:
-        """Read the streams that a method asks for as they are stored."""
-        held = self.store.streams
-        forms = {name: FeatureTransform({name: held[name]}) for name in self.asked_streams}
-        return {name: FeatureReader(self.store, form) for name, form in forms.items()}
+        return {name: FeatureReader(self.store, transform) for name, transform in self._beside.items()}
 
     def _trained_batches(self) -> int:
         """Batches trained since the very start: not those fetched ahead, and across restarts."""
@@ -384,11 +406,16 @@ class WSVADDataModule(LightningDataModule):
             self.trainer.strategy.barrier("segment cache")
         return cache
 
-    def _read_reference_videos(self) -> Iterator[Streams]:
+    def _fit(self, transform: FeatureTransform) -> None:
+        """Compute the statistics that a transform lacks."""
+        if transform.needs_fit:
+            transform.fit(lambda: self._read_reference_videos(FeatureReader(self.store, transform)))
+
+    def _read_reference_videos(self, reader: FeatureReader) -> Iterator[Streams]:
         for video_id in self.reference_videos:
-            streams = self._reader.read_stored(video_id)
+            streams = reader.read_stored(video_id)
             for features in streams.values():
-                self._reader.check_finite(video_id, features)
+                reader.check_finite(video_id, features)
             yield streams
 
     def _read_parts(self) -> dict[str, list[str]]:
@@ -412,15 +439,13 @@ class WSVADDataModule(LightningDataModule):
         return [own[i] for i in rng.permutation(len(own))[:count]]
 
     def _whole_videos(
-        self, names: Sequence[str], annotations: Mapping[str, VideoAnnotation], *, with_frame_labels: bool
+        self, names: Sequence[str], annotations: Mapping[str, VideoAnnotation], rule: Rule | None = None
     ) -> BatchLoader:
         if self.transform.needs_fit:
             problem = "needs statistics of the training videos, which a checkpoint carries"
             raise WSVADError("data.normalize", self.normalize, problem, "Give --ckpt_path")
         videos = [annotations[name] for name in names[self._rank :: self._world_size]]
-        whole = WholeVideos(
-            self._reader, videos, self.classes, self._stream_readers, with_frame_labels=with_frame_labels
-        )
+        whole = WholeVideos(self._reader, videos, self.classes, self._stream_readers, rule=rule)
         return self._loader(whole)
 
     def _require_labels(self, part: str, names: Iterable[str]) -> None:

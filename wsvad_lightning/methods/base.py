@@ -4,6 +4,7 @@ A method gives ``__init__``, ``compute_losses(batch)`` and ``score(batch)``; eve
 """
 
 import shlex
+from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MagnitudeSelection
-from wsvad_lightning.metrics import FrameMetrics
+from wsvad_lightning.metrics import NORMAL, Event, EventMetrics, FrameMetrics
+from wsvad_lightning.snippets import find_runs
 from wsvad_lightning.types import FeatureRequirements, Prediction, PseudoLabels, StoreInfo, WSVADBatch
 
 
@@ -26,9 +28,11 @@ class WSVADModule(LightningModule):
         requires: what the method needs of a feature store, besides the channels; where that follows from its
             arguments, an instance has its own.
         default_loss_weights: the paper's weight of every loss term; its keys are the terms.
+        stage, num_stages: which of several trainings, each going on from the one before; one in most methods.
 
     Attributes:
         net: the network that the authors' weights belong to.
+        classes: names of the anomaly classes that ``classify`` tells apart, in its order.
 
     Args:
         feature_dim: D, channels of the features.
@@ -42,6 +46,9 @@ class WSVADModule(LightningModule):
 
     requires: FeatureRequirements = FeatureRequirements()
     default_loss_weights: ClassVar[dict[str, float]] = {}
+    stage: int = 1
+    num_stages: int = 1
+    classes: tuple[str, ...] = ()
     net: nn.Module
 
     def __init__(
@@ -75,6 +82,14 @@ class WSVADModule(LightningModule):
         """Give the anomaly score ``[B, T]`` of each snippet, in [0, 1] unless the method says otherwise."""
         raise NotImplementedError(f"{type(self).__name__} must give score")
 
+    def classify(self, batch: WSVADBatch) -> Tensor | None:
+        """Give the probabilities ``[B, T, 1 + C]`` of normal and of ``classes``; None without classes."""
+        return None
+
+    def score_and_classify(self, batch: WSVADBatch) -> tuple[Tensor, Tensor | None]:
+        """Give both; a method whose network computes them at once gives this."""
+        return self.score(batch), self.classify(batch)
+
     def current_labels(self, video_id: str) -> PseudoLabels | None:
         """Give the labels that the method now has for a training video; None if it has made none."""
         return None
@@ -91,8 +106,10 @@ class WSVADModule(LightningModule):
         """
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
         info: StoreInfo = data.info
-        self.requires.check(type(self).__name__, info)
-        data.asked_streams = tuple(self.requires.streams)
+        # What was trained brings the names of its classes along.
+        needs = self.requires if stage == "fit" else replace(self.requires, classes=False)
+        needs.check(type(self).__name__, info)
+        data.carry(self.requires.streams, stage)
         if info.dim != self.feature_dim:
             raise WSVADError(
                 "model.feature_dim",
@@ -151,16 +168,26 @@ class WSVADModule(LightningModule):
 
     def test_step(self, batch: WSVADBatch, batch_idx: int) -> dict[str, list[Prediction]]:
         """Score a test video."""
-        return {"predictions": self._predict_and_measure(batch, self.test_metrics)}
+        predictions = self._predict_and_measure(batch, self.test_metrics)
+        for i, (video_id, _, num_frames, class_scores) in enumerate(predictions):
+            if class_scores is not None:
+                self.test_events.update(video_id, class_scores, num_frames, self._events_of(batch, i))
+        return {"predictions": predictions}
 
     def predict_step(self, batch: WSVADBatch, batch_idx: int) -> list[Prediction]:
         """Score a video without looking at labels."""
-        scores = self.score(batch).float().cpu()
+        scores, probabilities = self.score_and_classify(batch)
+        of_classes = [None] * len(scores) if probabilities is None else list(probabilities.float().cpu())
         assert batch.num_frames is not None, "evaluation batches know their frame counts"
         return [
-            Prediction(video_id, row[:length], frames)
-            for video_id, row, length, frames in zip(
-                batch.video_ids, scores, batch.lengths.tolist(), batch.num_frames.tolist(), strict=True
+            Prediction(video_id, row[:length], frames, None if classes is None else classes[:length])
+            for video_id, row, classes, length, frames in zip(
+                batch.video_ids,
+                scores.float().cpu(),
+                of_classes,
+                batch.lengths.tolist(),
+                batch.num_frames.tolist(),
+                strict=True,
             )
         ]
 
@@ -173,9 +200,27 @@ class WSVADModule(LightningModule):
                 label=int(batch.labels[i]),
                 num_frames=prediction.num_frames,
                 frame_labels=None if batch.frame_labels is None else batch.frame_labels[i],
-                class_id=int(batch.class_ids[i]),
+                classes=self._classes_of(batch, i),
             )
         return predictions
+
+    def _classes_of(self, batch: WSVADBatch, i: int) -> list[str]:
+        """Name the anomaly classes of a video that is measured."""
+        assert batch.class_targets is not None, "evaluation batches know the classes of their videos"
+        names = self.test_metrics.classes
+        return [name for name, own in zip(names, batch.class_targets[i, 1:], strict=True) if own]
+
+    def _events_of(self, batch: WSVADBatch, i: int) -> list[Event] | None:
+        """List a test video's events: its anomalous stretches, each of all its classes; None if unknown."""
+        assert batch.num_frames is not None
+        assert batch.frame_labels is not None
+        if not batch.labels[i]:
+            return [Event(0, int(batch.num_frames[i]), NORMAL)]
+        truth, classes = batch.frame_labels[i], self._classes_of(batch, i)
+        if truth is None or not classes:
+            return None
+        spans = find_runs(truth.cpu().numpy()).tolist()
+        return [Event(start, end, name) for start, end in spans for name in classes]
 
     def on_validation_epoch_start(self) -> None:
         """Forget the videos of the last validation."""
@@ -184,24 +229,38 @@ class WSVADModule(LightningModule):
     def on_test_epoch_start(self) -> None:
         """Forget the videos of the last test."""
         self.test_metrics.reset()
+        of = self.test_metrics
+        # The classes came with the checkpoint, after the setup.
+        self.test_events = EventMetrics(of.snippet_stride, of.snippet_length, self.classes).to(self.device)
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the held-out videos."""
-        self._log_metrics("val", self.val_metrics)
+        self._log_metrics("val", self.val_metrics.compute())
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of the test videos."""
-        self._log_metrics("test", self.test_metrics)
+        self._log_metrics("test", self.test_results())
 
-    def _log_metrics(self, stage: str, metrics: FrameMetrics) -> None:
-        values = {f"{stage}/{name}": value for name, value in metrics.compute().items()}
+    def test_results(self) -> dict[str, float]:
+        """Give the metrics of the test videos, those of events if the method knows classes; on all ranks."""
+        return self.test_metrics.compute() | (self.test_events.compute() if self.classes else {})
+
+    def test_results_per_class(self) -> dict[str, dict[str, float]]:
+        """Give those of each class that has test videos; on all ranks."""
+        events = self.test_events.per_class() if self.classes else {}
+        return {name: own | events.get(name, {}) for name, own in self.test_metrics.per_class().items()}
+
+    def _log_metrics(self, stage: str, metrics: dict[str, float]) -> None:
+        values = {f"{stage}/{name}": value for name, value in metrics.items()}
         self.log_dict(values)  # already the same on every rank
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say which method the weights are of, and of what features."""
+        """Say which method the weights are of, and of what features, made how."""
         checkpoint["method"] = type(self).__name__
         if self._trainer is not None:
-            checkpoint["features"] = described(self.trainer.datamodule.info)  # type: ignore[attr-defined]
+            data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
+            checkpoint["features"] = described(data.info)
+            checkpoint["provenance"] = asdict(data.store.provenance)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare with what the weights were trained for, before any is loaded.

@@ -205,7 +205,7 @@ class SSRL(MagnitudeMIL):
         Raises:
             WSVADError: if it cannot be read or is of anything else.
         """
-        checkpoint = read_checkpoint(path)
+        checkpoint = read_checkpoint(path, "model.previous")
         found, wanted = _described(checkpoint), self._stage_before()
         if found != wanted:
             problem = f"is of {found}, where {wanted} is what stage {self.stage} starts from"

@@ -72,8 +72,8 @@ def prepare(
 
     Raises:
         WSVADError: if a number is out of range, the data module trains by labels, the videos cannot be
-            divided, labels were prepared in another way, scikit-learn is missing, or the folder cannot be
-            written.
+            divided, no snippet is marked, labels were prepared in another way, scikit-learn is missing, or
+            the folder cannot be written.
     """
     ranges = {"window": (window, 1), "percentile": (percentile, 100), "ratio": (ratio, np.inf)}
     for name, (value, limit) in ranges.items():
@@ -89,7 +89,11 @@ def prepare(
             for video_id in track(data.reference_videos, description="reading videos", transient=True)
         ]
         division = divide_videos(video_statistics(videos), percentile, ratio, abnormal_component)
-        return np.concatenate(mark_windows(videos, division.abnormal, window)).astype(np.float32)
+        labels = np.concatenate(mark_windows(videos, division.abnormal, window))
+        if not labels.any():
+            problem = f"marks no snippet of the {division.abnormal.sum()} videos that are taken for abnormal"
+            raise WSVADError("--window", window, problem, "Give more, longer videos or other features")
+        return labels.astype(np.float32)
 
     parameters = {
         "window": window,
@@ -157,7 +161,7 @@ def divide_videos(statistics: Values, percentile: float, ratio: float, component
         abnormal[moved] = True
         rounds += 1
     if abnormal.all():
-        remedy = "Choose another --abnormal_component, or give other features"
+        remedy = "Choose another --abnormal-component, or give other features"
         raise WSVADError("data.store", "train", "the mixture takes no video for normal", remedy)
     return Division(abnormal, rounds)
 
