@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from wsvad_lightning.data.annotations import VideoAnnotation
+from wsvad_lightning.data.benchmarks.rules import RULES
 from wsvad_lightning.data.cache import SegmentCache
 from wsvad_lightning.data.dataset import (
     BatchLoader,
@@ -18,6 +19,7 @@ from wsvad_lightning.data.dataset import (
     WholeVideos,
     as_loaded,
     class_id,
+    class_target,
 )
 from wsvad_lightning.data.sampler import Draw
 from wsvad_lightning.data.sampling import Sampling
@@ -115,6 +117,8 @@ def test_labels_and_classes(store: FeatureStore) -> None:
     batch = bags.load(draws(bags))
     assert batch.labels.tolist() == [1, 0, 1, 1, 1, 0, 0, 0]
     assert batch.class_ids.tolist() == [1, 0, 1, 2, 1, 0, 0, 0]  # names sort: abnormal, then normal
+    assert batch.class_targets is not None
+    assert batch.class_targets.argmax(dim=1).tolist() == batch.class_ids.tolist()
     assert batch.num_frames is None
     assert batch.frame_labels is None
 
@@ -127,7 +131,7 @@ def test_an_abnormal_video_of_unknown_class() -> None:
 @pytest.mark.parametrize("crops", ALL_CROPS)
 def test_whole_videos(store: FeatureStore, crops: Crops) -> None:
     videos = [store[video_id].annotation for video_id in store]
-    whole = WholeVideos(make_reader(store, crops), videos, store.classes, {}, with_frame_labels=True)
+    whole = WholeVideos(make_reader(store, crops), videos, store.classes, {}, rule=RULES["exact"])
     for i, video in enumerate(videos):
         record, batch = store[video.video_id], whole.load([i])
         features = store.read(video.video_id)
@@ -151,10 +155,10 @@ def test_whole_videos(store: FeatureStore, crops: Crops) -> None:
 def test_unknown_frame_labels_are_none(store: FeatureStore) -> None:
     weak = VideoAnnotation("train_abnormal_000", 1)
     normal = store["train_normal_000"].annotation
-    whole = WholeVideos(make_reader(store), [weak, normal], (), {}, with_frame_labels=True)
+    whole = WholeVideos(make_reader(store), [weak, normal], (), {}, rule=RULES["exact"])
     assert whole.load([0]).frame_labels == [None]
     assert whole.load([1]).frame_labels != [None]
-    blind = WholeVideos(make_reader(store), [weak, normal], (), {}, with_frame_labels=False)
+    blind = WholeVideos(make_reader(store), [weak, normal], (), {}, rule=None)
     assert blind.load([1]).frame_labels == [None]
 
 
@@ -230,7 +234,7 @@ def test_values_that_are_not_finite_are_refused(damaged: FeatureStore) -> None:
     for bag, name in ((1, "train_abnormal_001"), (3, "train_normal_001")):
         with pytest.raises(WSVADError, match=f"features of {name} hold NaN or infinite"):
             bags.load([Draw(0, 0), Draw(bag, 0)])
-        whole = WholeVideos(make_reader(damaged), bags.videos, (), {}, with_frame_labels=False)
+        whole = WholeVideos(make_reader(damaged), bags.videos, (), {}, rule=None)
         with pytest.raises(WSVADError, match=f"features of {name} hold NaN or infinite"):
             whole.load([bag])
 
@@ -265,6 +269,21 @@ def test_workers_load_what_the_process_loads(
     batches = list(loader)
     assert len(batches) == 2
     assert all(torch.equal(batch.features, here.features) for batch in batches)
+
+
+@pytest.mark.parametrize(
+    ("label", "own", "expected"),
+    [
+        (0, (), [1.0, 0.0, 0.0, 0.0]),
+        (1, ("G", "B2"), [0.0, 0.0, 1.0, 1.0]),
+        (1, (), [0.0, 0.0, 0.0, 0.0]),
+        (-1, (), [0.0, 0.0, 0.0, 0.0]),
+    ],
+)
+def test_a_video_may_be_of_several_classes_or_of_none_known(
+    label: int, own: tuple[str, ...], expected: list[float]
+) -> None:
+    assert class_target(VideoAnnotation("v", label, own), ("B1", "B2", "G")).tolist() == expected
 
 
 def test_memory_does_not_grow_with_the_data_set(tmp_path: Path) -> None:

@@ -4,14 +4,13 @@ A rule is a sentence such as ``frame counts of ucf_crime/UCF_Annotation.txt roun
 intervals of Temporal_Anomaly_Annotation.txt with the end frame included (gt[s:e+1])``. It says:
 
 * the files, at its beginning or after ``frame counts of`` and ``intervals of``: ``.json`` (intervals and
-  frame counts, or a list of box events), ``.txt`` and ``.list`` (a line a video: name, frame count if any,
-  class if any, pairs of frames), ``.npy`` (one array for all videos);
+  frame counts), ``.json.gz`` (a list of box events), ``.txt`` and ``.list`` (a line a video: name, frame
+  count if any, class if any, pairs of frames), ``.npy`` (one array for all videos);
 * ``gt[s:e]``, ``gt[s:e+1]``, ``gt[s-1:e]``: the slice of a pair of frames, clipped at the last frame;
 * ``rounded up|down to a multiple of N``: what happens to the frame counts;
 * ``in file order``; otherwise abnormal videos come first, each half by name.
 """
 
-import gzip
 import json
 import re
 from pathlib import Path
@@ -19,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsvad_lightning.data.annotations import canonical_id
+from wsvad_lightning.data.benchmarks.msad import read_events
+from wsvad_lightning.data.benchmarks.text import read_lines
 from wsvad_lightning.errors import WSVADError
 
 Labels = NDArray[np.uint8]
@@ -90,32 +90,21 @@ def _rounded(frames: int, rule: str) -> int:
 
 
 def _read_json(path: Path) -> tuple[dict[str, int], Intervals]:
-    """Read ``{video: {num_frames, anomalous}}``, or a list of events of ``start_frame`` and ``end_frame``."""
-    content = path.read_bytes()
-    videos = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
-    if isinstance(videos, dict):
-        return (
-            {video: entry["num_frames"] for video, entry in videos.items()},
-            {video: [(start, end) for start, end in entry["anomalous"]] for video, entry in videos.items()},
-        )
-    intervals: Intervals = {}
-    for event in videos:
-        pair = (event["start_frame"], event["end_frame"])
-        intervals.setdefault(canonical_id(event["file_name"]), []).append(pair)
-    return {}, intervals
+    """Read ``{video: {num_frames, anomalous}}``, or a list of events whose ends are included."""
+    if path.suffix == ".gz":
+        events = read_events(path)
+        return {}, {video: [(start, end - 1) for start, end in pairs] for video, pairs in events.items()}
+    videos = json.loads(path.read_text())
+    return (
+        {video: entry["num_frames"] for video, entry in videos.items()},
+        {video: [(start, end) for start, end in entry["anomalous"]] for video, entry in videos.items()},
+    )
 
 
 def _read_lines(path: Path) -> tuple[dict[str, int], Intervals]:
-    """Read lines ``name [frames] [class] s1 e1 s2 e2``; numbers that do not pair up start with the frames."""
-    frame_counts: dict[str, int] = {}
-    intervals: Intervals = {}
-    for line in path.read_text().splitlines():
-        name, *words = line.split()
-        numbers = [int(word) for word in words if re.fullmatch(r"-?\d+", word)]
-        video = canonical_id(name)
-        if len(numbers) % 2:
-            frame_counts[video] = numbers.pop(0)
-        if numbers:
-            pairs = zip(numbers[::2], numbers[1::2], strict=True)
-            intervals[video] = [pair for pair in pairs if pair[0] >= 0]
-    return frame_counts, intervals
+    """Read lines ``name [frames] [class] s1 e1 s2 e2``."""
+    lines = list(read_lines(path))
+    return (
+        {line.video_id: line.num_frames for line in lines if line.num_frames is not None},
+        {line.video_id: list(line.pairs) for line in lines if line.pairs},
+    )

@@ -22,10 +22,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import replacing
 from wsvad_lightning.types import UNKNOWN
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts")
+VIDEO_SUFFIXES = (
+    ".mp4",
+    ".avi",
+    ".mkv",
+    ".mov",
+    ".webm",
+    ".mpg",
+    ".mpeg",
+    ".m4v",
+    ".wmv",
+    ".flv",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".3gp",
+    ".asf",
+    ".ogv",
+    ".vob",
+    ".dav",
+)
 FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt", ".csv", ".json")
+SHIPPED = Path(__file__).parent / "benchmarks" / "tables"
+COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
 COLUMN_ALIASES = {"anomalous_intervals": "intervals"}
 INTERVAL = re.compile(r"(\d+)\s*-\s*(\d+)")
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
@@ -167,7 +189,7 @@ class Split:
 
 
 def read_annotations(path: str | Path) -> dict[str, VideoAnnotation]:
-    """Read an annotations table.
+    """Read an annotations table, also a shipped one by its name alone, such as ``ucf_crime``.
 
     Columns: ``video``; ``label``: ``normal``, ``abnormal``, ``unknown``, ``0``, ``1``, ``-1`` or the name of
     an anomaly class; and optionally ``num_frames``; ``intervals`` (or ``anomalous_intervals``):
@@ -177,7 +199,7 @@ def read_annotations(path: str | Path) -> dict[str, VideoAnnotation]:
     never empty, so that no metric takes its frames for normal.
 
     Args:
-        path: CSV or TSV file.
+        path: CSV or TSV file, or the name of a shipped table.
 
     Returns:
         The annotations by canonical name, in the order of the table.
@@ -195,8 +217,59 @@ def read_annotations(path: str | Path) -> dict[str, VideoAnnotation]:
     return annotations
 
 
+def read_column(path: str | Path, column: str) -> dict[str, str]:
+    """Read a column of a table that is none of the usual ones.
+
+    Args:
+        path: as for :func:`read_annotations`.
+        column: its name in the header.
+
+    Returns:
+        The cells by canonical name of the video.
+
+    Raises:
+        WSVADError: if the file cannot be read or lacks the column.
+    """
+    rows = _read_table(path, argument="annotations", required=("video", column.lower()))
+    return {canonical_id(row["video"]): row[column.lower()] for _, row in rows}
+
+
+def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotation]) -> None:
+    """Write a table that :func:`read_annotations` reads back as it was.
+
+    Args:
+        path: CSV file to make or replace.
+        annotations: by canonical name.
+
+    Raises:
+        WSVADError: if it cannot be written.
+    """
+    words = {0: "normal", 1: "abnormal", UNKNOWN: "unknown"}
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for video in annotations.values():
+            intervals = ";".join(f"{start}-{end}" for start, end in video.intervals or ())
+            classes, split = ";".join(video.classes), video.split or ""
+            frames = "" if video.num_frames is None else video.num_frames
+            table.writerow((video.video_id, words[video.label], frames, intervals, classes, split))
+
+
+def read_video_paths(path: str | Path) -> list[Path]:
+    """Read which files the column ``video`` of a table names, seen from the table's folder.
+
+    Args:
+        path: CSV or TSV file, such as an annotations table.
+
+    Raises:
+        WSVADError: if the file cannot be read, or lacks the column.
+    """
+    rows = _read_table(path, argument="videos", required=("video",))
+    return [Path(path).parent / row["video"] for _, row in rows]
+
+
 def read_split(path: str | Path, index: int = 0) -> Split:
-    """Read which videos train and which test.
+    """Read which videos train and which test, also of a shipped table by its name alone.
 
     Either JSON, ``{"train": names, "test": names, "val": names}`` (``val`` may be absent) or several of these
     as ``{"splits": [...]}``, where names is a list or ``{"normal": [...], "abnormal": [...]}``; or a CSV or
@@ -250,7 +323,9 @@ def _read_table(
     path: str | Path, argument: str, required: tuple[str, ...]
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of a CSV or TSV file with a header, as ``(line, {column: cell})``."""
-    lines = _read_text(path, argument).splitlines()
+    shipped = SHIPPED / f"{path}.csv"
+    given = shipped if shipped.is_file() and not Path(path).exists() else path
+    lines = _read_text(given, argument).splitlines()
     reader = csv.reader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
     names = [cell.strip().lower() for cell in next(reader, [])]
     header = [COLUMN_ALIASES.get(name, name) for name in names]

@@ -43,7 +43,10 @@ def info(store: str) -> None:
     """
     opened = FeatureStore(store)
     console = Console()
-    console.print(_table_of_videos(opened), _table_of_streams(opened), _table_of_provenance(opened))
+    console.print(_table_of_videos(opened))
+    if opened.classes:
+        console.print(table_of_classes(opened[video_id].annotation for video_id in opened))
+    console.print(_table_of_streams(opened), _table_of_provenance(opened))
     prepared = [(path, read_artefact(path)) for path in artefacts_of(opened)]
     if prepared:
         console.print(_table_of_artefacts(prepared))
@@ -82,6 +85,20 @@ def verify(store: str, annotations: str | None = None, split: str | None = None)
         console.print(_table_of_findings(findings))
     console.print(f"{len(records)} videos, {len(findings)} findings")
     return int(bool(findings))
+
+
+def table_of_classes(videos: Iterable[VideoAnnotation]) -> Table:
+    """Count the videos of each class, a column a split; a video of several classes counts in each of them.
+
+    Args:
+        videos: what is known of them.
+    """
+    counts = Counter((name, video.split or "no split") for video in videos for name in video.classes)
+    splits = sorted({split for _, split in counts}, reverse=True)
+    table = Table("class", *map(escape, splits))
+    for name in sorted({name for name, _ in counts}):
+        table.add_row(escape(name), *(str(counts[name, split]) for split in splits))
+    return table
 
 
 def _open_stores(store: str) -> tuple[list[FeatureStore], list[Finding]]:

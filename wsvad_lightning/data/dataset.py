@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from wsvad_lightning.data.annotations import VideoAnnotation
+from wsvad_lightning.data.benchmarks.rules import Rule
 from wsvad_lightning.data.sampler import Draw
 from wsvad_lightning.data.sampling import Sampling, sample_segments, valid_segments
 from wsvad_lightning.data.store import Features, FeatureStore
@@ -197,7 +198,7 @@ class WholeVideos(BatchDataset):
         videos: what is known of each.
         classes: names of the anomaly classes.
         streams: gives what else a batch carries.
-        with_frame_labels: whether to deliver frame labels where they are known.
+        rule: how frames are labelled where that is known; None for no frame labels.
     """
 
     def __init__(
@@ -207,10 +208,10 @@ class WholeVideos(BatchDataset):
         classes: Sequence[str],
         streams: Mapping[str, FeatureReader],
         *,
-        with_frame_labels: bool,
+        rule: Rule | None,
     ) -> None:
         self.reader, self.videos, self.classes, self.streams = reader, videos, classes, streams
-        self.with_frame_labels = with_frame_labels
+        self.rule = rule
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -219,7 +220,7 @@ class WholeVideos(BatchDataset):
         """Load the video of a single key.
 
         Raises:
-            WSVADError: if its features are not finite, or its annotated frames do not fit it.
+            WSVADError: if its features are not finite, or its annotated frames or the rule do not fit it.
         """
         (key,) = keys
         video = self.videos[key]
@@ -228,8 +229,10 @@ class WholeVideos(BatchDataset):
         features = np.array(snippets.swapaxes(0, 1)[None], dtype=np.float32, order="C")
         streams = {name: reader.read_finite(video.video_id)[None] for name, reader in self.streams.items()}
         batch = _make_batch(features, torch.tensor([len(snippets)]), [video], self.classes, streams)
-        known = self.with_frame_labels and (video.label == 0 or video.intervals is not None)
-        frame_labels = torch.from_numpy(video.frame_labels(num_frames)) if known else None
+        frame_labels = None
+        if self.rule is not None and video.intervals is not None:
+            frame_labels = torch.from_numpy(self.rule.label(video, num_frames, len(snippets)))
+            num_frames = len(frame_labels)
         return batch._replace(num_frames=torch.tensor([num_frames]), frame_labels=[frame_labels])
 
 
@@ -270,6 +273,7 @@ def _make_batch(
         class_ids=torch.tensor([class_id(video, classes) for video in videos]),
         video_ids=[video.video_id for video in videos],
         streams={name: torch.from_numpy(np.array(values, np.float32)) for name, values in streams.items()},
+        class_targets=torch.stack([class_target(video, classes) for video in videos]),
     )
 
 
@@ -278,3 +282,9 @@ def class_id(video: VideoAnnotation, classes: Sequence[str]) -> int:
     if video.label == 0:
         return 0
     return 1 + classes.index(video.classes[0]) if video.classes else -1
+
+
+def class_target(video: VideoAnnotation, classes: Sequence[str]) -> torch.Tensor:
+    """Give ``[1 + C]``: 1 in column 0 of a normal video, in those of all its classes of an abnormal one."""
+    own = [1.0 if name in video.classes else 0.0 for name in classes]
+    return torch.tensor([1.0 if video.label == 0 else 0.0, *own])
