@@ -82,7 +82,7 @@ def test_missing_weights_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"), [("lose", "lacks the key '_bn1.weight'"), ("add", "unknown keys")]
+    ("damage", "message"), [("lose", "lacks the key '_bn1.weight'"), ("add", "unknown key '_se_reduce")]
 )
 def test_weights_of_another_network_are_refused(
     damage: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,14 +1,20 @@
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from numpy.typing import NDArray
 
 from wsvad_lightning.backbones.efficientnet_lite import load_efficientnet_lite0
+from wsvad_lightning.backbones.encoders import FrameEncoder, build_encoder
+from wsvad_lightning.backbones.extract import extract
 from wsvad_lightning.backbones.flow import flow_statistics, measure_motion
-from wsvad_lightning.backbones.streams import FrameEncoder, FrameWindow, StreamSpec, build_encoder
+from wsvad_lightning.backbones.streams import FrameWindow, StreamSpec
 from wsvad_lightning.backbones.views import parse_views, view_images
+from wsvad_lightning.configs import config_folder
 from wsvad_lightning.errors import WSVADError
 
 CPU = torch.device("cpu")
@@ -53,7 +59,7 @@ def test_streams_of_one_window_share_the_motion(frames: NDArray[np.uint8]) -> No
 def test_the_network_sees_the_views(seen: Any, frames: NDArray[np.uint8]) -> None:
     window = FrameWindow(frames, opens=False)
     encoder = build_frame_encoder(StreamSpec(view="1x2", input=seen, size=64))
-    images = view_images(window.rgb if seen == "rgb" else window.diff, parse_views("1x2"), 64)
+    images = view_images(window.rgb if seen == "rgb" else window.diff, parse_views("1x2"), 64).flatten(0, 1)
     with torch.inference_mode():
         expected = load_efficientnet_lite0()[0].features(images).view(3, 2, 1280)
         torch.testing.assert_close(encoder.encode(window), expected)
@@ -80,6 +86,16 @@ def test_recipes_hold_everything_that_the_vectors_depend_on() -> None:
         sha256,
     )
     assert build_encoder(StreamSpec("motion", "flow_statistics"), CPU).recipe["size"] == 120
+
+
+@pytest.mark.parametrize(
+    "path", sorted((config_folder() / "extract").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_shipped_recipes_hold_streams_and_options_that_there_are(path: Path) -> None:
+    recipe = yaml.safe_load(path.read_text())
+    specs = [StreamSpec(**stream) for stream in recipe.pop("streams")]
+    assert all(parse_views(spec.seen) for spec in specs)
+    assert set(recipe) <= set(signature(extract).parameters)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,13 @@ What a method adds to this door is a module ``tests/parity/cases/<method>.py`` w
 (terms recorded with their weights), ``batches`` (inputs that :func:`batches` does not pair by name), ``clip``
 (of gradients, before the step), ``extra`` (more outputs, read just before the step), ``small_step`` (an
 optimizer of a step where the recipe's own goes far), ``further`` (outputs by their whole keys: of several
-steps, or of no network), ``NORM_DTYPE`` (in which the reference sums squared gradients: of millions of them
-float32 loses more than the tolerance) and ``loose`` (relative tolerances of keys that need more, and why).
+steps, or of no network), ``GIVEN`` (what the reference records of the case itself, such as lengths and
+labels: inputs by their whole keys), ``RULES`` (that ``batches`` follows the rules of inputs), ``complete``
+(what the network needs besides parameters), ``NORM_DTYPE`` (in which the reference sums squared gradients: of
+millions of them float32 loses more than the tolerance) and ``loose`` (relative tolerances of keys that need
+more, and why).
+What a backbone adds is ``compute`` (all outputs, of weights and inputs), what a metric adds ``measure`` (all
+outputs, of the manifest), and both ``REQUIRED`` (the outputs that prove them).
 
 A number agrees within a relative 1e-4 and an absolute 1e-6, or three times what the authors' own code loses
 in float32 where the manifest says how much that is.
@@ -61,7 +66,7 @@ class Row:
 def official_state(manifest: dict[str, Any]) -> dict[str, Tensor]:
     """Make the authors' weights."""
     return {
-        entry["name"]: torch.from_numpy(
+        entry["name"]: torch.as_tensor(
             fill(f"{manifest['method']}/{entry['name']}", tuple(entry["shape"]), entry["kind"])
         )
         for entry in manifest["params"]
@@ -72,7 +77,7 @@ def make_inputs(manifest: dict[str, Any]) -> dict[str, Tensor]:
     """Make the inputs of the case."""
     prefix = f"{manifest['method']}/{manifest['case']}"
     ruled = [entry["name"] for entry in manifest["inputs"] if "rule" in entry]
-    if ruled:
+    if ruled and not getattr(find_case(manifest["method"]), "RULES", False):
         raise ValueError(f"{manifest['method']}: no case reads the rules of {ruled} yet")
     return {
         entry["name"]: torch.from_numpy(
@@ -167,14 +172,23 @@ def find_case(method: str) -> ModuleType:
     return importlib.import_module(f"tests.parity.cases.{re.sub('_stage[0-9]+$', '', method)}")
 
 
-def compute(manifest: dict[str, Any]) -> Outputs:
+def compute(manifest: dict[str, Any], reference: Outputs) -> Outputs:
     """Compute every output of the manifest that this project has."""
     case = find_case(manifest["method"])
+    if hasattr(case, "measure"):
+        measured: Outputs = case.measure(manifest)
+        return measured
     state, inputs = official_state(manifest), make_inputs(manifest)
+    inputs |= {key: torch.from_numpy(reference[key]) for key in getattr(case, "GIVEN", ())}
+    if hasattr(case, "compute"):
+        outputs: Outputs = case.compute(state, inputs)
+        return outputs
 
     def build() -> WSVADModule:
         module: WSVADModule = case.build(manifest["config"], inputs)
         load_official(module.net, state, case.TABLE)
+        if hasattr(case, "complete"):
+            case.complete(manifest["config"], inputs, module, state)
         return module
 
     found: Outputs = {}
@@ -220,9 +234,9 @@ def compare(
     return rows
 
 
-def is_failure(row: Row) -> bool:
+def is_failure(row: Row, required: tuple[str, ...] = REQUIRED) -> bool:
     """Decide whether a row fails the case: a difference always, a gap where the key is one of the proof's."""
-    needed = "/loss/" in row.key or row.key.endswith(REQUIRED)
+    needed = "/loss/" in row.key or row.key.endswith(required)
     return row.verdict != "agrees" and (row.verdict != "not computed" or needed)
 
 
@@ -233,10 +247,19 @@ def check(path: Path) -> list[Row]:
         path: the manifest; the reference lies beside it as ``.npz``.
     """
     manifest = json.loads(path.read_text())
-    case, rounding = find_case(manifest["method"]), manifest.get("float32_vs_float64", {})
+    case = find_case(manifest["method"])
     loose = case.loose(manifest["config"]) if hasattr(case, "loose") else {}
-    with np.load(path.with_suffix(".npz")) as reference:
-        return compare(compute(manifest), dict(reference), rounding, loose)
+    with np.load(path.with_suffix(".npz")) as arrays:
+        reference = dict(arrays)
+    return compare(compute(manifest, reference), reference, rounding(manifest, reference), loose)
+
+
+def rounding(manifest: dict[str, Any], reference: Outputs) -> dict[str, float]:
+    """Give what the authors' code loses in float32, where the manifest says how much that is."""
+    relative = {
+        key: value * np.abs(reference[key]).max() for key, value in manifest.get("sensitivity", {}).items()
+    }
+    return {**relative, **manifest.get("float32_vs_float64", {})}
 
 
 def main() -> int:
@@ -245,14 +268,16 @@ def main() -> int:
     parser.add_argument("manifest", type=Path)
     path = parser.parse_args().manifest
     rows = check(path)
+    case = find_case(json.loads(path.read_text())["method"])
+    required = getattr(case, "REQUIRED", REQUIRED)
     table = Table("key", "largest error", "tolerance", "verdict", title=str(path))
     for row in rows:
         table.add_row(row.key, f"{row.error:.2e}", f"{row.floor:.1e} + {row.rtol:g} |x|", row.verdict)
     Console().print(table)
-    unproved = [suffix for suffix in REQUIRED if not any(row.key.endswith(suffix) for row in rows)]
+    unproved = [suffix for suffix in required if not any(row.key.endswith(suffix) for row in rows)]
     if unproved:
         Console().print(f"the reference holds nothing that ends in {', '.join(unproved)}: no proof")
-    return int(bool(unproved) or any(map(is_failure, rows)))
+    return int(bool(unproved) or any(is_failure(row, required) for row in rows))
 
 
 if __name__ == "__main__":

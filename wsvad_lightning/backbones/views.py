@@ -13,13 +13,6 @@ from torch.nn import functional
 from wsvad_lightning.errors import WSVADError
 
 CROP = 0.875  # side of a crop relative to the shorter side of the frame: the usual 224 of 256
-CROP_ANCHORS = {
-    "top_left": (0.0, 0.0),
-    "top_right": (0.0, 1.0),
-    "bottom_left": (1.0, 0.0),
-    "bottom_right": (1.0, 1.0),
-    "center": (0.5, 0.5),
-}
 GRID = re.compile(r"([1-9]\d?)x([1-9]\d?)")
 
 
@@ -61,13 +54,24 @@ def _span(x: Tensor, dim: int, length: float, anchor: float) -> Tensor:
     return x.narrow(dim, round(anchor * (x.shape[dim] - whole)), whole)
 
 
+CENTER = View("center", None, (0.5, 0.5))
+TOP_LEFT, TOP_RIGHT = View("top_left", None, (0.0, 0.0)), View("top_right", None, (0.0, 1.0))
+BOTTOM_LEFT, BOTTOM_RIGHT = View("bottom_left", None, (1.0, 0.0)), View("bottom_right", None, (1.0, 1.0))
+FIVE_CROPS = (TOP_LEFT, TOP_RIGHT, CENTER, BOTTOM_LEFT, BOTTOM_RIGHT)
+MIRRORED_CROPS = tuple(
+    View(f"{crop.name}_mirrored", None, crop.anchor, mirrored=True)
+    for crop in (TOP_RIGHT, TOP_LEFT, CENTER, BOTTOM_RIGHT, BOTTOM_LEFT)
+)
+
+
 def parse_views(view: str) -> tuple[View, ...]:
     """The views that a name stands for.
 
     * ``full``: the whole frame.
     * ``center``: a square in the centre, 7/8 of the shorter side (224 of 256).
-    * ``five_crop``: such squares in the four corners and the centre.
-    * ``ten_crop``: these, then the same mirrored.
+    * ``five_crop``: such squares top left, top right, in the centre, bottom left and bottom right.
+    * ``ten_crop``: these, then the same places of the mirrored frame, in the order of the published I3D
+      features: the sixth is the mirrored top right.
     * ``2x3`` and so on: patches of 2 rows and 3 columns, row by row, named ``r0c0`` to ``r1c2``.
 
     Raises:
@@ -75,13 +79,12 @@ def parse_views(view: str) -> tuple[View, ...]:
     """
     if view == "full":
         return (View("full", (1.0, 1.0), (0.0, 0.0)),)
-    crops = tuple(View(name, None, anchor) for name, anchor in CROP_ANCHORS.items())
     if view == "center":
-        return crops[-1:]
+        return (CENTER,)
     if view == "five_crop":
-        return crops
+        return FIVE_CROPS
     if view == "ten_crop":
-        return crops + tuple(View(f"{crop.name}_mirrored", None, crop.anchor, True) for crop in crops)
+        return FIVE_CROPS + MIRRORED_CROPS
     if grid := GRID.fullmatch(view):
         return _grid(int(grid[1]), int(grid[2]))
     raise WSVADError(
@@ -116,7 +119,6 @@ def view_images(frames: Tensor, views: tuple[View, ...], size: int) -> Tensor:
         size: side of the images in pixels.
 
     Returns:
-        ``[K * N, C, size, size]`` uint8, the views of a frame beside each other.
+        ``[K, N, C, size, size]`` uint8.
     """
-    images = [resize(view.cut(frames), size, size) for view in views]
-    return torch.stack(images, dim=1).flatten(0, 1)
+    return torch.stack([resize(view.cut(frames), size, size) for view in views], dim=1)

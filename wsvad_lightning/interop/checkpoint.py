@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from types import ModuleType
 
 import lightning
@@ -13,8 +14,9 @@ from wsvad_lightning import interop
 from wsvad_lightning.checkpoint import CONFIG_KEY
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.interop.weights import load_official, read_official
+from wsvad_lightning.interop.weights import load_official
 from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.official import read_official
 
 SHARED = ("weights", "checkpoint")
 
@@ -65,6 +67,8 @@ def import_weights(weights: str, method: str | None = None, output: str | None =
         ) from None
     module: WSVADModule = source.METHOD(**init_args)
     dropped = load_official(module.net, state, source.TABLE)
+    # What a checkpoint of ours carries besides parameters, for methods where that is anything.
+    told = source.complete(module, state) if hasattr(source, "complete") else None
     config = {"model": {"class_path": source.METHOD.__name__, "init_args": init_args}}
     checkpoint = {
         "state_dict": module.state_dict(),
@@ -79,4 +83,11 @@ def import_weights(weights: str, method: str | None = None, output: str | None =
         torch.save(checkpoint, path)
     rich.print(f"{output}: {len(state) - len(dropped)} of {len(state)} tensors, as {source.METHOD.__name__}")
     if dropped:
-        rich.print(f"left out, no part of what the authors' code computes: {', '.join(dropped)}")
+        parts = {part: _starting(part, dropped) for part in (*source.TABLE.dropped, *source.TABLE.spare)}
+        rich.print("left out: " + ", ".join(f"{part} ({count})" for part, count in parts.items() if count))
+    if told:
+        rich.print(told)
+
+
+def _starting(part: str, names: Sequence[str]) -> int:
+    return sum(name == part or name.startswith(f"{part}.") for name in names)

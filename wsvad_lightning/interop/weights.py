@@ -3,10 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
@@ -22,20 +19,26 @@ class KeyTable:
     Attributes:
         renames: pairs (authors' prefix, our prefix).
         dropped: authors' prefixes that we leave out on purpose.
+        spare: authors' prefixes that are left out where the network has no such part.
     """
 
     renames: tuple[tuple[str, str], ...]
     dropped: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
 
     def to_ours(self, name: str) -> str | None:
         """Translate an authors' name; None where it is dropped on purpose, KeyError where it is unknown."""
-        if any(_pattern(prefix).fullmatch(name) for prefix in self.dropped):
+        if _starts(name, self.dropped):
             return None
         return _rename(name, self.renames)
 
     def to_authors(self, name: str) -> str:
         """Translate one of our names; KeyError where the authors have no such parameter."""
         return _rename(name, ((ours, authors) for authors, ours in self.renames))
+
+
+def _starts(name: str, prefixes: Iterable[str]) -> bool:
+    return any(_pattern(prefix).fullmatch(name) for prefix in prefixes)
 
 
 def _pattern(prefix: str) -> re.Pattern[str]:
@@ -49,32 +52,6 @@ def _rename(name: str, renames: Iterable[tuple[str, str]]) -> str:
             *parts, rest = match.groups()
             return target.replace("*", "{}").format(*parts) + (rest or "")
     raise KeyError(name)
-
-
-def read_official(path: str | Path) -> dict[str, Tensor]:
-    """Read the authors' state dict: tensors only, whatever else the file could execute.
-
-    Args:
-        path: a file written by ``torch.save``; a ``state_dict`` entry and ``module.`` prefixes are unwrapped.
-
-    Raises:
-        WSVADError: if the file is missing, holds anything but tensors, or is no state dict.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WSVADError(
-            "weights", path, "there is no such file", "Give the path of the authors' weights"
-        ) from None
-    except (UnpicklingError, RuntimeError, EOFError, IsADirectoryError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise WSVADError(
-            "weights", path, f"not a file of tensors ({reason})", "Give a state dict saved by torch.save"
-        ) from None
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WSVADError("weights", path, "not a state dict of tensors", "Save `model.state_dict()` alone")
-    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def load_official(net: nn.Module, state: Mapping[str, Tensor], table: KeyTable) -> list[str]:
@@ -92,16 +69,16 @@ def load_official(net: nn.Module, state: Mapping[str, Tensor], table: KeyTable) 
         WSVADError: with the first name or shape that does not fit; the network is then unchanged.
     """
     ours, dropped = {}, []
+    expected = net.state_dict()
     for name, value in state.items():
         try:
             target = table.to_ours(name)
         except KeyError:
             raise _misfit(name, "the method has no such parameter") from None
-        if target is None:
+        if target is None or (target not in expected and _starts(name, table.spare)):
             dropped.append(name)
         else:
             ours[target] = value
-    expected = net.state_dict()
     for name, value in expected.items():
         if name not in ours:
             raise _misfit(table.to_authors(name), "the file lacks this parameter")

@@ -1,0 +1,184 @@
+"""Parameter names of the authors' VadCLIP (nwpu-zxr/VadCLIP, ``CLIPVAD``), and of the CLIP in their files."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.interop.weights import KeyTable
+from wsvad_lightning.layers.text_tower import TextTower, Tokenize
+from wsvad_lightning.methods import VadCLIP
+from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.prompted import NORMAL
+
+METHOD = VadCLIP
+
+CLIP = "clipmodel"
+
+TABLE = KeyTable(
+    (
+        ("temporal.resblocks.*.attn.in_proj_weight", "context.*.attention.project_in.weight"),
+        ("temporal.resblocks.*.attn.in_proj_bias", "context.*.attention.project_in.bias"),
+        ("temporal.resblocks.*.attn.out_proj", "context.*.attention.project_out"),
+        ("temporal.resblocks.*.ln_1", "context.*.attention_norm"),
+        ("temporal.resblocks.*.ln_2", "context.*.mlp_norm"),
+        ("temporal.resblocks.*.mlp.c_fc", "context.*.mlp.0"),
+        ("temporal.resblocks.*.mlp.c_proj", "context.*.mlp.3"),
+        ("gc1", "mix_alike.0"),
+        ("gc2", "mix_alike.1"),
+        ("gc3", "mix_near.0"),
+        ("gc4", "mix_near.1"),
+        ("linear", "fuse"),
+        ("mlp1.c_fc", "refine_text.0"),
+        ("mlp1.c_proj", "refine_text.2"),
+        ("mlp2.c_fc", "refine_visual.0"),
+        ("mlp2.c_proj", "refine_visual.2"),
+        ("classifier", "to_logit"),
+        ("frame_position_embeddings.weight", "position"),
+        ("text_prompt_embeddings.weight", "prompt.vectors"),
+    ),
+    dropped=("disAdj", CLIP),
+)
+
+TOWER = KeyTable(  # of the text tower in OpenAI's CLIP -> transformers
+    (
+        ("token_embedding", "text_model.embeddings.token_embedding"),
+        ("positional_embedding", "text_model.embeddings.position_embedding.weight"),
+        ("transformer.resblocks.*.ln_1", "text_model.encoder.layers.*.layer_norm1"),
+        ("transformer.resblocks.*.ln_2", "text_model.encoder.layers.*.layer_norm2"),
+        ("transformer.resblocks.*.attn.out_proj", "text_model.encoder.layers.*.self_attn.out_proj"),
+        ("transformer.resblocks.*.mlp.c_fc", "text_model.encoder.layers.*.mlp.fc1"),
+        ("transformer.resblocks.*.mlp.c_proj", "text_model.encoder.layers.*.mlp.fc2"),
+        ("ln_final", "text_model.final_layer_norm"),
+        ("text_projection", "text_projection.weight"),
+    ),
+    dropped=("visual", "logit_scale"),
+)
+JOINT = re.compile(r"transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)")
+HEAD_DIM = 64  # of every CLIP by OpenAI
+
+START, END = 49406, 49407
+WORDS = {  # tokens of the authors' classes
+    NORMAL: (5967,),
+    "abuse": (7678,),
+    "arrest": (9320,),
+    "arson": (29937,),
+    "assault": (9679,),
+    "burglary": (32573,),
+    "car accident": (1615, 6608),
+    "explosion": (13785,),
+    "fighting": (4652,),
+    "riot": (14218,),
+    "roadaccidents": (4370, 22072),
+    "robbery": (16393,),
+    "shooting": (3992,),
+    "shoplifting": (5738, 10857),
+    "stealing": (14242,),
+    "vandalism": (45664,),
+}
+UCF_CLASSES = (
+    *("Abuse", "Arrest", "Arson", "Assault", "Burglary", "Explosion", "Fighting", "RoadAccidents", "Robbery"),
+    *("Shooting", "Shoplifting", "Stealing", "Vandalism"),
+)
+XD_CLASSES = {
+    "B1": "fighting",
+    "B2": "shooting",
+    "B4": "riot",
+    "B5": "abuse",
+    "B6": "car accident",
+    "G": "explosion",
+}
+
+
+def init_args(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read what ``VadCLIP`` is built with off the authors' parameters; their two models differ in depth."""
+    length, feature_dim = state["frame_position_embeddings.weight"].shape
+    sizes = {
+        "feature_dim": feature_dim,
+        "length": length,
+        "text_dim": state["text_prompt_embeddings.weight"].shape[1],
+    }
+    if of_ucf_crime(state):
+        return {**sizes, "layers": 2, "window": 8}
+    of_xd = {"prompts": XD_CLASSES, "score_from": "text", "loss_weights": {"text": 1e-4}}
+    return {**sizes, "layers": 1, "window": 64, **of_xd}
+
+
+def of_ucf_crime(state: Mapping[str, Tensor]) -> bool:
+    """Tell the model of UCF-Crime, which has a second layer, from that of XD-Violence."""
+    return "temporal.resblocks.1.ln_1.weight" in state
+
+
+def complete(module: WSVADModule, state: Mapping[str, Tensor]) -> str:
+    """Let the text tower in the authors' file read their classes: all that is kept of it.
+
+    Returns:
+        What the user should know of it.
+
+    Raises:
+        WSVADError: if the file has no such tower.
+    """
+    assert isinstance(module, VadCLIP)
+    module.classes = UCF_CLASSES if of_ucf_crime(state) else tuple(XD_CLASSES)
+    texts = [module.text_of(name) for name in (NORMAL, *module.classes)]
+    module.net.prompt.use(copied_tower(state, tokenize), texts)
+    return f"kept of {CLIP}: what its text tower reads of {', '.join(texts)}"
+
+
+def tokenize(texts: Sequence[str]) -> list[list[int]]:
+    """Give the tokens of the authors' classes."""
+    return [[START, *WORDS[text], END] for text in texts]
+
+
+def copied_tower(state: Mapping[str, Tensor], tokenize: Tokenize, heads: int | None = None) -> TextTower:
+    """Build the text tower of the CLIP that is copied in the authors' files.
+
+    Args:
+        state: the authors' parameters.
+        tokenize: gives the tokens of texts.
+        heads: of its attention; None for as many as OpenAI's have.
+
+    Raises:
+        WSVADError: if transformers is not installed, or the state holds no such tower.
+    """
+    try:
+        from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+    except ImportError:
+        remedy = 'Install it: pip install "wsvad-lightning[hf]"'
+        raise WSVADError("weights", CLIP, "its text tower needs transformers", remedy) from None
+    copy = {name.removeprefix(f"{CLIP}."): value for name, value in state.items() if name.startswith(CLIP)}
+    try:
+        tensors = dict(_translated(copy))
+        vocabulary, width = copy["token_embedding.weight"].shape
+        config = CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=width,
+            intermediate_size=len(copy["transformer.resblocks.0.mlp.c_fc.weight"]),
+            projection_dim=copy["text_projection"].shape[1],
+            num_hidden_layers=sum(name.endswith("q_proj.weight") for name in tensors),
+            num_attention_heads=heads or max(1, width // HEAD_DIM),
+            max_position_embeddings=len(copy["positional_embedding"]),
+            bos_token_id=START,
+            eos_token_id=END,
+        )
+        model = CLIPTextModelWithProjection(config)
+        model.load_state_dict(tensors)
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:100]
+        problem = f"is no whole copy of CLIP's text tower ({reason})"
+        raise WSVADError("weights", CLIP, problem, "Give the authors' file as it is") from None
+    return TextTower(model, tokenize)
+
+
+def _translated(copy: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Rename OpenAI's parameters; transformers has three projections for one, and transposes the last."""
+    for name, value in copy.items():
+        joint = JOINT.fullmatch(name)
+        if joint:
+            layer, kind = joint.groups()
+            for projection, part in zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True):
+                yield f"text_model.encoder.layers.{layer}.self_attn.{projection}.{kind}", part
+        elif (target := TOWER.to_ours(name)) is not None:
+            yield target, value.T if name == "text_projection" else value
