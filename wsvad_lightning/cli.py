@@ -1,5 +1,6 @@
 """The command ``wsvad``: one line for every mistake, one typed function for every subcommand."""
 
+import json
 import logging
 import re
 import sys
@@ -15,12 +16,18 @@ from wsvad_lightning import methods, training
 from wsvad_lightning.backbones.extract import extract
 from wsvad_lightning.benchmark.command import bench
 from wsvad_lightning.benchmark.stages import run_stages
+from wsvad_lightning.data.benchmarks.command import annotations
 from wsvad_lightning.data.commands import info, verify
+from wsvad_lightning.data.convert.command import convert
 from wsvad_lightning.data.datamodule import WSVADDataModule
+from wsvad_lightning.data.exporting import export
+from wsvad_lightning.data.merging import merge
+from wsvad_lightning.data.splitting import split
 from wsvad_lightning.demo.run import tour
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.interop.checkpoint import import_weights
 from wsvad_lightning.prepare import PREPARATIONS
+from wsvad_lightning.serving.command import PredictCLI
 
 
 def demo(output: str = "runs/demo") -> None:
@@ -34,7 +41,15 @@ def demo(output: str = "runs/demo") -> None:
 
 COMMANDS: dict[str, Any] = {  # a function, or several by name
     "extract": extract,
-    "data": {"info": info, "verify": verify},
+    "data": {
+        "annotations": annotations,
+        "convert": convert,
+        "info": info,
+        "verify": verify,
+        "split": split,
+        "merge": merge,
+        "export": export,
+    },
     "prepare": {name.replace("_", "-"): preparation for name, preparation in PREPARATIONS.items()},
     "import-weights": import_weights,
     "stages": run_stages,
@@ -47,14 +62,21 @@ HELP = """usage: wsvad COMMAND ...   (wsvad COMMAND --help explains each)
 train, test and serve weakly supervised video anomaly detectors:
   fit             train:              wsvad fit --config ucf_urdmu.yaml
   test            measure:            wsvad test --ckpt_path runs/ucf_urdmu/version_0/checkpoints/last.ckpt
-  predict         score videos:       wsvad predict --ckpt_path last.ckpt --data.store mine.h5
+  predict         score videos:       wsvad predict --ckpt_path last.ckpt --videos clip.mp4
+                  or a store:         wsvad predict --ckpt_path last.ckpt --data.store mine.h5
   stages          train and test all stages of a method that has several, with the arguments of fit:
                                       wsvad stages --config sht_ssrl.yaml
   validate        measure on the held-out part of the training videos
 make and check feature stores:
   extract         videos to features: wsvad extract videos/ store.h5 --annotations videos.csv
+  data convert    published features: wsvad data convert UCF_Train/ -o store.h5 --annotations ucf_crime
+  data annotations  official files of a benchmark to a table:
+                                      wsvad data annotations UCF_Crimes/ --from ucf_crime -o ucf.csv
   data info       what a store holds
   data verify     whether it is whole, and fits annotations and splits
+  data split      new parts:          wsvad data split mine.h5 -o split.json --test 0.3 --group_by '^[^_]+'
+  data merge      several into one:   wsvad data merge a.h5 b.h5 -o c.h5
+  data export     back to .npy files: wsvad data export mine.h5 arrays/ --layout crops
   prepare         what a method needs computed before it trains, with the arguments of fit:
                                       wsvad prepare s3r-dictionary --config ucf_s3r.yaml --store mine.h5
 compare methods:
@@ -66,6 +88,10 @@ more:
 options:
   --debug         show the traceback of an error
 """
+
+RENAMED = {"-o": "--output", "--from": "--from_"}  # `from` is no name for an argument in Python
+
+SEVERAL = ("annotations", "merge")  # commands of `data` that take any number of files
 
 PARSER_NOISE = (  # what the parser says around the line that matters
     "Does not validate against any",
@@ -88,7 +114,7 @@ def run(args: Sequence[str]) -> int:
         return 0 if args else 2
     command, *rest = args
     if command in training.COMMANDS:
-        training.run_trainer(args)
+        training.run_trainer(args, PredictCLI if command == "predict" else training.WSVADCLI)
         return 0
     if command == "prepare":
         prepare(rest)
@@ -102,6 +128,8 @@ def run(args: Sequence[str]) -> int:
         known = ", ".join([*training.COMMANDS, *COMMANDS])
         raise WSVADError("command", command, "there is no such command", f"The commands are {known}")
     resolved, _ = training.resolve_configs(rest)
+    if command == "data":
+        resolved = gather(resolved)
     status: int | None = auto_cli(COMMANDS[command], args=spell_out(resolved), exit_on_error=False)
     return status or 0
 
@@ -153,18 +181,27 @@ class PrepareCLI(training.WSVADCLI):
 
 
 def spell_out(args: Sequence[str]) -> list[str]:
-    """Write ``-o`` as ``--output`` and ``--skip-broken`` as ``--skip_broken true``, for the parser."""
+    """Write ``-o`` as ``--output``, ``--skip-broken`` as ``--skip_broken true``, … for the parser."""
     spelt = []
     for i, arg in enumerate(args):
         name, equals, value = arg.partition("=")
-        if name == "-o":
-            name = "--output"
+        if name in RENAMED:
+            name = RENAMED[name]
         elif name.startswith("--"):
             name = "--" + name[2:].replace("-", "_")
         spelt.append(name + equals + value)
         if spelt[-1] == "--skip_broken" and args[i + 1 : i + 2] not in (["true"], ["false"]):
             spelt.append("true")
     return spelt
+
+
+def gather(args: Sequence[str]) -> list[str]:
+    """Write the files before the first option as the one list that the parser wants of some commands."""
+    subcommand, *rest = args or [""]
+    if subcommand not in SEVERAL:
+        return list(args)
+    count = next((i for i, arg in enumerate(rest) if arg.startswith("-")), len(rest))
+    return [subcommand, *([json.dumps(rest[:count])] if count else []), *rest[count:]]
 
 
 def explain(error: Exception, command: str) -> str:

@@ -1,0 +1,403 @@
+"""What the command does beyond the layouts: annotations, frames, streams of other lengths, mistakes."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.convert.miniatures import TEN, UCF, c2fpl, features_of, save, save_crops, tevad, urdmu, values
+from tests.data.convert.run import convert, convert_until, reasons, run
+from wsvad_lightning.cli import main
+from wsvad_lightning.data.commands import verify
+from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.errors import WSVADError
+
+C3D = Path(os.environ.get("WSVAD_DATA", "")) / "data" / "annotations" / "ucf_crime" / "c3d_samples"
+needs_data = pytest.mark.skipif(not os.environ.get("WSVAD_DATA"), reason="WSVAD_DATA names no data")
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.data.convert.run"])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Three videos of 7, 12 and 33 snippets, `[T, 10, 6]` each."""
+    for video, held in features_of(UCF, 10).items():
+        save(tmp_path / "source" / f"{video}_i3d.npy", held["features"])
+    return tmp_path / "source"
+
+
+def write_table(path: Path, *rows: str) -> str:
+    path.write_text("\n".join(["video,label,num_frames,intervals,split", *rows]) + "\n")
+    return str(path)
+
+
+# ------------------------------------------------------------------------------ annotations and frames
+
+
+def test_annotations_tell_all(source: Path, tmp_path: Path) -> None:
+    rows = (
+        "Abuse001_x264,Abuse,120,16-48;60-120,test",
+        "Normal_Videos001,normal,,,train",  # found without _x264
+        "Arson001_x264,Arson,,,train",
+    )
+    table = write_table(tmp_path / "videos.csv", *rows)
+    store = convert(source, tmp_path / "store.h5", "--annotations", table)
+    assert set(store) == {"Abuse001_x264", "Normal_Videos001"}
+    abuse = store["Abuse001_x264"]
+    assert (abuse.num_frames, abuse.annotation.intervals) == (120, ((16, 48), (60, 120)))
+    assert abuse.annotation.classes == ("Abuse",)
+    assert (store["Normal_Videos001"].num_frames, abuse.annotation.split) == (192, "test")
+    told = {entry["video"]: (entry["status"], entry["reason"]) for entry in reasons(tmp_path / "store.h5")}
+    assert told["RoadAccidents002_x264"] == ("skipped", "not in the annotations")
+    assert told["Arson001_x264"] == ("missing", "annotated, and there is no file")
+
+
+def test_annotations_go_before_names(source: Path, tmp_path: Path) -> None:
+    table = write_table(tmp_path / "videos.csv", "Abuse001_x264,normal,,,")
+    store = convert(source, tmp_path / "store.h5", "--annotations", table)
+    assert store["Abuse001_x264"].annotation.label == 0
+    (entry,) = [entry for entry in reasons(tmp_path / "store.h5") if entry["status"] == "used"]
+    assert entry["reason"].startswith("normal in the annotations, abnormal by list or name")
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "frames", "kept"),
+    [
+        ("112", "exact", 112),
+        ("127", "exact", 127),  # T = floor(n / 16)
+        ("97", "exact", 97),  # T = ceil(n / 16)
+        ("127", "covered", 112),
+        ("128", "covered", 112),  # features that end one snippet early
+        ("97", "covered", 97),
+        ("", "exact", 112),
+    ],
+)
+def test_frames(num_frames: str, frames: str, kept: int, source: Path, tmp_path: Path) -> None:
+    last = int(num_frames or 112)
+    table = write_table(tmp_path / "videos.csv", f"Abuse001_x264,Abuse,{num_frames},5-20;90-{last},test")
+    store = convert(source, tmp_path / "store.h5", "--annotations", table, "--frames", frames)
+    record = store["Abuse001_x264"]
+    assert (record.num_frames, record.num_snippets) == (kept, 7)
+    assert record.annotation.intervals == ((5, 20), (90, kept))
+    assert verify(str(tmp_path / "store.h5")) == 0
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "frames", "told"),
+    [
+        ("128", "exact", "7 snippets cover 112 frames, 128 are annotated. Give --frames covered"),
+        ("96", "exact", "7 snippets cover 112 frames, 96 are annotated. Correct --snippet_stride"),
+        ("96", "covered", "7 snippets cover 112 frames, 96 are annotated"),
+        ("161", "covered", "7 snippets cover 112 frames, 161 are annotated"),
+    ],
+)
+def test_frames_that_do_not_fit_are_a_finding(
+    num_frames: str, frames: str, told: str, source: Path, tmp_path: Path
+) -> None:
+    rows = (f"Abuse001_x264,Abuse,{num_frames},5-20,test", "Normal_Videos001_x264,normal,,,train")
+    table = write_table(tmp_path / "videos.csv", *rows)
+    options = ["--annotations", table, "--frames", frames, "--skip_broken", "true"]
+    store = convert(source, tmp_path / "store.h5", *options, status=1)
+    assert set(store) == {"Normal_Videos001_x264"}
+    (entry,) = [entry for entry in reasons(tmp_path / "store.h5") if entry["status"] == "broken"]
+    assert entry["video"] == "Abuse001_x264"
+    assert told in entry["reason"]
+
+
+def test_what_happened_to_many_is_told_once(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        f"{video},normal,{16 * snippets + 3},,test" for video, snippets in UCF.items() if "Normal" in video
+    ]
+    rows += [
+        f"{video},abnormal,{16 * snippets + 5},,test" for video, snippets in UCF.items() if "N" not in video
+    ]
+    table = write_table(tmp_path / "videos.csv", *rows, "Arson001_x264,Arson,,,test")
+    convert(source, tmp_path / "store.h5", "--annotations", table, "--frames", "covered")
+    shown = [line.split("│")[1:4] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    told = [tuple(cell.strip() for cell in cells) for cells in shown]
+    assert ("used", "3", "3") in told
+    assert ("missing", "0", "1") in told
+
+
+def test_an_unknown_length_reaches_to_the_last_interval(source: Path, tmp_path: Path) -> None:
+    table = write_table(tmp_path / "videos.csv", "Abuse001_x264,Abuse,,5-120,test")
+    record = convert(source, tmp_path / "store.h5", "--annotations", table)["Abuse001_x264"]
+    assert record.num_frames == 120
+
+
+def test_segments_of_whole_videos_have_no_frames(tmp_path: Path) -> None:
+    for video in ("Abuse001_x264", "Normal_Videos001_x264"):
+        save(tmp_path / "source" / f"{video}.npy", values(video, 32, 10).swapaxes(0, 1))
+    rows = ("Abuse001_x264,Abuse,2729,100-200,train", "Normal_Videos001_x264,normal,512,,train")
+    table = write_table(tmp_path / "videos.csv", *rows)
+    store = convert(tmp_path / "source", tmp_path / "store.h5", "--annotations", table, from_="mgfn")
+    abuse, normal = store["Abuse001_x264"], store["Normal_Videos001_x264"]
+    assert (abuse.num_frames, abuse.annotation.intervals, abuse.annotation.classes) == (512, None, ("Abuse",))
+    assert (normal.num_frames, normal.annotation.intervals) == (512, ())
+    told = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
+    assert "32 segments of the whole video" in told["Abuse001_x264"]
+    assert told["Normal_Videos001_x264"] == ""
+
+
+@needs_data
+def test_real_c3d_segments(tmp_path: Path) -> None:
+    one = convert(C3D / "Explosion025_x264.txt", tmp_path / "one.h5", "--backbone", "c3d")
+    ten = convert(C3D / "sample_videos_c3d.npz", tmp_path / "ten.h5", from_="sultani")
+    assert one.provenance.source.endswith("sultani")
+    assert len(ten) == 10
+    features = one.read("Explosion025_x264")
+    assert features.shape == (32, 1, 4096)
+    np.testing.assert_allclose(features, ten.read("Explosion025_x264"), atol=5e-7)
+    assert ten.classes == ("Explosion", "RoadAccidents", "Shooting", "Shoplifting")
+    assert sum(ten[video].annotation.label == 0 for video in ten) == 2
+
+
+# ------------------------------------------------------------------------- streams of other lengths
+
+
+def make_audio(folder: Path, snippets: int, rows: int) -> Path:
+    """A video of so many snippets; row r of its audio holds r + 1."""
+    save_crops(folder / "RGB", "a_label_A", values("a", snippets, 5), TEN[:5])
+    audio = np.repeat(np.arange(1, rows + 1, dtype=np.float32)[:, np.newaxis], 4, axis=1)
+    save(folder / "vggish" / "a_label_A__vggish.npy", audio)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("rows", "unequal", "expected", "note"),
+    [
+        (4, "one", [1, 2, 3, 4], ""),
+        (3, "one", [1, 2, 3, 3], "audio: 1 missing rows filled with the last one"),
+        (5, "one", [1, 2, 3, 4], "audio: 1 surplus rows dropped"),
+        (2, "last", [1, 2, 2, 2], "audio: 2 missing rows filled with the last one"),
+        (9, "last", [1, 2, 3, 4], "audio: 5 surplus rows dropped"),
+        (2, "zeros", [1, 2, 0, 0], "audio: 2 missing rows filled with zeros"),
+    ],
+)
+def test_unequal_streams(rows: int, unequal: str, expected: list[int], note: str, tmp_path: Path) -> None:
+    source = make_audio(tmp_path / "source", 4, rows)
+    store = convert(source, tmp_path / "store.h5", "--unequal", unequal, "--split", "train")
+    assert store.read("a_label_A", "audio")[:, 0, 0].tolist() == expected
+    assert {entry["reason"] for entry in reasons(tmp_path / "store.h5")} == {note}
+
+
+def test_audio_is_aligned_by_time(tmp_path: Path) -> None:
+    """Snippets of 16 frames at 24 a second have their middles at 1/3, 1, 5/3, … seconds."""
+    source = make_audio(tmp_path / "source", 6, 5)
+    options = ["--audio_hop", "0.96", "--fps", "24", "--split", "train"]
+    store = convert(source, tmp_path / "store.h5", *options)
+    assert store.read("a_label_A", "audio")[:, 0, 0].tolist() == [1, 2, 2, 3, 4, 4]
+    assert {entry["reason"] for entry in reasons(tmp_path / "store.h5")} == {""}
+    short = make_audio(tmp_path / "short", 6, 2)
+    with pytest.raises(WSVADError, match="has 2 rows of audio for 6 snippets"):
+        convert(short, tmp_path / "short.h5", *options)
+    filled = convert(short, tmp_path / "short.h5", *options, "--unequal", "zeros")
+    assert filled.read("a_label_A", "audio")[:, 0, 0].tolist() == [1, 2, 2, 0, 0, 0]
+
+
+def test_missing_streams(tmp_path: Path) -> None:
+    miniature = tevad(tmp_path / "source")
+    next(miniature.source.rglob("Abuse001*_emb.npy")).unlink()
+    save(miniature.source / "emb" / "Arson009_x264_emb.npy", values("x", 3, 1)[:, 0])
+    with pytest.raises(WSVADError, match="Abuse001_x264: has no text. Give --unequal zeros"):
+        convert(miniature.source, tmp_path / "store.h5")
+    store = convert(miniature.source, tmp_path / "store.h5", "--unequal", "zeros")
+    assert not store.read("Abuse001_x264", "text").any()
+    assert store.read("Abuse001_x264", "text").shape == (7, 1, 5)
+    told = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
+    assert told["Arson009_x264"] == "no features go with it"
+
+
+# ------------------------------------------------------------------------------------- broken videos
+
+
+BROKEN = {
+    "crop missing": "without 3 where most have 10",
+    "crop twice": "has the same crop in Abuse/{name} and copy/{name}",
+    "crop of another length": "has crops of 32 and 33 snippets",
+    "NaN": "{name} holds NaN or infinite values",
+    "text": "{name} holds <U1, not numbers",
+    "all crops in one": "{name} is of shape (33, 10, 6) where one crop is [snippets, channels]",
+    "one axis": "{name} is of shape (6,), not [snippets, channels]",
+    "other channels": "where other videos have",
+    "cut": "cannot be read",
+}
+
+
+def break_video(how: str, folder: Path, name: str) -> None:
+    """Break a file of a miniature of crop files."""
+    path = folder / "Abuse" / name
+    array = np.load(path)
+    if how == "crop missing":
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(path.read_bytes()[:-8])
+    elif how == "crop twice":
+        save(folder / "copy" / name, array)
+    elif how == "other channels":
+        for crop in range(10):
+            save(path.with_name(f"RoadAccidents002_x264__{crop}.npy"), array[:, :5])
+    else:
+        changed = {
+            "crop of another length": array[:-1],
+            "NaN": np.where(array == array.max(), np.nan, array),
+            "text": np.full(array.shape, "x"),
+            "all crops in one": values("x", 33, 10),
+            "one axis": array[0],
+        }
+        np.save(path, changed[how])
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_broken_videos(how: str, tmp_path: Path) -> None:
+    source, name = urdmu(tmp_path / "source").source, "RoadAccidents002_x264__3.npy"
+    break_video(how, source, name)
+    with pytest.raises(WSVADError, match="cannot be converted, such as RoadAccidents002_x264.*--skip-broken"):
+        convert(source, tmp_path / "store.h5", from_="urdmu")
+    assert not (tmp_path / "store.h5").exists()  # the others wait in parts
+    broken = [entry for entry in reasons(tmp_path / "store.h5") if entry["status"] == "broken"]
+    assert {entry["video"] for entry in broken} == {"RoadAccidents002_x264"}
+    assert BROKEN[how].format(name=name) in broken[0]["reason"]
+    store = convert(source, tmp_path / "store.h5", "--skip_broken", "true", from_="urdmu", status=1)
+    assert set(store) == set(UCF) - {"RoadAccidents002_x264"}
+
+
+def test_values_beyond_half_precision(tmp_path: Path) -> None:
+    save(tmp_path / "source" / "a.npy", np.full((3, 4), 70000.0, np.float32))
+    with pytest.raises(WSVADError, match="a.npy has values up to 7e[+]04, beyond float16"):
+        convert(tmp_path / "source", tmp_path / "store.h5", "--dtype", "float16")
+
+
+def test_mended_sources_go_on(tmp_path: Path) -> None:
+    source = urdmu(tmp_path / "source").source
+    path = source / "Abuse" / "RoadAccidents002_x264__3.npy"
+    content = path.read_bytes()
+    path.unlink()
+    with pytest.raises(WSVADError):
+        convert(source, tmp_path / "store.h5")
+    path.write_bytes(content)
+    store = convert(source, tmp_path / "store.h5")
+    assert set(store) == set(UCF)
+    told = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
+    assert told["Abuse001_x264"] == "was in the store before"
+    assert store.checksum() == convert(source, tmp_path / "again.h5").checksum()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_a_killed_conversion_goes_on(count: int, source: Path, tmp_path: Path) -> None:
+    """Three videos are renamed into place, and then the joined store."""
+    whole = convert(source, tmp_path / "whole.h5").checksum()
+    process = SERVER.Process(target=convert_until, args=(source, tmp_path / "store.h5", count))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    store = convert(source, tmp_path / "store.h5")
+    assert store.checksum() == whole
+    told = [entry["reason"] for entry in reasons(tmp_path / "store.h5")]
+    assert told.count("was in the store before") == min(count, 3)
+
+
+# -------------------------------------------------------------------------------------------- mistakes
+
+
+def test_train_and_test_lists_come_into_one_store(tmp_path: Path) -> None:
+    for video, held in features_of(UCF, 10).items():
+        save(tmp_path / "features" / f"{video}_i3d.npy", held["features"])
+    (tmp_path / "ucf-i3d.list").write_text("x/Abuse001_x264_i3d.npy\nx/Abuse001_x264_i3d.npy")
+    (tmp_path / "ucf-i3d-test.list").write_text("x/Normal_Videos001_x264_i3d.npy")
+    options = ["--folder", str(tmp_path / "features")]
+    convert(tmp_path / "ucf-i3d.list", tmp_path / "store.h5", *options, "--split", "train")
+    assert [entry["reason"] for entry in reasons(tmp_path / "store.h5")] == ["listed twice", ""]
+    store = convert(tmp_path / "ucf-i3d-test.list", tmp_path / "store.h5", *options)
+    splits = {video: store[video].annotation.split for video in store}
+    assert splits == {"Abuse001_x264": "train", "Normal_Videos001_x264": "test"}
+
+
+def test_listed_files_that_are_missing(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.list").write_text("x/Abuse001_x264_i3d.npy\nx/Abuse002_x264_i3d.npy")
+    options = ["--folder", str(source)]
+    with pytest.raises(WSVADError, match="x/Abuse002_x264_i3d.npy: listed, and there is no such file"):
+        convert(tmp_path / "train.list", tmp_path / "store.h5", *options)
+    options += ["--skip_broken", "true"]
+    assert len(convert(tmp_path / "train.list", tmp_path / "store.h5", *options, status=1)) == 1
+
+
+def test_streams_of_lists(tmp_path: Path) -> None:
+    """As XDVioDet has them: one list a stream, with the author's folders."""
+    source = make_audio(tmp_path / "features", 4, 4)
+    lines = [f"/media/peng/i3d/RGB/a_label_A{ending}.npy" for ending in TEN[:5]]
+    (tmp_path / "rgb.list").write_text("\n".join(lines))
+    (tmp_path / "audio.list").write_text("/media/peng/vggish/a_label_A__vggish.npy\n")
+    options = ["--folder", str(source), "--streams", f"{{audio: {tmp_path / 'audio.list'}}}"]
+    store = convert(tmp_path / "rgb.list", tmp_path / "store.h5", *options)
+    assert store.read("a_label_A", "audio")[:, 0, 0].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("Abuse001_x264\nNormal_Videos001_x264", "names 2 videos where nalist.npy has the rows of 3"),
+        (None, "does not cut 52 rows into videos"),
+    ],
+)
+def test_matrices_that_do_not_fit(lines: str | None, told: str, tmp_path: Path) -> None:
+    source = c2fpl(tmp_path / "source").source
+    options = []
+    if lines is None:
+        np.save(source / "nalist.npy", np.array([[0, 7], [8, 19], [19, 52]]))
+    else:
+        (source / "short.list").write_text(lines)
+        options = ["--names", str(source / "short.list")]
+    with pytest.raises(WSVADError, match=told):
+        convert(source, tmp_path / "store.h5", *options)
+
+
+def test_mistakes_of_newcomers(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line that says what to change, and nothing written."""
+    output, empty = tmp_path / "store.h5", tmp_path / "empty"
+    empty.mkdir()
+    (tmp_path / "void").mkdir()
+    (tmp_path / "void" / "README.md").write_text("features")
+    (tmp_path / "void" / "other.list").write_text("x/Fight_001.npy\n")
+    (tmp_path / "void" / "half.csv").write_text("path,label\n,Abuse\n")
+    (tmp_path / "zipped").mkdir()
+    (tmp_path / "zipped" / "broken.zip").write_bytes(b"PK")
+    table = write_table(tmp_path / "videos.csv", "gate_0412,normal,,,train")
+    mistakes = [
+        ([str(source)], "--output='None': no store to write is named. Give -o store.h5"),
+        ([str(source / "nothing"), "-o", str(output)], "there is no such file or folder"),
+        ([str(empty), "-o", str(output)], "holds no files"),
+        ([str(tmp_path / "void"), "-o", str(output)], "looks like no arrays were found"),
+        ([str(source), "-o", str(output), "--from", "rtmf"], "'rtfm'"),
+        ([str(source), "-o", str(output), "--annotations", table], "none of its 3 videos can be converted"),
+        ([str(source), "-o", str(output), "--annotations", "no.csv"], "annotations='no.csv': cannot be read"),
+        ([str(tmp_path / "void" / "other.list"), "-o", str(output)], "Give their folder by --folder"),
+        ([str(tmp_path / "void" / "half.csv"), "-o", str(output)], "lacks a path in a row"),
+        ([str(tmp_path / "zipped"), "-o", str(output)], "broken.zip': cannot be read"),
+        ([str(source), "-o", str(output), "--from", "c2fpl"], "nalist='': no file of the folder fits"),
+        ([str(source), "-o", str(output), "--snippet-length", "0"], "snippet_length='0'"),
+        ([str(source), "-o", str(output), "--audio-hop", "0"], "audio_hop='0.0': is no time"),
+        ([str(source), "-o", str(output), "--audio-hop", "0.96"], "needs the frame rate. Give --fps"),
+        ([str(source), "-o", str(output), "--streams.text", "no"], "source='no': there is no such file"),
+        ([str(source), "-o", str(output), "--annotatoins", table], "annotatoins"),
+    ]
+    for args, told in mistakes:
+        assert main(["data", "convert", *args]) == 2, args
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert told in error, error
+        assert not output.exists()
+    assert main(["data", "convert", str(source), "-o", str(output), "--from", "rtfm", "--skip-broken"]) == 0
+    assert len(FeatureStore(output)) == 3
+
+
+def test_a_store_of_other_features_is_not_added_to(source: Path, tmp_path: Path) -> None:
+    convert(source, tmp_path / "store.h5")
+    with pytest.raises(WSVADError, match="backbone is 'not told' where 'i3d' is wanted"):
+        run(str(source), "--output", str(tmp_path / "store.h5"), "--backbone", "i3d")

@@ -1,0 +1,105 @@
+"""What is known of a video: from the annotations, or else from names and lists; and how long it is."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+from wsvad_lightning.data.annotations import VideoAnnotation
+from wsvad_lightning.data.convert.names import Label, label_of, parse_label
+from wsvad_lightning.data.convert.source import Item
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.snippets import snippet_count_bounds
+from wsvad_lightning.types import UNKNOWN
+
+Table = Mapping[str, VideoAnnotation]
+Frames = Literal["exact", "covered"]
+
+SEGMENTS = 32
+MOST_DROPPED = 3  # snippets: published features end up to two snippets before their video
+OPTIONAL = "_x264"  # part of the names of UCF-Crime that some leave out
+
+
+def find_name(video: str, table: Table) -> str | None:
+    """The name of a video in the annotations, with or without ``_x264``; None if it is not there."""
+    names = (video, f"{video}{OPTIONAL}", video.removesuffix(OPTIONAL))
+    return next((name for name in names if name in table), None)
+
+
+def annotate(item: Item, table: Table | None, split: str | None) -> tuple[VideoAnnotation, str]:
+    """Say what is known of a video.
+
+    Args:
+        item: one of its arrays.
+        table: annotations, in which it stands; None if there are none.
+        split: part of the data set that goes before what folders tell, and behind what the table tells.
+
+    Returns:
+        The annotation, and a note where the table and the names disagree, empty otherwise.
+
+    Raises:
+        WSVADError: if the label that a list gives is none.
+    """
+    listed = item.file.label
+    told = parse_label(listed) if listed else label_of(item.video, item.file.folders)
+    if table is None:
+        label = told or Label(UNKNOWN)
+        return VideoAnnotation(item.video, label.label, label.classes, split=split or item.split), ""
+    name = find_name(item.video, table)
+    assert name is not None
+    known = table[name]
+    annotation = replace(known, split=known.split or split or item.split)
+    if told is None or UNKNOWN in (annotation.label, told.label) or told.label == annotation.label:
+        return annotation, ""
+    words = ("normal", "abnormal")
+    return annotation, f"{words[known.label]} in the annotations, {words[told.label]} by list or name"
+
+
+def settle_frames(
+    annotation: VideoAnnotation, num_snippets: int, stride: int, length: int, frames: Frames, segments: bool
+) -> tuple[VideoAnnotation, int, str]:
+    """Decide how many frames a video has.
+
+    * ``exact``: as many as are annotated, or else as its snippets and intervals cover. The snippets must
+      fit them, see :func:`snippet_count_bounds`.
+    * ``covered``: frames behind the last snippet are dropped, and intervals cut, as UR-DMU, DeepMIL, PEL4VAD
+      and VadCLIP do; by up to three snippets.
+    * 32 segments of a whole video have no frames of their own: 32 strides are recorded, and no intervals.
+
+    Args:
+        annotation: what is known of the video.
+        num_snippets: T.
+        stride: frames from the start of one snippet to the start of the next.
+        length: frames covered by a snippet.
+        frames: the rule.
+        segments: whether 32 rows may be segments.
+
+    Returns:
+        The annotation that fits, the number of frames, and a note on what was changed, empty if nothing.
+
+    Raises:
+        WSVADError: if snippets and frames do not fit; names both.
+    """
+    covered = (num_snippets - 1) * stride + length
+    last_end = max((end for _, end in annotation.intervals or ()), default=0)
+    total = annotation.num_frames or max(covered, last_end)
+    fewest, most = snippet_count_bounds(total, stride, length)
+    if segments and num_snippets == SEGMENTS and not fewest <= num_snippets <= most:
+        note = f"{SEGMENTS} segments of the whole video: its frames and intervals are left out"
+        return replace(annotation, num_frames=None, intervals=None), covered, note
+    if frames == "covered" and covered < total <= covered + MOST_DROPPED * stride:
+        note = f"frames {covered} to {total} dropped, which no snippet covers"
+        return _cut(annotation, covered), covered, note
+    if fewest <= num_snippets <= most:
+        return annotation, total, ""
+    problem = f"{num_snippets} snippets cover {covered} frames, {total} are annotated"
+    few = covered < total
+    remedy = "Give --frames covered to drop those behind" if few else "Correct --snippet_stride or num_frames"
+    raise WSVADError("source", annotation.video_id, problem, remedy)
+
+
+def _cut(annotation: VideoAnnotation, num_frames: int) -> VideoAnnotation:
+    """Leave out all behind so many frames."""
+    if annotation.intervals is None:
+        return replace(annotation, num_frames=num_frames)
+    kept = tuple((start, min(end, num_frames)) for start, end in annotation.intervals if start < num_frames)
+    return replace(annotation, num_frames=num_frames, intervals=kept)

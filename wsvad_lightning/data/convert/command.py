@@ -1,0 +1,217 @@
+"""``wsvad data convert``: from features that others published to a feature store."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from wsvad_lightning.data.annotations import read_annotations
+from wsvad_lightning.data.convert.annotate import Frames, Table, annotate, find_name, settle_frames
+from wsvad_lightning.data.convert.layouts import LAYOUTS, LayoutName, detect
+from wsvad_lightning.data.convert.names import FEATURES
+from wsvad_lightning.data.convert.report import BROKEN, MISSING, SKIPPED, USED, Entry, table_of, write_report
+from wsvad_lightning.data.convert.source import Item, Source, open_matrix, open_source
+from wsvad_lightning.data.convert.streams import AudioClock, Dtype, StreamReader, Unequal
+from wsvad_lightning.data.store import Provenance, StoreWriter
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import UNKNOWN
+
+Videos = dict[str, list[Item]]
+
+
+def convert(
+    source: str,
+    output: str | None = None,
+    from_: LayoutName = "auto",
+    annotations: str | None = None,
+    folder: str | None = None,
+    streams: dict[str, str] | None = None,
+    nalist: str | None = None,
+    names: str | None = None,
+    split: str | None = None,
+    backbone: str = "not told",
+    text_aligned: bool = False,
+    snippet_length: int = 16,
+    snippet_stride: int | None = None,
+    frames: Frames = "exact",
+    unequal: Unequal = "one",
+    audio_hop: float | None = None,
+    fps: float | None = None,
+    dtype: Dtype = "float32",
+    skip_broken: bool = False,
+) -> int:
+    """Turn published features into a feature store; run again, it goes on where it stopped.
+
+    Args:
+        source: folder of feature files, searched with all its subfolders and ZIP archives; a list or table
+            of them; or one file.
+        output: the store to make or to add to, also ``-o``; to be named. What became of every file is
+            written beside it, ``store.h5.report.csv``.
+        from_: layout of the source; ``auto`` recognises it and says by what.
+        annotations: table of the videos; others are left out. Without it, labels and splits are those that
+            the names and lists tell.
+        folder: where the files of lists are, by default beside each.
+        streams: folders or lists of more streams by name, such as ``--streams.flow Flow/``.
+        nalist: of layout ``c2fpl``: first and last row of each video in the matrix.
+        names: of layout ``c2fpl``: list of the videos in the order of the matrix.
+        split: part of the data set of videos whose part the annotations do not tell.
+        backbone: name of the network that computed the features.
+        text_aligned: the network is CLIP's image tower; always so in layout ``vadclip``.
+        snippet_length: frames covered by a snippet.
+        snippet_stride: frames from the start of one snippet to the start of the next, by default the length.
+        frames: ``exact`` keeps the annotated number of frames, which the snippets must fit; ``covered`` drops
+            the frames behind the last snippet, as many authors do.
+        unequal: what becomes of a stream that has more or fewer rows than the features: ``one`` drops or
+            repeats one row, ``last`` any number; ``zeros`` puts zeros in place of missing rows and streams.
+        audio_hop: seconds from one row of audio to the next; without it, row t belongs to snippet t.
+        fps: frames a second of the videos; recorded as 30 where it is not given.
+        dtype: type of the stored features.
+        skip_broken: finish the store without the videos that cannot be converted.
+
+    Returns:
+        0 if all videos are in the store, 1 if broken ones were left out.
+
+    Raises:
+        WSVADError: if an option is wrong, the layout is not recognised, or videos cannot be converted and
+            must not be skipped. What is converted by then stays, and the next run goes on.
+    """
+    if output is None:
+        raise WSVADError("--output", None, "no store to write is named", "Give -o store.h5")
+    if audio_hop is not None and audio_hop <= 0:
+        raise WSVADError("audio_hop", audio_hop, "is no time", "Give seconds, such as 0.96")
+    if audio_hop is not None and fps is None:
+        raise WSVADError("audio_hop", audio_hop, "needs the frame rate", "Give --fps, 24 for XD-Violence")
+    rate = 30.0 if fps is None else fps
+    console, report = Console(), Path(f"{output}.report.csv")
+    table = None if annotations is None else read_annotations(annotations)
+    opened, name, why = _open(source, from_, folder, nalist, names, streams or {}, table or {})
+    console.print(f"layout {name}: {why}", markup=False, highlight=False)
+    layout, stride = LAYOUTS[name], snippet_length if snippet_stride is None else snippet_stride
+    clock = None if audio_hop is None else AudioClock(audio_hop, rate, snippet_length, stride)
+    recipe = Provenance(
+        backbone=backbone,
+        source=f"published features in the layout {name}",
+        snippet_length=snippet_length,
+        snippet_stride=stride,
+        pooling="not told",
+        tail="not told",
+        preprocessing=json.dumps({"dtype": dtype}),
+        text_aligned=text_aligned or layout.text_aligned,
+    )
+    videos, entries = _sort(opened, table)
+    used = [item for items in videos.values() for item in items]
+    reader = StreamReader(used, layout, unequal, clock, dtype)
+    with StoreWriter(output, recipe) as writer:
+        adder = _Adder(writer, reader, table, split, frames, layout.segments, rate)
+        for video_id, items in track(videos.items(), "converting", console=console, transient=True):
+            entries += adder.add(video_id, items)
+        write_report(report, entries)
+        console.print(table_of(entries, report))
+        broken = [entry for entry in entries if entry.status == BROKEN]
+        if broken and not skip_broken:
+            named = broken[0].video or broken[0].file
+            problem = f"{len(broken)} of its files cannot be converted, such as {named}: {broken[0].reason}"
+            raise WSVADError("source", source, problem, f"Mend what {report} names, or give --skip-broken")
+    return int(bool(broken))
+
+
+@dataclass(frozen=True)
+class _Adder:
+    """Adds videos to a store, and says what became of their files."""
+
+    writer: StoreWriter
+    reader: StreamReader
+    table: Table | None
+    split: str | None
+    frames: Frames
+    segments: bool
+    fps: float
+
+    def add(self, video_id: str, items: Sequence[Item]) -> list[Entry]:
+        """Add one video; a broken one is told in its entries."""
+        try:
+            status, reason = USED, self._add(video_id, items)
+        except WSVADError as error:
+            if error.argument == "output":  # a full disk is no matter of the video
+                raise
+            told = error.argument == "video"  # by the store, whose remedy is to extract the video again
+            status, reason = BROKEN, error.problem if told else f"{error.problem}. {error.remedy}"
+        return [Entry(str(item.file), video_id, status, reason) for item in items]
+
+    def _add(self, video_id: str, items: Sequence[Item]) -> str:
+        """Add a video, and say what is to be known of it."""
+        if video_id in self.writer:
+            return "was in the store before"
+        recipe = self.writer.provenance
+        first = next(item for item in items if item.stream == FEATURES)
+        annotation, conflict = annotate(first, self.table, self.split)
+        streams, notes = self.reader.read(items)
+        annotation, num_frames, cut = settle_frames(
+            annotation,
+            len(streams[FEATURES]),
+            recipe.snippet_stride,
+            recipe.snippet_length,
+            self.frames,
+            self.segments,
+        )
+        self.writer.add(annotation, streams, num_frames=num_frames, fps=self.fps)
+        unknown = [
+            *(["label unknown"] if annotation.label == UNKNOWN else []),
+            *(["split unknown"] if annotation.split is None else []),
+        ]
+        return "; ".join(note for note in (conflict, *notes, cut, *unknown) if note)
+
+
+def _open(
+    source: str,
+    layout: LayoutName,
+    folder: str | None,
+    nalist: str | None,
+    names: str | None,
+    streams: Mapping[str, str],
+    table: Table,
+) -> tuple[Source, str, str]:
+    """Find the arrays of a source, its layout, and what that was recognised by."""
+    path, why = Path(source), "as told"
+    if layout != "c2fpl":
+        where = None if folder is None else Path(folder)
+        others = {name: open_source(Path(given), where, table, name) for name, given in streams.items()}
+        found = open_source(path, where, table).joined(others)
+        if layout != "auto":
+            return found, layout, why
+        name, why = detect(found)
+        if name != "c2fpl":
+            return found, name, why
+    parts = [None if part is None else Path(part) for part in (nalist, names)]
+    return open_matrix(path, *parts), "c2fpl", why
+
+
+def _sort(source: Source, table: Table | None) -> tuple[Videos, list[Entry]]:
+    """Arrays by video, as the annotations name it, and what becomes of the rest.
+
+    Raises:
+        WSVADError: if no video is left.
+    """
+    found: Videos = {}
+    for item in source.items:
+        found.setdefault(item.video, []).append(item)
+    videos: Videos = {}
+    entries = list(source.rest)
+    for video, items in found.items():
+        name = video if table is None else find_name(video, table)
+        with_features = any(item.stream == FEATURES for item in items)
+        if name is not None and with_features:
+            videos.setdefault(name, []).extend(items)
+        else:
+            reason = "not in the annotations" if name is None else "no features go with it"
+            entries += [Entry(str(item.file), video, SKIPPED, reason) for item in items]
+    if not videos:
+        told = f"such as {next(iter(found))}" if found else "as it holds no arrays"
+        problem = f"none of its {len(found)} videos can be converted, {told}: {entries[-1].reason}"
+        raise WSVADError("source", "", problem, "Give the features, and annotations of these videos")
+    absent = [name for name in table or {} if name not in videos]
+    entries += [Entry("", name, MISSING, "annotated, and there is no file") for name in absent]
+    return videos, entries

@@ -1,0 +1,209 @@
+"""The files of a source: a folder with all its subfolders and ZIP archives, or what a list names."""
+
+import csv
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from wsvad_lightning.data.annotations import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id
+from wsvad_lightning.data.convert.names import parse_names
+from wsvad_lightning.errors import WSVADError
+
+LIST_SUFFIXES = (".list", ".txt", ".csv", ".tsv")
+PATH_COLUMNS = ("path", "video-id", "video_id", "video", "name", "file", "filename")
+LABEL_COLUMNS = ("label", "class")
+SUFFIX = "|".join(re.escape(suffix) for suffix in FEATURE_SUFFIXES + VIDEO_SUFFIXES)
+LABELLED_LINE = re.compile(rf"(.+?(?:{SUFFIX}))[\s,]+(\S+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source.
+
+    Attributes:
+        path: where it is, on the disk or in a ZIP archive.
+        folders: names of the folders it lies in, below the source; an archive counts as a folder.
+        label: what the list says of it, empty if nothing.
+    """
+
+    path: Path | zipfile.Path
+    folders: tuple[str, ...] = ()
+    label: str = ""
+
+    def __str__(self) -> str:
+        return "/".join((*self.folders, self.path.name))
+
+    @property
+    def suffix(self) -> str:
+        """Of the name, in small letters."""
+        return self.path.suffix.lower()
+
+    def open(self) -> IO[bytes]:
+        """Open the file for reading."""
+        return self.path.open("rb")
+
+
+class Line(NamedTuple):
+    """One line of a list: a path as its author had it, and the label, empty if there is none."""
+
+    path: str
+    label: str
+
+
+class Listed(NamedTuple):
+    """What a list names: files, lines without a file, lines that name a file again, and its title."""
+
+    files: list[SourceFile]
+    missing: list[Line]
+    repeated: list[Line]
+    gives_classes: bool
+
+
+def files_below(folder: Path) -> list[SourceFile]:
+    """All files of a folder and its ZIP archives, sorted by path; hidden ones left out.
+
+    Raises:
+        WSVADError: if there is no such folder, it holds no files, or an archive is damaged.
+    """
+    if not folder.is_dir():
+        raise WSVADError("source", folder, "there is no such file or folder", "Correct the path")
+    files: list[SourceFile] = []
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        if path.is_file() and not any(part.startswith(".") for part in inside):
+            packed = path.suffix.lower() == ".zip"
+            files += files_of_archive(path, inside) if packed else [SourceFile(path, inside[:-1])]
+    if not files:
+        raise WSVADError("source", folder, "holds no files", "Give the folder of the features")
+    return files
+
+
+def files_of_archive(path: Path, inside: Sequence[str] = ()) -> list[SourceFile]:
+    """The files of a ZIP archive, sorted by path; hidden ones left out.
+
+    Raises:
+        WSVADError: if it is damaged.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise WSVADError("source", path, f"cannot be read: {error}", "Copy the archive again") from None
+    names = sorted(name for name in archive.namelist() if not name.endswith("/"))
+    split = {name: tuple(name.split("/")) for name in names}
+    return [
+        SourceFile(zipfile.Path(archive, name), (*inside, *parts[:-1]))
+        for name, parts in split.items()
+        if not any(part.startswith((".", "__MACOSX")) for part in parts)
+    ]
+
+
+def read_list(path: Path) -> tuple[list[Line], bool]:
+    """Read a list of feature files.
+
+    A CSV or TSV table with one of the columns ``path``, ``video-id``, ``video``, ``name``, ``file``, and
+    maybe ``label``; or one path a line, and maybe the label behind it.
+
+    Returns:
+        The lines, and whether it is a table with labels.
+
+    Raises:
+        WSVADError: if it cannot be read or names nothing.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"cannot be read: {error}"
+        raise WSVADError("source", path, problem, "Give a folder of features or a list in UTF-8") from None
+    if not lines:
+        raise WSVADError("source", path, "is empty", "Give a list with one path a line")
+    header = [cell.strip().lower() for cell in re.split("[,\t]", lines[0])]
+    paths = [name for name in header if name in PATH_COLUMNS]
+    if not paths:
+        matches = [(line, LABELLED_LINE.fullmatch(line)) for line in lines]
+        return [Line(match[1], match[2]) if match else Line(line, "") for line, match in matches], False
+    labels = [name for name in header if name in LABEL_COLUMNS]
+    rows = list(csv.DictReader(lines[1:], header, restval="", delimiter="\t" if "\t" in lines[0] else ","))
+    if not rows or not all(row[paths[0]].strip() for row in rows):
+        raise WSVADError("source", path, f"lacks a {paths[0]} in a row", "Give every row its file")
+    return [Line(row[paths[0]], row[labels[0]].strip() if labels else "") for row in rows], bool(labels)
+
+
+def find_listed(path: Path, folder: Path, known: Container[str]) -> Listed:
+    """Find the files that a list names, wherever its author had them.
+
+    A path is looked up as it stands, and then in the folder: by file name, by file name without suffix (as
+    lists of videos need), and by name of the video. Of several files of that name the one counts that shares
+    most of its folders with the list.
+
+    Args:
+        path: the list.
+        folder: where the files are.
+        known: names of videos, see :func:`names.parse_names`.
+
+    Raises:
+        WSVADError: if the list or the folder cannot be read, none of its files is there, or a name stands for
+            several files.
+    """
+    lines, gives_classes = read_list(path)
+    index = _index(files_below(folder), known)
+    found: dict[Path | zipfile.Path, SourceFile] = {}
+    missing, repeated = [], []
+    for line in lines:
+        files = list(_find(line, folder, index))
+        if not files:
+            missing.append(line)
+        elif all(file.path in found for file in files):
+            repeated.append(line)
+        found |= {file.path: replace(file, label=line.label) for file in files if file.path not in found}
+    if not found:
+        problem = f"none of its {len(lines)} files is in {folder}, such as {lines[0].path}"
+        raise WSVADError("source", path, problem, "Give their folder by --folder")
+    return Listed(list(found.values()), missing, repeated, gives_classes)
+
+
+def parts_of(path: str) -> list[str]:
+    """Folders and name in a path of any system."""
+    return [part for part in re.split(r"[/\\]", path) if part]
+
+
+def _index(files: Iterable[SourceFile], known: Container[str]) -> list[dict[str, list[SourceFile]]]:
+    """Files by name, by name without suffix, and by video."""
+    readable = [file for file in files if file.suffix in FEATURE_SUFFIXES]
+    names = parse_names({file.path.name for file in readable}, known)
+    by_name, by_stem, by_video = (defaultdict[str, list[SourceFile]](list) for _ in range(3))
+    for file in readable:
+        by_name[file.path.name].append(file)
+        by_stem[canonical_id(file.path.name)].append(file)
+        by_video[names[file.path.name].video].append(file)
+    return [by_name, by_stem, by_video]
+
+
+def _find(line: Line, folder: Path, index: Sequence[dict[str, list[SourceFile]]]) -> Iterator[SourceFile]:
+    path = Path(line.path)
+    if path.is_absolute() and path.is_file():
+        below = path.is_relative_to(folder.absolute())
+        yield SourceFile(path, path.relative_to(folder.absolute()).parts[:-1] if below else path.parts[-2:-1])
+        return
+    *folders, name = parts_of(line.path)
+    stem = canonical_id(name)
+    for files, key in zip(index, (name, stem, stem), strict=True):
+        if key in files:
+            best = max(_shared(file.folders, folders) for file in files[key])
+            near = [file for file in files[key] if _shared(file.folders, folders) == best]
+            if len({file.folders for file in near}) > 1:
+                problem = f"stands for {near[0]} and for {near[1]}"
+                raise WSVADError("source", line.path, problem, "Give by --folder the folder of one of them")
+            yield from near
+            return
+
+
+def _shared(folders: Sequence[str], listed: Sequence[str]) -> int:
+    """How many folders two paths have in common, counted from the file."""
+    count = 0
+    while count < min(len(folders), len(listed)) and folders[-1 - count] == listed[-1 - count]:
+        count += 1
+    return count

@@ -1,0 +1,173 @@
+"""The layouts in which authors publish features, and how a source is recognised as one of them.
+
+All but one are arrays in files; what a layout decides is how the axes of an array are read where its shape
+leaves that open, and whether 32 rows may be the segments of a video in place of its snippets.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from wsvad_lightning.data.convert.arrays import PICKLE_SUFFIXES
+from wsvad_lightning.data.convert.names import PATCHES
+from wsvad_lightning.data.convert.source import Item, Source, is_nalist
+from wsvad_lightning.errors import WSVADError
+
+LayoutName = Literal[
+    "auto",
+    "urdmu",
+    "rtfm",
+    "mgfn",
+    "vadclip",
+    "xdviodet",
+    "c2fpl",
+    "tevad",
+    "ssrl",
+    "s3r",
+    "sst",
+    "sultani",
+    "plain",
+]
+Group = tuple[str, tuple[str, ...]]  # stream and folders
+CROP_COUNTS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One layout.
+
+    Attributes:
+        crop_axis: axis of the crops in arrays of three axes, also where their shapes do not tell it; shapes
+            that tell another one are refused. None: the shapes alone tell.
+        text_aligned: whether the backbone is CLIP's image tower.
+        segments: whether arrays of 32 rows may be segments of whole videos, in place of snippets.
+    """
+
+    crop_axis: int | None = None
+    text_aligned: bool = False
+    segments: bool = False
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "urdmu": Layout(),
+    "rtfm": Layout(crop_axis=1),
+    "mgfn": Layout(segments=True),
+    "vadclip": Layout(text_aligned=True),
+    "xdviodet": Layout(),
+    "c2fpl": Layout(crop_axis=1),
+    "tevad": Layout(crop_axis=1),
+    "ssrl": Layout(segments=True),
+    "s3r": Layout(segments=True),
+    "sst": Layout(crop_axis=1),
+    "sultani": Layout(segments=True),
+    "plain": Layout(crop_axis=1),
+}
+assert ("auto", *LAYOUTS) == get_args(LayoutName)
+
+
+def detect(source: Source) -> tuple[str, str]:
+    """Recognise the layout of a source.
+
+    Returns:
+        Its name, and what it was recognised by.
+
+    Raises:
+        WSVADError: if nothing is recognised, or more than one layout.
+    """
+    signs = dict(_signs(source)) or dict(_forms(source))
+    if len(signs) != 1:
+        told = "; or ".join(f"{name} ({why})" for name, why in signs.items()) or "no arrays were found"
+        remedy = "Say which it is by --from" if signs else f"Give a folder or list of {', '.join(LAYOUTS)}"
+        raise WSVADError("from", "auto", f"the source looks like {told}", remedy)
+    return next(iter(signs.items()))
+
+
+def crop_axes(items: Iterable[Item]) -> dict[Group, int | None]:
+    """Which axis of arrays of three axes is that of the crops, by stream and folder.
+
+    That is the axis that is the same in all arrays of the folder, beside one that is not; or else the one
+    that :func:`axis_of` tells of all; None where neither helps.
+    """
+    shapes: dict[Group, list[tuple[int, ...]]] = defaultdict(list)
+    for item in items:
+        if item.array.shape is not None and len(item.array.shape) == 3:
+            shapes[group_of(item)].append(item.array.shape)
+    return {group: _vote(held, view_counts(group[0])) for group, held in shapes.items()}
+
+
+def group_of(item: Item) -> Group:
+    """Stream and folder of an array: those of one group have their axes in one order."""
+    return item.stream, item.file.folders
+
+
+def view_counts(stream: str) -> tuple[int, ...]:
+    """How many views a stream usually has."""
+    grid = PATCHES.fullmatch(stream)
+    return (int(grid[1]) * int(grid[2]),) if grid else CROP_COUNTS
+
+
+def axis_of(shape: Sequence[int], counts: Sequence[int]) -> int | None:
+    """The axis of the views in ``[T, N, D]`` or ``[N, T, D]``; None where either could be."""
+    first, second = shape[0] in counts, shape[1] in counts
+    return None if first == second else int(second)
+
+
+def _vote(shapes: Sequence[tuple[int, ...]], counts: Sequence[int]) -> int | None:
+    same = [len({shape[axis] for shape in shapes}) == 1 for axis in (0, 1)]
+    if same[0] != same[1]:
+        return int(same[1])
+    told = {axis_of(shape, counts) for shape in shapes} - {None}
+    return told.pop() if len(told) == 1 else None
+
+
+def _signs(source: Source) -> Iterator[tuple[str, str]]:
+    """Layouts that something gives away which no other has."""
+    streams = Counter(item.stream for item in source.items)
+    suffixes = Counter(item.file.suffix for item in source.items)
+    pickles = sum(suffixes[suffix] for suffix in PICKLE_SUFFIXES)
+    tables = suffixes[".txt"] + suffixes[".csv"]
+    sides = [f"{streams[name]} files of {name}" for name in ("flow", "audio") if streams[name]]
+    patches = sorted(name for name in streams if name.startswith("patches"))
+    if any(is_nalist(item.file) for item in source.items):
+        yield "c2fpl", "a file nalist"
+    if pickles:
+        yield "s3r", f"{pickles} arrays in pickles"
+    if tables:
+        yield "sultani", f"{tables} text files of numbers"
+    if source.gives_classes and any(item.crop is not None for item in source.items):
+        yield "vadclip", "a table with labels and the paths of crops, taken for CLIP's features"
+    if sides:
+        yield "xdviodet", ", ".join(sides)
+    if streams["text"]:
+        yield "tevad", f"{streams['text']} files of text"
+    if patches:
+        yield "ssrl", f"files of {', '.join(patches)}"
+
+
+def _forms(source: Source) -> Iterator[tuple[str, str]]:
+    """Layouts that differ in the form of their arrays alone."""
+    crops = {item.crop for item in source.items if item.crop is not None}
+    dims = Counter(len(item.array.shape) for item in source.items if item.array.shape is not None)
+    if crops:
+        yield "urdmu", f"file names that end in the number of a crop, {min(crops)} to {max(crops)}"
+    whole = [item for item in source.items if item.crop is None and len(item.array.shape or ()) == 3]
+    if whole:
+        orders = _orders(whole)
+        if orders in ({1}, set()):
+            yield "rtfm", f"{len(whole)} arrays [snippets, crops, channels]"
+        if orders != {1}:
+            yield "mgfn", f"{len(whole)} arrays [crops, snippets, channels]"
+    if not crops and (dims[2] or not dims):
+        form = f"{dims[2]} arrays [snippets, channels]" if dims[2] else "arrays of unknown form"
+        if source.items:
+            yield ("sst" if source.is_list else "plain"), form
+
+
+def _orders(items: Sequence[Item]) -> set[int]:
+    """The axes of the crops that occur."""
+    axes = crop_axes(items)
+    voted = {axis for axis in axes.values() if axis is not None}
+    left = [item for item in items if axes[group_of(item)] is None]
+    own = {axis_of(item.array.shape or (), view_counts(item.stream)) for item in left}
+    return voted | {axis for axis in own if axis is not None}
