@@ -21,9 +21,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prepared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store like ``store`` with every artefact that methods need beside it."""
+    """A store of CLIP features, with two classes of XD-Violence and every artefact that methods need."""
     folder = tmp_path_factory.mktemp("prepared")
-    store = make_store(folder / "synthetic.h5", crops=2, classes=("fall", "fight"), seed=7)
+    store = make_store(folder / "synthetic.h5", crops=2, classes=("B1", "G"), text_aligned=True, seed=7)
     prepare_all(store)
     return store
 

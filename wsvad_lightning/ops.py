@@ -1,6 +1,7 @@
 """Small tensor operations that losses and methods share."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -14,6 +15,46 @@ def halves(x: Tensor) -> tuple[Tensor, Tensor]:
 def topk_mean(values: Tensor, k: int) -> Tensor:
     """Mean of the k largest values along the last axis: ``[..., T]`` to ``[...]``; k is clamped to T."""
     return values.topk(min(k, values.shape[-1]), dim=-1).values.mean(dim=-1)
+
+
+def topk_mean_each(values: Tensor, lengths: Tensor, k: Tensor) -> Tensor:
+    """Mean of the largest values of each row, of its own length and number.
+
+    Args:
+        values: ``[R, ..., T]``.
+        lengths: ``[R]`` valid values of each row, the first ones.
+        k: ``[R]`` how many to average, at most as many as are valid.
+
+    Returns:
+        ``[R, ...]``.
+    """
+    each_row = (-1, *(1,) * (values.ndim - 1))
+    place = torch.arange(values.shape[-1], device=values.device)
+    padded = values.masked_fill(place >= lengths.view(each_row), -torch.inf)
+    largest = padded.sort(dim=-1, descending=True).values
+    return largest.masked_fill(place >= k.view(each_row), 0.0).sum(dim=-1) / k.view(each_row[:-1])
+
+
+def min_max(curves: Tensor) -> Tensor:
+    """Stretch ``[..., T]`` to [0, 1] along time; a constant curve becomes zero."""
+    low, high = curves.aminmax(dim=-1, keepdim=True)
+    return (curves - low) / (high - low + 1e-8)
+
+
+def cosine(x: Tensor, y: Tensor) -> Tensor:
+    """Cosines between all vectors of x and all of y, in float32 and outside autocast.
+
+    A vector of length zero has the cosine zero with all.
+
+    Args:
+        x: ``[..., T, D]``.
+        y: ``[..., C, D]``.
+
+    Returns:
+        ``[..., T, C]``.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return F.normalize(x.float(), dim=-1) @ F.normalize(y.float(), dim=-1).transpose(-1, -2)
 
 
 def gather_mean(features: Tensor, index: Tensor) -> Tensor:

@@ -32,6 +32,8 @@ class WSVADBatch(NamedTuple):
         positions: ``[B, T]`` place of each snippet among those of all training videos, joined end to end;
             training by windows only.
         views: the one view that each bag holds, where bags hold one of several; paired training only.
+        class_targets: ``[B, 1 + C]`` float, 1 for every class of a video: column 0 for normal, then those of
+            the store; an abnormal video of unknown class has none. Not given in training by windows.
     """
 
     features: Tensor
@@ -44,6 +46,7 @@ class WSVADBatch(NamedTuple):
     frame_labels: list[Tensor | None] | None = None
     positions: Tensor | None = None
     views: list[int] | None = None
+    class_targets: Tensor | None = None
 
 
 class Prediction(NamedTuple):
@@ -53,11 +56,14 @@ class Prediction(NamedTuple):
         video_id: canonical name.
         scores: ``[T]`` float32 score of each snippet.
         num_frames: exact number of frames of the video.
+        class_scores: ``[T, 1 + C]`` float32 probabilities: normal, then the ``classes`` of the method; None
+            if it knows none.
     """
 
     video_id: str
     scores: Tensor
     num_frames: int
+    class_scores: Tensor | None = None
 
 
 class PseudoLabels(NamedTuple):

@@ -1,23 +1,38 @@
 """Every method in a size for tests."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from tests.methods.towers import save_tower, tiny_tower
 from wsvad_lightning import methods
 from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.prompted import PromptedModule
 
 SMALLER: dict[str, dict[str, Any]] = {  # for methods whose width does not follow the features
     "ADPLG": {"hidden_dim": 16, "attention_dim": 8, "positions": 64},
     "BNWVAD": {"hidden_dim": 32},
     "C2FPL": {"hidden_dims": [16, 8]},
     "FRDUVAD": {"tokens": 2, "depth": 1, "hidden_dims": [16, 8]},
+    "GSMoE": {"hidden_dim": 16, "num_experts": 3, "warm_up": 0, "prominence": 0.0},
     "MGFN": {"dims": [64, 64, 64], "depths": [1, 1, 1]},
     "S3R": {"attention_dim": 8},
     "SVMAE": {"inputs": "vis"},
     "Sultani": {"hidden_dim": 16},
+    "VadCLIP": {"layers": 1, "window": 64},
     "URDMU": {"hidden_dim": 16, "abnormal_slots": 20, "normal_slots": 18},
 }
+
+CLASSES = ("fall", "fight", "car accident")  # of methods that tell them apart
+
+
+def smaller(name: str, folder: Path, feature_dim: int) -> list[str]:
+    """Give the arguments that make a method small on the command line; what it reads is put into a folder."""
+    arguments = [f"--model.{key}={value}" for key, value in SMALLER.get(name, {}).items()]
+    if issubclass(getattr(methods, name), PromptedModule):
+        arguments.append(f"--model.text_tower={save_tower(folder / 'text_tower', feature_dim)}")
+    return arguments
 
 
 def small(name: str, feature_dim: int = 8) -> WSVADModule:
@@ -28,4 +43,7 @@ def small(name: str, feature_dim: int = 8) -> WSVADModule:
         method.take_prepared("c2fpl_labels", torch.arange(1000) % 3 == 0)
     if isinstance(method, methods.S3R):
         method.net.use_dictionary(torch.randn(5, feature_dim))
+    if isinstance(method, PromptedModule):
+        method.classes = CLASSES
+        method.net.prompt.use(tiny_tower(feature_dim), ["normal", *CLASSES])
     return method

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from tests.methods.small import small
+from tests.methods.small import CLASSES, small
 from tests.parity.golden import evaluation_batch, training_batch
 from wsvad_lightning import methods
 from wsvad_lightning.methods.base import WSVADModule
@@ -18,7 +19,10 @@ NAMES = pytest.mark.parametrize("name", methods.__all__)
 
 def paired(features: Tensor) -> WSVADBatch:
     positions = torch.arange(len(features) * features.shape[2]).view(len(features), -1)
-    return training_batch(*features.chunk(2))._replace(positions=positions)
+    batch = training_batch(*features.chunk(2))
+    kinds = (batch.labels * (1 + torch.arange(len(features)) % len(CLASSES))).long()
+    targets = F.one_hot(kinds, 1 + len(CLASSES)).float()
+    return batch._replace(positions=positions, class_targets=targets)
 
 
 def train_once(method: WSVADModule, batch: WSVADBatch) -> Tensor:

@@ -153,7 +153,7 @@ def collect(truth: Truth, scores: Scores) -> FrameMetrics:
             label=label,
             num_frames=len(labels),
             frame_labels=torch.from_numpy(labels),
-            class_id=classes.index(class_of(video)) + 1 if label else 0,
+            classes=[class_of(video)] if label else [],
         )
     return metrics
 

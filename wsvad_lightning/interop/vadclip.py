@@ -122,7 +122,7 @@ def complete(module: WSVADModule, state: Mapping[str, Tensor]) -> str:
     """
     assert isinstance(module, VadCLIP)
     module.classes = UCF_CLASSES if of_ucf_crime(state) else tuple(XD_CLASSES)
-    texts = [module.text_of(name) for name in (NORMAL, *module.classes)]
+    texts = module.texts_of([NORMAL, *module.classes])
     module.net.prompt.use(copied_tower(state, tokenize), texts)
     return f"kept of {CLIP}: what its text tower reads of {', '.join(texts)}"
 

@@ -1,5 +1,7 @@
 """Temporal blocks that several methods share: ``[R, T, D]`` in and out."""
 
+from wsvad_lightning.layers.adaptive_span import AdaptiveSpanAttention
+from wsvad_lightning.layers.cross_attention import CrossAttention
 from wsvad_lightning.layers.distance_transformer import (
     DistanceEncoder,
     DistanceTransformer,
@@ -7,31 +9,48 @@ from wsvad_lightning.layers.distance_transformer import (
 )
 from wsvad_lightning.layers.glance_focus import ChannelNorm, GlanceFocusLayer
 from wsvad_lightning.layers.init import init_xavier
+from wsvad_lightning.layers.learned_prompt import LearnedPrompt
 from wsvad_lightning.layers.local_attention import LocalAttention
 from wsvad_lightning.layers.memory import MemoryUnit
 from wsvad_lightning.layers.multi_scale import MultiScaleTemporal
 from wsvad_lightning.layers.non_local import NonLocalBlock
+from wsvad_lightning.layers.perturbed_topk import PerturbedTopK
 from wsvad_lightning.layers.pre_norm import PreNormLayer
+from wsvad_lightning.layers.quick_gelu import QuickGELU
 from wsvad_lightning.layers.score_head import ScoreHead
 from wsvad_lightning.layers.selection import MagnitudeSelection, magnitudes
 from wsvad_lightning.layers.self_attention import SelfAttention
+from wsvad_lightning.layers.snippet_graph import GraphLayer, proximity_graph, similarity_graph
 from wsvad_lightning.layers.temporal_conv import TemporalConv
+from wsvad_lightning.layers.text_tower import TextTower
+from wsvad_lightning.layers.window_attention import WindowAttention, valid_positions
 
 __all__ = [
+    "AdaptiveSpanAttention",
     "ChannelNorm",
+    "CrossAttention",
     "DistanceEncoder",
     "DistanceTransformer",
     "GlanceFocusLayer",
+    "GraphLayer",
+    "LearnedPrompt",
     "LocalAttention",
     "MagnitudeSelection",
     "MemoryUnit",
     "MultiScaleTemporal",
     "NonLocalBlock",
+    "PerturbedTopK",
     "PreNormLayer",
+    "QuickGELU",
     "ScoreHead",
     "SelfAttention",
     "TemporalConv",
+    "TextTower",
+    "WindowAttention",
     "distance_prior",
     "init_xavier",
     "magnitudes",
+    "proximity_graph",
+    "similarity_graph",
+    "valid_positions",
 ]

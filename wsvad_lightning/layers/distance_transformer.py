@@ -1,13 +1,12 @@
 """The encoder of UR-DMU and BN-WVAD: self-attention beside attention by temporal distance alone."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from wsvad_lightning.layers.pre_norm import PreNormLayer
+from wsvad_lightning.layers.snippet_graph import proximity_graph
 from wsvad_lightning.layers.temporal_conv import TemporalConv
 
 
@@ -24,8 +23,7 @@ def distance_prior(num_snippets: int, device: torch.device | None = None) -> Ten
     Returns:
         ``[T, T]`` float32.
     """
-    position = torch.arange(num_snippets, device=device, dtype=torch.float32)
-    closeness = torch.exp(-(position[:, None] - position[None, :]).abs() / math.e)
+    closeness = proximity_graph(num_snippets, device)
     return closeness / closeness.sum(dim=-1)
 
 

@@ -4,30 +4,38 @@ from torch import Tensor, nn
 
 
 class PreNormLayer(nn.Module):
-    """Attention, then a GELU feed-forward network, each behind a layer norm and with a residual.
+    """Attention, then a feed-forward network, each behind a layer norm and with a residual.
 
     Args:
         attention: from ``[..., dim]`` to ``[..., dim]``.
         dim: channels in and out.
         mlp_dim: hidden width of the feed-forward network.
         dropout: probability after both of its layers.
+        activation: between them.
     """
 
-    def __init__(self, attention: nn.Module, dim: int, mlp_dim: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        attention: nn.Module,
+        dim: int,
+        mlp_dim: int,
+        dropout: float = 0.0,
+        activation: type[nn.Module] = nn.GELU,
+    ) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = attention
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
             nn.Linear(dim, mlp_dim),
-            nn.GELU(),
+            activation(),
             nn.Dropout(dropout),
             nn.Linear(mlp_dim, dim),
             nn.Dropout(dropout),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform ``[..., dim]``."""
-        x = x + self.attention(self.attention_norm(x))
+    def forward(self, x: Tensor, *looked_at: Tensor | None) -> Tensor:
+        """Transform ``[..., dim]``; the attention is given what follows."""
+        x = x + self.attention(self.attention_norm(x), *looked_at)
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out

@@ -15,8 +15,8 @@ from tests.parity.golden import evaluation_batch, training_batch
 from wsvad_lightning.interop.adplg import TABLE
 from wsvad_lightning.methods import ADPLG
 from wsvad_lightning.methods.adplg import ADPLGNet, SnippetNet, VideoNet, VideoOutput, snippet_bce
-from wsvad_lightning.methods.adplg.networks import min_max
 from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.ops import min_max
 from wsvad_lightning.types import PseudoLabels, WSVADBatch
 
 __all__ = ["TABLE", "batches", "build", "evaluate", "extra", "further", "optimizer", "train_outputs"]

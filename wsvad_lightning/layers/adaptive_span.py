@@ -1,0 +1,56 @@
+"""Attention whose reach along time each snippet chooses for itself."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class AdaptiveSpanAttention(nn.Module):
+    """Self-attention with learnt spans (temporal context self-adaptive learning of TPWNG).
+
+    Before the softmax is normalised, what query i gives to key j is multiplied by
+
+        chi(z_i, |i - j|) = clamp((ramp + z_i - |i - j|) / ramp, 0, 1),   z_i = T sigmoid(c . x_i + b)
+
+    which is adding log chi to the logits. Every head of a query has the same span.
+
+    Args:
+        dim: channels in and out.
+        heads: number of heads.
+        head_dim: channels a head.
+        ramp: snippets over which attention fades out behind the span.
+        dropout: probability after the output projection.
+    """
+
+    def __init__(self, dim: int, heads: int, head_dim: int, ramp: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.ramp = heads, ramp
+        self.to_span = nn.Linear(dim, 1)
+        self.project_in = nn.Linear(dim, 3 * heads * head_dim, bias=False)
+        self.project_out = nn.Linear(heads * head_dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend along time: ``[R, T, dim]`` to ``[R, T, dim]``."""
+        query, key, value = rearrange(
+            self.project_in(x), "r t (part h d) -> part r h t d", part=3, h=self.heads
+        )
+        fading = log_fading(self.spans(x), self.ramp)[:, None].to(query.dtype)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=fading)
+        out: Tensor = self.dropout(self.project_out(rearrange(attended, "r h t d -> r t (h d)")))
+        return out
+
+    def spans(self, x: Tensor) -> Tensor:
+        """Give how many snippets each of ``[R, T, dim]`` looks at in full to either side: ``[R, T]``."""
+        part: Tensor = torch.sigmoid(self.to_span(x).squeeze(-1).float())
+        return x.shape[1] * part
+
+
+def log_fading(spans: Tensor, ramp: int) -> Tensor:
+    """Give log chi, see :class:`AdaptiveSpanAttention`: ``[R, T]`` spans to ``[R, T, T]``, queries first."""
+    place = torch.arange(spans.shape[-1], device=spans.device)
+    distance = (place[:, None] - place).abs()
+    chi = ((ramp + spans[..., None] - distance) / ramp).clamp(0, 1)
+    seen = chi > 0
+    return chi.where(seen, 1.0).log().masked_fill(~seen, -torch.inf)  # the logarithm of 0 has no gradient

@@ -1,0 +1,32 @@
+"""Attention of one sequence to another."""
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention whose keys and values come from elsewhere.
+
+    Args:
+        dim: channels of both sequences, and out.
+        heads: number of heads.
+        head_dim: channels a head.
+    """
+
+    def __init__(self, dim: int, heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_query = nn.Linear(dim, heads * head_dim, bias=False)
+        self.to_key_value = nn.Linear(dim, 2 * heads * head_dim, bias=False)
+        self.project_out = nn.Linear(heads * head_dim, dim)
+
+    def forward(self, x: Tensor, looked_at: Tensor) -> Tensor:
+        """Let ``x [R, T, dim]`` look at ``[R, S, dim]``: ``[R, T, dim]``."""
+        query = rearrange(self.to_query(x), "r t (h d) -> r h t d", h=self.heads)
+        key, value = rearrange(
+            self.to_key_value(looked_at), "r s (part h d) -> part r h s d", part=2, h=self.heads
+        )
+        attended = F.scaled_dot_product_attention(query, key, value)
+        out: Tensor = self.project_out(rearrange(attended, "r h t d -> r t (h d)"))
+        return out

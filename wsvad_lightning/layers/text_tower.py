@@ -1,0 +1,155 @@
+"""The text tower of CLIP, frozen, from a local folder."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from wsvad_lightning.errors import WSVADError
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModelWithProjection
+
+Tokenize = Callable[[Sequence[str]], list[list[int]]]
+
+TEXT_MODELS = ("clip", "clip_text_model")  # what a configuration may say of itself
+PARTS = {  # files of which a folder must hold one set, each
+    "configuration": (("config.json",),),
+    "tokenizer": (("tokenizer.json",), ("vocab.json", "merges.txt")),
+    "weights": (
+        ("model.safetensors",),
+        ("pytorch_model.bin",),
+        ("model.safetensors.index.json",),
+        ("pytorch_model.bin.index.json",),
+    ),
+}
+
+REMEDY = "Give a folder that transformers saved of a CLIP, such as openai/clip-vit-base-patch16"
+
+
+class TextTower:
+    """Turns sequences of token vectors into features in the space of CLIP's images.
+
+    Deliberately no module: whoever uses it has neither its parameters nor its weights in the checkpoint. It
+    follows what it encodes to any device, and passes gradients on to it.
+
+    Args:
+        model: text tower with projection; it is frozen.
+        tokenize: gives the tokens of texts, from the start to the end token.
+
+    Attributes:
+        width: W, channels of token vectors.
+        dim: D, channels of features.
+        context: most tokens of a text.
+    """
+
+    def __init__(self, model: "CLIPTextModelWithProjection", tokenize: Tokenize) -> None:
+        model.eval()  # type: ignore[no-untyped-call]
+        model.set_attn_implementation("sdpa")  # which knows `is_causal`
+        self.model: Any = model.requires_grad_(False)  # its methods are typed as taking the class besides
+        self.tokenize = tokenize
+        self.width, self.dim = model.config.hidden_size, model.config.projection_dim
+        self.context = model.config.max_position_embeddings
+
+    @classmethod
+    def open(cls, folder: str | Path, argument: str = "model.text_tower") -> "TextTower":
+        """Open a folder as the transformers package saves it, of a whole CLIP or of its text tower.
+
+        Args:
+            folder: with configuration, weights and tokenizer.
+            argument: that names it, for messages.
+
+        Raises:
+            WSVADError: if transformers is not installed, or the folder lacks a part or is of another model.
+        """
+        try:
+            from transformers import CLIPTextModelWithProjection, CLIPTokenizer
+        except ImportError:
+            remedy = 'Install it: pip install "wsvad-lightning[hf]"'
+            raise WSVADError(argument, folder, "reading it needs transformers", remedy) from None
+        told = _read_config(Path(folder), argument)
+        # A whole CLIP says it of both towers, and may hold another number among what it says of this one.
+        sizes = {"projection_dim": told["projection_dim"]} if "projection_dim" in told else {}
+        try:
+            with _quietly():
+                loaded: Any = CLIPTextModelWithProjection.from_pretrained(
+                    folder,
+                    local_files_only=True,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                    **sizes,
+                )
+                tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # readers of four formats, each with errors of its own
+            reason = " ".join(str(error).split())[:100]
+            raise WSVADError(argument, folder, f"cannot be read ({reason})", REMEDY) from None
+        model, report = loaded
+        if report["missing_keys"]:
+            problem = f"its weights lack {min(report['missing_keys'])}"
+            raise WSVADError(argument, folder, problem, REMEDY)
+        return cls(model, lambda texts: tokenizer(list(texts))["input_ids"])
+
+    def embed(self, tokens: list[int]) -> Tensor:
+        """Give the vectors of L tokens, ``[L, W]``, without position."""
+        vectors: Tensor = self.model.get_input_embeddings()(torch.tensor(tokens, device=self.model.device))
+        return vectors
+
+    def read(self, vectors: Tensor, ends: Tensor) -> Tensor:
+        """Read texts.
+
+        Args:
+            vectors: ``[C, L, W]`` of the tokens, without position.
+            ends: ``[C]`` places of the end tokens; nothing behind one is seen.
+
+        Returns:
+            ``[C, W]`` what the end tokens have become, before the projection.
+        """
+        text = self.model.to(vectors.device).text_model
+        placed = text.embeddings(inputs_embeds=vectors)
+        seen = text.encoder(inputs_embeds=placed, is_causal=True).last_hidden_state
+        last: Tensor = text.final_layer_norm(seen)[torch.arange(len(ends), device=ends.device), ends]
+        return last
+
+    def encode(self, vectors: Tensor, ends: Tensor) -> Tensor:
+        """Read texts as :meth:`read` does, and project them: ``[C, D]``, not normalised."""
+        features: Tensor = self.model.text_projection(self.read(vectors, ends))
+        return features
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep transformers from listing what is left out on purpose, the vision tower, and from drawing bars."""
+    from transformers import logging
+
+    logs: Any = logging  # untyped
+    verbosity, with_bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logs.set_verbosity(verbosity)
+        if with_bars:
+            logs.enable_progress_bar()
+
+
+def _read_config(folder: Path, argument: str) -> dict[str, Any]:
+    """Give a folder's configuration; refuse what transformers would look up by name, or fill at random."""
+    if not folder.is_dir():
+        raise WSVADError(argument, folder, "there is no such folder", REMEDY)
+    for part, choices in PARTS.items():
+        if not any(all((folder / name).is_file() for name in names) for names in choices):
+            wanted = " or ".join(" and ".join(names) for names in choices[:2])
+            raise WSVADError(argument, folder, f"holds no {part} ({wanted})", REMEDY)
+    try:
+        config = dict(json.loads((folder / "config.json").read_text()))
+    except (ValueError, TypeError):
+        raise WSVADError(argument, folder, "its config.json cannot be read", REMEDY) from None
+    if config.get("model_type") not in TEXT_MODELS:
+        problem = f"is a model of type {config.get('model_type')}, not CLIP"
+        raise WSVADError(argument, folder, problem, REMEDY)
+    return config

@@ -1,0 +1,19 @@
+"""Losses of class scores."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def class_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy against one or several classes a video, each of them of the same weight (VadCLIP).
+
+    ``-mean_i sum_c (y_ic / sum_c y_ic) log softmax(logits_i)_c``
+
+    Args:
+        logits: ``[R, C]``.
+        targets: ``[R, C]`` 1 for every class of a video; one of which no class is known does not count.
+    """
+    number = targets.sum(dim=-1)
+    spread = targets / number.clamp_min(1)[:, None]
+    entropy = -(spread * F.log_softmax(logits.float(), dim=-1)).sum(dim=-1)
+    return entropy.sum() / number.gt(0).sum().clamp_min(1)

@@ -1,0 +1,249 @@
+"""VadCLIP: CLIP's two towers adapted to weak labels (Wu et al., AAAI 2024, arXiv 2308.11681).
+
+Snippets gain context, first among neighbours and then by two graphs; one branch scores them, the other
+compares them with texts of the classes: prompts learnt around their names, which look at the video as well.
+
+    x = windowed transformer(features + position)      [R, T, D], R rows: videos x crops
+    v = linear([g(x, alike); g(x, near)])              two graph layers each: by cosine, by distance in time
+    l = linear(v + mlp(v))                             binary logits [R, T]
+    t_c = text tower(learnt vectors, name of class c)  [1 + C, D]
+    u_c = t_c + l^T v / ||l^T v||                      what the video shows, added to each class
+    m = cos(v, u_c + mlp(u_c)) / 0.07                  class logits [R, T, 1 + C]
+
+A score is sigmoid(l) or 1 - softmax(m)[normal] (``score_from``); longer videos are cut into chunks.
+
+Loss terms (names as in ``loss_weights``; k = T_i // 16 + 1, of the T_i valid snippets of video i):
+    binary   BCE of the mean of the k largest sigmoid(l) against the video label
+    align    cross-entropy of the mean of the k largest m of each class against the classes of the video
+    text     mean |cos(t_normal, t_c)| over the anomaly classes
+
+Numbers equal the authors' code, with its habit: a video shorter than a chunk is filled up with zeros, which
+windows, the graph of distances and the texts see like snippets. ``padding: masked`` hides them.
+
+Deviations: each crop is a row of its own, as the authors' files are; a score is their mean, where the authors
+score one crop. Unit vectors are guarded against a norm of zero. Behind a video whose length is a multiple of
+the chunk the authors score one more chunk, of zeros, which changes nothing; it is left out.
+"""
+
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.layers import (
+    GraphLayer,
+    LearnedPrompt,
+    PreNormLayer,
+    QuickGELU,
+    WindowAttention,
+    proximity_graph,
+    similarity_graph,
+    valid_positions,
+)
+from wsvad_lightning.losses import class_cross_entropy, probability_bce
+from wsvad_lightning.methods.prompted import PromptedModule, PromptedNet
+from wsvad_lightning.ops import cosine, topk_mean_each
+from wsvad_lightning.types import WSVADBatch
+
+TEMPERATURE = 0.07
+
+ScoreFrom = Literal["binary", "text"]
+Padding = Literal["seen", "masked"]
+
+
+class VadCLIPOutput(NamedTuple):
+    """What a pass over rows yields.
+
+    Attributes:
+        logits: ``[R, T]`` float32, of being anomalous.
+        class_logits: ``[R, T, 1 + C]`` float32, normal first.
+        texts: ``[1 + C, D]`` of the classes, before they look at a video.
+    """
+
+    logits: Tensor
+    class_logits: Tensor
+    texts: Tensor
+
+
+class VadCLIPNet(PromptedNet):
+    """The network; its classes are given to ``prompt``.
+
+    Args:
+        feature_dim: D, channels of the features.
+        length: snippets of a chunk.
+        layers: of the windowed transformer.
+        window: snippets that see each other in it.
+        text_dim: channels of the text tower's token vectors.
+        padding: whether what fills up a chunk is seen or masked.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int = 512,
+        length: int = 256,
+        layers: int = 2,
+        window: int = 8,
+        text_dim: int = 512,
+        padding: Padding = "seen",
+    ) -> None:
+        super().__init__()
+        self.length, self.padding = length, padding
+        self.position = nn.Parameter(0.01 * torch.randn(length, feature_dim))
+        self.context = nn.ModuleList(
+            PreNormLayer(
+                WindowAttention(feature_dim, window), feature_dim, 4 * feature_dim, activation=QuickGELU
+            )
+            for _ in range(layers)
+        )
+        half = max(1, feature_dim // 2)
+        self.mix_alike, self.mix_near = (
+            nn.ModuleList([GraphLayer(feature_dim, half), GraphLayer(half, half)]) for _ in range(2)
+        )
+        self.activate = QuickGELU()
+        self.fuse = nn.Linear(2 * half, feature_dim)
+        self.refine_visual, self.refine_text = (_mlp(feature_dim) for _ in range(2))
+        self.to_logit = nn.Linear(feature_dim, 1)
+        self.prompt = LearnedPrompt(text_dim)
+
+    def forward(self, rows: Tensor, lengths: Tensor) -> VadCLIPOutput:
+        """Score rows of any length, chunk by chunk.
+
+        Args:
+            rows: ``[R, T, D]``.
+            lengths: ``[R]`` valid snippets of each, the first ones.
+        """
+        num_snippets, texts = rows.shape[1], self.prompt()
+        padded = F.pad(rows, (0, 0, 0, -num_snippets % self.length))
+        starts = torch.arange(0, padded.shape[1], self.length, device=lengths.device)
+        chunks = rearrange(padded, "r (c t) d -> (r c) t d", t=self.length)
+        valid = valid_positions((lengths[:, None] - starts).clamp_min(1).flatten(), self.length)
+        visual = self.encode(chunks, valid)
+        logits, class_logits = self.compare(visual, valid, texts)
+        logits = rearrange(logits, "(r c) t -> r (c t)", r=len(rows))
+        class_logits = rearrange(class_logits, "(r c) t k -> r (c t) k", r=len(rows))
+        return VadCLIPOutput(logits[:, :num_snippets], class_logits[:, :num_snippets], texts)
+
+    def encode(self, chunks: Tensor, valid: Tensor) -> Tensor:
+        """Add context to chunks ``[R, T, D]``, of which ``valid [R, T]`` are snippets: ``[R, T, D]``."""
+        masked = self.padding == "masked"
+        x = chunks + self.position
+        for layer in self.context:
+            x = layer(x, valid if masked else None)
+        near = proximity_graph(self.length, x.device)
+        if masked:
+            x, near = x * valid[..., None], near * valid[:, None]
+        branches = []
+        for layers, graph in ((self.mix_alike, similarity_graph(x, valid)), (self.mix_near, near)):
+            mixed = x
+            for layer in layers:
+                mixed = self.activate(layer(mixed, graph))
+            branches.append(mixed)
+        visual: Tensor = self.fuse(torch.cat(branches, dim=-1))
+        return visual
+
+    def compare(self, visual: Tensor, valid: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
+        """Score encoded chunks by themselves and by the texts: logits ``[R, T]`` and ``[R, T, 1 + C]``."""
+        logits = self.to_logit(visual + self.refine_visual(visual)).squeeze(-1).float()
+        weights = logits * valid if self.padding == "masked" else logits
+        shown = F.normalize((weights.to(visual.dtype)[:, None] @ visual).float(), dim=-1)
+        told = texts + shown  # [R, 1 + C, D]
+        told = told + self.refine_text(told)
+        return logits, cosine(visual, told) / TEMPERATURE
+
+
+def _mlp(dim: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(dim, 4 * dim), QuickGELU(), nn.Linear(4 * dim, dim))
+
+
+class VadCLIP(PromptedModule):
+    """VadCLIP as a LightningModule; the paper's recipes are ``ucf_vadclip.yaml`` and ``xd_vadclip.yaml``.
+
+    Args:
+        feature_dim: D, channels of the features; taken from the store on the command line.
+        length: snippets of a chunk, what ``data.segments`` should be.
+        layers: of the windowed transformer.
+        window: snippets that see each other in it, a divisor of ``length``.
+        score_from: the branch that scores: ``binary``, or ``text`` for what is not normal.
+        padding: ``seen`` as the authors have it, or ``masked``.
+        text_tower: folder of a CLIP as transformers saves it, with its tokenizer; to train, and for classes
+            that the checkpoint does not know.
+        text_dim: channels of its token vectors; None for as many as the features have.
+        prompts: text of a class, or of ``normal``; by default its name in lower case.
+        loss_weights: weights by which terms enter the total, where they differ from the paper's.
+        optimizer: makes the optimizer from the parameters.
+        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+
+    Raises:
+        WSVADError: if the window does not divide the length.
+    """
+
+    default_loss_weights: ClassVar[dict[str, float]] = {"binary": 1.0, "align": 1.0, "text": 0.1}
+
+    net: VadCLIPNet
+
+    def __init__(
+        self,
+        feature_dim: int = 512,
+        length: int = 256,
+        layers: int = 2,
+        window: int = 8,
+        score_from: ScoreFrom = "binary",
+        padding: Padding = "seen",
+        text_tower: str | None = None,
+        text_dim: int | None = None,
+        prompts: dict[str, str] | None = None,
+        loss_weights: dict[str, float] | None = None,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(feature_dim, text_tower, prompts, loss_weights, optimizer, lr_scheduler)
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        if window < 1 or length % window:
+            problem = f"does not divide model.length {length}"
+            raise WSVADError("model.window", window, problem, "Give a divisor")
+        self.score_from: ScoreFrom = score_from
+        self.net = VadCLIPNet(feature_dim, length, layers, window, text_dim or feature_dim, padding)
+
+    def score(self, batch: WSVADBatch) -> Tensor:
+        """Score snippets: ``[B, T]`` in [0, 1]."""
+        return self.score_and_classify(batch)[0]
+
+    def classify(self, batch: WSVADBatch) -> Tensor:
+        """Give probabilities ``[B, T, 1 + C]`` of normal and of the classes."""
+        return self.score_and_classify(batch)[1]
+
+    def score_and_classify(self, batch: WSVADBatch) -> tuple[Tensor, Tensor]:
+        """Give scores and class probabilities in one pass, each the mean over crops."""
+        crops = batch.features.shape[1]
+        out = self.run(batch)
+        classes = rearrange(out.class_logits.softmax(dim=-1), "(b n) t c -> b n t c", n=crops).mean(dim=1)
+        if self.score_from == "text":
+            return 1 - classes[..., 0], classes
+        return rearrange(out.logits.sigmoid(), "(b n) t -> b n t", n=crops).mean(dim=1), classes
+
+    def run(self, batch: WSVADBatch) -> VadCLIPOutput:
+        """Pass each crop through the network as a row of its own."""
+        crops = batch.features.shape[1]
+        rows = rearrange(batch.features, "b n t d -> (b n) t d")
+        out: VadCLIPOutput = self.net(rows, batch.lengths.repeat_interleave(crops))
+        return out
+
+    def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
+        """Give the raw terms that the module's docstring lists."""
+        assert batch.class_targets is not None, "paired batches know the classes of their videos"
+        labels, targets, lengths = (
+            x.repeat_interleave(batch.features.shape[1], dim=0)
+            for x in (batch.labels, batch.class_targets, batch.lengths)
+        )
+        out, k = self.run(batch), lengths // 16 + 1
+        class_logits = topk_mean_each(out.class_logits.transpose(1, 2), lengths, k)
+        normal, abnormal = out.texts[:1], out.texts[1:]
+        return {
+            "binary": probability_bce(topk_mean_each(out.logits.sigmoid(), lengths, k), labels),
+            "align": class_cross_entropy(class_logits, targets),
+            "text": cosine(normal, abnormal).abs().mean(),
+        }
