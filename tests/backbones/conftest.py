@@ -1,6 +1,7 @@
 """Small videos, made on the spot."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -47,3 +48,17 @@ def make_video(tmp_path: Path, texture: NDArray[np.uint8]) -> VideoMaker:
         return path
 
     return make
+
+
+def write_stamped(path: Path, stamps: list[float]) -> Path:
+    """A video whose frame t has the grey level 10 t and is shown from the given second on."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264")
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for t, seconds in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 * t, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import pytest
 import torch
 from jsonargparse import auto_cli
 
-from tests.backbones.conftest import VideoMaker
+from tests.backbones.conftest import VideoMaker, write_stamped
 from wsvad_lightning.backbones import encode as encode_module
 from wsvad_lightning.backbones.encode import encode_video
+from wsvad_lightning.backbones.encoders import FrameEncoder, build_encoder
 from wsvad_lightning.backbones.extract import extract
 from wsvad_lightning.backbones.flow import flow_statistics, measure_motion
 from wsvad_lightning.backbones.pooling import SnippetRecipe
-from wsvad_lightning.backbones.streams import StreamSpec, build_encoder
+from wsvad_lightning.backbones.streams import FrameWindow, StreamSpec
 from wsvad_lightning.backbones.video import VideoReader
 from wsvad_lightning.backbones.views import parse_views
 from wsvad_lightning.data.annotations import VideoAnnotation
@@ -118,9 +120,9 @@ def test_every_video_is_decoded_once_and_not_again(
     decoded: list[str] = []
 
     class CountingReader(VideoReader):
-        def __init__(self, path: str | Path, step: int = 1) -> None:
+        def __init__(self, path: str | Path, step: int = 1, resample: float | None = None) -> None:
             decoded.append(Path(path).stem)
-            super().__init__(path, step)
+            super().__init__(path, step, resample)
 
     monkeypatch.setattr(encode_module, "VideoReader", CountingReader)
     for _ in range(2):
@@ -159,6 +161,64 @@ def test_broken_videos_are_skipped_on_demand_and_named(
     told = capsys.readouterr().err
     assert "late.mp4" in told
     assert "21 frames are annotated and the video has 20" in told
+
+
+def test_a_variable_frame_rate_is_noted_and_resampled_on_demand(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stamps = [0.0, 0.1, 0.2, 0.9, 1.0]
+    write_stamped(videos / "jerky.mp4", stamps)
+    assert run(videos, tmp_path / "all.h5") == 0
+    assert "note: jerky of a variable frame rate" in capsys.readouterr().err
+    kept = FeatureStore(tmp_path / "all.h5")["jerky"]
+    assert (kept.num_frames, kept.fps) == (5, 4.0)
+    assert run(videos, tmp_path / "even.h5", fps=20.0) == 0
+    assert "note" not in capsys.readouterr().err
+    even = FeatureStore(tmp_path / "even.h5")
+    assert {name: (even[name].num_frames, even[name].fps) for name in even} == {
+        "fight": (10, 20.0),  # 13 frames at 25 a second
+        "jerky": (25, 20.0),
+        "late": (18, 20.0),
+        "quiet": (40, 20.0),
+    }
+    assert json.loads(even.provenance.preprocessing)["fps"] == 20.0
+
+
+def test_a_table_names_videos_anywhere(videos: Path, table: Path, tmp_path: Path) -> None:
+    rows = "video,label\nvideos/more/fight.avi,fighting\n" + f"{videos / 'late.mp4'},unknown\n"
+    (tmp_path / "list.csv").write_text(rows)
+    assert run(tmp_path / "list.csv", tmp_path / "store.h5") == 0
+    store = FeatureStore(tmp_path / "store.h5")
+    assert {name: store[name].annotation.label for name in store} == {"fight": 1, "late": UNKNOWN}
+    assert run(tmp_path / "list.csv", tmp_path / "other.h5", tmp_path / "list.csv") == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("video,label\n", "has no rows"),
+        ("name,label\nlate,normal\n", "lacks the column 'video'"),
+        ("video,label\nabsent.mp4,normal\n", r"not there: .*absent\.mp4"),
+    ],
+)
+def test_a_table_without_videos_is_refused(rows: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(rows)
+    with pytest.raises(WSVADError, match=message):
+        run(tmp_path / "list.csv", tmp_path / "store.h5")
+    assert not list(tmp_path.glob("store*"))
+
+
+def test_an_encoder_that_fails_stops_the_decoding(make_video: VideoMaker) -> None:
+    class Failing(FrameEncoder):
+        views: tuple[str, ...] = ("full",)
+        recipe: dict[str, Any] = {}  # noqa: RUF012
+
+        def encode(self, window: FrameWindow) -> torch.Tensor:
+            raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        encode_video(make_video("walk.mp4", 100), {"failing": Failing()}, SnippetRecipe())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
 def test_another_frame_count_than_annotated_names_both(videos: Path, table: Path, tmp_path: Path) -> None:
@@ -219,8 +279,8 @@ def test_videos_that_the_table_does_not_name_are_left_out(
         ({"snippet_stride": 0}, "snippet_stride"),
         ({"streams": []}, "streams"),
         ({"streams": [MOTION, MOTION]}, "streams"),
-        ({"device": "cuda:77"}, "device"),
-        ({"device": "toaster"}, "device"),
+        ({"fps": 0.0}, "fps"),
+        ({"weights": "weights.pth"}, "weights"),
         ({"annotations": "absent.csv"}, "annotations"),
     ],
 )
@@ -260,7 +320,7 @@ PEAK_MEMORY = """
 import resource, sys, torch
 torch.set_num_threads(1)
 from wsvad_lightning.backbones.extract import extract
-from wsvad_lightning.backbones.streams import StreamSpec
+from wsvad_lightning.backbones.streams import FrameWindow, StreamSpec
 extract(sys.argv[1], sys.argv[2], streams=[StreamSpec("motion", "flow_statistics", size=32)])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

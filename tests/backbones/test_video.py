@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.backbones.conftest import VideoMaker
+from tests.backbones.conftest import VideoMaker, write_stamped
 from wsvad_lightning.backbones.video import VideoReader
 from wsvad_lightning.errors import WSVADError
 
@@ -27,6 +27,65 @@ def test_skipped_frames_are_counted_and_the_same_as_without_skipping(make_video:
     np.testing.assert_array_equal(list(third), list(every)[::3])
     assert third.num_frames == every.num_frames == 11
     assert len(list(third)) == 4  # a reader can be read again
+
+
+def shown(reader: VideoReader) -> list[tuple[float, int]]:
+    """When each frame is shown, and its number in the file."""
+    return [(round(reader.seconds, 3), round(float(frame.mean()) / 10)) for frame in reader]
+
+
+UNEVEN = [0.0, 0.1, 0.2, 0.5, 0.6, 1.5, 1.6]
+
+
+@pytest.mark.parametrize("name", ["uneven.mp4", "uneven.mkv"])
+def test_a_variable_frame_rate_is_told_and_every_frame_kept(name: str, tmp_path: Path) -> None:
+    reader = VideoReader(write_stamped(tmp_path / name, UNEVEN))
+    assert shown(reader) == [(seconds, t) for t, seconds in enumerate(UNEVEN)]
+    assert reader.irregular
+    assert reader.fps == pytest.approx(6 / 1.6)
+
+
+@pytest.mark.parametrize(
+    ("rate", "frames"),
+    [
+        (10, [0, 1, 2, 2, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 6, 6, 6]),  # the last lasts 1.6 s / 6
+        (5, [0, 2, 2, 4, 4, 4, 4, 4, 6]),
+        (0.1, [6]),
+    ],
+)
+def test_resampling_goes_by_time_stamps(rate: float, frames: list[int], tmp_path: Path) -> None:
+    reader = VideoReader(write_stamped(tmp_path / "uneven.mp4", UNEVEN), resample=rate)
+    assert shown(reader) == [(round(k / rate, 3), t) for k, t in enumerate(frames)]
+    assert (reader.num_frames, reader.fps) == (len(frames), rate)
+
+
+@pytest.mark.parametrize("name", ["even.mp4", "even.mkv", "even.avi", "even.ts"])
+@pytest.mark.parametrize(("rate", "num_frames"), [(10, 20), (5, 10), (25, 50), (30, 60)])
+def test_an_even_video_lasts_as_long_at_any_rate(
+    name: str, rate: float, num_frames: int, make_video: VideoMaker
+) -> None:
+    reader = VideoReader(make_video(name, 20, codec="mpeg4" if name.endswith("avi") else "libx264"))
+    assert len(list(reader)) == 20
+    assert not reader.irregular
+    resampled = VideoReader(reader.path, resample=rate)
+    assert len(list(resampled)) == resampled.num_frames == num_frames
+
+
+def test_every_second_frame_of_a_resampled_video(tmp_path: Path) -> None:
+    path = write_stamped(tmp_path / "uneven.mp4", UNEVEN)
+    every, second = VideoReader(path, resample=10), VideoReader(path, step=2, resample=10)
+    assert shown(second) == shown(every)[::2]
+    assert second.num_frames == every.num_frames == 19
+
+
+def test_a_video_without_time_stamps_is_read_and_not_resampled(make_video: VideoMaker) -> None:
+    path = make_video("bare.h264", 5, fps=25)
+    reader = VideoReader(path)
+    assert len(list(reader)) == 5
+    assert (reader.fps, reader.irregular) == (25.0, False)
+    assert reader.seconds == pytest.approx(0.16)
+    with pytest.raises(WSVADError, match="lacks rising time stamps"):
+        list(VideoReader(path, resample=10))
 
 
 @pytest.mark.parametrize(

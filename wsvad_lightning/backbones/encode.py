@@ -1,8 +1,10 @@
 """One video as features: decoded once, in windows of frames, for all streams."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,19 +15,25 @@ from wsvad_lightning.backbones.streams import Encoder, FrameWindow
 from wsvad_lightning.backbones.video import VideoReader
 from wsvad_lightning.data.store import Features
 
+AHEAD = 2  # windows that are decoded while another is encoded
+
+Item = TypeVar("Item")
+
 
 class EncodedVideo(NamedTuple):
     """One video as features.
 
     Attributes:
         streams: ``[T, N, D]`` float32 by name of the stream.
-        num_frames: frames that were decoded.
-        fps: frames a second.
+        num_frames: frames of the video, as it is played.
+        fps: frames a second, on average.
+        irregular: whether the file has a variable frame rate.
     """
 
     streams: dict[str, Features]
     num_frames: int
     fps: float
+    irregular: bool
 
 
 def encode_video(
@@ -33,35 +41,45 @@ def encode_video(
     encoders: Mapping[str, Encoder],
     recipe: SnippetRecipe,
     batch_size: int = 16,
+    resample: float | None = None,
     count: Callable[[int], None] = lambda num_frames: None,
 ) -> EncodedVideo:
-    """Decode a video once and compute all its streams; memory does not grow with the frames.
+    """Decode a video once and compute all its streams.
+
+    A thread decodes while the streams are computed. It is a few windows ahead at most: memory does not grow
+    with the frames.
 
     Args:
         path: the video.
         encoders: by name of the stream.
         recipe: how the video is cut into snippets.
-        batch_size: frames held and encoded at once; the result does not depend on it.
+        batch_size: frames of a window, which are encoded at once; the result does not depend on it.
+        resample: frames a second to play the video at; None for every frame of the file.
         count: told now and then how many more frames were decoded.
 
     Raises:
         WSVADError: if the video is broken.
     """
-    reader = VideoReader(path, step=recipe.frame_stride)
+    reader = VideoReader(path, recipe.frame_stride, resample)
     opened = {name: encoder.open(recipe) for name, encoder in encoders.items()}
     counted = 0
     with torch.inference_mode():
-        for window in _windows(reader, batch_size):
+        for window in ahead(frame_windows(reader, batch_size)):
             for features in opened.values():
                 features.add(window)
             count(reader.num_frames - counted)
             counted = reader.num_frames
         streams = {name: features.finish(reader.num_frames).numpy() for name, features in opened.items()}
-    return EncodedVideo(streams, reader.num_frames, reader.fps)
+    return EncodedVideo(streams, reader.num_frames, reader.fps, reader.irregular)
 
 
-def _windows(reader: VideoReader, batch_size: int) -> Iterator[FrameWindow]:
-    """Windows that overlap by the one frame that the next has to be compared with."""
+def frame_windows(reader: VideoReader, batch_size: int) -> Iterator[FrameWindow]:
+    """Windows that overlap by the one frame that the next has to be compared with.
+
+    Args:
+        reader: of the video.
+        batch_size: frames that each adds.
+    """
     held: list[NDArray[np.uint8]] = []
     opens = True
     for frame in reader:
@@ -73,3 +91,17 @@ def _windows(reader: VideoReader, batch_size: int) -> Iterator[FrameWindow]:
         yield FrameWindow(np.stack(held * 2), opens=False)
     elif len(held) > 1:
         yield FrameWindow(np.stack(held), opens=opens)
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Give items while a thread makes the next ``AHEAD`` ones; what is raised in making them is raised here.
+
+    Args:
+        items: made one at a time, none of them None.
+    """
+    source = iter(items)
+    with ThreadPoolExecutor(1, "decode") as thread:
+        coming = deque(thread.submit(next, source, None) for _ in range(AHEAD))
+        while (item := coming.popleft().result()) is not None:
+            coming.append(thread.submit(next, source, None))
+            yield item

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MagnitudeSelection
-from wsvad_lightning.metrics import NORMAL, Event, EventMetrics, FrameMetrics
-from wsvad_lightning.snippets import find_runs
+from wsvad_lightning.metrics import NORMAL, Event, EventMetrics, FrameMetrics, find_runs
 from wsvad_lightning.types import FeatureRequirements, Prediction, PseudoLabels, StoreInfo, WSVADBatch
 
 

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from wsvad_lightning.serving.overlay import ALARM, CALM, PAPER, Overlay
+
+GREY = np.full((100, 160, 3), 90, np.uint8)
+
+
+def strip_of(picture: np.ndarray) -> np.ndarray:
+    return picture[100:].astype(int)
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 160), (99, 161), (8, 8)])
+@pytest.mark.parametrize("num_frames", [1, 3, 1000])
+def test_pictures_are_even_and_hold_the_frame(height: int, width: int, num_frames: int) -> None:
+    frame = np.full((height, width, 3), 90, np.uint8)
+    overlay = Overlay(np.linspace(0, 1, num_frames), width, height)
+    for index in (0, num_frames - 1):
+        picture = overlay.draw(frame, index)
+        assert picture.dtype == np.uint8
+        assert picture.shape[0] % 2 == picture.shape[1] % 2 == 0
+        assert picture.shape[0] > height
+        if height > 50:
+            np.testing.assert_array_equal(picture[40 : height - 5, 40 : width - 5], 90)
+
+
+def test_colour_of_border_and_number_follow_the_score() -> None:
+    overlay = Overlay(np.array([0.0, 1.0]), 160, 100)
+    calm, alarm = overlay.draw(GREY, 0), overlay.draw(GREY, 1)
+    np.testing.assert_array_equal(calm[99, 80], CALM)
+    np.testing.assert_array_equal(alarm[99, 80], ALARM)
+    assert not np.array_equal(calm[:20, :40], alarm[:20, :40])
+
+
+def test_the_curve_is_bright_up_to_the_frame_that_is_shown() -> None:
+    scores = np.array([0.0, 1.0, 1.0, 0.5])
+    strip = strip_of(Overlay(scores, 160, 100).draw(GREY, 2))
+    np.testing.assert_array_equal(strip[0, 60], ALARM)  # played, at the top
+    np.testing.assert_array_equal(strip[:, 80], 255)  # now
+    assert PAPER.sum() < strip[0, 100].sum() < ALARM.sum()  # to come
+    np.testing.assert_array_equal(strip[2, 140], PAPER)  # half as high
+    assert (strip[-3, 140] > PAPER).any()
+
+
+def test_a_peak_of_one_frame_among_many_is_seen() -> None:
+    scores = np.zeros(100_000)
+    scores[50_123] = 1
+    strip = strip_of(Overlay(scores, 160, 100).draw(GREY, 99_999))
+    assert (strip[1] != PAPER).any(axis=-1).sum() == 2  # the peak and the cursor
+
+
+def test_scores_beyond_one_fit_on_the_paper() -> None:
+    strip = strip_of(Overlay(np.array([-2.0, 6.0]), 160, 100).draw(GREY, 1))
+    np.testing.assert_array_equal(strip[0, 20], PAPER)
+    assert (strip[0, 120] != PAPER).any()

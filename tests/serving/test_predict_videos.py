@@ -1,0 +1,174 @@
+"""From a video file to its scores, with the recipe that the checkpoint carries."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import pytest
+import torch
+
+from tests.backbones.conftest import VideoMaker, write_stamped
+from wsvad_lightning.cli import main
+from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.data.synthetic import make_store
+
+RECIPE = """
+snippet_length: 8
+snippet_stride: 4
+frame_stride: 2
+tail: pad
+dtype: float16
+streams:
+  - {name: features, backbone: flow_statistics, view: 1x2, size: 32}
+"""
+
+
+def fit(store: Path, folder: Path) -> Path:
+    """Train a step and give the checkpoint."""
+    where = ["--data.store", str(store), "--output", str(folder), "--name", "model"]
+    small = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]
+    assert main(["fit", "--config", "ucf_urdmu.yaml", *small, *where, "--data.normalize", "l2"]) == 0
+    return folder / "model" / "version_0" / "checkpoints" / "last.ckpt"
+
+
+class Trained(NamedTuple):
+    """A checkpoint, and the videos and the store that it was trained with."""
+
+    checkpoint: Path
+    videos: Path
+    store: Path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "videos").mkdir()
+    for i, name in enumerate(("n1", "n2", "a1", "a2")):
+        write_stamped(folder / "videos" / f"{name}.mp4", [t / 10 for t in range(10 + 3 * i)])
+    rows = "n1,normal,train\nn2,normal,train\na1,abnormal,train\na2,abnormal,train\n"
+    (folder / "train.csv").write_text("video,label,split\n" + rows)
+    (folder / "recipe.yaml").write_text(RECIPE)
+    options = ["--annotations", str(folder / "train.csv"), "--config", str(folder / "recipe.yaml")]
+    assert main(["extract", str(folder / "videos"), str(folder / "train.h5"), *options]) == 0
+    return Trained(fit(folder / "train.h5", folder), folder / "videos", folder / "train.h5")
+
+
+def predict(checkpoint: Path, videos: Path, folder: Path, *more: str) -> list[str]:
+    where = ["--output", str(folder / "runs"), "--name", "cameras"]
+    return ["predict", "--ckpt_path", str(checkpoint), "--videos", str(videos), *where, *more]
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(table.read_text().splitlines()))
+
+
+def test_everything_is_written_of_every_video(
+    trained: Trained, make_video: VideoMaker, tmp_path: Path
+) -> None:
+    make_video("cameras/gate.mp4", 20, width=66, height=50)
+    make_video("cameras/still.avi", 1, codec="mpeg4")  # one frame, one snippet
+    stamps = [0.0, 0.1, 0.2, 0.5, 0.6]
+    write_stamped(tmp_path / "cameras" / "jerky.mp4", stamps)
+    assert main(predict(trained.checkpoint, tmp_path / "cameras", tmp_path)) == 0
+    run = tmp_path / "runs" / "cameras" / "version_0"
+    snippets = rows_of(run / "scores.csv")
+    assert {row["video"] for row in snippets} == {"gate", "still", "jerky"}
+    for name, num_frames, size in (("gate", 20, (66, 74)), ("still", 1, (64, 72)), ("jerky", 5, (64, 72))):
+        frames = rows_of(run / name / "scores.csv")
+        assert [int(row["frame"]) for row in frames] == list(range(num_frames))
+        told = json.loads((run / name / "scores.json").read_text())
+        assert told["video"] == name
+        assert [f"{score:.6g}" for score in told["scores"]] == [row["score"] for row in frames]
+        first = next(row["score"] for row in snippets if row["video"] == name)
+        assert float(frames[0]["score"]) == pytest.approx(float(first), rel=1e-5)
+        assert (run / name / "scores.png").read_bytes().startswith(b"\x89PNG")
+        with av.open(run / name / "scored.mp4") as container:
+            drawn = list(container.decode(video=0))
+        assert len(drawn) == num_frames
+        assert (drawn[0].width, drawn[0].height) == size
+    assert [float(row["seconds"]) for row in rows_of(run / "jerky" / "scores.csv")] == stamps
+    assert [round(frame.time, 3) for frame in av.open(run / "jerky" / "scored.mp4").decode(video=0)] == stamps
+
+
+def test_features_come_out_as_in_the_training_and_only_once(trained: Trained, tmp_path: Path) -> None:
+    everything = predict(trained.checkpoint, trained.videos, tmp_path)
+    assert main(everything) == 0
+    (store,) = (tmp_path / "runs" / "cameras").glob("features-*.h5")
+    assert FeatureStore(store).checksum() == FeatureStore(trained.store).checksum()
+    written = store.stat().st_mtime_ns
+    assert main(predict(trained.checkpoint, trained.videos / "n1.mp4", tmp_path)) == 0  # in another store
+    assert main(everything) == 0
+    assert store.stat().st_mtime_ns == written
+    runs = [tmp_path / "runs" / "cameras" / f"version_{n}" for n in range(3)]
+    assert [len(list(run.glob("*/scored.mp4"))) for run in runs] == [4, 1, 4]
+    assert len({(run / "n1" / "scores.csv").read_text() for run in runs}) == 1
+
+
+def test_a_checkpoint_with_its_recipe_loads_without_running_code(trained: Trained) -> None:
+    checkpoint = torch.load(trained.checkpoint, weights_only=True)
+    assert checkpoint["provenance"]["snippet_stride"] == 4
+    assert checkpoint["provenance"]["views"] == {"features": ("r0c0", "r0c1")}
+
+
+def converted(trained: Trained, folder: Path) -> list[str]:
+    checkpoint = fit(make_store(folder / "converted.h5", dim=16, train=3, test=2), folder / "other")
+    return predict(checkpoint, trained.videos, folder)
+
+
+def of_before(trained: Trained, folder: Path) -> list[str]:
+    checkpoint = torch.load(trained.checkpoint, weights_only=True)
+    del checkpoint["provenance"]
+    torch.save(checkpoint, folder / "before.ckpt")
+    return predict(folder / "before.ckpt", trained.videos, folder)
+
+
+def other_weights(trained: Trained, folder: Path) -> list[str]:
+    checkpoint = torch.load(trained.checkpoint, weights_only=True)
+    recipe = json.loads(checkpoint["provenance"]["preprocessing"])
+    recipe["streams"]["features"]["sha256"] = "0123"
+    checkpoint["provenance"]["preprocessing"] = json.dumps(recipe)
+    torch.save(checkpoint, folder / "other.ckpt")
+    return predict(folder / "other.ckpt", trained.videos, folder)
+
+
+def no_video(trained: Trained, folder: Path) -> list[str]:
+    (folder / "text.mp4").write_text("no video")
+    return predict(trained.checkpoint, folder / "text.mp4", folder)
+
+
+def absent(trained: Trained, folder: Path) -> list[str]:
+    return predict(trained.checkpoint, folder / "absent", folder)
+
+
+def needless_weights(trained: Trained, folder: Path) -> list[str]:
+    return predict(trained.checkpoint, trained.videos, folder, "--weights", "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (converted, ("--videos", "other features", "--data.store")),
+        (of_before, ("--videos", "does not say", "--data.store")),
+        (other_weights, ("sha256 of the stream features is None", "'0123'", "--weights")),
+        (no_video, ("text.mp4", "cannot be decoded")),
+        (absent, ("absent", "no such file or folder")),
+        (needless_weights, ("weights='w.pth'", "0 backbones")),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    mistake: Callable[[Trained, Path], list[str]],
+    told: tuple[str, ...],
+    trained: Trained,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    args = mistake(trained, tmp_path)
+    capsys.readouterr()
+    assert main(args) == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
+    for words in told:
+        assert words in line
+    assert not list(tmp_path.rglob("scores.csv"))

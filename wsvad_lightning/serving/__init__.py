@@ -1,0 +1,1 @@
+"""Trained models at work: videos in, scores, curves and scored videos out."""

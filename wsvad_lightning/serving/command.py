@@ -1,0 +1,98 @@
+"""``wsvad predict``: of a store, or of videos, whose features are extracted as those of the training were."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+from lightning.pytorch.cli import LightningArgumentParser
+from rich.progress import track
+
+from wsvad_lightning.backbones.extract import find_videos
+from wsvad_lightning.backbones.job import Processes, extract_videos
+from wsvad_lightning.backbones.recipe import ExtractionRecipe
+from wsvad_lightning.checkpoint import read_checkpoint
+from wsvad_lightning.data.store import Provenance
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.reporting.callbacks import ScoreWriter, video_curve
+from wsvad_lightning.serving.scored_video import write_scored_video
+from wsvad_lightning.training import WSVADCLI
+
+
+class PredictCLI(WSVADCLI):
+    """One prediction; with ``--videos``, from the extraction to the videos with their scores drawn on them.
+
+    The features stay beside the folders of the runs, under a name that follows from videos and recipe. So an
+    interrupted extraction goes on where it stopped, and videos that have changed are extracted anew.
+    """
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what to score."""
+        super().add_arguments_to_parser(parser)
+        parser.add_argument(
+            "--videos",
+            type=str | None,
+            default=None,
+            help="score these in place of data.store: one video, a folder of them, or a table of their paths",
+        )
+        parser.add_argument(
+            "--weights",
+            type=str | None,
+            default=None,
+            help="weights of the backbone that --videos go through, if it does not bring its own",
+        )
+
+    def before_instantiate_classes(self) -> None:
+        """Extract the features of the videos, and score these."""
+        super().before_instantiate_classes()
+        config = self.config[self.config.subcommand]
+        if config.videos is None:
+            return
+        self.recipe = trained_recipe(config.ckpt_path, config.weights)
+        self.todo = find_videos(config.videos)
+        name = f"features-{self._key()}.h5"
+        config.data.store = str(Path(config.output, config.name, name))
+        extract_videos(
+            self.todo, config.data.store, self.recipe, processes=Processes(config.trainer.accelerator)
+        )
+
+    def after_predict(self) -> None:
+        """Write the scores of every video, each on the process that has scored it."""
+        config = self.config[self.config.subcommand]
+        if config.videos is None:
+            return
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]  # typed without it
+        (writer,) = (callback for callback in callbacks if isinstance(callback, ScoreWriter))
+        info, folder = self.datamodule.info, Path(self.trainer.log_dir or ".")
+        paths = {annotation.video_id: path for path, annotation in self.todo}
+        for prediction in track(list(writer.predictions.values()), "draw scores", transient=True):
+            curve = video_curve(prediction, None, info.snippet_stride, info.snippet_length)
+            video_id = prediction.video_id
+            write_scored_video(paths[video_id], curve, self.recipe.fps, folder / video_id)
+
+    def _key(self) -> str:
+        """What the features follow from, in twelve digits."""
+        files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path, _ in self.todo]
+        origin = json.dumps([asdict(self.recipe), files], sort_keys=True)
+        return hashlib.sha256(origin.encode()).hexdigest()[:12]
+
+
+def trained_recipe(checkpoint: str, weights: str | None) -> ExtractionRecipe:
+    """How the features that a model was trained with were extracted.
+
+    Args:
+        checkpoint: of the model.
+        weights: of the backbone, where the checkpoint names but does not bring them.
+
+    Raises:
+        WSVADError: if the checkpoint cannot be read or does not say, or ``weights`` fits no backbone.
+    """
+    provenance: Mapping[str, Any] | None = read_checkpoint(checkpoint).get("provenance")
+    if provenance is None:
+        problem = "the checkpoint does not say how its features were extracted"
+        remedy = "Extract the videos as those features were, and give their store by --data.store"
+        raise WSVADError("--videos", checkpoint, problem, remedy)
+    return ExtractionRecipe.recorded(Provenance(**provenance), weights)
