@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN
 
 MOTION = StreamSpec("motion", "flow_statistics", size=32)
+SPELT = [replace(MOTION, name=f"patches_{grid}", view=grid) for grid in ("2x3", "3x5")]
 PATCHES = StreamSpec("patches_1x2", "flow_histogram", view="1x2", size=32)
 
 
@@ -336,3 +338,22 @@ def test_memory_does_not_grow_with_the_length_of_a_video(make_video: VideoMaker,
         peaks[num_frames] = int(output)
     frames = 1800 * 128 * 160 * 3 // 2**20  # MiB that the additional frames take decoded
     assert peaks[2000] - peaks[200] < frames / 4
+
+
+def test_patch_grids_add_the_patches_of_the_first_stream(make_video: VideoMaker, tmp_path: Path) -> None:
+    path = make_video("walk.mp4", 9)
+    assert extract(str(path), str(tmp_path / "store.h5"), streams=[MOTION], patch_grids="2x3,3x5") == 0
+    assert extract(str(path), str(tmp_path / "spelt.h5"), streams=[MOTION, *SPELT]) == 0
+    store = FeatureStore(tmp_path / "store.h5")
+    assert {name: len(info.views) for name, info in store.streams.items()} == {
+        MOTION.name: 1,
+        "patches_2x3": 6,
+        "patches_3x5": 15,
+    }
+    assert store.checksum() == FeatureStore(tmp_path / "spelt.h5").checksum()
+
+
+@pytest.mark.parametrize("grids", ["2x", "full", "2x3,", "0x3"])
+def test_a_grid_that_is_none_is_refused(grids: str, make_video: VideoMaker, tmp_path: Path) -> None:
+    with pytest.raises(WSVADError, match="is no grid"):
+        extract(str(make_video("walk.mp4", 9)), str(tmp_path / "store.h5"), patch_grids=grids)

@@ -1,6 +1,7 @@
 """``wsvad extract``: from videos to a feature store."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from wsvad_lightning.backbones.pooling import Pooling, SnippetRecipe, Tail
 from wsvad_lightning.backbones.recipe import Dtype, ExtractionRecipe, with_weights
 from wsvad_lightning.backbones.streams import StreamSpec
 from wsvad_lightning.backbones.video import import_av
+from wsvad_lightning.backbones.views import GRID
 from wsvad_lightning.data.annotations import (
     VIDEO_SUFFIXES,
     VideoAnnotation,
@@ -31,6 +33,7 @@ def extract(
     annotations: str | None = None,
     streams: Sequence[StreamSpec] = DEFAULT_STREAMS,
     weights: str | None = None,
+    patch_grids: str | None = None,
     snippet_length: int = 16,
     snippet_stride: int | None = None,
     frame_stride: int = 1,
@@ -52,6 +55,8 @@ def extract(
             extracted, for prediction: their labels are unknown and they belong to the split ``predict``.
         streams: what to compute; each stream names a backbone and what it sees of the frames.
         weights: released weights of the one backbone among the streams that needs some.
+        patch_grids: grids such as ``2x3,3x5,4x7``. The first stream is computed of their patches too, as more
+            streams, ``patches_2x3`` and so on.
         snippet_length: frames covered by a snippet.
         snippet_stride: frames from the start of one snippet to the start of the next, by default the length.
         frame_stride: every how many frames one goes through the backbones.
@@ -77,12 +82,21 @@ def extract(
         raise WSVADError("batch_size", batch_size, "is no number of frames", "Give 1 or more")
     stride = snippet_length if snippet_stride is None else snippet_stride
     snippets = SnippetRecipe(snippet_length, stride, frame_stride, pooling, tail)
-    recipe = ExtractionRecipe(with_weights(streams, weights), snippets, fps, dtype)
+    seen = [*streams, *_patches(streams, patch_grids.split(",") if patch_grids else [])]
+    recipe = ExtractionRecipe(with_weights(seen, weights), snippets, fps, dtype)
     labels = videos if annotations is None and is_table(videos) else annotations
     todo = find_videos(videos, None if labels is None else read_annotations(labels))
     outcome = extract_videos(todo, output, recipe, batch_size, trainer, skip_broken=skip_broken)
     tell(outcome)
     return 1 if outcome.broken else 0
+
+
+def _patches(streams: Sequence[StreamSpec], grids: Sequence[str]) -> list[StreamSpec]:
+    """The first stream once more for each grid, of its patches."""
+    for grid in grids:
+        if not GRID.fullmatch(grid):
+            raise WSVADError("patch_grids", grid, "is no grid", "Give rows and columns, such as 2x3,3x5,4x7")
+    return [replace(streams[0], name=f"patches_{grid}", view=grid) for grid in grids if streams]
 
 
 def tell(outcome: Outcome) -> None:

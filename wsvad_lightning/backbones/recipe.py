@@ -81,9 +81,12 @@ class ExtractionRecipe:
         """The encoders by stream.
 
         Raises:
-            WSVADError: if the weights of one are missing.
+            WSVADError: if the weights of one are missing, or it takes no snippets of this length.
         """
-        return {spec.name: build_encoder(spec, device) for spec in self.streams}
+        encoders = {spec.name: build_encoder(spec, device) for spec in self.streams}
+        for encoder in encoders.values():
+            encoder.open(self.snippets)  # tells now what is wrong with every video
+        return encoders
 
     def provenance(self, encoders: Mapping[str, Encoder]) -> Provenance:
         """What a store says of this recipe.
@@ -102,7 +105,7 @@ class ExtractionRecipe:
             pooling=self.snippets.pooling,
             tail=self.snippets.tail,
             preprocessing=json.dumps(rest, sort_keys=True),
-            text_aligned=any("text_tower" in entry for entry in recipes.values()),
+            text_aligned="text_tower" in recipes.get("features", {}),
             views={name: encoder.views for name, encoder in encoders.items()},
         )
         if self.trained is not None:
