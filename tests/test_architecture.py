@@ -8,16 +8,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "wsvad_lightning"
 FLOORS = (
-    {"types", "errors", "ops", "files", "checkpoint", "configs", "snippets"},
+    {"types", "errors", "ops", "files", "checkpoint", "configs", "official", "snippets"},
     {"data", "layers", "losses", "metrics"},
     {"methods", "prepare", "backbones"},
     {"interop", "reporting"},
     {"training"},
-    {"benchmark", "demo"},
+    {"benchmark", "demo", "serving"},
     {"cli"},
     {"__main__"},
 )
-BASES = {"base", "magnitude"}  # what methods are built on, no methods themselves
+BASES = {"base", "magnitude", "prompted"}  # what methods are built on, no methods themselves
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 
 

@@ -213,7 +213,7 @@ def test_command_parses(line: str, workplace: Path) -> None:
 
 @each_page
 def test_options_and_settings_in_the_text_exist(page: Path) -> None:
-    commands = ("fit", "extract", "import-weights", "bench", "demo")
+    commands = ("fit", "predict", "extract", "import-weights", "bench", "demo")
     known = frozenset().union(*(help_of(name) for name in commands))
     known = known.union(*(help_of("data", name) for name in COMMANDS["data"]))
     for span in spans(page):

@@ -16,7 +16,7 @@ import yaml
 from lightning.pytorch import LightningModule
 from wandb.proto import wandb_internal_pb2
 
-from tests.methods.small import SMALLER
+from tests.methods.small import smaller
 from tests.prepare.prepared import prepare_all
 from wsvad_lightning import methods
 from wsvad_lightning.cli import main
@@ -34,8 +34,7 @@ def fit(config: str, store: Path, output: Path, *more: str, name: str = "run") -
     """Train for a few steps and give the run's folder."""
     where = ["--data.store", str(store), "--output", str(output), "--name", name]
     recipe = yaml.safe_load((config_folder() / config).read_text())
-    smaller = SMALLER.get(recipe["model"]["class_path"], {})
-    small = [f"--model.{key}={value}" for key, value in smaller.items()]
+    small = smaller(recipe["model"]["class_path"], output, feature_dim=16)
     assert main(["fit", "--config", config, *SMOKE, *where, *small, *more]) == 0
     return newest(output / name)
 
@@ -58,7 +57,10 @@ def store_for(config: str, folder: Path) -> Path:
     data = recipe["data"]
     features = data.get("features", "features")
     streams = [features] if isinstance(features, str) else features
-    store = make_store(folder / "store.h5", crops=2, streams=streams, train=8)
+    prompts = recipe["model"]["init_args"].get("prompts", ("fall", "fight"))
+    store = make_store(
+        folder / "store.h5", crops=2, streams=streams, train=8, classes=list(prompts), text_aligned=True
+    )
     prepare_all(store, **{**data, "val_fraction": 0.2, "seed": recipe["seed_everything"]})
     return store
 

@@ -30,7 +30,7 @@ IGNORED_WARNINGS = (
     "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning 2.6 with PyTorch 2.13, theirs to mend
     "Total length of `list` across ranks is zero",  # no videos are held out for validation, as asked
     "Using ModelCheckpoint with manual optimization",  # that follows the steps, which is what we want
-    "The ``compute`` method of metric FrameMetrics was called before",  # a rank may have no video
+    "The ``compute`` method of metric (Frame|Event)Metrics was called before",  # a rank may have no video
     r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen, as a stage's paper says
     "It is recommended to use .self.log",  # FrameMetrics gathers the ranks itself
     "Be aware that when using `ckpt_path`",  # a checkpoint callback of the training is not one of the test

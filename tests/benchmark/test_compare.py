@@ -11,8 +11,16 @@ import pytest
 import torch
 import yaml
 
-from tests.methods.small import SMALLER
-from wsvad_lightning.benchmark.compare import Plan, compose, find_methods, make_cells, measure
+from tests.methods.small import smaller
+from wsvad_lightning.benchmark.compare import (
+    Plan,
+    check_fit,
+    compose,
+    find_methods,
+    find_stores,
+    make_cells,
+    measure,
+)
 from wsvad_lightning.benchmark.results import Result, summarise
 from wsvad_lightning.cli import main
 from wsvad_lightning.configs import config_folder, find_config
@@ -21,7 +29,12 @@ from wsvad_lightning.data.synthetic import make_store
 OVERLAYS = sorted(path.stem for path in (config_folder() / "method").glob("*.yaml"))
 FEW = ("--data.segments", "8", "--data.batch_size", "2")
 TINY = {"model": {"class_path": "URDMU", "init_args": {"hidden_dim": 16}}, "trainer": {"max_steps": 2}}
-BROKEN = {**TINY, "data": {"features": "nothing"}}  # parses, and fails once the store is open
+REFUSED = {"class_path": "torch.optim.Adam", "init_args": {"lr": -1.0}}  # once the training begins
+BROKEN = {"model": {"class_path": "URDMU", "init_args": {"optimizer": REFUSED}}}
+VADCLIP = {
+    "model": {"class_path": "VadCLIP", "init_args": {"layers": 1, "window": 64}},
+    "data": {"normalize": "none", "clip": None},
+}
 
 
 def name_videos(part: str, numbers: range) -> list[str]:
@@ -30,9 +43,17 @@ def name_videos(part: str, numbers: range) -> list[str]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store, two methods, and two splits, the second of which names videos to validate with."""
+    """Two stores, three methods, and two splits, the second of which names videos to validate with."""
     desk = tmp_path_factory.mktemp("desk")
-    make_store(desk / "store.h5", dim=30)
+    make_store(
+        desk / "store.h5",
+        dim=30,
+        classes=("fall", "fight"),
+        streams=("features", "patches_2x3"),
+        views={"patches_2x3": 6},
+        text_aligned=True,
+    )
+    make_store(desk / "plain.h5", dim=16, classes=("fall", "fight"))
     test = name_videos("test", range(3))
     splits = [
         {"train": name_videos("train", range(6)), "test": test},
@@ -41,13 +62,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (desk / "splits.json").write_text(json.dumps({"splits": splits}))
     (desk / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     (desk / "broken.yaml").write_text(yaml.safe_dump(BROKEN))
+    (desk / "vadclip.yaml").write_text(yaml.safe_dump(VADCLIP))
     return desk
 
 
 def plan(desk: Path, output: Path) -> Plan:
     return Plan(
         [str(desk / "tiny.yaml")],
-        str(desk / "store.h5"),
+        [str(desk / "store.h5")],
         str(desk / "splits.json"),
         seeds=[0],
         output=str(output),
@@ -76,7 +98,7 @@ def runs(first: tuple[int, str], desk: Path, tmp_path: Path) -> Path:
 
 
 def results_of(runs: Path) -> dict[str, bytes]:
-    return {path.parent.name: path.read_bytes() for path in runs.glob("*/*/result.json")}
+    return {path.parent.name: path.read_bytes() for path in runs.glob("*/*/*/result.json")}
 
 
 def test_a_failing_method_stops_no_other(first: tuple[int, str], runs: Path) -> None:
@@ -85,9 +107,9 @@ def test_a_failing_method_stops_no_other(first: tuple[int, str], runs: Path) -> 
     assert set(results_of(runs)) == {
         f"split{split}_seed0_{selection}" for split in (0, 1) for selection in ("last", "best-on-val")
     }
-    assert printed.count("4 failed: data.features='nothing'") == 1
+    assert printed.count("4 failed: ValueError: Invalid learning rate: -1.0") == 1
     assert printed.count("log.txt") == 4
-    assert "Traceback" in (runs / "broken" / "split0_seed0_last" / "log.txt").read_text()
+    assert "Traceback" in (runs / "broken" / "store" / "split0_seed0_last" / "log.txt").read_text()
 
 
 def test_table_and_picture_are_of_the_results(first: tuple[int, str], runs: Path) -> None:
@@ -96,7 +118,7 @@ def test_table_and_picture_are_of_the_results(first: tuple[int, str], runs: Path
     table = (runs / "results.md").read_text()
     for selection in ("last", "best-on-val"):
         own = [result for result in results if result.selection == selection]
-        assert f"| tiny | {selection} | {summarise(own, 'auc')} | " in table
+        assert f"| tiny | store | {selection} | {summarise(own, 'auc')} | " in table
     assert (runs / "results.png").is_file()
 
 
@@ -129,9 +151,9 @@ def test_what_does_not_fit_or_is_torn_is_run_again(
     desk: Path, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = results_of(runs)
-    torn = runs / "tiny" / "split0_seed0_last" / "result.json"
+    torn = runs / "tiny" / "store" / "split0_seed0_last" / "result.json"
     torn.write_bytes(torn.read_bytes()[:-20])
-    older = runs / "tiny" / "split1_seed0_last" / "result.json"
+    older = runs / "tiny" / "store" / "split1_seed0_last" / "result.json"
     older.write_text(older.read_text().replace('"version": "', '"version": "0.0.'))
     assert bench(desk, runs) == 0
     assert "4 runs, 2 of them finished before" in capsys.readouterr().out
@@ -158,10 +180,39 @@ def test_a_result_counts_for_the_same_run_alone(desk: Path, runs: Path, tmp_path
     other = tmp_path / "tiny.yaml"
     other.write_text(yaml.safe_dump({**TINY, "trainer": {"max_steps": 3}}))
     assert finished(replace(same, methods=[str(other)])) == []
-    store = make_store(tmp_path / "other.h5", dim=30, seed=1)
-    assert finished(replace(same, store=str(store))) == []
-    moved = shutil.copy(desk / "store.h5", tmp_path / "moved.h5")
-    assert len(finished(replace(same, store=str(moved)))) == 4
+    moved = tmp_path / "store.h5"
+    make_store(moved, dim=30, seed=1)
+    assert finished(replace(same, stores=[str(moved)])) == []
+    shutil.copy(desk / "store.h5", moved)
+    assert len(finished(replace(same, stores=[str(moved)]))) == 4
+
+
+def test_every_method_runs_on_every_store_that_it_fits(
+    desk: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A store more costs its own runs alone; a method that does not fit it is told, with the reason."""
+    stores = ["--stores", str(desk / "store.h5"), str(desk / "plain.h5"), "--selections", "last"]
+    assert bench(desk, runs, *stores, methods=("tiny.yaml", "vadclip.yaml", "ssrl")) == 1
+    printed = capsys.readouterr().out
+    assert "6 runs, 2 of them finished before" in printed
+    assert "2 failed: model.text_tower='None': nothing can read the names of the classes" in printed
+    reason = "VadCLIP needs text-aligned (CLIP) features, the store holds 16-d synthetic"
+    table = (runs / "results.md").read_text()
+    for text in (printed, table):
+        assert f"vadclip does not fit plain: data.store='{desk}/plain.h5': {reason}" in text
+        assert "SSRL needs the streams ['patches_3x5', 'patches_4x7']" in text  # in its last stage
+    entries = [Result(**entry) for entry in json.loads((runs / "results.json").read_text())]
+    assert {(entry.method, entry.store) for entry in entries} == {("tiny", "store"), ("tiny", "plain")}
+    rows = [line.split(" | ")[:2] for line in table.splitlines() if line.startswith("| tiny")]
+    assert rows == [["| tiny", "store"], ["| tiny", "plain"]]
+
+
+def test_several_files_are_one_store(tmp_path: Path) -> None:
+    for i in range(3):
+        make_store(tmp_path / f"part{i}.h5", train=1, test=1)
+    pattern = str(tmp_path / "part*.h5")
+    assert find_stores([pattern, pattern]) == {"part0+2": pattern}
+    assert list(find_stores([str(tmp_path / "part1.h5"), str(tmp_path / "part0.h5")])) == ["part1", "part0"]
 
 
 def test_nothing_of_the_recipes_own_model_is_left(tmp_path: Path) -> None:
@@ -201,8 +252,11 @@ def one_step(desk: Path, tmp_path: Path) -> Plan:
 def test_every_shipped_method_runs_on_features_of_any_size(name: str, one_step: Plan) -> None:
     """By the default recipe, on the split of the store; what a method needs prepared is."""
     model = yaml.safe_load(find_config(f"method/{name}.yaml").read_text())["model"]["class_path"]
-    smaller = [f"--model.{key}={value}" for key, value in SMALLER.get(model, {}).items()]
-    (cell,) = make_cells(replace(one_step, methods=[name], overrides=[*one_step.overrides, *smaller]))
+    small = smaller(model, Path(one_step.output), feature_dim=30)
+    if model == "SSRL":
+        small.append("--model.grids=[2x3]")
+    (cell,) = make_cells(replace(one_step, methods=[name], overrides=[*one_step.overrides, *small]))
+    check_fit(cell)
     result = measure(cell)
     assert result.metrics["auc"] is not None
     assert (result.method, result.split, result.selection) == (name, 0, "last")
@@ -226,6 +280,12 @@ def test_all_are_the_shipped_ones() -> None:
         (["--jobs", "0"], "jobs"),
         (["--splits", "no.json"], "no.json"),
         (["--store", "no.h5"], "no.h5"),
+        (
+            ["--stores", "store.h5", "other/store.h5"],
+            "--stores='other/store.h5': another store has this name",
+        ),
+        (["--stores", "plain.h5", "--methods", "vadclip.yaml"], "VadCLIP needs text-aligned (CLIP) features"),
+        (["--data.features", "nothing"], "data.features='nothing'"),
         (["--config", "store.h5"], "is no configuration"),
     ],
 )
@@ -239,6 +299,8 @@ def test_a_mistake_is_told_before_anything_runs(
 ) -> None:
     monkeypatch.chdir(desk)
     shutil.copy(desk / "tiny.yaml", desk / "rtfm.yaml")
+    (desk / "other").mkdir(exist_ok=True)
+    shutil.copy(desk / "store.h5", desk / "other" / "store.h5")
     assert bench(desk, tmp_path / "runs", *more) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line

@@ -13,7 +13,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import ADPLG
 from wsvad_lightning.methods.adplg import AttentionHistory, SnippetNet, label_snippets, snippet_bce
 from wsvad_lightning.methods.adplg.labels import turns
-from wsvad_lightning.methods.adplg.networks import min_max
+from wsvad_lightning.ops import min_max
 from wsvad_lightning.types import PseudoLabels, WSVADBatch
 
 

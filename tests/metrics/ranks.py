@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from wsvad_lightning.metrics import FrameMetrics
+from wsvad_lightning.metrics import NORMAL, Event, EventMetrics, FrameMetrics, find_runs
 
 Video = tuple[str, NDArray[np.float32], Tensor]
-Measured = tuple[dict[str, float], dict[str, dict[str, float]]]
+Values = tuple[dict[str, float], dict[str, dict[str, float]]]
+Measured = tuple[Values, Values]
 
 
 def some_videos() -> list[Video]:
@@ -26,12 +27,15 @@ def some_videos() -> list[Video]:
 
 
 def measure(videos: list[Video]) -> Measured:
-    """Give all that the metric gives."""
-    metrics = FrameMetrics(4, 4, ["fall"])
-    for name, scores, labels in videos:
-        label = int(labels.any())
-        metrics.update(name, torch.from_numpy(scores), label, len(labels), labels, label)
-    return metrics.compute(), metrics.per_class()
+    """Give all that the metrics give."""
+    frames, events = FrameMetrics(4, 4, ["fall"]), EventMetrics(4, 4, ["fall"])
+    for name, values, labels in videos:
+        scores, label = torch.from_numpy(values), int(labels.any())
+        frames.update(name, scores, label, len(labels), labels, label * ["fall"])
+        truth = [Event(start, end, "fall") for start, end in find_runs(labels.numpy()).tolist()]
+        both = torch.stack([1 - scores, scores], dim=1)
+        events.update(name, both, len(labels), truth or [Event(0, len(labels), NORMAL)])
+    return (frames.compute(), frames.per_class()), (events.compute(), events.per_class())
 
 
 def run_rank(rank: int, rendezvous: str) -> list[Measured]:

@@ -146,10 +146,10 @@ def intervals(num_frames: int, *pairs: tuple[int, int]) -> Tensor:
 def small_metrics() -> FrameMetrics:
     """Two snippets of two frames a video: two abnormal videos of two classes, two normal ones."""
     metrics = FrameMetrics(2, 2, ["fall", "fight", "riot"])
-    metrics.update("a", torch.tensor([0.9, 0.2]), 1, 4, intervals(4, (0, 2)), 1)
-    metrics.update("b", torch.tensor([0.4, 0.3]), 1, 4, intervals(4, (1, 2)), 2)
-    metrics.update("c", torch.tensor([0.1, 0.6]), 0, 4, intervals(4), 0)
-    metrics.update("d", torch.tensor([0.0, 0.1]), 0, 4, None, 0)
+    metrics.update("a", torch.tensor([0.9, 0.2]), 1, 4, intervals(4, (0, 2)), ["fall"])
+    metrics.update("b", torch.tensor([0.4, 0.3]), 1, 4, intervals(4, (1, 2)), ["fight"])
+    metrics.update("c", torch.tensor([0.1, 0.6]), 0, 4, intervals(4))
+    metrics.update("d", torch.tensor([0.0, 0.1]), 0, 4)
     return metrics
 
 
@@ -174,13 +174,27 @@ def test_frame_metrics_of_a_small_set() -> None:
 def test_per_class_metrics_of_the_classes_that_have_videos() -> None:
     measured = small_metrics().per_class()
     assert list(measured) == ["fall", "fight"]
-    assert measured["fall"] == {"auc": 1.0, "ap": 1.0, "auc_with_normal": 1.0}
-    assert measured["fight"] == pytest.approx({"auc": 2.5 / 3, "ap": 0.5, "auc_with_normal": 8.5 / 11})
+    assert set(measured["fall"].values()) == {1.0}
+    # With the normal frames: 0.6 nn, 0.4 na, 0.3 nn, and below.
+    assert measured["fight"] == pytest.approx(
+        {"auc": 2.5 / 3, "ap": 1 / 2, "auc_with_normal": 8.5 / 11, "ap_with_normal": 1 / 4}
+    )
+
+
+def test_a_video_of_several_classes_counts_for_each() -> None:
+    metrics = small_metrics()
+    before = metrics.per_class()
+    metrics.update("e", torch.tensor([0.2, 0.8]), 1, 4, intervals(4, (0, 2)), ["riot", "fight"])
+    after = metrics.per_class()
+    assert list(after) == ["fall", "fight", "riot"]
+    assert after["fall"] == before["fall"]
+    assert after["riot"]["auc"] == 0.0
+    assert after["fight"]["auc"] == pytest.approx((0 + 0 + 2.5 + 0) / (3 * 5))
 
 
 def test_snippets_are_expanded_to_the_frames_of_the_video() -> None:
     metrics = FrameMetrics(snippet_stride=2, snippet_length=4)
-    metrics.update("a", torch.tensor([0.0, 1.0]), 1, 7, intervals(7, (3, 7)), 1)
+    metrics.update("a", torch.tensor([0.0, 1.0]), 1, 7, intervals(7, (3, 7)))
     # Frame scores 0, 0, 1/2, 1/2, 1, 1, 1: one normal frame ties with one anomalous one.
     with pytest.warns(UserWarning, match="far_normal|video_auc"):
         assert metrics.compute()["auc"] == pytest.approx((3 * 3 + 2.5) / (4 * 3))
@@ -191,8 +205,8 @@ def test_low_precision_scores_are_measured_as_they_are() -> None:
     scores = torch.linspace(0.4, 0.6, 50)
     for video, label in (("a", 1), ("b", 0)):
         labels = intervals(50, (25, 50)) if label else None
-        exact.update(video, scores.bfloat16().float(), label, 50, labels, label)
-        rounded.update(video, scores.bfloat16(), label, 50, labels, label)
+        exact.update(video, scores.bfloat16().float(), label, 50, labels)
+        rounded.update(video, scores.bfloat16(), label, 50, labels)
     assert exact.compute() == rounded.compute()
 
 
@@ -210,15 +224,15 @@ def test_order_does_not_matter_and_reset_starts_anew() -> None:
 
 def test_unknown_frame_labels_leave_the_video_level() -> None:
     metrics = FrameMetrics(2, 2, ["fall"])
-    metrics.update("a", torch.tensor([0.9, 0.2]), 1, 4, None, 1)
-    metrics.update("b", torch.tensor([0.4, 0.2]), 0, 4, None, 0)
+    metrics.update("a", torch.tensor([0.9, 0.2]), 1, 4, None, ["fall"])
+    metrics.update("b", torch.tensor([0.4, 0.2]), 0, 4)
     assert metrics.compute() == {"video_auc": 1.0, "video_acc": 1.0}
     assert metrics.per_class() == {}
 
 
 def test_partly_unknown_frame_labels_are_not_measured_in_part() -> None:
     metrics = small_metrics()
-    metrics.update("e", torch.tensor([0.9, 0.2]), 1, 4, None, 1)
+    metrics.update("e", torch.tensor([0.9, 0.2]), 1, 4, None, ["fall"])
     with pytest.warns(UserWarning, match="1 of 3 abnormal videos have no frame labels"):
         assert set(metrics.compute()) == {"video_auc", "video_acc"}
 

@@ -11,7 +11,7 @@ from wsvad_lightning.benchmark.compare import CHECKPOINTS, Plan, compare, compos
 from wsvad_lightning.errors import WSVADError
 
 DESCRIPTION = (
-    "Compare methods on one data set. "
+    "Compare methods, and features of several stores, on one data set. "
     "Options with a dot, such as --data.features or --trainer.max_steps, go on to `wsvad fit`; "
     "--print_config shows the recipes and runs nothing."
 )
@@ -67,7 +67,10 @@ def make_parser() -> ArgumentParser:
         required=True,
         help="names, all, or files like method/rtfm.yaml",
     )
-    parser.add_class_arguments(Plan, skip={"methods", "seeds", "selections", "overrides"})
+    parser.add_argument(
+        *("--stores", "--store"), **several, type=str, required=True, help="feature stores of the data set"
+    )
+    parser.add_class_arguments(Plan, skip={"methods", "stores", "seeds", "selections", "overrides"})
     parser.add_argument("--seeds", **several, type=int, default=list(Plan.seeds), help="seeds to train with")
     parser.add_argument(
         "--selections", **several, choices=CHECKPOINTS, default=list(CHECKPOINTS), help="checkpoints to test"

@@ -1,7 +1,8 @@
-"""Methods compared on one data set: every method trained on every split with every seed, and tested.
+"""Methods and features compared: every method trained on every store, split and seed, and tested.
 
 A method is an overlay such as the shipped ``method/rtfm.yaml``: its model and what belongs to its training.
-It takes the place of the model in a recipe, which gives data and trainer.
+It takes the place of the model in a recipe, which gives data and trainer. A store holds the features of one
+backbone for the videos of the data set; methods are left out where the store lacks what they need.
 
 Two checkpoints stand for a method. ``last`` is the end of a training on all training videos. ``best-on-val``
 is chosen by the labels of videos that are held out: those of the split's part ``val``, or a part of the
@@ -28,6 +29,7 @@ from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.data.annotations import read_splits
 from wsvad_lightning.data.datamodule import WSVADDataModule
+from wsvad_lightning.data.store import store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.prepare import PREPARATIONS
@@ -44,7 +46,7 @@ class Plan:
 
     Args:
         methods: names of shipped methods, or ``all``; also files like the shipped ``method/rtfm.yaml``.
-        store: feature store.
+        stores: feature stores; a pattern names one that lies in several files.
         splits: file of splits, each of which is used; without one, the split written in the store.
         config: recipe whose data and trainer are used, a file or a shipped configuration.
         val_fraction: part of the training videos that is held out for best-on-val, unless the split names
@@ -56,7 +58,7 @@ class Plan:
     """
 
     methods: Sequence[str]
-    store: str
+    stores: Sequence[str]
     splits: str | None = None
     config: str = "bench/default.yaml"
     val_fraction: float = 0.25
@@ -72,6 +74,7 @@ class Cell:
 
     Attributes:
         method: name of the method.
+        store: name of the store.
         selection: which checkpoint.
         split: which split.
         seed: which seed.
@@ -81,6 +84,7 @@ class Cell:
     """
 
     method: str
+    store: str
     selection: str
     split: int
     seed: int
@@ -89,7 +93,12 @@ class Cell:
     made_from: dict[str, Any]
 
     def __str__(self) -> str:
-        return f"{self.method} split {self.split} seed {self.seed} {self.selection}"
+        return f"{self.method} on {self.store} split {self.split} seed {self.seed} {self.selection}"
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Method and store."""
+        return self.method, self.store
 
     def read_result(self) -> Result | None:
         """The result that is there, unless it was made from something else."""
@@ -101,7 +110,7 @@ class Cell:
 
 
 def compare(plan: Plan, jobs: int = 1) -> int:
-    """Run what has no result yet, and write ``results.md``, ``results.json`` and ``results.png``.
+    """Run what fits and has no result yet, and write ``results.md``, ``results.json`` and ``results.png``.
 
     Args:
         plan: what to compare.
@@ -111,11 +120,17 @@ def compare(plan: Plan, jobs: int = 1) -> int:
         0 if all runs have a result, 1 if some failed, 130 if the user interrupted them.
 
     Raises:
-        WSVADError: if store, splits, recipe, methods or overrides do not work.
+        WSVADError: if stores, splits, recipe, methods or overrides do not work, or nothing fits.
     """
     cells = make_cells(plan)
     todo = [cell for cell in cells if cell.read_result() is None]
     check_arguments(todo)
+    misfits = find_misfits(todo)
+    cells, todo = ([cell for cell in own if cell.pair not in misfits] for own in (cells, todo))
+    if not cells:
+        raise next(iter(misfits.values()))
+    for (method, store), why in misfits.items():
+        rich.get_console().print(f"{method} does not fit {store}: {why}", markup=False, soft_wrap=True)
     rich.print(f"{len(cells)} runs, {len(cells) - len(todo)} of them finished before")
     try:
         failed = work_off(todo, train_and_test, jobs) if todo else []
@@ -124,7 +139,7 @@ def compare(plan: Plan, jobs: int = 1) -> int:
         return 130
     results = [result for cell in cells if (result := cell.read_result())]
     if results:
-        write_results(results, Path(plan.output))
+        write_results(results, Path(plan.output), misfits)
     for error in dict.fromkeys(error for _, error in failed):
         logs = [cell.folder / "log.txt" for cell, said in failed if said == error]
         told = f"{len(logs)} failed: {error}"
@@ -139,36 +154,49 @@ def make_cells(plan: Plan) -> list[Cell]:
     """Write the recipes of all methods, and list the runs: all methods of a split and seed together.
 
     Raises:
-        WSVADError: if store, splits, recipe or methods do not work.
+        WSVADError: if stores, splits, recipe or methods do not work.
     """
     recipes = {
         (selection, method): compose(plan.config, overlay, selection)
         for method, overlay in find_methods(plan.methods).items()
         for selection in plan.selections
     }
-    num_splits = len(read_splits(plan.splits)) if plan.splits else 1
-    videos = [read_videos(plan, split) for split in range(num_splits)]
+    splits = range(len(read_splits(plan.splits)) if plan.splits else 1)
+    stores = find_stores(plan.stores)
+    videos = {
+        (name, split): read_videos(path, plan.splits, split)
+        for name, path in stores.items()
+        for split in splits
+    }
     writable_folder(plan.output)
     for (selection, method), text in recipes.items():
         with replacing(recipe_path(plan, method, selection)) as path:
             path.write_text(text)
     return [
-        make_cell(plan, method, selection, split, seed, recipes[selection, method], videos[split])
-        for seed, split in product(dict.fromkeys(plan.seeds), range(num_splits))
-        for selection, method in recipes
+        make_cell(plan, method, (store, path), selection, split, seed, recipe, videos[store, split])
+        for seed, split in product(dict.fromkeys(plan.seeds), splits)
+        for (store, path), ((selection, method), recipe) in product(stores.items(), recipes.items())
     ]
 
 
 def make_cell(
-    plan: Plan, method: str, selection: str, split: int, seed: int, recipe: str, videos: dict[str, Any]
+    plan: Plan,
+    method: str,
+    store: tuple[str, str],
+    selection: str,
+    split: int,
+    seed: int,
+    recipe: str,
+    videos: dict[str, Any],
 ) -> Cell:
-    """Put a run together."""
-    folder = Path(plan.output) / method / f"split{split}_seed{seed}_{selection}"
+    """Put a run together; ``store`` is name and path."""
+    name, path = store
+    folder = Path(plan.output) / method / name / f"split{split}_seed{seed}_{selection}"
     held_out = plan.val_fraction if selection == "best-on-val" and not videos["val"] else 0.0
     where = ("--data.split", plan.splits, "--data.split_index", str(split)) if plan.splits else ()
     arguments = [
         *("--config", str(recipe_path(plan, method, selection))),
-        *("--data.store", plan.store, *where, "--seed_everything", str(seed)),
+        *("--data.store", path, *where, "--seed_everything", str(seed)),
         *(() if selection == "best-on-val" else ("--trainer.limit_val_batches", "0")),
         *("--output", str(folder.parent), "--name", folder.name, *QUIET),
         *plan.overrides,
@@ -181,7 +209,7 @@ def make_cell(
         "version": wsvad_lightning.__version__,
         **videos,
     }
-    return Cell(method, selection, split, seed, folder, arguments, made_from)
+    return Cell(method, name, selection, split, seed, folder, arguments, made_from)
 
 
 def recipe_path(plan: Plan, method: str, selection: str) -> Path:
@@ -189,13 +217,28 @@ def recipe_path(plan: Plan, method: str, selection: str) -> Path:
     return Path(plan.output) / method / f"{selection}.yaml"
 
 
-def read_videos(plan: Plan, split: int) -> dict[str, Any]:
+def find_stores(paths: Sequence[str]) -> dict[str, str]:
+    """Name the stores by their files.
+
+    Raises:
+        WSVADError: if there is no such store, or two have the same name.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        first, *more = store_paths(path)
+        name = f"{first.stem}+{len(more)}" if more else first.stem
+        if found.setdefault(name, path) != path:
+            raise WSVADError("--stores", path, "another store has this name", "Rename the file")
+    return found
+
+
+def read_videos(store: str, splits: str | None, split: int) -> dict[str, Any]:
     """Give the videos of each part of a split, and what their features are.
 
     Raises:
         WSVADError: if store and split do not fit together.
     """
-    data = WSVADDataModule(plan.store, plan.splits, split)
+    data = WSVADDataModule(store, splits, split)
     return {**data.parts, "store_checksum": data.store.checksum()}
 
 
@@ -261,6 +304,33 @@ def check_arguments(cells: Sequence[Cell]) -> None:
         Parsing(["fit", *cell.arguments], cell.folder.name)
 
 
+def find_misfits(cells: Sequence[Cell]) -> dict[tuple[str, str], WSVADError]:
+    """Tell which methods do not fit which stores, and what they lack, by the pairs of both.
+
+    Whatever mistake is met in making a method for a store counts.
+    """
+    misfits = {}
+    for pair, cell in {cell.pair: cell for cell in cells}.items():
+        try:
+            check_fit(cell)
+        except WSVADError as error:
+            misfits[pair] = error
+    return misfits
+
+
+def check_fit(cell: Cell) -> None:
+    """Compare what a method needs, in its last stage if it has several, with what the store holds.
+
+    Raises:
+        WSVADError: if the store lacks something, or the method cannot be made for it.
+    """
+    made = Making(["fit", *cell.arguments], cell.folder.name)
+    if made.model.num_stages > 1:
+        last = ("--model.stage", str(made.model.num_stages))
+        made = Making(["fit", *cell.arguments, *last], cell.folder.name)
+    made.model.requires.check(type(made.model).__name__, made.datamodule.info)
+
+
 class Parsing(WSVADCLI):
     """Arguments parsed, and nothing else."""
 
@@ -272,6 +342,15 @@ class Parsing(WSVADCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run nothing."""
+
+
+class Making(Parsing):
+    """A method and its data made, without a trainer."""
+
+    def instantiate_classes(self) -> None:
+        """Make them."""
+        made = self.parser.instantiate_classes(self.config)[self.subcommand]
+        self.model, self.datamodule = made.model, made.data
 
 
 # ------------------------------------------------------------------------------------- in another process
@@ -313,6 +392,7 @@ def measure(cell: Cell) -> Result:
     record = json.loads((Path(tested.trainer.log_dir or ".") / "metrics.json").read_text())
     return Result(
         cell.method,
+        cell.store,
         cell.selection,
         cell.split,
         cell.seed,

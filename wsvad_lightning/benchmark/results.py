@@ -1,7 +1,7 @@
 """Results of many runs, and what sums them up: a table and a picture."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ import rich
 from lightning_utilities.core.imports import RequirementCache
 from rich.table import Table
 
+from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.reporting.comparison import comparison_figure
 
+Key = tuple[str, str, str]  # method, store and selection
 SHOWN = {"auc": "AUC", "auc_abnormal": "AUC inside abnormal", "ap": "AP"}
 
 
@@ -23,6 +25,7 @@ class Result:
 
     Attributes:
         method: name of the method.
+        store: name of the feature store.
         selection: which checkpoint stands for it.
         split: which split.
         seed: which seed.
@@ -33,6 +36,7 @@ class Result:
     """
 
     method: str
+    store: str
     selection: str
     split: int
     seed: int
@@ -46,42 +50,60 @@ class Result:
         return f"{values} ({self.seconds:.0f} s)"
 
 
-def write_results(results: Sequence[Result], output: Path) -> None:
+def write_results(
+    results: Sequence[Result], output: Path, misfits: Mapping[tuple[str, str], WSVADError]
+) -> None:
     """Print the table, and write ``results.md``, ``results.json`` and ``results.png``.
 
     The picture needs matplotlib.
+
+    Args:
+        results: of all runs.
+        output: folder to write to.
+        misfits: why a method does not fit a store, by the names of both.
     """
+    groups = by_method(results)
     rows = [
-        [*key, *(summarise(own, metric) for metric in SHOWN), str(len(own))]
-        for key, own in by_method(results).items()
+        [*key, *(summarise(own, metric) for metric in SHOWN), str(len(own))] for key, own in groups.items()
     ]
-    header = ["method", "checkpoint", *SHOWN.values(), "runs"]
+    header = ["method", "store", "checkpoint", *SHOWN.values(), "runs"]
     table = Table(*header, title="Test videos, percent")
     for row in rows:
         table.add_row(*row)
     console = rich.get_console()
     console.print("", table)
     lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    left_out = [f"* {method} does not fit {store}: {why}" for (method, store), why in misfits.items()]
+    parts = ["\n".join(lines), "\n".join(left_out), explain(results)]
     with replacing(output / "results.md") as path:
-        path.write_text("\n".join([*lines, "", explain(results), ""]))
+        path.write_text("\n\n".join(filter(None, parts)) + "\n")
     with replacing(output / "results.json") as path:
         path.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
     if RequirementCache("matplotlib"):
-        values = {
-            title: {key: by_split(own, metric) for key, own in by_method(results).items()}
-            for metric, title in SHOWN.items()
-        }
-        comparison_figure(values, output / "results.png")
+        draw_results(groups, output / "results.png")
     console.print(f"written to {output}/results.*", markup=False, soft_wrap=True)
 
 
-def by_method(results: Sequence[Result]) -> dict[tuple[str, str], list[Result]]:
-    """Group results by method and selection, the methods of a selection together."""
-    groups: dict[tuple[str, str], list[Result]] = {}
+def draw_results(groups: Mapping[Key, Sequence[Result]], path: Path) -> None:
+    """Draw a row a method; where there are several stores, a row a method and store."""
+    several = len({store for _, store, _ in groups}) > 1
+    rows = {
+        (f"{method}, {store}" if several else method, selection): own
+        for (method, store, selection), own in groups.items()
+    }
+    values = {
+        title: {row: by_split(own, metric) for row, own in rows.items()} for metric, title in SHOWN.items()
+    }
+    comparison_figure(values, path)
+
+
+def by_method(results: Sequence[Result]) -> dict[Key, list[Result]]:
+    """Group results by method, store and selection, the methods of a selection together."""
+    groups: dict[Key, list[Result]] = {}
     for selection in dict.fromkeys(result.selection for result in results):
         for result in results:
             if result.selection == selection:
-                groups.setdefault((result.method, selection), []).append(result)
+                groups.setdefault((result.method, result.store, selection), []).append(result)
     return groups
 
 
@@ -108,12 +130,13 @@ def summarise(results: Sequence[Result], metric: str) -> str:
 def explain(results: Sequence[Result]) -> str:
     """Say how the figures were made, in Markdown."""
     seeds = ", ".join(map(str, sorted({result.seed for result in results})))
-    stores = ", ".join(sorted({result.made_from["store_checksum"][:16] for result in results}))
+    checksums = {result.store: result.made_from["store_checksum"][:16] for result in results}
+    stores = ", ".join(f"{store} `{start}…`" for store, start in sorted(checksums.items()))
     versions = ", ".join(sorted({result.made_from["version"] for result in results}))
     splits = len({result.split for result in results})
     return (
         f"Percent on the test videos: mean over the seeds ({seeds}) of each split, then mean ± population "
         f"standard deviation over the splits ({splits}). `last` is the end of a training on all training "
         "videos, `best-on-val` is chosen by the labels of held-out videos. "
-        f"Store `{stores}…`, wsvad {versions}."
+        f"Store {stores}, wsvad {versions}."
     )

@@ -1,5 +1,7 @@
 """Loss terms that several methods share."""
 
+from wsvad_lightning.losses.classes import class_cross_entropy
+from wsvad_lightning.losses.gaussian_splatting import Sigma, splat, splatting_bce
 from wsvad_lightning.losses.magnitude import (
     magnitude_clustering,
     magnitude_contrast,
@@ -11,6 +13,8 @@ from wsvad_lightning.losses.regularizers import smoothness, sparsity
 
 __all__ = [
     "Pairing",
+    "Sigma",
+    "class_cross_entropy",
     "magnitude_clustering",
     "magnitude_contrast",
     "magnitude_margin",
@@ -19,5 +23,7 @@ __all__ = [
     "ranking_hinge",
     "smoothness",
     "sparsity",
+    "splat",
+    "splatting_bce",
     "topk_bce",
 ]

@@ -1,5 +1,13 @@
-"""How well a detector does: frame-level and video-level metrics, and frame scores from snippet scores."""
+"""How well a detector does on frames, videos and events, and frame scores from snippet scores."""
 
+from wsvad_lightning.metrics.event import (
+    NORMAL,
+    Event,
+    EventMetrics,
+    expand_classes,
+    find_events,
+    find_runs,
+)
 from wsvad_lightning.metrics.expand import expand_scores
 from wsvad_lightning.metrics.frame import (
     Curve,
@@ -15,13 +23,19 @@ from wsvad_lightning.metrics.frame import (
 )
 
 __all__ = [
+    "NORMAL",
     "Curve",
     "EqualErrorRate",
+    "Event",
+    "EventMetrics",
     "FrameMetrics",
     "average_precision",
     "equal_error_rate",
+    "expand_classes",
     "expand_scores",
     "false_alarm_rate",
+    "find_events",
+    "find_runs",
     "pr_auc",
     "precision_recall_curve",
     "roc_auc",

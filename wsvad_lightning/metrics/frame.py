@@ -53,6 +53,8 @@ from wsvad_lightning.metrics.expand import check_num_snippets, expand_scores
 FloatArray = NDArray[np.float64]
 LabelArray = NDArray[np.bool_]
 
+FIELDS = 5  # of a video, before its classes
+
 
 class Curve(NamedTuple):
     """Points of a curve, and the score from which on samples are called anomalous at each of them."""
@@ -226,7 +228,7 @@ class _Video:
     """What the metrics need of a video: ``frame_scores [F]``, ``frame_labels [F]`` or None if unknown."""
 
     label: int
-    class_id: int
+    classes: tuple[str, ...]
     max_score: float
     frame_scores: FloatArray
     frame_labels: LabelArray | None
@@ -244,12 +246,12 @@ class FrameMetrics(Metric):
     Args:
         snippet_stride: frames from the start of one snippet to the start of the next.
         snippet_length: frames covered by a snippet.
-        classes: names of the anomaly classes, from ``class_id`` 1 on.
+        classes: names of the anomaly classes.
     """
 
     full_state_update = False
 
-    videos: list[Tensor]  # a row a video: length of its id, label, class, frames, snippets, frame labels
+    videos: list[Tensor]  # a row a video: length of its id, label, frames, snippets, frame labels, classes
     ids: list[Tensor]
     scores: list[Tensor]
     frame_labels: list[Tensor]
@@ -269,7 +271,7 @@ class FrameMetrics(Metric):
         label: int,
         num_frames: int,
         frame_labels: Tensor | None = None,
-        class_id: int = 0,
+        classes: Sequence[str] = (),
     ) -> None:
         """Add a video.
 
@@ -279,7 +281,7 @@ class FrameMetrics(Metric):
             label: 0 normal, 1 abnormal.
             num_frames: F.
             frame_labels: ``[F]``, 0 normal and 1 anomalous; None if only the label of the video is known.
-            class_id: class of the video, counted from 1; 0 is normal, -1 abnormal of an unknown class.
+            classes: those of the metric's that the video is of; it counts for each of them.
 
         Raises:
             WSVADError: if the scores are not finite or do not fit F, or the frame labels do not fit.
@@ -296,8 +298,9 @@ class FrameMetrics(Metric):
         else:
             _check_frame_labels(video_id, frame_labels, label, num_frames)
         name = torch.tensor(list(video_id.encode()), dtype=torch.uint8)
-        row = [len(name), label, class_id, num_frames, num_snippets, len(frame_labels)]
-        self.videos.append(torch.tensor([row], device=self.device))
+        row = [len(name), label, num_frames, num_snippets, len(frame_labels)]
+        membership = [int(own in classes) for own in self.classes]
+        self.videos.append(torch.tensor([row + membership], device=self.device))
         self.ids.append(name.to(self.device))
         self.scores.append(scores)
         self.frame_labels.append(frame_labels.to(self.device, torch.uint8))
@@ -314,8 +317,9 @@ class FrameMetrics(Metric):
     def per_class(self) -> dict[str, dict[str, float]]:
         """Metrics of each class that has videos, by class name; nothing where frame labels are unknown.
 
-        ``auc`` and ``ap`` are over the frames of the class's videos alone, ``auc_with_normal`` adds those of
-        all normal videos. To be called on all ranks.
+        ``auc`` and ``ap`` are over the frames of the class's videos alone, ``auc_with_normal`` and
+        ``ap_with_normal`` over those and the frames of all normal videos. A video of several classes counts
+        for each. To be called on all ranks.
 
         Raises:
             WSVADError: as :meth:`compute`.
@@ -326,12 +330,13 @@ class FrameMetrics(Metric):
             return {}
         normal = [video for video in videos if not video.label]
         metrics = {}
-        for class_id, name in enumerate(self.classes, start=1):
-            if own := [video for video in videos if video.class_id == class_id]:
+        for name in self.classes:
+            if own := [video for video in videos if name in video.classes]:
                 metrics[name] = {
                     "auc": roc_auc(*_pool(own), f"auc of {name}"),
                     "ap": average_precision(*_pool(own), f"ap of {name}"),
                     "auc_with_normal": roc_auc(*_pool(own + normal), f"auc_with_normal of {name}"),
+                    "ap_with_normal": average_precision(*_pool(own + normal), f"ap_with_normal of {name}"),
                 }
         return metrics
 
@@ -342,7 +347,7 @@ class FrameMetrics(Metric):
         vectors in their place, which cannot be gathered with the integers of the other ranks.
         """
         empty = {
-            "videos": torch.zeros(0, 6, dtype=torch.int64),
+            "videos": torch.zeros(0, FIELDS + len(self.classes), dtype=torch.int64),
             "ids": torch.zeros(0, dtype=torch.uint8),
             "scores": torch.zeros(0),
             "frame_labels": torch.zeros(0, dtype=torch.uint8),
@@ -356,7 +361,7 @@ class FrameMetrics(Metric):
         rows = dim_zero_cat(self.videos).cpu().numpy()
         if not len(rows):
             raise WSVADError("videos", 0, "no video was scored", "Give at least one video to measure")
-        id_lengths, label, class_id, num_frames, num_snippets, num_labels = rows.T
+        id_lengths, label, num_frames, num_snippets, num_labels, *membership = rows.T
         ids = [part.tobytes().decode() for part in _split(self.ids, id_lengths)]
         if twice := sorted(video_id for video_id, count in Counter(ids).items() if count > 1):
             raise WSVADError("videos", ", ".join(twice[:5]), "scored more than once", "Give every video once")
@@ -365,7 +370,7 @@ class FrameMetrics(Metric):
         return [
             _Video(
                 label=int(label[i]),
-                class_id=int(class_id[i]),
+                classes=tuple(name for name, own in zip(self.classes, membership, strict=True) if own[i]),
                 max_score=scores[i].max(),
                 frame_scores=expand_scores(
                     scores[i], num_frames[i], self.snippet_stride, self.snippet_length, ids[i]

@@ -21,7 +21,7 @@ from torch import Tensor
 from wsvad_lightning.checkpoint import CONFIG_KEY
 from wsvad_lightning.files import replacing
 from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.metrics import expand_scores
+from wsvad_lightning.metrics import NORMAL, expand_classes, expand_scores, find_events
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.reporting.receipt import receipt
 from wsvad_lightning.types import Prediction, StoreInfo, WSVADBatch
@@ -90,7 +90,8 @@ class BestOnVal(ModelCheckpoint):
 class ScoreWriter(Callback):
     """Write what ``test`` and ``predict`` computed into the run's folder, each video once.
 
-    ``scores.csv`` has a row a snippet; ``test`` adds ``metrics.json`` with a receipt and ``scores.png``.
+    ``scores.csv`` has a row a snippet and, where the method knows classes, ``events.csv`` a row an event;
+    ``test`` adds ``metrics.json`` with a receipt and ``scores.png``.
 
     Attributes:
         curves: after a test, frame scores and ground truth of all videos, on the first rank.
@@ -128,20 +129,26 @@ class ScoreWriter(Callback):
         self.predictions |= {prediction.video_id: prediction for prediction in outputs}
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the scores."""
+        """Write scores and events."""
         folder, data = Path(trainer.log_dir or "."), _data(trainer)
         predictions = sorted(_gather(self.predictions).values())
         if trainer.is_global_zero:
-            write_scores(folder / "scores.csv", predictions, data.info)
+            assert isinstance(pl_module, WSVADModule)
+            write_scores(folder / "scores.csv", predictions, data.info, pl_module.classes)
+            if pl_module.classes:
+                write_events(folder / "events.csv", predictions, data.info, pl_module.classes)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write scores, metrics with a receipt, and curves."""
+        """Write scores and events, metrics with a receipt, and curves."""
         self.on_predict_end(trainer, pl_module)
         assert isinstance(pl_module, WSVADModule)
         folder, data = Path(trainer.log_dir or "."), _data(trainer)
         truths, predictions = _gather(self.truths), sorted(_gather(self.predictions).values())
-        metrics = pl_module.test_metrics  # collective from here: every rank takes part
-        record = {"metrics": metrics.compute(), "per_class": metrics.per_class(), "receipt": receipt(trainer)}
+        record = {  # collective: every rank takes part
+            "metrics": pl_module.test_results(),
+            "per_class": pl_module.test_results_per_class(),
+            "receipt": receipt(trainer),
+        }
         if not trainer.is_global_zero:
             return
         with replacing(folder / "metrics.json") as path:
@@ -193,16 +200,38 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def write_scores(path: Path, predictions: Sequence[Prediction], info: StoreInfo) -> None:
-    """Write a row a snippet: video, the frames it covers (half-open) and its score."""
+def write_scores(
+    path: Path, predictions: Sequence[Prediction], info: StoreInfo, classes: Sequence[str]
+) -> None:
+    """Write a row a snippet: video, the frames it covers (half-open), score, probability of each class."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["video", "start_frame", "end_frame", "score"])
-        for video_id, scores, num_frames in predictions:
-            for t, score in enumerate(scores.tolist()):
+        writer.writerow(
+            ["video", "start_frame", "end_frame", "score", *([NORMAL, *classes] if classes else [])]
+        )
+        for video_id, scores, num_frames, class_scores in predictions:
+            columns = (
+                scores[:, None] if class_scores is None else torch.cat([scores[:, None], class_scores], 1)
+            )
+            for t, values in enumerate(columns.tolist()):
                 start = t * info.snippet_stride
                 end = min(start + info.snippet_length, num_frames)
-                writer.writerow([video_id, start, end, f"{score:.6g}"])
+                writer.writerow([video_id, start, end, *(f"{value:.6g}" for value in values)])
+
+
+def write_events(
+    path: Path, predictions: Sequence[Prediction], info: StoreInfo, classes: Sequence[str]
+) -> None:
+    """Write a row an event: video, frames (half-open), class, score; see :func:`find_events`."""
+    snippet = info.snippet_stride, info.snippet_length
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video", "start_frame", "end_frame", "class", "score"])
+        for video_id, _, num_frames, class_scores in predictions:
+            assert class_scores is not None, "a method with classes tells them apart"
+            frames = expand_classes(class_scores, num_frames, *snippet, video_id)
+            for start, end, name, score in find_events(frames, classes):
+                writer.writerow([video_id, start, end, name, f"{score:.6g}"])
 
 
 def video_curve(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.metrics import roc_auc, roc_curve
+from wsvad_lightning.metrics import find_runs, roc_auc, roc_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,8 +137,7 @@ def _draw_video(axes: "Axes", video: VideoCurve) -> None:
     style(axes)
     edges = np.arange(len(video.scores) + 1)
     if video.labels is not None:
-        changes = np.flatnonzero(np.diff(video.labels.astype(np.int8), prepend=0, append=0))
-        for start, end in changes.reshape(-1, 2):
+        for start, end in find_runs(video.labels):
             axes.axvspan(start, end, color=ANOMALY, linewidth=0)
     axes.stairs(video.scores, edges, baseline=None, color=MODEL, linewidth=1.4)
     axes.set_xlim(0, len(video.scores))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, distributed
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.methods.adplg.networks import min_max
+from wsvad_lightning.ops import min_max
 from wsvad_lightning.types import PseudoLabels
 
 

@@ -16,8 +16,9 @@ from wsvad_lightning.methods.adplg.labels import (
     label_snippets,
     snippet_bce,
 )
-from wsvad_lightning.methods.adplg.networks import ADPLGNet, SnippetNet, VideoNet, VideoOutput, min_max
+from wsvad_lightning.methods.adplg.networks import ADPLGNet, SnippetNet, VideoNet, VideoOutput
 from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.ops import min_max
 from wsvad_lightning.types import PseudoLabels, WSVADBatch
 
 HISTORY = "attention_history"

@@ -13,8 +13,6 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import LocalAttention, PreNormLayer, SelfAttention, TemporalConv
 from wsvad_lightning.ops import halves
 
-EPSILON = 1e-8
-
 
 class VideoOutput(NamedTuple):
     """What the video network yields. R = B/2 * N rows are the crops of one half's bags.
@@ -34,12 +32,6 @@ class VideoOutput(NamedTuple):
     normal_in_abnormal: Tensor
     attention: Tensor
     cross_attention: Tensor
-
-
-def min_max(curves: Tensor) -> Tensor:
-    """Stretch ``[..., T]`` to [0, 1] along time; a constant curve becomes zero."""
-    low, high = curves.aminmax(dim=-1, keepdim=True)
-    return (curves - low) / (high - low + EPSILON)
 
 
 def score_head(dim: int, dropout: float) -> nn.Sequential:
