@@ -15,7 +15,7 @@ SMALLER: dict[str, dict[str, Any]] = {  # for methods whose width does not follo
     "BNWVAD": {"hidden_dim": 32},
     "C2FPL": {"hidden_dims": [16, 8]},
     "FRDUVAD": {"tokens": 2, "depth": 1, "hidden_dims": [16, 8]},
-    "GSMoE": {"hidden_dim": 16, "num_experts": 3, "warm_up": 0, "prominence": 0.0},
+    "GSMoE": {"hidden_dim": 16, "experts_by": "clusters", "num_experts": 3, "warm_up": 0, "prominence": 0.0},
     "MGFN": {"dims": [64, 64, 64], "depths": [1, 1, 1]},
     "S3R": {"attention_dim": 8},
     "SVMAE": {"inputs": "vis"},
@@ -43,6 +43,8 @@ def small(name: str, feature_dim: int = 8) -> WSVADModule:
         method.take_prepared("c2fpl_labels", torch.arange(1000) % 3 == 0)
     if isinstance(method, methods.S3R):
         method.net.use_dictionary(torch.randn(5, feature_dim))
+    if isinstance(method, methods.GSMoE):
+        method.centres.normal_()
     if isinstance(method, PromptedModule):
         method.classes = CLASSES
         method.net.prompt.use(tiny_tower(feature_dim), ["normal", *CLASSES])

@@ -25,14 +25,18 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.layers import TextTower
 from wsvad_lightning.methods.adplg import ADPLG
 from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.prompted import PromptedModule
 from wsvad_lightning.methods.s3r import DICTIONARY
 from wsvad_lightning.types import WSVADBatch
 
 SNIPPETS = (1000, 2000)  # of the scored videos
 SCORED_CROPS = 10
 ATOMS = 400  # of S3R's dictionary for UCF-Crime
+CLASSES = 13  # of UCF-Crime
+TOKENS = [49406, 320, 49407]  # start, a word and end, as CLIP counts them
 MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that shows the limit
 PRODUCTS = 8  # to time it by
 LABELLINGS = 20  # to time one by
@@ -76,6 +80,10 @@ OFFICIAL = {
     "URDMU": Official("ucf_urdmu.yaml", 10),
     "SSRL": Official("ucf_ssrl.yaml", 10, {"stage": 4}),
     "SVMAE": Official("ucf_svmae.yaml", 10),
+    "CLIPTSA": Official("ucf_cliptsa.yaml", 1),
+    "VadCLIP": Official("ucf_vadclip.yaml", 10),
+    "TPWNG": Official("ucf_tpwng.yaml", 10),
+    "GSMoE": Official("ucf_gsmoe.yaml", 10),
     "ADPLG": Official("ucf_adplg.yaml", 10),
     "C2FPL": Official("ucf_c2fpl.yaml", 10),
     "FRDUVAD": Official("ucf_frd.yaml", 10),
@@ -216,12 +224,22 @@ def official(name: str) -> tuple[WSVADModule, Shape]:
             torch.randn(ATOMS, model.feature_dim) if artefact == DICTIONARY else labels_of_snippets(shape)
         )
         model.take_prepared(artefact, values)
+    if isinstance(model, PromptedModule):
+        model.net.prompt.use(untrained_text_tower(model.feature_dim), [""] * (1 + CLASSES))
     return model, shape
 
 
 def _given(model: WSVADModule) -> WSVADModule:
     """Give the model that the parser made."""
     return model
+
+
+def untrained_text_tower(dim: int) -> TextTower:
+    """Build a text tower of CLIP's size, to which every text is one word."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    model = CLIPTextModelWithProjection(CLIPTextConfig(projection_dim=dim))
+    return TextTower(model, lambda texts: [TOKENS] * len(texts))
 
 
 def labels_of_snippets(shape: Shape) -> Tensor:
@@ -245,7 +263,9 @@ def noise(shape: Shape, model: WSVADModule) -> WSVADBatch:
         positions = torch.arange(bags * snippets, device=device).view(bags, snippets)
         return WSVADBatch(features, lengths, unlabelled, classes, names, streams, positions=positions)
     labels = torch.arange(bags, device=device) >= bags // 2
-    return WSVADBatch(features, lengths, labels.float(), labels.long(), names, streams)
+    class_ids = labels * torch.randint(1, 1 + CLASSES, (bags,), device=device)
+    targets = torch.nn.functional.one_hot(class_ids, 1 + CLASSES).float()
+    return WSVADBatch(features, lengths, labels.float(), class_ids, names, streams, class_targets=targets)
 
 
 def training_step(model: WSVADModule, shape: Shape) -> Task:

@@ -1,0 +1,52 @@
+"""What methods that train on pseudo-labels are compared with: their encoder, trained by top-k MIL alone."""
+
+from typing import ClassVar
+
+import torch
+from einops import rearrange
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from wsvad_lightning.layers import DistanceEncoder
+from wsvad_lightning.losses import topk_bce
+from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.types import WSVADBatch
+
+
+class PlainMIL(WSVADModule):
+    """An encoder, a linear layer, and BCE of the mean of the k = T // 16 + 1 highest scores.
+
+    Args:
+        feature_dim: D, channels of the features.
+        hidden_dim: H, channels of the encoder.
+        dropout: probability inside the encoder.
+        optimizer: makes the optimizer from the parameters.
+        lr_scheduler: makes a scheduler from the optimizer.
+    """
+
+    default_loss_weights: ClassVar[dict[str, float]] = {"mil": 1.0}
+
+    def __init__(
+        self,
+        feature_dim: int,
+        hidden_dim: int = 512,
+        dropout: float = 0.5,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(feature_dim, None, optimizer, lr_scheduler)
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        self.net = nn.Sequential(
+            DistanceEncoder(feature_dim, hidden_dim, 2, 4, 128, hidden_dim, dropout),
+            nn.Linear(hidden_dim, 1),
+        )
+
+    def score(self, batch: WSVADBatch) -> Tensor:
+        """Score snippets: ``[B, T]``."""
+        scores: Tensor = self.net(batch.features).float().sigmoid()
+        return rearrange(scores, "(b n) t 1 -> b n t", b=len(batch.features)).mean(dim=1)
+
+    def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
+        """Give the only term."""
+        scores = self.score(batch)
+        return {"mil": topk_bce(scores, batch.labels, scores.shape[-1] // 16 + 1)}
