@@ -29,6 +29,8 @@ class WSVADBatch(NamedTuple):
         num_frames: ``[B]`` exact frame counts; evaluation only.
         frame_labels: a ``[F]`` uint8 tensor a video (0 normal, 1 anomalous), or None for a video of which
             only the label is known; evaluation only.
+        events: the anomalies of a video as ``(start, end, class)`` in frames, or None where they are unknown;
+            evaluation only.
         positions: ``[B, T]`` place of each snippet among those of all training videos, joined end to end;
             training by windows only.
         views: the one view that each bag holds, where bags hold one of several; paired training only.
@@ -44,6 +46,7 @@ class WSVADBatch(NamedTuple):
     streams: dict[str, Tensor]
     num_frames: Tensor | None = None
     frame_labels: list[Tensor | None] | None = None
+    events: list[tuple[tuple[int, int, str], ...] | None] | None = None
     positions: Tensor | None = None
     views: list[int] | None = None
     class_targets: Tensor | None = None

@@ -2,9 +2,11 @@
 
 import itertools
 import os
+import resource
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +40,7 @@ def make_streams(number: int) -> dict[str, Features]:
 
 
 def make_annotation(number: int) -> VideoAnnotation:
-    """Even videos are normal, odd ones abnormal."""
+    """Even videos are normal, odd ones abnormal; one tells the class of an interval."""
     abnormal = number % 2 == 1
     return VideoAnnotation(
         video_id=f"video{number:02d}",
@@ -47,6 +49,7 @@ def make_annotation(number: int) -> VideoAnnotation:
         num_frames=16 * (1 + number % 9),
         intervals=((2, 9), (12, 16)) if abnormal else (),
         split="train" if number < 5 else "test",
+        interval_classes=("Riot", None) if number == 3 else (),
     )
 
 
@@ -101,6 +104,17 @@ def assert_whole(store: FeatureStore) -> None:
             array = store.read(video_id, name)
             assert checksum(array) == store[video_id].streams[name].checksum
             np.testing.assert_array_equal(array, expected)
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Stands for a full disk: a program meets both as a write that fails."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 class StoreDataset(Dataset[tuple[int, Tensor]]):

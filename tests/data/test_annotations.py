@@ -13,6 +13,7 @@ from wsvad_lightning.data.annotations import (
     read_annotations,
     read_split,
     read_splits,
+    write_annotations,
 )
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN
@@ -90,6 +91,31 @@ def test_a_tab_separated_table_with_classes_is_read(tmp_path: Path) -> None:
     ]
 
 
+def test_intervals_may_tell_their_class(tmp_path: Path) -> None:
+    rows = "x,fall,20-90:riot; 70 - 110 : car crash;5-9\ny,fall,1-3:fall;5-9\nz,abnormal,1-3:a:b\n"
+    annotations = read_annotations(write(tmp_path / "videos.csv", f"video,label,intervals\n{rows}"))
+    x, y, z = annotations.values()
+    assert x.classes == ("fall", "riot", "car crash")
+    assert x.interval_classes == ("riot", "car crash", None)
+    assert x.events == (
+        (20, 90, "riot"),
+        (70, 110, "car crash"),
+        *((5, 9, name) for name in x.classes),  # of none of its own: of all of the video
+    )
+    assert x.frame_labels(120).sum() == 90 + 4
+    assert y == VideoAnnotation("y", 1, ("fall",), intervals=((1, 3), (5, 9)))
+    assert y.events == ((1, 3, "fall"), (5, 9, "fall"))
+    assert z.classes == ("a:b",)
+    write_annotations(tmp_path / "again.csv", annotations)
+    assert read_annotations(tmp_path / "again.csv") == annotations
+
+
+def test_events_of_unknown_frames_or_classes_are_unknown() -> None:
+    assert VideoAnnotation("x", 1, ("fall",)).events is None
+    assert VideoAnnotation("x", 1, intervals=((1, 3),)).events is None
+    assert VideoAnnotation("x", 0).events == ()
+
+
 @pytest.mark.parametrize("cell", ["unknown", "Unknown", "-1"])
 def test_a_label_may_be_unknown(tmp_path: Path, cell: str) -> None:
     path = write(tmp_path / "videos.csv", f"video,label,split\nx,{cell},train\n")
@@ -125,6 +151,7 @@ WRONG_TABLES = {
         "video,label,num_frames,intervals\nx,1,99,4-100\n",
         "4-100 passes the end of the video at frame 99",
     ),
+    "no class": ("video,label,intervals\nx,1,4-10:\n", "line 2.*intervals '4-10:': is no interval"),
     "normal": ("video,label,intervals\nx,0,4-10\n", "line 2.*a normal video has anomalous intervals"),
     "classes": ("video,label,classes\nx,0,Riot\n", "line 2.*a normal video has anomaly classes"),
     "cells": ("video,label\nx,0\ny,1,2-4,5-6\n", "line 3.*4 cells under a header of 2"),
@@ -165,6 +192,11 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
         ({"label": -1, "classes": ("fight",)}, "intervals or classes are given, and no label"),
         ({"label": 1, "intervals": ((-3, 1),)}, "-3-1 is empty or reversed"),
         ({"label": 1, "num_frames": 8, "intervals": ((0, 9),)}, "0-9 passes the end"),
+        (
+            {"label": 1, "classes": ("a",), "intervals": ((0, 9),), "interval_classes": ("b",)},
+            "interval is 'b', the",
+        ),
+        ({"label": 1, "classes": ("a", "b"), "interval_classes": ("b",)}, "1 classes of 0 intervals"),
     ],
 )
 def test_a_contradiction_is_refused(fields: dict[str, Any], message: str) -> None:

@@ -27,6 +27,8 @@ def store(tmp_path: Path) -> Path:
 
 def format_row(annotation: VideoAnnotation) -> str:
     intervals = ";".join(f"{start}-{end}" for start, end in annotation.intervals or ())
+    if annotation.interval_classes:
+        intervals = "2-9:Riot;12-16"
     cells = (annotation.label, annotation.num_frames, intervals, ";".join(annotation.classes))
     return ",".join(map(str, (annotation.video_id, *cells)))
 
@@ -167,6 +169,11 @@ CHANGES: dict[str, tuple[range, Callable[[str], str], list[str]]] = {
             "video05 │ the interval 12-97 passes the end",
             "video05 │ intervals ((2, 9), (12, 97)) in the annotations",
         ],
+    ),
+    "interval class": (
+        range(8),
+        lambda text: text.replace("2-9:Riot;12-16", "2-9;12-16:Riot"),
+        ["video03 │ interval_classes (None, 'Riot') in the annotations, ('Riot', None) in the store"],
     ),
     "label": (
         range(8),

@@ -4,9 +4,7 @@ import fcntl
 import math
 import os
 import pickle
-import resource
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from tests.data.store_cases import (
     StoreDataset,
     add_video,
     assert_whole,
+    file_size_limit,
     make_annotation,
     make_streams,
     write_missing,
@@ -388,17 +387,6 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(WSVADError, match=r"cannot be written \(Permission denied\)"):
         StoreWriter(tmp_path / "store.h5", PROVENANCE)
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Stands for a full disk: HDF5 meets both as a write that fails."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_full_disk_costs_only_the_video_in_hand(tmp_path: Path) -> None:

@@ -40,12 +40,20 @@ class Repeating(WSVADModule):
         return batch.features.mean(dim=1) if self.classes else None
 
 
-def make_store(path: Path, *, riot: tuple[str, ...]) -> Path:
-    """Snippets of 4 frames: a calm video, a fall that is seen, and a riot, of these classes, seen late."""
+def make_store(path: Path, *, riot: tuple[str, ...], interval: str | None = None) -> Path:
+    """Snippets of 4 frames: a calm video, a fall that is seen, and a riot, of these classes, seen late.
+
+    The class of the riot's interval may be told.
+    """
     videos = {
         VideoAnnotation("calm", 0, split="test"): [CALM] * 5,
         VideoAnnotation("fall", 1, ("fall",), intervals=((4, 8),), split="test"): [CALM, FALL, CALM],
-        VideoAnnotation("riot", 1, riot, intervals=((4, 16),), split="test"): [CALM, CALM, RIOT, RIOT],
+        VideoAnnotation("riot", 1, riot, intervals=((4, 16),), split="test", interval_classes=(interval,)): [
+            CALM,
+            CALM,
+            RIOT,
+            RIOT,
+        ],
     }
     with StoreWriter(path, Provenance("none", "", 4, 4)) as writer:
         for video, values in videos.items():
@@ -89,6 +97,13 @@ def test_a_stretch_of_a_video_of_several_classes_is_an_event_of_each(tmp_path: P
     record = json.loads((run("test", store, tmp_path, "fall", "riot") / "metrics.json").read_text())
     assert record["metrics"]["mAP@0.5"] == 1.0  # seen as both
     assert record["per_class"]["fall"]["auc"] < 1
+
+
+def test_an_interval_of_a_class_is_an_event_of_that_class_alone(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s.h5", riot=("riot", "fall"), interval="fall")
+    record = json.loads((run("test", store, tmp_path, "fall", "riot") / "metrics.json").read_text())
+    assert "AP@0.5" not in record["per_class"]["riot"]
+    assert record["per_class"]["fall"]["AP@0.5"] == record["metrics"]["mAP@0.5"] == 1.0
 
 
 def test_abnormal_videos_of_unknown_class_leave_events_unmeasured(tmp_path: Path) -> None:

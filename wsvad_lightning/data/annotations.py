@@ -5,6 +5,7 @@ An annotations table is a CSV or TSV file with a header; unknown columns are ign
     video,label,num_frames,anomalous_intervals
     Train001,normal,120,
     Test001.mp4,abnormal,180,60-100;150-180
+    Test002.mp4,abnormal,,20-90:fall;70-110:riot
 
 Frames count from 0 and intervals are half-open: ``60-100`` covers the frames 60, 61, …, 99.
 """
@@ -15,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,7 +51,7 @@ FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt
 SHIPPED = Path(__file__).parent / "benchmarks" / "tables"
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
 COLUMN_ALIASES = {"anomalous_intervals": "intervals"}
-INTERVAL = re.compile(r"(\d+)\s*-\s*(\d+)")
+INTERVAL = re.compile(r"(\d+)\s*-\s*(\d+)(?:\s*:\s*(\S.*))?")
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 
 
@@ -85,6 +87,8 @@ class VideoAnnotation:
         intervals: anomalous frames ``[start, end)``; empty if there are none, as always in a normal video;
             None if they are unknown (weak label, or none).
         split: name of the part of the data set, such as ``train``.
+        interval_classes: class of each interval, None for one that is of all classes of the video; empty if
+            all are, as always in a video of one class.
 
     Raises:
         WSVADError: if the fields contradict each other, or an interval is reversed or passes the end.
@@ -96,6 +100,7 @@ class VideoAnnotation:
     num_frames: int | None = None
     intervals: tuple[tuple[int, int], ...] | None = None
     split: str | None = None
+    interval_classes: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         if self.label not in (0, 1, UNKNOWN):
@@ -114,6 +119,18 @@ class VideoAnnotation:
                 self._reject(f"the interval {start}-{end} is empty or reversed", "Give start < end")
         if self.num_frames is not None:
             self.check_num_frames(self.num_frames)
+        if self.interval_classes:
+            self._check_interval_classes()
+            if len(self.classes) == 1 or not any(self.interval_classes):
+                object.__setattr__(self, "interval_classes", ())
+
+    @property
+    def events(self) -> tuple[tuple[int, int, str], ...] | None:
+        """The anomalies as ``(start, end, class)``; None if their frames or classes are unknown."""
+        if self.intervals is None or (self.intervals and not self.classes):
+            return None
+        named = zip_longest(self.intervals, self.interval_classes)
+        return tuple((*span, name) for span, own in named for name in ([own] if own else self.classes))
 
     def check_num_frames(self, num_frames: int) -> None:
         """Compare with a frame count, that of the decoded video for example.
@@ -158,6 +175,14 @@ class VideoAnnotation:
             labels[start:end] = 1
         return labels
 
+    def _check_interval_classes(self) -> None:
+        if len(self.interval_classes) != len(self.intervals or ()):
+            problem = f"{len(self.interval_classes)} classes of {len(self.intervals or ())} intervals"
+            self._reject(problem, "Give one for each, or none")
+        for name in self.interval_classes:
+            if name is not None and name not in self.classes:
+                self._reject(f"an interval is {name!r}, the video is not", "Add it to the classes")
+
     def _reject(self, problem: str, remedy: str) -> NoReturn:
         raise WSVADError("video", self.video_id, problem, remedy)
 
@@ -193,7 +218,7 @@ def read_annotations(path: str | Path) -> dict[str, VideoAnnotation]:
 
     Columns: ``video``; ``label``: ``normal``, ``abnormal``, ``unknown``, ``0``, ``1``, ``-1`` or the name of
     an anomaly class; and optionally ``num_frames``; ``intervals`` (or ``anomalous_intervals``):
-    ``start-end;start-end``; ``classes``: anomaly classes separated by ``;``; ``split``.
+    ``start-end;start-end:class``; ``classes``: anomaly classes separated by ``;``; ``split``.
 
     An abnormal video without intervals is one of which only the label is known: its ``intervals`` are None,
     never empty, so that no metric takes its frames for normal.
@@ -249,7 +274,8 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
         for video in annotations.values():
-            intervals = ";".join(f"{start}-{end}" for start, end in video.intervals or ())
+            spans = zip_longest(video.intervals or (), video.interval_classes)
+            intervals = ";".join(f"{s}-{e}:{name}" if name else f"{s}-{e}" for (s, e), name in spans)
             classes, split = ";".join(video.classes), video.split or ""
             frames = "" if video.num_frames is None else video.num_frames
             table.writerow((video.video_id, words[video.label], frames, intervals, classes, split))
@@ -352,13 +378,16 @@ def _parse_row(row: dict[str, str]) -> VideoAnnotation:
     label, class_name = _parse_label(row["label"])
     named = [name.strip() for name in row.get("classes", "").split(";")]
     cell = row.get("intervals", "")
+    intervals = list(map(_parse_interval, cell.split(";"))) if cell else []
+    interval_classes = tuple(name for _, _, name in intervals)
     return VideoAnnotation(
         video_id=canonical_id(row["video"]),
         label=label,
-        classes=tuple(dict.fromkeys(name for name in [class_name, *named] if name)),
+        classes=tuple(dict.fromkeys(name for name in (class_name, *named, *interval_classes) if name)),
         num_frames=_parse_count(row.get("num_frames", "")),
-        intervals=tuple(map(_parse_interval, cell.split(";"))) if cell else None,
+        intervals=tuple((start, end) for start, end, _ in intervals) or None,
         split=row.get("split") or None,
+        interval_classes=interval_classes,
     )
 
 
@@ -372,11 +401,11 @@ def _parse_label(cell: str) -> tuple[int, str]:
     return 1, cell
 
 
-def _parse_interval(cell: str) -> tuple[int, int]:
+def _parse_interval(cell: str) -> tuple[int, int, str | None]:
     match = INTERVAL.fullmatch(cell.strip())
     if match is None:
-        raise WSVADError("intervals", cell, "is no interval", "Give start-end;start-end, such as 60-180")
-    return int(match[1]), int(match[2])
+        raise WSVADError("intervals", cell, "is no interval", "Give start-end or start-end:class, as 60-180")
+    return int(match[1]), int(match[2]), match[3]
 
 
 def _parse_count(cell: str) -> int | None:

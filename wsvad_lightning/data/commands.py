@@ -162,7 +162,7 @@ def _check_annotations(
             given.check_num_frames(records[name].num_frames)
         except WSVADError as error:
             yield Finding(name, error.problem)
-        for entry in ("label", "classes", "intervals"):
+        for entry in ("label", "classes", "intervals", "interval_classes"):
             now, then = getattr(given, entry), getattr(stored, entry)
             if now not in (None, (), UNKNOWN) and now != then:
                 yield Finding(name, f"{entry} {now} in the annotations, {then} in the store")

@@ -233,7 +233,9 @@ class WholeVideos(BatchDataset):
         if self.rule is not None and video.intervals is not None:
             frame_labels = torch.from_numpy(self.rule.label(video, num_frames, len(snippets)))
             num_frames = len(frame_labels)
-        return batch._replace(num_frames=torch.tensor([num_frames]), frame_labels=[frame_labels])
+        return batch._replace(
+            num_frames=torch.tensor([num_frames]), frame_labels=[frame_labels], events=[video.events]
+        )
 
 
 class BatchLoader(DataLoader[WSVADBatch]):

@@ -2,23 +2,26 @@
 
     store.h5                   schema and every field of Provenance: backbone, snippet_length, …
     └── videos
-        └── <video_id>         label, classes, split, num_frames, fps, intervals [n, 2]
+        └── <video_id>         label, classes, split, num_frames, fps, intervals [n, 2],
+                               interval_classes [n]
             ├── features       [T, N, D] float16 or float32; checksum, mean_norm
             └── patches_2x3    [T, 6, D], and so on: one dataset a stream
 
-``split`` and ``intervals`` are absent where they are unknown; ``views`` is JSON text. Uncompressed datasets
-are contiguous and start at multiples of 64 bytes, so that any program can map them into memory.
+``split``, ``intervals`` and ``interval_classes`` are absent where they are unknown; ``views`` is JSON text.
+Uncompressed datasets are contiguous and start at multiples of 64 bytes, so that any program can map them into
+memory.
 """
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import h5py
 import numpy as np
@@ -30,9 +33,28 @@ from wsvad_lightning.files import replacing
 
 SCHEMA = 1
 ALIGNMENT = 64  # bytes: mapped arrays then suit any vector instruction
+BLOCK = 2**22  # bytes of features that are checked and written at once
 
 Features = NDArray[np.floating[Any]]
 Compression = Literal["gzip", "lzf"]
+
+
+class Rows(Protocol):
+    """Features ``[T, N, D]`` that may lie in a file and not fit into memory; any array will do."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(T, N, D)``."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> Features:
+        """Consecutive snippets."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -133,10 +155,20 @@ class VideoRecord:
     streams: Mapping[str, StreamLocation]
 
 
-def checksum(array: Features) -> str:
+def blocks(array: Rows) -> Iterator[tuple[slice, Features]]:
+    """Go through features by a few snippets at a time, so that no more of them need be in memory."""
+    num_snippets, *snippet = array.shape
+    step = max(1, BLOCK // (array.dtype.itemsize * math.prod(snippet)))
+    for start in range(0, num_snippets, step):
+        rows = slice(start, min(start + step, num_snippets))
+        yield rows, array[rows]
+
+
+def checksum(array: Rows) -> str:
     """SHA-256 of type, shape and values; the same for a compressed and a contiguous dataset."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).data)
+    for _, block in blocks(array):
+        digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()
 
 
@@ -163,7 +195,7 @@ def new_file(path: Path, provenance: Provenance) -> Iterator[h5py.Group]:
 def write_video(
     videos: h5py.Group,
     annotation: VideoAnnotation,
-    streams: Mapping[str, Features],
+    streams: Mapping[str, Rows],
     num_frames: int,
     fps: float,
     compression: Compression | None,
@@ -187,10 +219,16 @@ def write_video(
         group.attrs["split"] = annotation.split
     if annotation.intervals is not None:
         group.attrs["intervals"] = np.array(annotation.intervals, dtype=np.int64).reshape(-1, 2)
+    if annotation.interval_classes:
+        names = [name or "" for name in annotation.interval_classes]
+        group.attrs["interval_classes"] = np.array(names, dtype=h5py.string_dtype())
     for name, array in streams.items():
         filters = {"compression": compression, "shuffle": True} if compression else {}
-        dataset = group.create_dataset(name, data=array, **filters)
-        squares = np.einsum("tnd,tnd->tn", array, array, dtype=np.float64)  # makes no copy of the array
+        dataset = group.create_dataset(name, array.shape, array.dtype, **filters)
+        squares = np.empty(array.shape[:2])
+        for rows, block in blocks(array):
+            dataset[rows] = block
+            np.einsum("tnd,tnd->tn", block, block, dtype=np.float64, out=squares[rows])
         dataset.attrs["checksum"] = checksum(array)
         dataset.attrs["mean_norm"] = np.sqrt(squares).mean()
 
@@ -254,6 +292,7 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
         num_frames=int(attributes["num_frames"]),
         intervals=None if intervals is None else tuple((int(start), int(end)) for start, end in intervals),
         split=attributes.get("split"),
+        interval_classes=tuple(name or None for name in attributes.get("interval_classes", ())),
     )
     streams = {name: _locate_stream(dataset, path) for name, dataset in group.items()}
     num_snippets = next(iter(streams.values())).shape[0]

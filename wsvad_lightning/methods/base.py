@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MagnitudeSelection
-from wsvad_lightning.metrics import NORMAL, Event, EventMetrics, FrameMetrics, find_runs
+from wsvad_lightning.metrics import NORMAL, Event, EventMetrics, FrameMetrics
 from wsvad_lightning.types import FeatureRequirements, Prediction, PseudoLabels, StoreInfo, WSVADBatch
 
 
@@ -210,16 +210,13 @@ class WSVADModule(LightningModule):
         return [name for name, own in zip(names, batch.class_targets[i, 1:], strict=True) if own]
 
     def _events_of(self, batch: WSVADBatch, i: int) -> list[Event] | None:
-        """List a test video's events: its anomalous stretches, each of all its classes; None if unknown."""
+        """List what is annotated in a test video, a normal one being an event; None if that is unknown."""
         assert batch.num_frames is not None
-        assert batch.frame_labels is not None
+        assert batch.events is not None
         if not batch.labels[i]:
             return [Event(0, int(batch.num_frames[i]), NORMAL)]
-        truth, classes = batch.frame_labels[i], self._classes_of(batch, i)
-        if truth is None or not classes:
-            return None
-        spans = find_runs(truth.cpu().numpy()).tolist()
-        return [Event(start, end, name) for start, end in spans for name in classes]
+        events = batch.events[i]
+        return None if events is None else [Event(*event) for event in events]
 
     def on_validation_epoch_start(self) -> None:
         """Forget the videos of the last validation."""

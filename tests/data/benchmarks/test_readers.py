@@ -72,7 +72,6 @@ def test_xd_violence_reads_classes_off_names_and_drops_stray_suffixes(tmp_path: 
     name = "Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6"
     write(tmp_path / "annotations.txt", f"{name}.mp4 157 180 180 244", "v=x__#1_label_B4-0-0 3 9")
     write(tmp_path / "rgb.list", *(f"train/a__#1_label_A__{crop}.npy" for crop in range(5)))
-    write(tmp_path / "annotations_multiclasses.txt", f"{name} B2 157 180 G 180 244")
     draft = Draft()
     xd_violence.read([tmp_path], draft)
     assert draft.finish() == {
@@ -81,8 +80,54 @@ def test_xd_violence_reads_classes_off_names_and_drops_stray_suffixes(tmp_path: 
         "v=x__#1_label_B4-0-0": VideoAnnotation("v=x__#1_label_B4-0-0", 1, ("B4",), None, ((3, 9),), "test"),
     }
     assert repaired(draft) == [("stray .mp4 in annotations.txt, removed", name)]
-    with pytest.raises(WSVADError, match=r"a class for every interval.* Give annotations\.txt"):
-        read_benchmark("xd_violence", [tmp_path / "annotations_multiclasses.txt"])
+
+
+def test_xd_violence_takes_frames_from_one_file_and_their_classes_from_the_other(tmp_path: Path) -> None:
+    first, second = "a__#1_label_G-B2-0", "b__#1_label_B4-0-0"
+    write(tmp_path / "annotations.txt", f"{first} 157 244 300 320", f"{second} 3 9")
+    lines = f"{first} G 181 244 B2 157 180 B2 170 190 G 300 320", f"{second} B1 3 9 B4 20 30"
+    classes = write(tmp_path / "annotations_multiclasses.txt", *lines)
+    draft = Draft()
+    xd_violence.read([tmp_path], draft)
+    videos = draft.finish()
+    assert videos[first] == VideoAnnotation(
+        first,
+        1,
+        ("G", "B2"),
+        None,
+        ((157, 181), (170, 190), (181, 244), (300, 320)),
+        "test",
+        ("B2", "B2", "G", "G"),
+    )
+    assert videos[second] == VideoAnnotation(
+        second, 1, ("B4", "B1"), None, ((3, 9),), "test", interval_classes=("B1",)
+    )
+    assert repaired(draft) == [
+        ("frame between two segments, added to the first", f"{first} 180"),
+        ("class that the name lacks, added", second),
+        ("class of normal frames, left out", f"{second} 20-30:B4"),
+    ]
+    alone = read_benchmark("xd_violence", [classes])
+    assert alone[first] == videos[first]
+    assert alone[second].events == ((3, 9, "B1"), (20, 30, "B4"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "a__#1_label_B1-0-0 B1 3 8",
+            "multiclasses.txt.*tells classes of other frames of a__#1_label_B1-0-0",
+        ),
+        ("a__#1_label_B1-0-0 B1 3 5 6 9", "no class of each interval"),
+        ("a__#1_label_B1-0-0 B3 3 9", "no class of each interval"),
+    ],
+)
+def test_classes_of_intervals_that_do_not_fit_are_refused(tmp_path: Path, line: str, message: str) -> None:
+    write(tmp_path / "annotations.txt", "a__#1_label_B1-0-0 3 9")
+    write(tmp_path / "annotations_multiclasses.txt", line)
+    with pytest.raises(WSVADError, match=message):
+        read_benchmark("xd_violence", [tmp_path])
 
 
 def test_shanghaitech_takes_masks_as_arrays_or_json(tmp_path: Path) -> None:
@@ -274,6 +319,26 @@ def test_xd_violence_files_of_two_repositories_agree(real_data: Path) -> None:
     )
     assert first == second
     assert len(first) == 500
+
+
+def test_events_of_xd_violence_are_those_of_vadclip(real_data: Path) -> None:
+    """But for one on frames that ``annotations.txt`` calls normal, and for four that end a frame later."""
+    folder = real_data / "annotations" / "xd_violence"
+    theirs = {
+        (video, *span, name)
+        for video, known in json.loads((folder / "gt_segments_vadclip.json").read_text()).items()
+        for span, name in zip(known["segments"], known["labels"], strict=True)
+        if name != "A"  # normal videos, each from end to end
+    }
+    for source, left_out in ((folder, {(4511, 4650)}), (folder / "annotations_multiclasses.txt", set())):
+        videos = read_benchmark("xd_violence", [source])
+        ours = {(name, *event) for name, video in videos.items() for event in video.events or ()}
+        moved = {event[1:3] for event in ours - theirs}
+        assert moved == {(1050, 1191), (1248, 1261), (1531, 1563), (3109, 3195)}
+        assert {event[1:3] for event in theirs - ours} == {
+            (start, end - 1) for start, end in moved
+        } | left_out
+        assert len(ours) == len(theirs) - len(left_out) == 1272 - len(left_out)
 
 
 @pytest.mark.parametrize("name", ["ucf_crime", "msad", "shanghaitech"])

@@ -129,3 +129,4 @@ def test_damaged_files_are_named(name: str, tmp_path: Path) -> None:
 def test_files_without_numbers_are_none(tmp_path: Path) -> None:
     assert arrays_of(write(tmp_path / "README.txt", b"Download the features and unpack them.")) is None
     assert arrays_of(write(tmp_path / "weights.pt", b"PK")) is None
+    assert arrays_of(write(tmp_path / "SH_Train.txt", b"01_0014 1\n01_001 0\n")) is None

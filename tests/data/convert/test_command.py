@@ -85,6 +85,13 @@ def test_frames(num_frames: str, frames: str, kept: int, source: Path, tmp_path:
     assert verify(str(tmp_path / "store.h5")) == 0
 
 
+def test_intervals_keep_their_classes_where_frames_are_dropped(source: Path, tmp_path: Path) -> None:
+    row = "Abuse001_x264,Abuse,127,5-20:Riot;113-127;90-127:Abuse,test"
+    table = write_table(tmp_path / "videos.csv", row)
+    store = convert(source, tmp_path / "store.h5", "--annotations", table, "--frames", "covered")
+    assert store["Abuse001_x264"].annotation.events == ((5, 20, "Riot"), (90, 112, "Abuse"))
+
+
 @pytest.mark.parametrize(
     ("num_frames", "frames", "told"),
     [
@@ -342,6 +349,7 @@ def test_streams_of_lists(tmp_path: Path) -> None:
     ("lines", "told"),
     [
         ("Abuse001_x264\nNormal_Videos001_x264", "names 2 videos where nalist.npy has the rows of 3"),
+        ("Abuse001_x264\nNormal_Videos001_x264\nAbuse001_x264", "names Abuse001_x264 2 times"),
         (None, "does not cut 52 rows into videos"),
     ],
 )
@@ -357,6 +365,21 @@ def test_matrices_that_do_not_fit(lines: str | None, told: str, tmp_path: Path) 
         convert(source, tmp_path / "store.h5", *options)
 
 
+def test_a_matrix_is_told_by_the_options_that_go_with_it(tmp_path: Path) -> None:
+    miniature = c2fpl(tmp_path / "source")
+    nalist, names = miniature.source / "nalist.npy", miniature.source / "ucf-i3d.list"
+    options = ["--nalist", str(nalist.rename(tmp_path / "rows.npy")), "--names", str(names)]
+    store = convert(miniature.source / "concat_UCF.npy", tmp_path / "store.h5", *options)
+    assert set(store) == set(miniature.streams)
+
+
+def test_a_matrix_of_other_rows_is_told(tmp_path: Path) -> None:
+    source = c2fpl(tmp_path / "source").source
+    np.save(source / "nalist.npy", np.array([[0, 7], [7, 19]]))
+    with pytest.raises(WSVADError, match="holds no array of the rows in nalist.npy"):
+        convert(source, tmp_path / "store.h5")
+
+
 def test_mistakes_of_newcomers(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line that says what to change, and nothing written."""
     output, empty = tmp_path / "store.h5", tmp_path / "empty"
@@ -367,19 +390,28 @@ def test_mistakes_of_newcomers(source: Path, tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "void" / "half.csv").write_text("path,label\n,Abuse\n")
     (tmp_path / "zipped").mkdir()
     (tmp_path / "zipped" / "broken.zip").write_bytes(b"PK")
+    (tmp_path / "cut.pkl").write_bytes(b"\x80")
     table = write_table(tmp_path / "videos.csv", "gate_0412,normal,,,train")
     mistakes = [
         ([str(source)], "--output='None': no store to write is named. Give -o store.h5"),
         ([str(source / "nothing"), "-o", str(output)], "there is no such file or folder"),
         ([str(empty), "-o", str(output)], "holds no files"),
-        ([str(tmp_path / "void"), "-o", str(output)], "looks like no arrays were found"),
+        ([str(tmp_path / "void"), "-o", str(output)], "from='auto': no arrays were found"),
         ([str(source), "-o", str(output), "--from", "rtmf"], "'rtfm'"),
         ([str(source), "-o", str(output), "--annotations", table], "none of its 3 videos can be converted"),
         ([str(source), "-o", str(output), "--annotations", "no.csv"], "annotations='no.csv': cannot be read"),
         ([str(tmp_path / "void" / "other.list"), "-o", str(output)], "Give their folder by --folder"),
         ([str(tmp_path / "void" / "half.csv"), "-o", str(output)], "lacks a path in a row"),
         ([str(tmp_path / "zipped"), "-o", str(output)], "broken.zip': cannot be read"),
-        ([str(source), "-o", str(output), "--from", "c2fpl"], "nalist='': no file of the folder fits"),
+        (
+            [str(source), "-o", str(output), "--from", "c2fpl"],
+            "holds no file nalist.npy",
+        ),
+        (
+            [str(source), "-o", str(output), "--from", "rtfm", "--names", table],
+            "knows no --nalist and --names",
+        ),
+        ([str(tmp_path / "cut.pkl"), "-o", str(output)], "no arrays were found; cut.pkl cannot be read"),
         ([str(source), "-o", str(output), "--snippet-length", "0"], "snippet_length='0'"),
         ([str(source), "-o", str(output), "--audio-hop", "0"], "audio_hop='0.0': is no time"),
         ([str(source), "-o", str(output), "--audio-hop", "0.96"], "needs the frame rate. Give --fps"),

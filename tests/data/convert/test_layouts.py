@@ -1,5 +1,6 @@
 """Every layout is recognised, and becomes the store that it should."""
 
+import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,15 @@ def test_splits_come_from_folders_and_lists(tmp_path: Path) -> None:
     assert {entry["reason"] for entry in reasons(tmp_path / "store.h5") if entry["video"] == "03_0001"} == {
         "label unknown; split unknown"
     }
+
+
+def test_a_file_of_several_videos_tells_their_split(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    for part, video in (("train", "Abuse001_x264"), ("test", "Abuse028_x264")):
+        content = pickle.dumps({video: values(video, 7, 10)})
+        (tmp_path / "source" / f"ucf-crime.{part}.pkl").write_bytes(content)
+    store = convert(tmp_path / "source", tmp_path / "store.h5")
+    assert [store[video].annotation.split for video in store] == ["train", "test"]
 
 
 def test_an_archive_is_a_source(tmp_path: Path) -> None:

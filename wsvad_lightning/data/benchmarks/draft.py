@@ -10,6 +10,7 @@ from wsvad_lightning.data.annotations import VideoAnnotation, canonical_id
 from wsvad_lightning.errors import WSVADError
 
 Interval = tuple[int, int]
+Event = tuple[int, int, str]  # an interval of a class
 
 
 class Repair(NamedTuple):
@@ -32,6 +33,7 @@ class _Facts:
     classes: tuple[str, ...] | None = None
     num_frames: int | None = None
     intervals: tuple[Interval, ...] | None = None
+    events: tuple[Event, ...] | None = None
     split: str | None = None
     told_by: dict[str, Path] = field(default_factory=dict)
 
@@ -62,6 +64,7 @@ class Draft:
         classes: tuple[str, ...] | None = None,
         num_frames: int | None = None,
         intervals: Iterable[Interval] | None = None,
+        events: Iterable[Event] | None = None,
         split: str | None = None,
     ) -> None:
         """Add what a file says of a video; None where it says nothing.
@@ -73,13 +76,16 @@ class Draft:
             classes: anomaly classes, the dominant one first.
             num_frames: frames of the video.
             intervals: anomalous frames ``[start, end)``, in any order.
+            events: the same with the class of each; they may overlap. Of a video that has both, the intervals
+                tell which frames are anomalous.
             split: ``train`` or ``test``.
 
         Raises:
             WSVADError: if another file says otherwise.
         """
         joined = None if intervals is None else join_intervals(intervals)
-        told = _Facts(label, classes, num_frames, joined, split)
+        named = None if events is None else tuple(sorted(events))
+        told = _Facts(label, classes, num_frames, joined, named, split)
         video_id = canonical_id(video)
         facts = self._videos.setdefault(video_id, _Facts())
         for name in (entry.name for entry in fields(_Facts) if entry.name != "told_by"):
@@ -103,17 +109,40 @@ class Draft:
         return {video_id: self._annotate(video_id, facts) for video_id, facts in sorted(self._videos.items())}
 
     def _annotate(self, video_id: str, facts: _Facts) -> VideoAnnotation:
-        intervals, last = facts.intervals, facts.num_frames
         if facts.label is None:
             raise WSVADError("video", video_id, "no file tells its label", "Give the list that names it")
-        if intervals is not None and last is not None:
-            intervals = tuple((start, min(end, last)) for start, end in intervals)
-            for (start, end), (_, clipped) in zip(facts.intervals or (), intervals, strict=True):
-                if end > clipped:
-                    self.repair("end behind the last frame, clipped", f"{video_id} {start}-{end} of {last}")
+        events, last = self._settle_events(video_id, facts), facts.num_frames
+        intervals = facts.intervals or () if events is None else tuple((s, e) for s, e, _ in events)
+        interval_classes = tuple(name for _, _, name in events or ())
+        for start, end in intervals:
+            if last is not None and end > last:
+                self.repair("end behind the last frame, clipped", f"{video_id} {start}-{end} of {last}")
         return VideoAnnotation(
-            video_id, facts.label, facts.classes or (), last, intervals or None, split=facts.split
+            video_id,
+            facts.label,
+            tuple(dict.fromkeys([*(facts.classes or ()), *interval_classes])),
+            last,
+            tuple((start, min(end, last or end)) for start, end in intervals) or None,
+            facts.split,
+            interval_classes,
         )
+
+    def _settle_events(self, video_id: str, facts: _Facts) -> tuple[Event, ...] | None:
+        """Leave out the events outside of the intervals; what is left must have the same frames."""
+        if facts.events is None or facts.intervals is None:
+            return facts.events
+        kept = tuple(
+            event
+            for event in facts.events
+            if any(s <= event[0] and event[1] <= e for s, e in facts.intervals)
+        )
+        for start, end, name in facts.events:
+            if (start, end, name) not in kept:
+                self.repair("class of normal frames, left out", f"{video_id} {start}-{end}:{name}")
+        if join_intervals((start, end) for start, end, _ in kept) != facts.intervals:
+            problem = f"tells classes of other frames of {video_id} than {facts.told_by['intervals']} tells"
+            raise WSVADError("sources", facts.told_by["events"], problem, "Give files that belong together")
+        return kept
 
 
 def join_intervals(intervals: Iterable[Interval]) -> tuple[Interval, ...]:

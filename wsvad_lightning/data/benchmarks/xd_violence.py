@@ -7,18 +7,26 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsvad_lightning.data.benchmarks.draft import Draft, files_of
+from wsvad_lightning.data.benchmarks.draft import Draft, Event, files_of
 from wsvad_lightning.data.benchmarks.text import Line, read_once, split_of
 from wsvad_lightning.errors import WSVADError
 
-FILES = ("annotations.txt", "XD_Annotation.txt", "*rgb*.list", "*train*", "*test*")
+FILES = (
+    "annotations.txt",
+    "XD_Annotation.txt",
+    "annotations_multiclasses.txt",
+    "*rgb*.list",
+    "*train*",
+    "*test*",
+)
 CODES = ("B1", "B2", "B4", "B5", "B6", "G")
 
 
 def read(sources: Sequence[Path], draft: Draft) -> None:
     """Read ``annotations.txt`` or ``XD_Annotation.txt``, and lists of names.
 
-    No official file holds frame counts: they come from the videos, or from the features.
+    VadCLIP's ``annotations_multiclasses.txt`` tells the class of each interval besides. No official file
+    holds frame counts: they come from the videos, or from the features.
 
     Args:
         sources: files, or folders that hold them.
@@ -29,7 +37,6 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     """
     for path in files_of(sources, FILES, draft):
         for line in read_once(path, draft):
-            _check_words(path, line)
             if line.pairs and line.name.lower().endswith(".mp4"):
                 draft.repair(f"stray .mp4 in {path.name}, removed", line.video_id)
             classes = _classes_of(line.video_id)
@@ -39,15 +46,30 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
                 label=int(bool(classes)),
                 classes=classes,
                 num_frames=line.num_frames,
-                intervals=line.pairs or None,
+                intervals=None if line.words else line.pairs or None,
+                events=_events_of(path, line, draft),
                 split=_split_of(path, line),
             )
 
 
-def _check_words(path: Path, line: Line) -> None:
-    if line.words and line.pairs:
-        problem = "gives a class for every interval, which a table of annotations cannot hold"
-        raise WSVADError("sources", path, problem, "Give annotations.txt")
+def _events_of(path: Path, line: Line, draft: Draft) -> list[Event] | None:
+    """Intervals with the codes before them; None where the line has not both.
+
+    Of segments that follow each other, the file lacks the frame between, which ``annotations.txt`` has.
+    """
+    if not (line.words and line.pairs):
+        return None
+    if len(line.words) != len(line.pairs) or not set(line.words) <= set(CODES):
+        raise WSVADError("sources", path, f"{line.name}: no class of each interval", "Correct the line")
+    if not set(line.words) <= set(_classes_of(line.video_id)):
+        draft.repair("class that the name lacks, added", line.video_id)
+    starts = {start for start, _ in line.pairs}
+    events = []
+    for (start, end), code in zip(line.pairs, line.words, strict=True):
+        if end + 1 in starts:
+            draft.repair("frame between two segments, added to the first", f"{line.video_id} {end}")
+        events.append((start, end + (end + 1 in starts), code))
+    return events
 
 
 def _classes_of(video_id: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import compress
 from typing import Literal
 
 from wsvad_lightning.data.annotations import VideoAnnotation
@@ -85,14 +86,14 @@ def settle_frames(
     fewest, most = snippet_count_bounds(total, stride, length)
     if segments and num_snippets == SEGMENTS and not fewest <= num_snippets <= most:
         note = f"{SEGMENTS} segments of the whole video: its frames and intervals are left out"
-        return replace(annotation, num_frames=None, intervals=None), covered, note
+        return replace(annotation, num_frames=None, intervals=None, interval_classes=()), covered, note
     if frames == "covered" and covered < total <= covered + MOST_DROPPED * stride:
         note = f"frames {covered} to {total} dropped, which no snippet covers"
         return _cut(annotation, covered), covered, note
     if fewest <= num_snippets <= most:
         return annotation, total, ""
     problem = f"{num_snippets} snippets cover {covered} frames, {total} are annotated"
-    few = covered < total
+    few = covered < total and frames == "exact"
     remedy = "Give --frames covered to drop those behind" if few else "Correct --snippet_stride or num_frames"
     raise WSVADError("source", annotation.video_id, problem, remedy)
 
@@ -101,5 +102,7 @@ def _cut(annotation: VideoAnnotation, num_frames: int) -> VideoAnnotation:
     """Leave out all behind so many frames."""
     if annotation.intervals is None:
         return replace(annotation, num_frames=num_frames)
-    kept = tuple((start, min(end, num_frames)) for start, end in annotation.intervals if start < num_frames)
-    return replace(annotation, num_frames=num_frames, intervals=kept)
+    kept = [start < num_frames for start, _ in annotation.intervals]
+    intervals = tuple((start, min(end, num_frames)) for start, end in compress(annotation.intervals, kept))
+    classes = tuple(compress(annotation.interval_classes, kept))
+    return replace(annotation, num_frames=num_frames, intervals=intervals, interval_classes=classes)
