@@ -3,6 +3,8 @@
 import os
 import signal
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +38,14 @@ def run_rank(
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world}
     os.environ.update({name: str(value) for name, value in {**agent, **meeting, **ranks}.items()})
 
-    def noting(path: Path, *args: Any) -> EncodedVideo:
-        video = encode_video(path, *args)
-        if path.stem == dies_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        with Path(f"{output}.rank{rank}").open("a") as file:
-            file.write(f"{path.stem}\n")
-        return video
+    @contextmanager
+    def noting(path: Path, *args: Any) -> Iterator[EncodedVideo]:
+        with encode_video(path, *args) as video:
+            if path.stem == dies_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            with Path(f"{output}.rank{rank}").open("a") as file:
+                file.write(f"{path.stem}\n")
+            yield video
 
     setattr(job, "encode_video", noting)  # noqa: B010  # which mypy takes for no part of the module
     processes = Processes("cpu", world)

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ import torch
 from jsonargparse import auto_cli
 
 from tests.backbones.conftest import VideoMaker, write_stamped
+from tests.data.store_cases import file_size_limit
 from wsvad_lightning.backbones import encode as encode_module
 from wsvad_lightning.backbones.encode import encode_video
 from wsvad_lightning.backbones.encoders import FrameEncoder, build_encoder
@@ -103,17 +106,22 @@ def test_the_result_does_not_depend_on_the_batch_size(batch_size: int, make_vide
     specs = [MOTION, StreamSpec("diffs", input="diff", size=32)]
     encoders = {spec.name: build_encoder(spec, torch.device("cpu")) for spec in specs}
     recipe = SnippetRecipe(length=6, stride=4)
-    expected, got = (encode_video(path, encoders, recipe, size) for size in (8, batch_size))
-    assert (got.num_frames, got.fps) == (20, 10.0)
-    for name in encoders:
-        np.testing.assert_allclose(got.streams[name], expected.streams[name], rtol=1e-3, atol=1e-4)
+    with (
+        encode_video(path, encoders, recipe, 8) as expected,
+        encode_video(path, encoders, recipe, batch_size) as got,
+    ):
+        assert (got.num_frames, got.fps) == (20, 10.0)
+        for name in encoders:
+            assert got.streams[name].shape[0] == recipe.num_snippets(20)
+            np.testing.assert_allclose(got.streams[name][:], expected.streams[name][:], rtol=1e-3, atol=1e-4)
 
 
 def test_nothing_moves_in_a_video_of_one_frame(make_video: VideoMaker) -> None:
     encoders = {"motion": build_encoder(MOTION, torch.device("cpu"))}
-    video = encode_video(make_video("still.mp4", 1), encoders, SnippetRecipe())
-    assert video.streams["motion"].shape == (1, 1, 10)
-    assert np.abs(video.streams["motion"]).max() < 1e-4
+    with encode_video(make_video("still.mp4", 1), encoders, SnippetRecipe()) as video:
+        motion = video.streams["motion"]
+        assert motion.shape == (1, 1, 10)
+        assert np.abs(motion[:]).max() < 1e-4
 
 
 def test_every_video_is_decoded_once_and_not_again(
@@ -163,6 +171,14 @@ def test_broken_videos_are_skipped_on_demand_and_named(
     told = capsys.readouterr().err
     assert "late.mp4" in told
     assert "21 frames are annotated and the video has 20" in told
+
+
+def test_a_link_to_nowhere_is_a_broken_video(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (videos / "gone.mp4").symlink_to(tmp_path / "elsewhere.mp4")
+    assert run(videos, tmp_path / "store.h5", skip_broken=True) == 1
+    assert "gone.mp4" in capsys.readouterr().err
 
 
 def test_a_variable_frame_rate_is_noted_and_resampled_on_demand(
@@ -218,8 +234,12 @@ def test_an_encoder_that_fails_stops_the_decoding(make_video: VideoMaker) -> Non
         def encode(self, window: FrameWindow) -> torch.Tensor:
             raise RuntimeError("no memory")
 
-    with pytest.raises(RuntimeError, match="no memory"):
-        encode_video(make_video("walk.mp4", 100), {"failing": Failing()}, SnippetRecipe())
+    path = make_video("walk.mp4", 100)
+    with (
+        pytest.raises(RuntimeError, match="no memory"),
+        encode_video(path, {"failing": Failing()}, SnippetRecipe()),
+    ):
+        pass
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
@@ -318,26 +338,61 @@ def test_the_command_line_takes_streams_from_yaml(videos: Path, tmp_path: Path) 
     assert {name: len(stream.views) for name, stream in store.streams.items()} == {"motion": 1, "grid": 4}
 
 
+def test_snippets_that_the_whole_video_does_not_fill_are_left_out(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    path = make_video("walk.mp4", 11)  # the snippet at 8 has both its samples, 8 and 10, and lacks frame 11
+    options: dict[str, Any] = {"snippet_length": 4, "frame_stride": 2, "tail": "drop"}
+    assert extract(str(path), str(tmp_path / "store.h5"), streams=[MOTION], **options) == 0
+    assert FeatureStore(tmp_path / "store.h5")["walk"].num_snippets == 2
+
+
+def test_a_full_disk_is_no_fault_of_the_video(make_video: VideoMaker, tmp_path: Path) -> None:
+    make_video("videos/walk.mp4", 60)
+    options: dict[str, Any] = {"streams": [MOTION], "snippet_length": 1, "skip_broken": True}
+    with file_size_limit(2000), pytest.raises(WSVADError, match=os.strerror(errno.EFBIG)) as error:
+        extract(str(tmp_path / "videos"), str(tmp_path / "store.h5"), **options)
+    assert error.value.argument == "output"
+    assert [path.name for path in tmp_path.iterdir()] == ["videos"]
+
+
 PEAK_MEMORY = """
-import resource, sys, torch
+import resource, sys
+import torch
+from wsvad_lightning.backbones.encoders import FrameEncoder
+from wsvad_lightning.backbones.extract import find_videos
+from wsvad_lightning.backbones.job import extract_videos
+from wsvad_lightning.backbones.pooling import SnippetRecipe
+from wsvad_lightning.backbones.recipe import ExtractionRecipe
+from wsvad_lightning.backbones.streams import StreamSpec
+
+class Wide(FrameEncoder):
+    views, recipe = tuple("0123456789"), {"backbone": "wide"}
+
+    def encode(self, window):
+        return torch.ones(len(window.rgb), 10, 2048)
+
+class Recipe(ExtractionRecipe):
+    def build_encoders(self, device):
+        return {"features": Wide()}
+
 torch.set_num_threads(1)
-from wsvad_lightning.backbones.extract import extract
-from wsvad_lightning.backbones.streams import FrameWindow, StreamSpec
-extract(sys.argv[1], sys.argv[2], streams=[StreamSpec("motion", "flow_statistics", size=32)])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+recipe = Recipe((StreamSpec(),), SnippetRecipe(1, 1))
+for video in sys.argv[1:]:
+    extract_videos(find_videos(video), f"{video}.h5", recipe)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
 def test_memory_does_not_grow_with_the_length_of_a_video(make_video: VideoMaker, tmp_path: Path) -> None:
-    peaks = {}
-    for num_frames in (200, 2000):
-        path = make_video(f"long{num_frames}.mp4", num_frames, height=128, width=160)
-        command = [sys.executable, "-c", PEAK_MEMORY, str(path), str(path.with_suffix(".h5"))]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        peaks[num_frames] = int(output)
-    frames = 1800 * 128 * 160 * 3 // 2**20  # MiB that the additional frames take decoded
-    assert peaks[2000] - peaks[200] < frames / 4
+    videos = [make_video(f"{t}.mp4", t, height=96, width=128, codec="mpeg4") for t in (100, 600)]
+    command = [sys.executable, "-c", PEAK_MEMORY, *map(str, videos)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    short, long = map(int, output.split())
+    assert FeatureStore(tmp_path / "600.mp4.h5").read("600").shape == (600, 10, 2048)
+    frames = 500 * 96 * 128 * 3 // 2**20  # MiB that the additional frames take; their features take 39
+    assert long - short < frames / 2
 
 
 def test_patch_grids_add_the_patches_of_the_first_stream(make_video: VideoMaker, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from itertools import chain
+
 import pytest
 import torch
 
@@ -32,9 +34,9 @@ def test_snippets_cover_the_frames_they_claim(
     for num_frames in range(1, 30):
         pooler = SnippetPooler(recipe)
         numbers = torch.arange(0, num_frames, frame_stride).float().view(-1, 1, 1)
-        for start in range(0, len(numbers), 3):
-            pooler.add(numbers[start : start + 3])
-        snippets = pooler.finish(num_frames)
+        given = [pooler.add(numbers[start : start + 3]) for start in range(0, len(numbers), 3)]
+        ready = [*chain(*given), *pooler.finish(num_frames)]
+        snippets = torch.stack(ready[: recipe.num_snippets(num_frames)])
         means = [sum(frames) / len(frames) for frames in expected_snippets(recipe, num_frames)]
         torch.testing.assert_close(snippets.flatten(), torch.tensor(means))
         assert len(snippets) == recipe.num_snippets(num_frames)
@@ -47,8 +49,9 @@ def test_snippets_cover_the_frames_they_claim(
 )
 def test_poolings(pooling: Pooling, expected: list[list[float]]) -> None:
     pooler = SnippetPooler(SnippetRecipe(length=3, stride=3, pooling=pooling))
-    pooler.add(torch.tensor([[[4.0, 0.0]], [[2.0, 3.0]], [[0.0, 6.0]]]))
-    assert pooler.finish(3).tolist() == [expected]
+    assert pooler.add(torch.tensor([[[4.0, 0.0]], [[2.0, 3.0]]])) == []
+    assert [snippet.tolist() for snippet in pooler.add(torch.tensor([[[0.0, 6.0]]]))] == [expected]
+    assert pooler.finish(3) == []
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,7 @@ def encode(spec: StreamSpec, frames: NDArray[np.uint8]) -> Tensor:
     length = len(frames)
     features = build_encoder(spec, CPU).open(SnippetRecipe(length, length))
     with torch.inference_mode():
-        features.add(FrameWindow(frames, opens=True))
-        return features.finish(length)
+        return torch.stack(features.add(FrameWindow(frames, opens=True)) + features.finish(length))
 
 
 def pixels(folder: Path, pictures: list[NDArray[np.uint8]]) -> Tensor:

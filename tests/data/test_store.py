@@ -6,7 +6,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -24,6 +24,7 @@ from tests.data.store_cases import (
     write_missing,
     write_store,
 )
+from wsvad_lightning.data import layout
 from wsvad_lightning.data import store as store_module
 from wsvad_lightning.data.annotations import VideoAnnotation
 from wsvad_lightning.data.store import Features, FeatureStore, StoreWriter
@@ -274,6 +275,23 @@ def test_an_unfinished_store_is_readable_and_resumed(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["store.h5"]
     assert len(FeatureStore(path)) == 3
     assert_whole(FeatureStore(path))
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_the_size_of_blocks_changes_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: Literal["gzip"] | None
+) -> None:
+    stores = []
+    for size in (2**22, 300, 1):  # all snippets of a video, two of 'features', one
+        monkeypatch.setattr(layout, "BLOCK", size)
+        with StoreWriter(tmp_path / f"{size}.h5", PROVENANCE, compression=compression) as writer:
+            for number in range(10):
+                add_video(writer, number)
+        stores.append(FeatureStore(writer.path))
+        assert_whole(stores[-1])
+    for name in stores[0].streams:
+        assert len({store.checksum() for store in stores}) == 1
+        assert len({store.mean_norm(name) for store in stores}) == 1
 
 
 def test_videos_are_added_to_a_finished_store(tmp_path: Path, ten: Path) -> None:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -11,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from wsvad_lightning.backbones.pooling import SnippetRecipe
+from wsvad_lightning.backbones.spool import Spool
 from wsvad_lightning.backbones.streams import Encoder, FrameWindow
 from wsvad_lightning.backbones.video import VideoReader
-from wsvad_lightning.data.store import Features
 
 AHEAD = 2  # windows that are decoded while another is encoded
 
@@ -24,18 +25,19 @@ class EncodedVideo(NamedTuple):
     """One video as features.
 
     Attributes:
-        streams: ``[T, N, D]`` float32 by name of the stream.
+        streams: ``[T, N, D]`` by name of the stream.
         num_frames: frames of the video, as it is played.
         fps: frames a second, on average.
         irregular: whether the file has a variable frame rate.
     """
 
-    streams: dict[str, Features]
+    streams: dict[str, Spool]
     num_frames: int
     fps: float
     irregular: bool
 
 
+@contextmanager
 def encode_video(
     path: str | Path,
     encoders: Mapping[str, Encoder],
@@ -43,11 +45,13 @@ def encode_video(
     batch_size: int = 16,
     resample: float | None = None,
     count: Callable[[int], None] = lambda num_frames: None,
-) -> EncodedVideo:
-    """Decode a video once and compute all its streams.
+    dtype: str = "float32",
+    folder: str | Path | None = None,
+) -> Iterator[EncodedVideo]:
+    """Decode a video once and give all its streams, which are there until the context is left.
 
-    A thread decodes while the streams are computed. It is a few windows ahead at most: memory does not grow
-    with the frames.
+    A thread decodes while the streams are computed. It is a few windows ahead at most, and the features wait
+    in temporary files: memory grows neither with the frames nor with the features.
 
     Args:
         path: the video.
@@ -56,21 +60,28 @@ def encode_video(
         batch_size: frames of a window, which are encoded at once; the result does not depend on it.
         resample: frames a second to play the video at; None for every frame of the file.
         count: told now and then how many more frames were decoded.
+        dtype: type of the features.
+        folder: where the temporary files take their space, by default the system's folder for such.
 
     Raises:
         WSVADError: if the video is broken.
+        OSError: if the folder cannot be written, or the disk is full.
     """
     reader = VideoReader(path, recipe.frame_stride, resample)
     opened = {name: encoder.open(recipe) for name, encoder in encoders.items()}
     counted = 0
-    with torch.inference_mode():
-        for window in ahead(frame_windows(reader, batch_size)):
-            for features in opened.values():
-                features.add(window)
-            count(reader.num_frames - counted)
-            counted = reader.num_frames
-        streams = {name: features.finish(reader.num_frames).numpy() for name, features in opened.items()}
-    return EncodedVideo(streams, reader.num_frames, reader.fps, reader.irregular)
+    with ExitStack() as files:
+        streams = {name: files.enter_context(Spool(folder, np.dtype(dtype))) for name in opened}
+        with torch.inference_mode():
+            for window in ahead(frame_windows(reader, batch_size)):
+                for name, features in opened.items():
+                    streams[name].add(features.add(window))
+                count(reader.num_frames - counted)
+                counted = reader.num_frames
+            for name, features in opened.items():
+                streams[name].add(features.finish(reader.num_frames))
+                streams[name].cut(recipe.num_snippets(reader.num_frames))
+        yield EncodedVideo(streams, reader.num_frames, reader.fps, reader.irregular)
 
 
 def frame_windows(reader: VideoReader, batch_size: int) -> Iterator[FrameWindow]:

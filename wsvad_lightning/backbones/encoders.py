@@ -68,11 +68,11 @@ class PooledFrames:
     def __init__(self, encoder: FrameEncoder, recipe: SnippetRecipe) -> None:
         self._encoder, self._pooler = encoder, SnippetPooler(recipe)
 
-    def add(self, window: FrameWindow) -> None:
+    def add(self, window: FrameWindow) -> list[Tensor]:
         """See :class:`VideoFeatures`."""
-        self._pooler.add(self._encoder.encode(window))
+        return self._pooler.add(self._encoder.encode(window))
 
-    def finish(self, num_frames: int) -> Tensor:
+    def finish(self, num_frames: int) -> list[Tensor]:
         """See :class:`VideoFeatures`."""
         return self._pooler.finish(num_frames)
 
@@ -167,31 +167,28 @@ class EncodedClips:
     """
 
     def __init__(self, encoder: ClipEncoder, recipe: SnippetRecipe) -> None:
-        self._encoder, self._recipe = encoder, recipe
-        self._cutter = SnippetCutter(recipe)
+        self._encoder, self._cutter = encoder, SnippetCutter(recipe)
         self._waiting: list[Tensor] = []
-        self._vectors: list[Tensor] = []
 
-    def add(self, window: FrameWindow) -> None:
+    def add(self, window: FrameWindow) -> list[Tensor]:
         """See :class:`VideoFeatures`."""
-        self._take(self._cutter.add(self._encoder.prepare(window.rgb)))
+        return self._take(self._cutter.add(self._encoder.prepare(window.rgb)))
 
-    def finish(self, num_frames: int) -> Tensor:
+    def finish(self, num_frames: int) -> list[Tensor]:
         """See :class:`VideoFeatures`."""
-        self._take(self._cutter.finish(num_frames, pad=True))
-        if self._waiting:
-            self._encode()
-        return torch.cat(self._vectors)[: self._recipe.num_snippets(num_frames)]
+        return self._take(self._cutter.finish(num_frames, pad=True)) + self._encode()
 
-    def _take(self, snippets: list[list[Tensor]]) -> None:
+    def _take(self, snippets: list[list[Tensor]]) -> list[Tensor]:
+        vectors = []
         for snippet in snippets:
             self._waiting.append(torch.stack(snippet))
             if len(self._waiting) == self._encoder.snippets_at_once:
-                self._encode()
+                vectors += self._encode()
+        return vectors
 
-    def _encode(self) -> None:
-        self._vectors.append(self._encoder.encode(self._waiting))
-        self._waiting = []
+    def _encode(self) -> list[Tensor]:
+        waiting, self._waiting = self._waiting, []
+        return list(self._encoder.encode(waiting)) if waiting else []
 
 
 def build_encoder(spec: StreamSpec, device: torch.device) -> Encoder:

@@ -166,7 +166,7 @@ def _video_files(videos: Path) -> list[Path]:
     files = [
         path
         for path in sorted(videos.rglob("*"))
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not path.name.startswith(".")
     ]
     if not files:
         raise WSVADError("videos", videos, "holds no videos", f"Give a folder of {', '.join(VIDEO_SUFFIXES)}")

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -172,26 +173,28 @@ class Extraction(LightningModule):
         stopped = self.outcome.broken and not self.skip_broken
         if annotation.video_id not in self.writer and not stopped:
             self.display.start(annotation.video_id)
-            try:
-                video = self._encode(path, annotation)
-            except WSVADError as error:
-                self.outcome.broken.append(error)
-            else:
-                self._write(annotation, video)
+            self._extract(path, annotation)
         self.display.finish()
         return annotation.video_id
 
-    def _encode(self, path: Path, annotation: VideoAnnotation) -> EncodedVideo:
-        recipe = self.recipe
-        video = encode_video(
-            path, self.encoders, recipe.snippets, self.batch_size, recipe.fps, self.display.count
-        )
-        annotation.check_num_frames(video.num_frames)
-        return video
+    def _extract(self, path: Path, annotation: VideoAnnotation) -> None:
+        recipe, output, count = self.recipe, self.writer.path, self.display.count
+        settings = (recipe.snippets, self.batch_size, recipe.fps, count, recipe.dtype, output.parent)
+        with ExitStack() as files:
+            try:
+                video = files.enter_context(encode_video(path, self.encoders, *settings))
+                annotation.check_num_frames(video.num_frames)
+            except WSVADError as error:
+                self.outcome.broken.append(error)
+            except OSError as error:  # where the features wait: no fault of the video
+                remedy = "Free space or choose another folder"
+                problem = f"cannot be written ({error.strerror})"
+                raise WSVADError("output", output, problem, remedy) from error
+            else:
+                self._write(annotation, video)
 
     def _write(self, annotation: VideoAnnotation, video: EncodedVideo) -> None:
-        arrays = {name: array.astype(self.recipe.dtype, copy=False) for name, array in video.streams.items()}
-        self.writer.add(annotation, arrays, num_frames=video.num_frames, fps=video.fps)
+        self.writer.add(annotation, video.streams, num_frames=video.num_frames, fps=video.fps)
         if video.irregular and self.recipe.fps is None:
             self.outcome.irregular.append(annotation.video_id)
 

@@ -126,16 +126,15 @@ class SnippetPooler:
     def __init__(self, recipe: SnippetRecipe) -> None:
         self.recipe = recipe
         self._cutter = SnippetCutter(recipe)
-        self._pooled: list[Tensor] = []
 
-    def add(self, features: Tensor) -> None:
-        """Take the features ``[K, N, D]`` of the next sampled frames."""
-        self._pooled += map(self._pool, self._cutter.add(features))
+    def add(self, features: Tensor) -> list[Tensor]:
+        """Take the features ``[K, N, D]`` of the next sampled frames, and give the snippets ``[N, D']``."""
+        return [self._pool(frames) for frames in self._cutter.add(features)]
 
-    def finish(self, num_frames: int) -> Tensor:
-        """All snippets ``[T, N, D']`` of the video, which turned out to have so many frames."""
-        self._pooled += map(self._pool, self._cutter.finish(num_frames, pad=self.recipe.tail == "pad"))
-        return torch.stack(self._pooled[: self.recipe.num_snippets(num_frames)])
+    def finish(self, num_frames: int) -> list[Tensor]:
+        """Give the snippet ``[N, D']`` that the tail makes, if it makes one."""
+        tail = self._cutter.finish(num_frames, pad=self.recipe.tail == "pad")
+        return [self._pool(frames) for frames in tail]
 
     def _pool(self, frames: list[Tensor]) -> Tensor:
         stacked = torch.stack(frames)

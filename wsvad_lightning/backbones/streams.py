@@ -134,14 +134,18 @@ class FrameWindow:
 
 
 class VideoFeatures(Protocol):
-    """The features of one video, while its frames come in."""
+    """The features of one video, given out while its frames come in, so that they need not be held.
 
-    def add(self, window: FrameWindow) -> None:
-        """Take the next frames."""
+    All that is given out may be more than the ``recipe.num_snippets(num_frames)`` snippets that count: frames
+    that are not sampled may be what the last one lacks.
+    """
+
+    def add(self, window: FrameWindow) -> list[Tensor]:
+        """Take the next frames, and give the snippets ``[N, D]`` that are ready."""
         ...
 
-    def finish(self, num_frames: int) -> Tensor:
-        """All snippets ``[T, N, D]`` of the video, which turned out to have so many frames."""
+    def finish(self, num_frames: int) -> list[Tensor]:
+        """Give the rest of the snippets ``[N, D]`` of the video, which turned out to have so many frames."""
         ...
 
 

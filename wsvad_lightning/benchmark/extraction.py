@@ -108,7 +108,8 @@ def measure(path: Path, encoder: Encoder, repeats: int) -> Measurement:
         repeats: repetitions that are timed.
     """
     windows = [(window.frames, window.opens) for window in frame_windows(VideoReader(path), BATCH_SIZE)]
-    num_frames = encode_video(path, {"features": encoder}, RECIPE, BATCH_SIZE).num_frames  # warms up
+    with encode_video(path, {"features": encoder}, RECIPE, BATCH_SIZE) as video:  # warms up
+        num_frames = video.num_frames
 
     @torch.inference_mode()
     def encode() -> None:
@@ -122,7 +123,8 @@ def measure(path: Path, encoder: Encoder, repeats: int) -> Measurement:
             pass
 
     def both() -> None:
-        encode_video(path, {"features": encoder}, RECIPE, BATCH_SIZE)
+        with encode_video(path, {"features": encoder}, RECIPE, BATCH_SIZE):
+            pass
 
     ways = (decode, encode, both)
     rounds = [[num_frames / seconds_of(way) for way in ways] for _ in range(repeats)]

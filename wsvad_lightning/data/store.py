@@ -31,8 +31,10 @@ from wsvad_lightning.data.layout import (
     Compression,
     Features,
     Provenance,
+    Rows,
     StreamLocation,
     VideoRecord,
+    blocks,
     checksum,
     damaged,
     new_file,
@@ -96,7 +98,7 @@ class StoreWriter:
         return video_id in self._present or self._part(video_id).exists()
 
     def add(
-        self, annotation: VideoAnnotation, streams: Mapping[str, Features], *, num_frames: int, fps: float
+        self, annotation: VideoAnnotation, streams: Mapping[str, Rows], *, num_frames: int, fps: float
     ) -> None:
         """Write one video; once this returns, no crash loses it.
 
@@ -409,26 +411,27 @@ def _is_last(lock: IO[str]) -> bool:
     return True
 
 
-def _check_values(video_id: str, streams: Mapping[str, Features]) -> None:
+def _check_values(video_id: str, streams: Mapping[str, Rows]) -> None:
     if not streams:
         raise WSVADError("video", video_id, "has no streams", "Give at least the stream 'features'")
     num_snippets = next(iter(streams.values())).shape[:1]
     for name, array in streams.items():
         problem = _problem_of(name, array)
         if not problem and array.shape[:1] != num_snippets:
-            problem = f"has {len(array)} snippets where another stream has {num_snippets[0]}"
+            problem = f"has {array.shape[0]} snippets where another stream has {num_snippets[0]}"
         if problem:
             raise WSVADError("video", video_id, f"stream {name!r} {problem}", "Extract the video again")
 
 
-def _problem_of(name: str, array: Features) -> str:
+def _problem_of(name: str, array: Rows) -> str:
     if not name.isidentifier():
         return "has a name that is not of letters, digits and underscores"
-    if array.ndim != 3 or array.dtype not in (np.float16, np.float32):
+    if len(array.shape) != 3 or array.dtype not in (np.float16, np.float32):
         return f"is {array.dtype} of shape {array.shape}, not float16 or float32 [T, N, D]"
-    if array.size == 0:
+    if 0 in array.shape:
         return f"is empty, of shape {array.shape}"
-    return "" if np.isfinite(array).all() else "holds NaN or infinite values"
+    finite = all(np.isfinite(block).all() for _, block in blocks(array))
+    return "" if finite else "holds NaN or infinite values"
 
 
 def _describe_streams(
