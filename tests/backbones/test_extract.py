@@ -173,6 +173,11 @@ def test_broken_videos_are_skipped_on_demand_and_named(
     assert "21 frames are annotated and the video has 20" in told
 
 
+def test_weights_that_no_stream_needs_are_refused(videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(WSVADError, match="weights='w.pt': no stream has a backbone that needs any"):
+        run(videos, tmp_path / "store.h5", weights="w.pt")
+
+
 def test_a_link_to_nowhere_is_a_broken_video(
     videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,6 +90,12 @@ def test_a_store_is_split_as_well(tmp_path: Path) -> None:
     assert Counter(re.findall("normal|abnormal", " ".join(parts.test))) == {"normal": 2, "abnormal": 2}
 
 
+def test_a_store_has_no_columns(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store.h5", train=6, test=4)
+    with pytest.raises(WSVADError, match="group_column='scene': a store has no columns"):
+        split(str(store), str(tmp_path / "split.json"), group_column="scene")
+
+
 def test_unequal_groups_come_near_their_share() -> None:
     names = [f"v{i}" for i in range(100)]
     videos = {name: VideoAnnotation(name, i % 2) for i, name in enumerate(names)}

@@ -126,7 +126,9 @@ def with_weights(streams: Sequence[StreamSpec], weights: str | None) -> tuple[St
     if weights is None:
         return tuple(streams)
     needing = sorted({spec.backbone for spec in streams if spec.needs_weights})
-    if len(needing) != 1:
+    if not needing:
+        raise WSVADError("weights", weights, "no stream has a backbone that needs any", "Leave them out")
+    if len(needing) > 1:
         problem = f"the streams need the weights of {len(needing)} backbones: {', '.join(needing)}"
         raise WSVADError("weights", weights, problem, "Name the weights of each stream in a configuration")
     return tuple(replace(spec, weights=weights) if spec.needs_weights else spec for spec in streams)

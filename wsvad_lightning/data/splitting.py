@@ -113,16 +113,24 @@ def _fractions(test: float | None, val: float, folds: int | None) -> list[float]
 
 
 def _read(source: str) -> Videos:
-    if Path(source).suffix.lower() in (".h5", ".hdf5") or Path(f"{source}.parts").is_dir():
+    if _is_store(source):
         store = FeatureStore(source)
         return {video_id: store[video_id].annotation for video_id in store}
     return read_annotations(source)
+
+
+def _is_store(source: str) -> bool:
+    return Path(source).suffix.lower() in (".h5", ".hdf5") or Path(f"{source}.parts").is_dir()
 
 
 def _key(source: str, group_by: str | None, group_column: str | None) -> Callable[[str], str]:
     """What videos of a group have in common, by the name of a video."""
     if group_by is not None and group_column is not None:
         raise WSVADError("group_by", group_by, f"and group_column {group_column} are given", "Give one")
+    if group_column is not None and _is_store(source):
+        raise WSVADError(
+            "group_column", group_column, "a store has no columns", "Split the annotations table"
+        )
     if group_column is not None:
         return read_column(source, group_column).__getitem__
     if group_by is None:

@@ -98,7 +98,7 @@ def test_intervals_keep_their_classes_where_frames_are_dropped(source: Path, tmp
         ("128", "exact", "7 snippets cover 112 frames, 128 are annotated. Give --frames covered"),
         ("96", "exact", "7 snippets cover 112 frames, 96 are annotated. Correct --snippet_stride"),
         ("96", "covered", "7 snippets cover 112 frames, 96 are annotated"),
-        ("161", "covered", "7 snippets cover 112 frames, 161 are annotated"),
+        ("161", "covered", "7 snippets cover 112 frames, 161 are annotated. Correct --snippet_stride"),
     ],
 )
 def test_frames_that_do_not_fit_are_a_finding(

@@ -101,7 +101,7 @@ def convert(
         preprocessing=json.dumps({"dtype": dtype}),
         text_aligned=text_aligned or layout.text_aligned,
     )
-    videos, entries = _sort(opened, table)
+    videos, entries = _sort(source, opened, table)
     used = [item for items in videos.values() for item in items]
     reader = StreamReader(used, layout, unequal, clock, dtype)
     with StoreWriter(output, recipe) as writer:
@@ -176,6 +176,10 @@ def _open(
 ) -> tuple[Source, str, str]:
     """Find the arrays of a source, its layout, and what that was recognised by."""
     path, why = Path(source), "as told"
+    if nalist or names:
+        if layout not in ("auto", "c2fpl"):
+            raise WSVADError("from", layout, "knows no --nalist and --names", "Give --from c2fpl")
+        layout, why = "c2fpl", "which alone has --nalist and --names"
     if layout != "c2fpl":
         where = None if folder is None else Path(folder)
         others = {name: open_source(Path(given), where, table, name) for name, given in streams.items()}
@@ -189,7 +193,7 @@ def _open(
     return open_matrix(path, *parts), "c2fpl", why
 
 
-def _sort(source: Source, table: Table | None) -> tuple[Videos, list[Entry]]:
+def _sort(path: str, source: Source, table: Table | None) -> tuple[Videos, list[Entry]]:
     """Arrays by video, as the annotations name it, and what becomes of the rest.
 
     Raises:
@@ -211,7 +215,7 @@ def _sort(source: Source, table: Table | None) -> tuple[Videos, list[Entry]]:
     if not videos:
         told = f"such as {next(iter(found))}" if found else "as it holds no arrays"
         problem = f"none of its {len(found)} videos can be converted, {told}: {entries[-1].reason}"
-        raise WSVADError("source", "", problem, "Give the features, and annotations of these videos")
+        raise WSVADError("source", path, problem, "Give the features, and annotations of these videos")
     absent = [name for name in table or {} if name not in videos]
     entries += [Entry("", name, MISSING, "annotated, and there is no file") for name in absent]
     return videos, entries

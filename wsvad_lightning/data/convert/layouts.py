@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from wsvad_lightning.data.convert.arrays import PICKLE_SUFFIXES
 from wsvad_lightning.data.convert.names import PATCHES
+from wsvad_lightning.data.convert.report import BROKEN
 from wsvad_lightning.data.convert.source import Item, Source, is_nalist
 from wsvad_lightning.errors import WSVADError
 
@@ -77,10 +78,17 @@ def detect(source: Source) -> tuple[str, str]:
     """
     signs = dict(_signs(source)) or dict(_forms(source))
     if len(signs) != 1:
-        told = "; or ".join(f"{name} ({why})" for name, why in signs.items()) or "no arrays were found"
+        told = "; or ".join(f"{name} ({why})" for name, why in signs.items())
+        problem = f"the source looks like {told}" if signs else _lack(source)
         remedy = "Say which it is by --from" if signs else f"Give a folder or list of {', '.join(LAYOUTS)}"
-        raise WSVADError("from", "auto", f"the source looks like {told}", remedy)
+        raise WSVADError("from", "auto", problem, remedy)
     return next(iter(signs.items()))
+
+
+def _lack(source: Source) -> str:
+    """Why there is nothing to recognise."""
+    broken = [entry for entry in source.rest if entry.status == BROKEN]
+    return f"no arrays were found; {broken[0].file} {broken[0].reason}" if broken else "no arrays were found"
 
 
 def crop_axes(items: Iterable[Item]) -> dict[Group, int | None]:

@@ -1,6 +1,6 @@
 """What a source holds: every array by video, stream and crop, and every file that is none of these."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -107,16 +107,19 @@ def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
     Raises:
         WSVADError: if one of the three is missing or there are several, or if they do not fit each other.
     """
-    files = files_below(path if path.is_dir() else path.parent)
-    ranges_file = _one("nalist", nalist, [file for file in files if is_nalist(file)])
+    folder = path if path.is_dir() else path.parent
+    files = files_below(folder)
+    ranges_file = _one("nalist", nalist, filter(is_nalist, files), folder, "file nalist.npy")
     ranges = read_npy(ranges_file)
     if ranges.ndim != 2 or ranges.shape[1] != 2 or ranges.dtype.kind not in "iu":
         problem = f"is {ranges.dtype} of shape {ranges.shape}, not whole numbers [V, 2]"
         raise WSVADError("nalist", ranges_file, problem, "Give the first and the last row of each video")
     arrays = [file for file in files if file.suffix == ".npy" and not is_nalist(file)]
     matrices = [file for file in arrays if _has_rows(file, ranges)]
-    matrix_file = _one("source", path if path.is_file() else None, matrices)
-    names_file = _one("names", names, [file for file in files if _has_lines(file, len(ranges))])
+    own = path if path.is_file() else None
+    matrix_file = _one("source", own, matrices, folder, f"array of the rows in {ranges_file}")
+    lists = [file for file in files if _has_lines(file, len(ranges))]
+    names_file = _one("names", names, lists, folder, f"list of {len(ranges)} videos, as in {ranges_file}")
     videos = [canonical_id(line) for line in _lines(names_file)]
     matrix = read_npy(matrix_file, mapped=True)
     _check_ranges(ranges_file, ranges, matrix, names_file, videos)
@@ -183,20 +186,26 @@ def _find_items(
         name = parsed[told][array.name]
         crop = crop_of(file.folders) if name.crop is None else name.crop
         found = stream or name.stream or told or FEATURES
-        items.append(Item(file, array, name.video, found, crop, split_of(file.folders) or split))
+        within = () if array.name == file.path.name else (file.path.stem,)  # a file of several videos
+        part = split_of((*file.folders, *within)) or split
+        items.append(Item(file, array, name.video, found, crop, part))
     return items, rest
 
 
-def _one(argument: str, given: Path | None, found: Sequence[SourceFile]) -> SourceFile:
-    """The file that was given, or the only one that was found."""
+def _one(
+    argument: str, given: Path | None, found: Iterable[SourceFile], folder: Path, wanted: str
+) -> SourceFile:
+    """The file that was given, or the only one that was found in the folder."""
     if given is not None:
         if not given.is_file():
             raise WSVADError(argument, given, "there is no such file", "Correct the path")
         return SourceFile(given)
-    if len(found) != 1:
-        several = f"several fit: {', '.join(map(str, found))}" if found else "no file of the folder fits"
-        raise WSVADError(argument, "", several, f"Give it by --{argument}")
-    return found[0]
+    fitting = list(found)
+    if len(fitting) != 1:
+        told = f"several files fit: {', '.join(map(str, fitting))}" if fitting else f"holds no {wanted}"
+        remedy = "Give the file of the matrix" if argument == "source" else f"Give it by --{argument}"
+        raise WSVADError(argument, folder, told, remedy)
+    return fitting[0]
 
 
 def _has_rows(file: SourceFile, ranges: Numbers) -> bool:
@@ -223,6 +232,10 @@ def _check_ranges(
 ) -> None:
     if len(videos) != len(ranges):
         problem = f"names {len(videos)} videos where {file} has the rows of {len(ranges)}"
+        raise WSVADError("names", names_file, problem, "Give the list that the matrix was joined from")
+    if len(set(videos)) != len(videos):
+        (video, count), *_ = Counter(videos).most_common(1)
+        problem = f"names {video} {count} times"
         raise WSVADError("names", names_file, problem, "Give the list that the matrix was joined from")
     starts, ends = ranges[:, 0], ranges[:, 1]
     if (starts >= ends).any() or starts[0] != 0 or (starts[1:] != ends[:-1]).any() or ends[-1] != len(matrix):
