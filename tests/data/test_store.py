@@ -512,3 +512,10 @@ def test_a_damaged_chunk_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(WSVADError, match="features does not decompress"):
         FeatureStore(path).read("video08")
+
+
+def test_a_folder_is_no_store_to_write(tmp_path: Path) -> None:
+    with pytest.raises(WSVADError, match="is a folder. Name a file"):
+        StoreWriter(tmp_path, PROVENANCE)
+    assert list(tmp_path.iterdir()) == []
+    assert not tmp_path.with_name(f"{tmp_path.name}.parts").exists()

@@ -71,13 +71,15 @@ class StoreWriter:
         compression: HDF5 filter that makes the file smaller and reading slower.
 
     Raises:
-        WSVADError: if the folder cannot be written, or the store holds features of another provenance.
+        WSVADError: if it is a folder or cannot be written, or holds features of another provenance.
     """
 
     def __init__(
         self, path: str | Path, provenance: Provenance, *, compression: Compression | None = None
     ) -> None:
         self.path, self.provenance, self.compression = Path(path), provenance, compression
+        if self.path.is_dir():
+            raise WSVADError("store", path, "is a folder", "Name a file, such as features.h5 in it")
         self._parts = _parts_folder(self.path)
         self._lock = _share_lock(self._parts)
         self._present: set[str] = set()
@@ -449,6 +451,11 @@ def _describe_streams(
             raise WSVADError("video", video_id, problem, "Extract the video again, with the same settings")
         described[name] = StreamInfo(dim, views)
     if expected is not None and described != expected:
-        problem = f"its streams are {described} where other videos have {dict(expected)}"
+        problem = f"its streams are {_spell(described)} where other videos have {_spell(expected)}"
         raise WSVADError("video", video_id, problem, "Extract the video again, with the same settings")
     return described
+
+
+def _spell(streams: Mapping[str, StreamInfo]) -> str:
+    """Streams in words."""
+    return ", ".join(f"{name} ({len(info.views)} x {info.dim})" for name, info in streams.items())
