@@ -155,7 +155,7 @@ def needless_weights(trained: Trained, folder: Path) -> list[str]:
         (other_weights, ("sha256 of the stream features is None", "'0123'", "--weights")),
         (no_video, ("text.mp4", "cannot be decoded")),
         (absent, ("absent", "no such file or folder")),
-        (needless_weights, ("weights='w.pth'", "0 backbones")),
+        (needless_weights, ("weights='w.pth'", "no stream has a backbone that needs any")),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
