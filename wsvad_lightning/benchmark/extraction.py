@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
@@ -18,6 +17,7 @@ from wsvad_lightning.backbones.encoders import build_encoder
 from wsvad_lightning.backbones.pooling import SnippetRecipe
 from wsvad_lightning.backbones.streams import Encoder, FrameWindow, StreamSpec
 from wsvad_lightning.backbones.video import VideoReader, import_av
+from wsvad_lightning.benchmark.console import open_console
 
 BATCH_SIZE = 16
 RECIPE = SnippetRecipe()
@@ -79,7 +79,7 @@ def benchmark_extraction(
             encoder = build_encoder(spec, torch.device("cpu"))
             measured[spec.name] = measure(path, encoder, repeats)
     title = f"Extraction, frames/s ({path.name}, {torch.get_num_threads()} threads)"
-    Console().print(table(measured, title))
+    open_console().print(table(measured, title))
 
 
 def moving_texture(path: Path) -> Path:

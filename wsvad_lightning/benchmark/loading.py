@@ -12,11 +12,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from wsvad_lightning.benchmark.console import open_console
 from wsvad_lightning.data.annotations import VideoAnnotation
 from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter
@@ -64,7 +64,7 @@ def benchmark_loading(
         folder: where to put the data, up to 2 GB by default and removed at the end; None for the system's
             folder of temporary files.
     """
-    console = Console()
+    console = open_console()
     distributions: tuple[Distribution, ...] = ("uniform", "log-uniform")
     for distribution in distributions:
         with TemporaryDirectory(prefix="wsvad-", dir=folder) as temporary:

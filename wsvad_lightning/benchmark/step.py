@@ -3,7 +3,6 @@
 import json
 import re
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -16,12 +15,12 @@ from typing import Any, Literal
 import torch
 import yaml
 from jsonargparse import auto_cli
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from wsvad_lightning.benchmark.console import open_console
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
@@ -40,7 +39,6 @@ TOKENS = [49406, 320, 49407]  # start, a word and end, as CLIP counts them
 MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that shows the limit
 PRODUCTS = 8  # to time it by
 LABELLINGS = 20  # to time one by
-FILE_WIDTH = 160  # columns of a table that no terminal shows
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["32-true", "bf16-mixed"]
@@ -158,7 +156,7 @@ def benchmark_steps(
         measure_one = partial(in_fresh_process, name, repeats, device, precision)
         training[name] = measure_one(None)
         scoring[name] = [measure_one(snippets) for snippets in SNIPPETS]
-    console = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
+    console = open_console()
     console.print(training_table(training, f"Training steps ({device}, {precision})"))
     console.print(scoring_table(scoring, f"Scoring a video of {SCORED_CROPS} crops ({device}, {precision})"))
     if "ADPLG" in training:
