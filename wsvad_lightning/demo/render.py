@@ -1,6 +1,5 @@
 """Renders the demo data set: surveillance-like clips as mp4, with exact ground truth for every frame."""
 
-import csv
 import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.progress import track
 
 from wsvad_lightning import __version__
+from wsvad_lightning.data.annotations import VideoAnnotation, write_annotations
+from wsvad_lightning.data.benchmarks.masks import intervals_of
 from wsvad_lightning.demo.drawing import draw_scene
 from wsvad_lightning.demo.scenes import CAMERAS, Camera
 from wsvad_lightning.demo.script import ANOMALIES, Scene, Stage, stage_scene
@@ -138,7 +138,7 @@ def render_dataset(
         rendered = pool.map(render_clip, missing, repeat(folder / "videos"))
         for _ in track(rendered, "Rendering demo clips", len(missing)):
             pass
-    _write_annotations(folder / "annotations.csv", clips)
+    write_annotations(folder / "annotations.csv", {clip.name: _annotate(clip) for clip in clips})
 
 
 def render_clip(clip: Clip, folder: Path) -> None:
@@ -175,17 +175,13 @@ def _claim(folder: Path, recipe: dict[str, Any]) -> None:
             path.write_text(json.dumps(recipe, indent=2))
 
 
-def _write_annotations(table: Path, clips: list[Clip]) -> None:
-    with replacing(table) as path, path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("video", "label", "num_frames", "intervals", "split"))
-        for clip in clips:
-            anomalous = clip.scene()[0].anomalous
-            intervals = ";".join(f"{start}-{end}" for start, end in _runs(anomalous))
-            writer.writerow((clip.name, clip.label, len(anomalous), intervals, clip.split))
-
-
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Where flags are set, as half-open intervals."""
-    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+def _annotate(clip: Clip) -> VideoAnnotation:
+    anomalous = clip.scene()[0].anomalous
+    return VideoAnnotation(
+        video_id=clip.name,
+        label=int(clip.label != "normal"),
+        classes=() if clip.label == "normal" else (clip.label,),
+        num_frames=len(anomalous),
+        intervals=intervals_of(anomalous),
+        split=clip.split,
+    )
