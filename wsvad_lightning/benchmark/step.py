@@ -198,7 +198,10 @@ def measure(
         for _ in range(repeats):
             limits.append(matrix_limit(MATRIX[device], device))
             seconds.append(seconds_of(task, device))
-    return Measurement(shape, flops, seconds, limits, start, peak_memory(device))
+    peak = max(
+        start, peak_memory(device)
+    )  # the kernel counts pages in batches, so that a peak may lag behind
+    return Measurement(shape, flops, seconds, limits, start, peak)
 
 
 # --------------------------------------------------------------------------------------------------- tasks
