@@ -59,7 +59,8 @@ def split(
     rng = np.random.default_rng(seed)
     dealt = deal(groups, videos, fractions, rng)
     if folds is None:
-        choices = [dict(zip(("train", "test", "val"), map(_names, dealt), strict=False))]
+        parts = ("train", "test", "val")[: len(dealt)]
+        choices = [dict(zip(parts, map(_names, dealt), strict=True))]
     else:
         choices = [_leave_out(dealt, fold, videos, val, rng) for fold in range(folds)]
     for choice in choices:

@@ -84,7 +84,7 @@ def draw(reader: VideoReader, curve: VideoCurve) -> Iterator[Image]:
         WSVADError: if the video has another number of frames than there are scores.
     """
     overlay: Overlay | None = None
-    for frame, index in zip(reader, range(len(curve.scores)), strict=False):
+    for frame, index in zip(reader, range(len(curve.scores)), strict=False):  # the numbers are compared below
         overlay = overlay or Overlay(curve.scores, frame.shape[1], frame.shape[0])
         yield overlay.draw(frame, index)
     if reader.num_frames != len(curve.scores):

@@ -123,7 +123,7 @@ def vadclip(folder: Path) -> Miniature:
         )
     codes = dict(zip(XD, ("B2-0-0", "A"), strict=True))
     rows = [
-        f"/home/x/XDTrainClipFeatures/{video}__{crop}.npy,{codes[video]}"
+        f"/elsewhere/XDTrainClipFeatures/{video}__{crop}.npy,{codes[video]}"
         for video in XD
         for crop in range(10)
     ]
@@ -156,7 +156,7 @@ def c2fpl(folder: Path) -> Miniature:
     ends = np.cumsum([len(array) for array in arrays])
     save(folder / "concat_UCF.npy", np.concatenate(arrays))
     save(folder / "nalist.npy", np.stack([np.r_[0, ends[:-1]], ends], axis=1))
-    (folder / "ucf-i3d.list").write_text("\n".join(f"/home/a/{video}_i3d.npy" for video in UCF))
+    (folder / "ucf-i3d.list").write_text("\n".join(f"/elsewhere/{video}_i3d.npy" for video in UCF))
     (folder / "ucf-i3d-test.list").write_text("./Abuse028_x264_i3d.npy")
     return Miniature(folder, streams, UCF_LABELS)
 
