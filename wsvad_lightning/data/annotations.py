@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,6 +51,7 @@ VIDEO_SUFFIXES = (
 FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt", ".csv", ".json")
 SHIPPED = Path(__file__).parent / "benchmarks" / "tables"
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
+PARTS = ("train", "val", "test", "predict")
 COLUMN_ALIASES = {"anomalous_intervals": "intervals"}
 INTERVAL = re.compile(r"(\d+)\s*-\s*(\d+)(?:\s*:\s*(\S.*))?")
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
@@ -86,12 +88,14 @@ class VideoAnnotation:
         num_frames: frames of the video, None if unknown.
         intervals: anomalous frames ``[start, end)``; empty if there are none, as always in a normal video;
             None if they are unknown (weak label, or none).
-        split: name of the part of the data set, such as ``train``.
+        split: part of the data set, one of ``PARTS``; None if it is in none. What is only scored is in
+            ``predict``.
         interval_classes: class of each interval, None for one that is of all classes of the video; empty if
             all are, as always in a video of one class.
 
     Raises:
-        WSVADError: if the fields contradict each other, or an interval is reversed or passes the end.
+        WSVADError: if the fields contradict each other, an interval is reversed or passes the end, or there is
+            no such part.
     """
 
     video_id: str
@@ -114,6 +118,8 @@ class VideoAnnotation:
             self._reject("a normal video has anomalous intervals", "Label it abnormal or drop the intervals")
         if self.label == 0 and self.classes:
             self._reject("a normal video has anomaly classes", "Label it abnormal or drop the classes")
+        if self.split is not None and self.split not in PARTS:
+            self._reject(f"{self.split!r} is no part of a split", f"Give one of {', '.join(PARTS)}, or none")
         for start, end in self.intervals or ():
             if not 0 <= start < end:
                 self._reject(f"the interval {start}-{end} is empty or reversed", "Give start < end")
@@ -398,6 +404,9 @@ def _parse_label(cell: str) -> tuple[int, str]:
         return known[cell.lower()], ""
     if not cell or NUMBER.fullmatch(cell):
         raise WSVADError("label", cell, "is no label", "Give normal, abnormal, unknown or an anomaly class")
+    if meant := get_close_matches(cell.lower(), known, 1, cutoff=0.8):
+        remedy = "Correct it; a class of that name goes to the column 'classes', its label is abnormal"
+        raise WSVADError("label", cell, f"is no label, is {meant[0]} meant?", remedy)
     return 1, cell
 
 
