@@ -139,7 +139,10 @@ WRONG_TABLES = {
     "twice": ("video,label\nx,0\ny.mp4,1\ny,1\n", "line 4.*video 'y': is listed twice"),
     "label empty": ("video,label\nx,\n", "line 2.*label '': is no label"),
     "label a number": ("video,label\nx,2\n", "line 2.*label '2': is no label"),
-    "label mistyped": ("video,label\nx,abnromal\n", "line 2.*label 'abnromal': is no label, is abnormal meant"),
+    "label mistyped": (
+        "video,label\nx,abnromal\n",
+        "line 2.*label 'abnromal': is no label, is abnormal meant",
+    ),
     "split mistyped": ("video,label,split\nx,0,tset\n", "line 2.*'tset' is no part of a split"),
     "name empty": ("video,label\nx,0\n,1\n", "line 3.*is no name of a video"),
     "frames": ("video,label,num_frames\nx,0,12.5\n", "line 2.*num_frames '12.5': is no number of frames"),

@@ -287,7 +287,7 @@ def test_repeated_lines_are_taken_once(tmp_path: Path) -> None:
 
 
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(WSVADError, match="no file of this benchmark"):
+    with pytest.raises(WSVADError, match=f"sources={str(tmp_path)!r}: hold no file of this benchmark"):
         read_benchmark("msad", [tmp_path])
     with pytest.raises(WSVADError, match="no such file"):
         read_benchmark("msad", [tmp_path / "absent"])

@@ -57,8 +57,7 @@ def annotations(
     if output is None:
         raise WSVADError("--output", None, "is to be named", "Give -o annotations.csv")
     rule, draft = find_rule(gt_rule), Draft()
-    READERS[from_]([Path(source) for source in sources], draft)
-    videos = draft.finish()
+    videos = read_benchmark(from_, [Path(source) for source in sources], draft)
     if gt_vectors is not None:
         _write_vectors(Path(gt_vectors), label_tests(videos, rule))
     write_annotations(output, videos)
@@ -67,12 +66,15 @@ def annotations(
     )
 
 
-def read_benchmark(name: BenchmarkName, sources: Sequence[Path]) -> dict[str, VideoAnnotation]:
+def read_benchmark(
+    name: BenchmarkName, sources: Sequence[Path], draft: Draft | None = None
+) -> dict[str, VideoAnnotation]:
     """Read the official files of a benchmark.
 
     Args:
         name: of the benchmark.
         sources: files, or folders that hold them.
+        draft: takes what they say, and keeps what was repaired in them; a new one unless given.
 
     Returns:
         The annotations by canonical name.
@@ -80,9 +82,9 @@ def read_benchmark(name: BenchmarkName, sources: Sequence[Path]) -> dict[str, Vi
     Raises:
         WSVADError: if the files are none of the benchmark, or contradict each other.
     """
-    draft = Draft()
+    draft = draft or Draft()
     READERS[name](sources, draft)
-    return draft.finish()
+    return draft.finish(sources)
 
 
 def label_tests(videos: Mapping[str, VideoAnnotation], rule: Rule) -> dict[str, NDArray[np.uint8]]:

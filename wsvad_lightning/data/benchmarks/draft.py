@@ -98,14 +98,18 @@ class Draft:
             setattr(facts, name, new)
             facts.told_by[name] = source
 
-    def finish(self) -> dict[str, VideoAnnotation]:
+    def finish(self, sources: Sequence[Path] = ()) -> dict[str, VideoAnnotation]:
         """Give the annotations by name, in the order of the names; ends behind the last frame are clipped.
+
+        Args:
+            sources: that were read, for the message.
 
         Raises:
             WSVADError: if there are none, or what is said of a video does not fit together.
         """
         if not self._videos:
-            raise WSVADError("sources", "", "hold no file of this benchmark", "Give its annotation files")
+            given = ", ".join(map(str, sources))
+            raise WSVADError("sources", given, "hold no file of this benchmark", "Give its annotation files")
         return {video_id: self._annotate(video_id, facts) for video_id, facts in sorted(self._videos.items())}
 
     def _annotate(self, video_id: str, facts: _Facts) -> VideoAnnotation:
