@@ -31,7 +31,7 @@ def extract(
     videos: str,
     output: str,
     annotations: str | None = None,
-    streams: Sequence[StreamSpec] = DEFAULT_STREAMS,
+    streams: Sequence[StreamSpec] | None = None,
     weights: str | None = None,
     patch_grids: str | None = None,
     snippet_length: int = 16,
@@ -53,7 +53,8 @@ def extract(
         output: the store to make or to add to, such as ``features.h5``.
         annotations: table of the videos to extract, with their labels. Without any table all videos are
             extracted, for prediction: their labels are unknown and they belong to the split ``predict``.
-        streams: what to compute; each stream names a backbone and what it sees of the frames.
+        streams: what to compute; each stream names a backbone and what it sees of the frames. By default
+            ``features`` alone, EfficientNet on whole frames.
         weights: released weights of the one backbone among the streams that needs some.
         patch_grids: grids such as ``2x3,3x5,4x7``. The first stream is computed of their patches too, as more
             streams, ``patches_2x3`` and so on.
@@ -82,6 +83,7 @@ def extract(
         raise WSVADError("batch_size", batch_size, "is no number of frames", "Give 1 or more")
     stride = snippet_length if snippet_stride is None else snippet_stride
     snippets = SnippetRecipe(snippet_length, stride, frame_stride, pooling, tail)
+    streams = DEFAULT_STREAMS if streams is None else streams
     seen = [*streams, *_patches(streams, patch_grids.split(",") if patch_grids else [])]
     recipe = ExtractionRecipe(with_weights(seen, weights), snippets, fps, dtype)
     labels = videos if annotations is None and is_table(videos) else annotations
