@@ -1,5 +1,7 @@
 """CLIP-TSA: what its parity cases do not show."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -29,7 +31,7 @@ def test_wide_weights_come_back_and_those_unused_are_named() -> None:
 
 
 def test_the_gate_weighs_what_the_network_sees() -> None:
-    method = CLIPTSA(feature_dim=8, keep=0.5, sigma=0.0).eval()
+    method = CLIPTSA(feature_dim=8, keep=0.5, sigma=1e-9).eval()
     rows = torch.randn(1, 10, 8)
     weights = method.net.attend(rows)
     assert weights.sum() == 5
@@ -57,7 +59,17 @@ def test_drawing_in_scoring_is_the_authors_way() -> None:
     assert not torch.equal(method.score(batch), method.score(batch))
 
 
-@pytest.mark.parametrize("keep", [0.0, 1.5])
-def test_a_share_is_a_share(keep: float) -> None:
-    with pytest.raises(WSVADError, match="model.keep.*is no share"):
-        CLIPTSA(keep=keep)
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("keep", 0.0, "is no share"),
+        ("keep", 1.5, "is no share"),
+        ("samples", 0, "no noise would be drawn"),
+        ("sigma", 0.0, "what is chosen has no gradient"),
+        ("most_kept", 0, "nothing would be chosen"),
+    ],
+)
+def test_a_gate_that_cannot_choose_or_learn_is_refused(name: str, value: float, problem: str) -> None:
+    arguments: dict[str, Any] = {name: value}
+    with pytest.raises(WSVADError, match=f"model.{name}='{value}': {problem}"):
+        CLIPTSA(**arguments)

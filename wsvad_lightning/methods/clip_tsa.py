@@ -109,7 +109,8 @@ class CLIPTSA(MagnitudeMIL):
         lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
 
     Raises:
-        WSVADError: if ``keep`` is no share.
+        WSVADError: if ``keep`` is no share, nothing would be drawn or chosen, or there would be no noise to
+            learn from.
     """
 
     net: CLIPTSANet
@@ -137,6 +138,14 @@ class CLIPTSA(MagnitudeMIL):
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
         if not 0 < keep <= 1:
             raise WSVADError("model.keep", keep, "is no share of the snippets", "Give above 0 and at most 1")
+        if samples < 1:
+            raise WSVADError("model.samples", samples, "no noise would be drawn", "Give at least 1")
+        if not sigma > 0:
+            raise WSVADError("model.sigma", sigma, "what is chosen has no gradient", "Give above 0")
+        if most_kept is not None and most_kept < 1:
+            raise WSVADError(
+                "model.most_kept", most_kept, "nothing would be chosen", "Give at least 1, or null"
+            )
         self.net = CLIPTSANet(feature_dim, keep, samples, sigma, most_kept, noise_in_scoring, dropout)
 
     def encode(self, batch: WSVADBatch) -> MagnitudeOutput:

@@ -178,7 +178,7 @@ class VadCLIP(PromptedModule):
         lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
 
     Raises:
-        WSVADError: if the window does not divide the length.
+        WSVADError: if a size is not positive, or the window does not divide the length.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {"binary": 1.0, "align": 1.0, "text": 0.1}
@@ -202,6 +202,9 @@ class VadCLIP(PromptedModule):
     ) -> None:
         super().__init__(feature_dim, text_tower, prompts, loss_weights, optimizer, lr_scheduler)
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        for name, size in (("length", length), ("layers", layers)):
+            if size < 1:
+                raise WSVADError(f"model.{name}", size, "nothing would see its neighbours", "Give at least 1")
         if window < 1 or length % window:
             problem = f"does not divide model.length {length}"
             raise WSVADError("model.window", window, problem, "Give a divisor")
