@@ -98,6 +98,8 @@ def test_a_video_has_as_many_strongest_snippets_as_its_length_allows() -> None:
 def test_a_window_divides_the_length() -> None:
     with pytest.raises(WSVADError, match="model.window='7': does not divide model.length 256"):
         VadCLIP(window=7)
+    with pytest.raises(WSVADError, match="model.length='0'"):
+        VadCLIP(length=0)
 
 
 # ------------------------------------------------------------------------------------------ classes
@@ -167,9 +169,12 @@ def test_a_new_class_takes_a_name_and_the_tower(desk: Path, capfd: pytest.Captur
     assert main(use("test", desk, store="new.h5")) == 2
     told = capfd.readouterr().err
     assert told.count("\n") == 1
-    assert (
-        "data.store='Smoke, X7': the checkpoint does not know these classes, but normal, fall, fight" in told
+    problem = (
+        "holds the classes Smoke, X7, the checkpoint knows normal, fall, fight. Name each by model.prompts"
     )
+    assert f"data.store={str(desk / 'new.h5')!r}: {problem}" in told
+    assert main(use("predict", desk, store="new.h5")) == 0
+    assert all(list(row) == ["normal", *CLASSES] for row in class_columns(desk, "predict"))
     named = ["--model.prompts", "{Smoke: smoke, X7: fight}", "--model.text_tower", str(desk / "elsewhere")]
     assert main(use("predict", desk, *named, store="new.h5")) == 0
     assert all(list(row) == ["normal", "Fall", "X7", "Smoke"] for row in class_columns(desk, "predict"))
@@ -180,7 +185,17 @@ def test_a_run_goes_on_with_the_same_classes_only(desk: Path, capfd: pytest.Capt
     assert main(fit(desk, *tower, "--trainer.max_steps", "3")) == 0
     make_store(desk / "other.h5", train=3, test=2, classes=("Fall", "Smoke"), text_aligned=True)
     assert main(fit(desk, *tower, store="other.h5")) == 2
-    assert "the checkpoint does not know these classes" in capfd.readouterr().err
+    assert "holds the classes normal, fall, smoke, the checkpoint knows" in capfd.readouterr().err
+
+
+def test_classes_keep_their_texts_when_others_are_named(desk: Path) -> None:
+    tower = ["--model.text_tower", str(desk / "elsewhere")]
+    assert main(fit(desk, *tower, "--model.prompts.Fall", "somebody falls", "--name", "named")) == 0
+    make_store(desk / "newer.h5", train=3, test=3, classes=("Fall", "Smoke"), text_aligned=True)
+    checkpoint = desk / "named" / "version_0" / "checkpoints" / "last.ckpt"
+    named = ["--ckpt_path", str(checkpoint), "--model.prompts", "{Smoke: smoke}", *tower]
+    assert main(use("predict", desk, *named, store="newer.h5")) == 0
+    assert all(list(row) == ["normal", "Fall", "Fight", "Smoke"] for row in class_columns(desk, "predict"))
 
 
 def without_classes(desk: Path) -> list[str]:

@@ -121,7 +121,7 @@ class PromptedModule(WSVADModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over the classes, and compare them with the store's.
+        """Take over the classes, and compare them with the store's, of which prediction ignores unknown ones.
 
         Raises:
             WSVADError: if the store has classes that neither the checkpoint knows nor ``prompts`` names.
@@ -129,15 +129,20 @@ class PromptedModule(WSVADModule):
         super().on_load_checkpoint(checkpoint)
         known = checkpoint["classes"]
         texts: list[str] = known["texts"]
-        if self._trainer is not None and self.trainer.state.fn == "fit":
+        doing = self.trainer.state.fn if self._trainer is not None else None
+        if doing == "fit":
             if texts != list(self.net.prompt.texts):
                 raise self._other_classes(self.net.prompt.texts, texts)
             return
+        own = dict(zip([NORMAL, *known["names"]], texts, strict=True))
+        self.prompts = own | self.prompts
         in_store = dict(zip(self.texts_of(self.store_classes), self.store_classes, strict=True))
+        unnamed = [text for text, name in in_store.items() if text not in texts and name not in self.prompts]
+        if unnamed and doing != "predict":
+            raise self._other_classes([in_store[text] for text in unnamed], texts)
+        in_store = {text: name for text, name in in_store.items() if text not in unnamed}
         new = [text for text in in_store if text not in texts]
-        if any(in_store[text] not in self.prompts for text in new):
-            raise self._other_classes([in_store[text] for text in new], texts)
-        names = dict(zip(texts, [NORMAL, *known["names"]], strict=True)) | in_store
+        names = dict(zip(texts, own, strict=True)) | in_store
         self.classes = tuple(names[text] for text in [*texts[1:], *new])
         if new:  # their features follow from the learnt vectors, as soon as those are loaded
             self.read([*texts, *new])
@@ -147,7 +152,7 @@ class PromptedModule(WSVADModule):
     def _other_classes(self, given: Any, known: list[str]) -> WSVADError:
         return WSVADError(
             "data.store",
-            ", ".join(given),
-            f"the checkpoint does not know these classes, but {', '.join(known)}",
+            self.trainer.datamodule.info.path,  # type: ignore[attr-defined]  # typed without
+            f"holds the classes {', '.join(given)}, the checkpoint knows {', '.join(known)}",
             "Name each by model.prompts; one that is new is read from model.text_tower",
         )
