@@ -94,8 +94,8 @@ class VideoAnnotation:
             all are, as always in a video of one class.
 
     Raises:
-        WSVADError: if the fields contradict each other, an interval is reversed or passes the end, or there is
-            no such part.
+        WSVADError: if the fields contradict each other, an interval is reversed or passes the end, or there
+            is no such part.
     """
 
     video_id: str
