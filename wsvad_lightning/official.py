@@ -8,12 +8,15 @@ from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
 
+WRAPPERS = ("state_dict", "model_state_dict")  # what checkpoints of a training call it
+
 
 def read_official(path: str | Path) -> dict[str, Tensor]:
     """Read the authors' state dict: tensors only, whatever else the file could execute.
 
     Args:
-        path: a file written by ``torch.save``; a ``state_dict`` entry and ``module.`` prefixes are unwrapped.
+        path: a file written by ``torch.save``; an entry that is the state dict (:data:`WRAPPERS`) and
+            ``module.`` prefixes are unwrapped.
 
     Raises:
         WSVADError: if the file is missing, holds anything but tensors, or is no state dict.
@@ -29,7 +32,8 @@ def read_official(path: str | Path) -> dict[str, Tensor]:
         raise WSVADError(
             "weights", path, f"not a file of tensors ({reason})", "Give a state dict saved by torch.save"
         ) from None
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    for key in WRAPPERS:
+        state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WSVADError("weights", path, "not a state dict of tensors", "Save `model.state_dict()` alone")
     return {name.removeprefix("module."): value for name, value in state.items()}

@@ -1,5 +1,6 @@
 """Every key table: the authors' weights become a checkpoint and come back unchanged."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,84 @@ def test_weights_of_another_method_are_refused_by_name(
     assert error.count("\n") == 1
     assert name in error or "parameter" in error
     assert not checkpoint.exists()
+
+
+# ------------------------------------------------------------------------------- files that do not fit
+
+State = dict[str, torch.Tensor]
+
+
+def cut(name: str, *places: slice) -> Callable[[State], None]:
+    return lambda state: state.update({name: state[name][places]})
+
+
+def deepen(state: State) -> None:
+    layer = {name: value for name, value in state.items() if name.startswith("temporal.resblocks.0")}
+    for number in "12":
+        state |= {name.replace(".0.", f".{number}.", 1): value for name, value in layer.items()}
+
+
+ALL = slice(None)
+BAD: dict[str, tuple[Callable[[State], None], str]] = {
+    "few tokens": (
+        cut("clipmodel.token_embedding.weight", slice(500)),
+        "weights='clipmodel.token_embedding.weight': has 500 rows, the tokens go up to 49407",
+    ),
+    "other prompts": (
+        cut("text_prompt_embeddings.weight", ALL, slice(8)),
+        "weights='clipmodel.token_embedding.weight': has width 16, the prompts 8",
+    ),
+    "other features": (
+        cut("clipmodel.text_projection", ALL, slice(8)),
+        "weights='clipmodel.text_projection': gives 8 channels, the features have 16",
+    ),
+    "no projection": (
+        lambda state: state.update({"clipmodel.text_projection": torch.zeros(16)}),
+        "weights='clipmodel': is no whole copy of CLIP's text tower",
+    ),
+    "other length": (
+        cut("frame_position_embeddings.weight", slice(100)),
+        "weights='frame_position_embeddings.weight': has 100 rows, which is no multiple of the window, 64",
+    ),
+    "deeper": (
+        deepen,
+        "weights='temporal.resblocks': has 3 layers, the authors' models 2 (UCF-Crime) or 1 (XD-Violence)",
+    ),
+    "flat": (
+        lambda state: state.update({"frame_position_embeddings.weight": torch.zeros(256)}),
+        "a parameter that tells sizes has another number of axes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_broken_file_of_vadclip_is_refused_in_one_line(
+    case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    change, message = BAD[case]
+    path, checkpoint = official_file("vadclip", tmp_path), tmp_path / "imported.ckpt"
+    state = read_official(path)
+    change(state)
+    torch.save(state, path)
+    capfd.readouterr()
+    assert main(["import-weights", "--method", "vadclip", str(path), "-o", str(checkpoint)]) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert not checkpoint.exists()
+
+
+TOLD = {
+    "vadclip": ("taken for the model of XD-Violence", "heads of that tower: 1, as OpenAI's CLIP"),
+    "clip_tsa": ("model.keep is 0.95, UCF-Crime's", "--model.keep 0.9 (XD-Violence) or 0.01 (ShanghaiTech)"),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_what_the_file_does_not_tell_is_said(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, checkpoint = official_file(name, tmp_path), tmp_path / "imported.ckpt"
+    assert main(["import-weights", "--method", name, str(path), "-o", str(checkpoint)]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert all(part in told for part in TOLD[name])

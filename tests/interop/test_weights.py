@@ -55,6 +55,13 @@ def test_a_misfit_is_named_and_changes_nothing(change: object, message: str) -> 
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict"])
+def test_a_checkpoint_of_a_training_is_unwrapped(key: str, tmp_path: Path) -> None:
+    state = {"encoder.weight": torch.ones(2)}
+    torch.save({"epoch": 3, key: state, "optimizer_state_dict": {}}, tmp_path / "checkpoint.pth")
+    assert read_official(tmp_path / "checkpoint.pth").keys() == state.keys()
+
+
 class Payload:
     """What an unsafe pickle would execute."""
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig
 
 from tests.methods.towers import VOCABULARY, save_tower, tiny_tokenizer, tiny_tower
@@ -158,8 +160,33 @@ def test_known_features_need_no_tower() -> None:
     assert prompt.eval()().tolist() == torch.ones(2, 8).tolist()
 
 
-def test_what_clip_cannot_read_is_refused() -> None:
-    with pytest.raises(WSVADError, match="model.text_dim='5'.*reads 77 tokens of 6 channels"):
+def with_positions(tower: TextTower, positions: int) -> TextTower:
+    """Let a tower read fewer tokens, or more."""
+    embedding = tower.model.text_model.embeddings.position_embedding
+    embedding.weight = nn.Parameter(F.pad(embedding.weight.data, (0, 0, 0, positions - tower.context)))
+    tower.context = positions
+    return tower
+
+
+@pytest.mark.parametrize("positions", [24, 100])
+def test_the_prompts_need_not_fill_what_the_tower_reads(positions: int) -> None:
+    prompt = LearnedPrompt(6)
+    prompt.use(tiny_tower(8, width=6), ["a", "ab"])
+    expected = prompt.features
+    prompt.use(with_positions(tiny_tower(8, width=6), positions), ["a", "ab"])
+    torch.testing.assert_close(prompt.features, expected)
+
+
+def test_words_of_another_width_are_refused() -> None:
+    with pytest.raises(WSVADError, match="model.text_dim='5'.*have 6 channels. Set model.text_dim to 6"):
         LearnedPrompt(5).use(tiny_tower(8, width=6), ["a"])
-    with pytest.raises(WSVADError, match="model.prompts='a+'.*takes 78 tokens.*CLIP reads 77"):
-        LearnedPrompt(6).use(tiny_tower(8, width=6), ["a" * 56])
+
+
+@pytest.mark.parametrize(("positions", "longest"), [(77, 77), (100, 77), (50, 50)])
+def test_what_clip_cannot_read_is_refused(positions: int, longest: int) -> None:
+    tower, prompt = with_positions(tiny_tower(8, width=6), positions), LearnedPrompt(6)
+    fits = "a" * (longest - 22)  # beside 20 learnt vectors, start and end
+    prompt.use(tower, [fits])
+    message = f"model.prompts='a+': it takes {longest + 1} tokens.*CLIP reads {longest}"
+    with pytest.raises(WSVADError, match=message):
+        prompt.use(tower, ["a", fits + "a"])

@@ -35,3 +35,34 @@ def test_a_missing_proof_fails_but_a_missing_intermediate_does_not() -> None:
     reference = {"eval/scores": np.zeros(2), "eval/hidden_sub": np.zeros(2)}
     rows = golden.compare({}, reference, {}, {})
     assert [golden.is_failure(row) for row in rows] == [True, False]
+
+
+KEY = "train/grad_norm"
+NORMS = np.array([10.0, np.nan, 0.01, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ([0.0, 0.0, 0.0, 0.0], "agrees"),
+        ([0.0, 0.0, 0.0, 1.9e-5], "agrees"),  # zero but for rounding
+        ([0.0, 0.0, 0.0, 2.1e-5], "DIFFERS"),
+        ([0.0, 0.0, 4.5e-5, 0.0], "agrees"),  # 0.3 % of it and rounding
+        ([0.0, 0.0, 5.5e-5, 0.0], "DIFFERS"),
+        ([0.0, 0.0, np.nan, 0.0], "DIFFERS"),
+    ],
+)
+def test_gradients_are_told_from_rounding_one_by_one(change: list[float], verdict: str) -> None:
+    sensitive = 1.5e-3 if change[2] else 1e-7
+    allowed = golden.rounding({"sensitivity": {KEY: sensitive}}, {KEY: NORMS})
+    (row,) = golden.compare({KEY: NORMS + change}, {KEY: NORMS}, allowed, {})
+    assert row.verdict == verdict
+
+
+def test_what_the_authors_lose_is_relative_to_the_largest_number() -> None:
+    reference = {"eval/scores": np.array([np.nan, -4.0, 0.0])}
+    allowed = golden.rounding({"sensitivity": {"eval/scores": 1e-5}}, reference)
+    for error, verdict in ((1.1e-4, "agrees"), (1.3e-4, "DIFFERS")):
+        found = {"eval/scores": np.array([np.nan, -4.0, error])}
+        (row,) = golden.compare(found, reference, allowed, {})
+        assert row.verdict == verdict

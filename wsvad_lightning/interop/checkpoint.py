@@ -58,13 +58,14 @@ def import_weights(weights: str, method: str | None = None, output: str | None =
     state = read_official(weights)
     try:
         init_args = source.init_args(state)
+    except WSVADError:
+        raise
     except KeyError as error:
-        raise WSVADError(
-            "weights",
-            weights,
-            f"lacks the parameter {error}",
-            f"Give weights of {method}",
-        ) from None
+        problem = f"lacks the parameter {error}"
+        raise WSVADError("weights", weights, problem, f"Give weights of {method}") from None
+    except (IndexError, ValueError):
+        problem = "a parameter that tells sizes has another number of axes"
+        raise WSVADError("weights", weights, problem, f"Give weights of {method}") from None
     module: WSVADModule = source.METHOD(**init_args)
     dropped = load_official(module.net, state, source.TABLE)
     # What a checkpoint of ours carries besides parameters, for methods where that is anything.

@@ -57,6 +57,8 @@ TOWER = KeyTable(  # of the text tower in OpenAI's CLIP -> transformers
     dropped=("visual", "logit_scale"),
 )
 JOINT = re.compile(r"transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)")
+POSITIONS = "frame_position_embeddings.weight"
+REMEDY = "Give the authors' file as it is"
 HEAD_DIM = 64  # of every CLIP by OpenAI
 
 START, END = 49406, 49407
@@ -93,22 +95,39 @@ XD_CLASSES = {
 
 
 def init_args(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Read what ``VadCLIP`` is built with off the authors' parameters; their two models differ in depth."""
-    length, feature_dim = state["frame_position_embeddings.weight"].shape
+    """Read what ``VadCLIP`` is built with off the authors' parameters; their two models differ in depth.
+
+    Raises:
+        WSVADError: if they are of neither model.
+    """
+    length, feature_dim = state[POSITIONS].shape
+    of_ucf = of_ucf_crime(state)
+    layers, window = (2, 8) if of_ucf else (1, 64)
+    if length == 0 or length % window:
+        problem = f"has {length} rows, which is no multiple of the window, {window}"
+        raise WSVADError("weights", POSITIONS, problem, REMEDY)
     sizes = {
         "feature_dim": feature_dim,
         "length": length,
         "text_dim": state["text_prompt_embeddings.weight"].shape[1],
+        "layers": layers,
+        "window": window,
     }
-    if of_ucf_crime(state):
-        return {**sizes, "layers": 2, "window": 8}
     of_xd = {"prompts": XD_CLASSES, "score_from": "text", "loss_weights": {"text": 1e-4}}
-    return {**sizes, "layers": 1, "window": 64, **of_xd}
+    return sizes if of_ucf else {**sizes, **of_xd}
 
 
 def of_ucf_crime(state: Mapping[str, Tensor]) -> bool:
-    """Tell the model of UCF-Crime, which has a second layer, from that of XD-Violence."""
-    return "temporal.resblocks.1.ln_1.weight" in state
+    """Tell the model of UCF-Crime from that of XD-Violence: nothing but the depth does.
+
+    Raises:
+        WSVADError: if it is that of neither.
+    """
+    depth = sum(name.startswith("temporal.resblocks.") and name.endswith(".ln_1.weight") for name in state)
+    if depth not in (1, 2):
+        problem = f"has {depth} layers, the authors' models 2 (UCF-Crime) or 1 (XD-Violence)"
+        raise WSVADError("weights", "temporal.resblocks", problem, REMEDY)
+    return depth == 2
 
 
 def complete(module: WSVADModule, state: Mapping[str, Tensor]) -> str:
@@ -118,13 +137,39 @@ def complete(module: WSVADModule, state: Mapping[str, Tensor]) -> str:
         What the user should know of it.
 
     Raises:
-        WSVADError: if the file has no such tower.
+        WSVADError: if the file has no such tower, or one that does not fit.
     """
     assert isinstance(module, VadCLIP)
-    module.classes = UCF_CLASSES if of_ucf_crime(state) else tuple(XD_CLASSES)
+    of_ucf = of_ucf_crime(state)
+    module.classes = UCF_CLASSES if of_ucf else tuple(XD_CLASSES)
     texts = module.texts_of([NORMAL, *module.classes])
-    module.net.prompt.use(copied_tower(state, tokenize), texts)
-    return f"kept of {CLIP}: what its text tower reads of {', '.join(texts)}"
+    tower = copied_tower(state, tokenize)
+    _check_sizes(tower, module)
+    module.net.prompt.use(tower, texts)
+    heads = tower.model.config.num_attention_heads
+    return "\n".join(
+        (
+            f"taken for the model of {'UCF-Crime' if of_ucf else 'XD-Violence'}, by its depth",
+            f"kept of {CLIP}: what its text tower reads of {', '.join(texts)}",
+            f"heads of that tower: {heads}, as OpenAI's CLIP of that width",
+        )
+    )
+
+
+def _check_sizes(tower: TextTower, module: VadCLIP) -> None:
+    """Compare the text tower with the tokens, with what is learnt among them, and with the features."""
+    rows, learnt = tower.model.config.vocab_size, module.net.prompt.vectors.shape[1]
+    for name, fits, problem in (
+        ("token_embedding.weight", rows > END, f"has {rows} rows, the tokens go up to {END}"),
+        ("token_embedding.weight", tower.width == learnt, f"has width {tower.width}, the prompts {learnt}"),
+        (
+            "text_projection",
+            tower.dim == module.feature_dim,
+            f"gives {tower.dim} channels, the features have {module.feature_dim}",
+        ),
+    ):
+        if not fits:
+            raise WSVADError("weights", f"{CLIP}.{name}", problem, REMEDY)
 
 
 def tokenize(texts: Sequence[str]) -> list[list[int]]:
@@ -160,15 +205,15 @@ def copied_tower(state: Mapping[str, Tensor], tokenize: Tokenize, heads: int | N
             num_hidden_layers=sum(name.endswith("q_proj.weight") for name in tensors),
             num_attention_heads=heads or max(1, width // HEAD_DIM),
             max_position_embeddings=len(copy["positional_embedding"]),
-            bos_token_id=START,
-            eos_token_id=END,
+            bos_token_id=None,  # whoever reads says where a text ends
+            eos_token_id=None,
         )
         model = CLIPTextModelWithProjection(config)
         model.load_state_dict(tensors)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:100]
         problem = f"is no whole copy of CLIP's text tower ({reason})"
-        raise WSVADError("weights", CLIP, problem, "Give the authors' file as it is") from None
+        raise WSVADError("weights", CLIP, problem, REMEDY) from None
     return TextTower(model, tokenize)
 
 
@@ -181,4 +226,4 @@ def _translated(copy: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
             for projection, part in zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True):
                 yield f"text_model.encoder.layers.{layer}.self_attn.{projection}.{kind}", part
         elif (target := TOWER.to_ours(name)) is not None:
-            yield target, value.T if name == "text_projection" else value
+            yield target, value.mT if name == "text_projection" else value

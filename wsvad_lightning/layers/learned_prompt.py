@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers.text_tower import TextTower
 
-CONTEXT = 77  # tokens that CLIP reads
+CONTEXT = 77  # slots: as many tokens as CLIP reads
 
 
 class LearnedPrompt(nn.Module):
@@ -55,17 +55,19 @@ class LearnedPrompt(nn.Module):
         """Take texts and the tower that reads them.
 
         Raises:
-            WSVADError: if the tower is of another size, or a text too long.
+            WSVADError: if the tower's token vectors are of another width, or a text too long.
         """
-        if (tower.width, tower.context) != (self.vectors.shape[1], CONTEXT):
-            problem = f"the text tower reads {tower.context} tokens of {tower.width} channels"
-            remedy = f"Give a tower that reads {CONTEXT}, and set model.text_dim to its channels"
-            raise WSVADError("model.text_dim", self.vectors.shape[1], problem, remedy)
+        if tower.width != self.vectors.shape[1]:
+            problem = f"the text tower's token vectors have {tower.width} channels"
+            raise WSVADError(
+                "model.text_dim", self.vectors.shape[1], problem, f"Set model.text_dim to {tower.width}"
+            )
         tokens = tower.tokenize(texts)
         ends = [self.prefix + len(one) - 1 + self.postfix for one in tokens]
+        longest = min(CONTEXT, tower.context)
         for text, end in zip(texts, ends, strict=True):
-            if end >= CONTEXT:
-                problem = f"it takes {end + 1} tokens with what is learnt around it, CLIP reads {CONTEXT}"
+            if end >= longest:
+                problem = f"it takes {end + 1} tokens with what is learnt around it, CLIP reads {longest}"
                 raise WSVADError("model.prompts", text, problem, "Give a shorter prompt")
         given = self.vectors.new_zeros(len(tokens), max(ends) + 1, tower.width)
         is_given = torch.zeros_like(given[..., :1], dtype=torch.bool)

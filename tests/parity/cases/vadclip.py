@@ -1,5 +1,6 @@
 """VadCLIP as the golden cases see it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from tests.parity import golden
 from wsvad_lightning.data.annotations import VideoAnnotation
 from wsvad_lightning.data.dataset import class_target
-from wsvad_lightning.interop.vadclip import END, TABLE, UCF_CLASSES, XD_CLASSES, copied_tower, tokenize
+from wsvad_lightning.interop.vadclip import TABLE, UCF_CLASSES, XD_CLASSES, copied_tower, tokenize
 from wsvad_lightning.layers import valid_positions
 from wsvad_lightning.methods import VadCLIP
 from wsvad_lightning.methods.base import WSVADModule
@@ -21,37 +22,58 @@ from wsvad_lightning.types import WSVADBatch
 
 __all__ = [
     "GIVEN",
-    "RULES",
     "TABLE",
     "batches",
     "build",
     "complete",
-    "evaluate",
     "extra",
+    "follow",
     "further",
     "optimizer",
+    "sizes",
     "train_outputs",
 ]
 
 GIVEN = ("train/lengths", "train/labels", "eval/tokens_ucf", "eval/tokens_xd")
-RULES = True
-VIDEOS = {"eval": "", "eval_long": "_long", "eval_exact": "_exact256"}  # names of inputs, endings of outputs
-GROUP = 8  # snippets that share the base of their features
+RULE = re.compile(r"frames = ([\d.]+) \* l2normalise\(([\d.]+) \* base\[:, t // (\d+)\] \+ noise\[:, t\]\)")
+
+
+def follow(rules: dict[str, str], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Make videos ``[B, T, D]``, such as ``eval`` of ``eval_base`` and ``eval_noise``."""
+    videos = {}
+    for part, rule in rules.items():
+        found = RULE.match(rule)
+        if found is None:
+            raise ValueError(f"{part}: its rule is not the known one, {RULE.pattern}, but {rule}")
+        size, share, group = float(found[1]), float(found[2]), int(found[3])
+        name = part.rpartition("_")[0]
+        base, noise = inputs[f"{name}_base"], inputs[f"{name}_noise"]
+        mixed = share * base.repeat_interleave(group, dim=1)[:, : noise.shape[1]] + noise
+        videos[name] = size * F.normalize(mixed, dim=-1)
+    return videos
+
+
+def sizes(state: dict[str, Tensor]) -> dict[str, int]:
+    """Give the width of the text tower."""
+    return {"text_dim": state["text_prompt_embeddings.weight"].shape[1]}
 
 
 def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
     """Build the method that the configuration describes."""
     assert config["visual_heads"] == 1
-    assert config["prompt_prefix"] == config["prompt_postfix"] == 10
     assert config["temperature"] == 0.07
-    return VadCLIP(
+    module = VadCLIP(
         feature_dim=config["visual_width"],
         length=config["visual_length"],
         layers=config["visual_layers"],
         window=config["attention_window"],
-        text_dim=config["embed_dim_of_this_case"],
+        text_dim=config["text_dim"],
         loss_weights={"text": 0.1 if config["dataset_variant"] == "ucf" else 1e-4},
     )
+    prompt = module.net.prompt
+    prompt.prefix = config.get("prompt_prefix", prompt.prefix)
+    prompt.postfix = config.get("prompt_postfix", prompt.postfix)
+    return module
 
 
 def complete(
@@ -62,7 +84,7 @@ def complete(
     recorded = inputs[f"eval/tokens_{config['dataset_variant']}"].tolist()
 
     def tokens_of(texts: Sequence[str]) -> list[list[int]]:
-        return [row[: row.index(END) + 1] for row in recorded]
+        return [row[: row.index(max(row)) + 1] for row in recorded]  # no token is above the end
 
     tower = copied_tower(state, tokens_of, config["text_encoder_of_this_case"]["heads"])
     module.net.prompt.use(tower, config["classes"])
@@ -75,37 +97,17 @@ def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimi
 
 
 def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
-    """Pair the padded training videos; the test videos travel as streams."""
+    """Pair the padded training videos; the test videos are for :func:`further`."""
     lengths, targets = inputs["train/lengths"], inputs["train/labels"].float()
-    normal, abnormal = video(inputs, "normal"), video(inputs, "abnormal")
-    train = golden.training_batch(normal, abnormal)
+    train = golden.training_batch(inputs["normal"], inputs["abnormal"])
     features = train.features * valid_positions(lengths, train.features.shape[2])[:, None, :, None]
-    scored = golden.evaluation_batch(video(inputs, "eval")[0])
-    return {
-        "train": train._replace(features=features, lengths=lengths, class_targets=targets),
-        "eval": scored._replace(streams={name: video(inputs, name) for name in VIDEOS}),
-    }
+    labels = 1 - targets[:, 0]  # XD-Violence's videos are drawn from both kinds
+    return {"train": train._replace(features=features, lengths=lengths, labels=labels, class_targets=targets)}
 
 
-def video(inputs: dict[str, Tensor], name: str) -> Tensor:
-    """Make videos ``[B, T, D]`` by the rule of the manifest."""
-    base, noise = inputs[f"{name}_base"], inputs[f"{name}_noise"]
-    mixed = 1.5 * base.repeat_interleave(GROUP, dim=1)[:, : noise.shape[1]] + noise
-    return 10 * F.normalize(mixed, dim=-1)
-
-
-def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
-    """Score the videos, and give what the network computes on the way."""
-    assert isinstance(module, VadCLIP)
-    found = {"text_features": module.net.prompt.features.numpy()}
-    for name, ending in VIDEOS.items():
-        values = evaluate_one(module, golden.evaluation_batch(batch.streams[name][0]))
-        found |= {f"{key}{ending}": value for key, value in values.items()}
-    return found
-
-
-def evaluate_one(module: VadCLIP, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
-    """Do so for one video."""
+@torch.no_grad()
+def evaluate(module: VadCLIP, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
+    """Score a video, and give what the network computes on the way."""
     seen: list[Tensor] = []
     hook = module.net.fuse.register_forward_hook(lambda _, __, visual: seen.append(visual))
     out = module.run(batch)
@@ -148,15 +150,39 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
 
 
 def further(manifest: dict[str, Any], inputs: dict[str, Tensor], build: Any) -> dict[str, NDArray[Any]]:
-    """Give the classes of the videos as the data set makes them, and the tokens that the import knows."""
-    keys = manifest["config"]["label_keys"]
+    """Give the scores of the test videos, the classes of the others, and the tokens that the import knows."""
+    module = build().eval()
+    found = {"eval/text_features": module.net.prompt.features.numpy()}
+    for name in (name for name in inputs if re.fullmatch("eval(_.+)?", name)):
+        values, ending = evaluate(module, golden.evaluation_batch(inputs[name])), ending_of(name, manifest)
+        found |= {f"eval/{key}{ending}": value for key, value in values.items()}
+    return found | classes_of(manifest["config"]["label_keys"], inputs) | known_tokens(inputs)
+
+
+def ending_of(name: str, manifest: dict[str, Any]) -> str:
+    """Give the ending of a test video's outputs: that of its name, or what begins so (``_exact256``)."""
+    ending = name.removeprefix("eval")
+    known = [key.removeprefix("eval/scores") for key in manifest["outputs"] if key.startswith("eval/scores")]
+    longer = [one for one in known if ending and one.startswith(ending)]
+    return ending if ending in known or not longer else longer[0]
+
+
+def classes_of(keys: list[str], inputs: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Give the classes of the training videos as the data set makes them."""
     targets = []
     for row in inputs["train/labels"]:
         classes = tuple(key for key, value in zip(keys[1:], row[1:], strict=True) if value)
         targets.append(class_target(VideoAnnotation("video", int(not row[0]), classes), keys[1:]))
-    found = {"train/labels": torch.stack(targets).numpy(), "train/lengths": inputs["train/lengths"].numpy()}
+    return {"train/labels": torch.stack(targets).numpy(), "train/lengths": inputs["train/lengths"].numpy()}
+
+
+def known_tokens(inputs: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Give the tokens that the import knows, as wide as the recorded ones."""
+    found = {}
     for variant, names in (("ucf", UCF_CLASSES), ("xd", XD_CLASSES.values())):
-        tokens = tokenize([NORMAL, *(name.lower() for name in names)])
-        width = inputs[f"eval/tokens_{variant}"].shape[1]
-        found[f"eval/tokens_{variant}"] = np.array([row + [0] * (width - len(row)) for row in tokens])
+        key = f"eval/tokens_{variant}"
+        if key in inputs:
+            tokens = tokenize([NORMAL, *(name.lower() for name in names)])
+            width = inputs[key].shape[1]
+            found[key] = np.array([row + [0] * (width - len(row)) for row in tokens])
     return found
