@@ -1,4 +1,7 @@
-"""What methods that train on pseudo-labels are compared with: their encoder, trained by top-k MIL alone."""
+"""What methods that train on pseudo-labels are compared with: their encoder, trained by top-k MIL alone.
+
+The recipes of the comparison are in ``recipes/``; ``docs/methods`` tells what came out.
+"""
 
 from typing import ClassVar
 
@@ -10,6 +13,7 @@ from torch import Tensor, nn
 from wsvad_lightning.layers import DistanceEncoder
 from wsvad_lightning.losses import topk_bce
 from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.tpwng import TPWNGNet
 from wsvad_lightning.types import WSVADBatch
 
 
@@ -50,3 +54,25 @@ class PlainMIL(WSVADModule):
         """Give the only term."""
         scores = self.score(batch)
         return {"mil": topk_bce(scores, batch.labels, scores.shape[-1] // 16 + 1)}
+
+
+class PlainSpanMIL(PlainMIL):
+    """The same with the transformer of TPWNG.
+
+    Args:
+        feature_dim: D, channels of the features.
+        dropout: probability inside the transformer.
+        optimizer: makes the optimizer from the parameters.
+        lr_scheduler: makes a scheduler from the optimizer.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int,
+        dropout: float = 0.1,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(feature_dim, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        whole = TPWNGNet(feature_dim, dropout=dropout, text_dim=feature_dim)
+        self.net = nn.Sequential(nn.Flatten(0, 1), whole.context, whole.to_logit)

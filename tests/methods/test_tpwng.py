@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.methods.plain_mil import PlainMIL
+from tests.methods.plain_mil import PlainSpanMIL
 from tests.methods.small import CLASSES, small
 from tests.methods.towers import save_tower, tiny_tower
 from tests.parity.golden import evaluation_batch, training_batch
@@ -187,15 +187,6 @@ def trained_auc(method: WSVADModule, train: WSVADBatch, test: WSVADBatch, truth:
     return (positive[:, None] > negative).double().mean().item()
 
 
-class SpanMIL(PlainMIL):
-    """The encoder of TPWNG under plain MIL."""
-
-    def __init__(self, net: TPWNGNet) -> None:
-        super().__init__(DIM, hidden_dim=8)
-        self.net = torch.nn.Sequential(torch.nn.Flatten(0, 1), net.context, net.to_logit)
-
-
-@pytest.mark.filterwarnings("ignore:Attribute 'net'")
 def test_texts_that_fit_the_features_are_worth_more_than_plain_mil() -> None:
     """Six videos of each side are few to learn four directions from, which the texts know."""
     gains = []
@@ -205,6 +196,6 @@ def test_texts_that_fit_the_features_are_worth_more_than_plain_mil() -> None:
         texts = method.net.prompt.features
         (train, _), (test, truth) = aligned(texts, 6, seed), aligned(texts, 30, 100 + seed)
         torch.manual_seed(seed)
-        plain = SpanMIL(TPWNGNet(DIM, text_dim=DIM))
+        plain = PlainSpanMIL(DIM)
         gains.append(trained_auc(method, train, test, truth) - trained_auc(plain, train, test, truth))
     assert min(gains) > 0.04, gains

@@ -47,9 +47,11 @@ def run_stages(args: Sequence[str]) -> list[Stage]:
     on where it stopped. ``runs/<name>`` gets a folder a stage, and ``stages.json``.
 
     Raises:
-        WSVADError: if the folder holds stages that were trained with other arguments.
+        WSVADError: if no method is named, or the folder holds stages that were trained with other arguments.
     """
     resolved, name = resolve_configs(args)
+    if not any(arg in ("--config", "-c", "--model") for arg in resolved):
+        raise WSVADError("--config", None, "no method is named", "Give a recipe, such as sht_ssrl.yaml")
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--name", default=name)
     parser.add_argument("--output", default="runs")
