@@ -134,10 +134,10 @@ def learn(
     optimizer = torch.optim.AdamW([*image.parameters(), *tower.parameters(), scale], 5e-4, weight_decay=0.05)
     share = (1 / kinds.bincount().float())[kinds]
     for _ in track(range(STEPS), "Learning captions"):
-        drawn = torch.multinomial(share, BATCH)
+        drawn = torch.multinomial(share, min(BATCH, len(rows)))
         captions = [CAPTIONS[int(torch.randint(len(CAPTIONS), ()))].format(name) for name in names]
         texts = tower(**tokenizer(captions, padding=True, return_tensors="pt")).text_embeds
-        shown = image(rows[drawn] + NOISE * torch.randn(BATCH, rows.shape[1]))
+        shown = image(rows[drawn] + NOISE * torch.randn(len(drawn), rows.shape[1]))
         cosines = F.normalize(shown, dim=-1) @ F.normalize(texts, dim=-1).T
         optimizer.zero_grad()
         torch.autograd.backward(F.cross_entropy(scale.exp() * cosines, kinds[drawn]))
