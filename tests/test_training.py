@@ -162,6 +162,23 @@ def test_arguments_override_what_the_checkpoint_carries(store: Path, tmp_path: P
     assert len({row["video"] for row in rows}) == 6
 
 
+def test_features_made_otherwise_than_in_training_are_told(
+    store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = fit("ucf_urdmu.yaml", store, tmp_path) / "checkpoints" / "last.ckpt"
+    assert run("test", "--ckpt_path", checkpoint, "--name", "same") == 0
+    assert "in training" not in caplog.text
+    assert run("test", "--ckpt_path", checkpoint, "--name", "other", "--data.clip", "3") == 0
+    assert "note: clip of the features: None in training, 3.0 now" in caplog.text
+
+
+def test_classes_that_nothing_trains_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    named = make_store(tmp_path / "named.h5", train=2, test=3, classes=("fall", "fight", "smoke"))
+    experts = ["--model.experts_by", "classes", "--model.num_experts", "3"]
+    assert fit("ucf_gsmoe.yaml", named, tmp_path, *experts).is_dir()
+    assert "note: no training video is of smoke: nothing is learnt of that" in caplog.text
+
+
 def test_metrics_are_the_same_by_two_processes(store: Path, tmp_path: Path) -> None:
     """Two gloo processes train on disjoint data in equal steps, and measure as one process does."""
     command = [sys.executable, "-m", "wsvad_lightning"]

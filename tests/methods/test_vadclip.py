@@ -1,6 +1,7 @@
 """VadCLIP: padding, chunks, and classes that are only names."""
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of CLIP features and a checkpoint trained on it; its text tower is no longer there."""
     desk = tmp_path_factory.mktemp("desk")
     make_store(desk / "store.h5", train=3, test=2, classes=CLASSES, text_aligned=True)
+    make_store(desk / "unlabelled.h5", train=1, test=1, text_aligned=True, seed=3)
     save_tower(desk / "tower", dim=16)
     assert main(fit(desk)) == 0
     shutil.move(desk / "tower", desk / "elsewhere")
@@ -154,7 +156,6 @@ def test_a_checkpoint_holds_texts_and_no_tower(desk: Path) -> None:
 
 def test_scoring_takes_no_tower_and_tells_the_classes(desk: Path) -> None:
     assert main(use("test", desk)) == 0
-    make_store(desk / "unlabelled.h5", train=1, test=1, text_aligned=True, seed=3)
     assert main(use("predict", desk, store="unlabelled.h5")) == 0
     for command in ("test", "predict"):
         rows = class_columns(desk, command)
@@ -169,9 +170,7 @@ def test_a_new_class_takes_a_name_and_the_tower(desk: Path, capfd: pytest.Captur
     assert main(use("test", desk, store="new.h5")) == 2
     told = capfd.readouterr().err
     assert told.count("\n") == 1
-    problem = (
-        "holds the classes Smoke, X7, the checkpoint knows normal, fall, fight. Name each by model.prompts"
-    )
+    problem = "the checkpoint knows Fall, Fight, not Smoke (video test_abnormal_001), X7 (video"
     assert f"data.store={str(desk / 'new.h5')!r}: {problem}" in told
     assert main(use("predict", desk, store="new.h5")) == 0
     assert all(list(row) == ["normal", *CLASSES] for row in class_columns(desk, "predict"))
@@ -180,12 +179,44 @@ def test_a_new_class_takes_a_name_and_the_tower(desk: Path, capfd: pytest.Captur
     assert all(list(row) == ["normal", "Fall", "X7", "Smoke"] for row in class_columns(desk, "predict"))
 
 
+def header(desk: Path, *prompts: str) -> list[str]:
+    """The classes that a prediction tells apart, of which a store without classes says nothing."""
+    tower = ["--model.text_tower", str(desk / "elsewhere")]
+    assert main(use("predict", desk, "--model.prompts", *prompts, *tower, store="unlabelled.h5")) == 0
+    return list(class_columns(desk, "predict")[0])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "expected"),
+    [
+        ("{drop: fall}", ["normal", "drop", "Fight"]),
+        ("{drop: ' FALL'}", ["normal", "drop", "Fight"]),
+        ("{Fall: somebody falls}", ["normal", "Fall", "Fight"]),
+        ("{smoke: smoke in a hall, drop: Fall}", ["normal", "drop", "Fight", "smoke"]),
+    ],
+)
+def test_prediction_takes_names_and_classes_from_prompts(
+    desk: Path, prompts: str, expected: list[str]
+) -> None:
+    assert header(desk, prompts) == expected
+
+
+def test_other_words_for_a_class_change_what_it_matches(desk: Path) -> None:
+    plain = use("predict", desk, "--model.text_tower", str(desk / "elsewhere"))
+    for prompts in ("{normal: nothing unusual}", "{Fall: somebody falls}"):
+        assert main(plain) == 0
+        before = class_columns(desk, "predict")
+        assert main([*plain, "--model.prompts", prompts]) == 0
+        assert class_columns(desk, "predict") != before
+
+
 def test_a_run_goes_on_with_the_same_classes_only(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     tower = ["--model.text_tower", str(desk / "elsewhere"), "--ckpt_path", str(last(desk))]
     assert main(fit(desk, *tower, "--trainer.max_steps", "3")) == 0
     make_store(desk / "other.h5", train=3, test=2, classes=("Fall", "Smoke"), text_aligned=True)
     assert main(fit(desk, *tower, store="other.h5")) == 2
-    assert "holds the classes normal, fall, smoke, the checkpoint knows" in capfd.readouterr().err
+    problem = "its classes read normal, fall, smoke, those of the checkpoint normal, fall, fight"
+    assert problem in capfd.readouterr().err
 
 
 def test_classes_keep_their_texts_when_others_are_named(desk: Path) -> None:
@@ -212,6 +243,15 @@ def of_another_size(desk: Path) -> list[str]:
     return fit(desk, "--model.text_tower", str(save_tower(desk / "wide", dim=24, width=16)))
 
 
+def with_annotations(desk: Path) -> list[str]:
+    rows = ["video,label,intervals", "test_abnormal_001,Fal,0-4", "test_normal_001,normal,"]
+    (desk / "table.csv").write_text("\n".join(rows))
+    split = {"train": {"normal": ["test_normal_001"]}, "test": ["test_abnormal_001"]}
+    (desk / "split.json").write_text(json.dumps(split))
+    given = ["--data.annotations", str(desk / "table.csv"), "--data.split", str(desk / "split.json")]
+    return use("test", desk, *given)
+
+
 BAD: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "no class names": (without_classes, "needs the names of the anomaly classes"),
     "not text-aligned": (without_text, "needs text-aligned (CLIP) features"),
@@ -224,7 +264,20 @@ BAD: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     ),
     "same prompt": (
         lambda desk: fit(desk, "--model.prompts", "{Fall: fight}"),
-        "model.prompts='fight': is the text of two classes",
+        "model.prompts='fight': is the text of two classes, Fall and Fight",
+    ),
+    "no text": (lambda desk: fit(desk, "--model.prompts", "{Fall: ''}"), "model.prompts='Fall': has no text"),
+    "mistyped class": (
+        lambda desk: use("test", desk, "--model.prompts", "{Fal: x}"),
+        "model.prompts='Fal': no such class. The classes are normal, Fall, Fight",
+    ),
+    "one class by two names": (
+        lambda desk: use("predict", desk, "--model.prompts", "{a: fall, b: Fall}"),
+        "model.prompts='Fall': is the text of two classes, a and b",
+    ),
+    "mistyped annotation": (
+        with_annotations,
+        "not Fal (video test_abnormal_001). Is Fall meant? Else name each",
     ),
 }
 

@@ -51,6 +51,7 @@ VIDEO_SUFFIXES = (
 FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt", ".csv", ".json")
 SHIPPED = Path(__file__).parent / "benchmarks" / "tables"
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
+RESERVED = ("normal", "abnormal", "unknown", "score")  # what stands beside classes, in labels and tables
 PARTS = ("train", "val", "test", "predict")
 COLUMN_ALIASES = {"anomalous_intervals": "intervals"}
 INTERVAL = re.compile(r"(\d+)\s*-\s*(\d+)(?:\s*:\s*(\S.*))?")
@@ -94,8 +95,8 @@ class VideoAnnotation:
             all are, as always in a video of one class.
 
     Raises:
-        WSVADError: if the fields contradict each other, an interval is reversed or passes the end, or there
-            is no such part.
+        WSVADError: if the fields contradict each other, an interval is reversed or passes the end, a class
+            cannot be called that, or there is no such part.
     """
 
     video_id: str
@@ -118,6 +119,11 @@ class VideoAnnotation:
             self._reject("a normal video has anomalous intervals", "Label it abnormal or drop the intervals")
         if self.label == 0 and self.classes:
             self._reject("a normal video has anomaly classes", "Label it abnormal or drop the classes")
+        for name in self.classes:
+            if name.casefold() in RESERVED or ";" in name or name != name.strip() or not name:
+                self._reject(
+                    f"{name!r} is no name of a class", "Call it otherwise; join several by ; in classes"
+                )
         if self.split is not None and self.split not in PARTS:
             self._reject(f"{self.split!r} is no part of a split", f"Give one of {', '.join(PARTS)}, or none")
         for start, end in self.intervals or ():
@@ -239,11 +245,16 @@ def read_annotations(path: str | Path) -> dict[str, VideoAnnotation]:
         WSVADError: if the file cannot be read, or a row cannot; names the line.
     """
     annotations: dict[str, VideoAnnotation] = {}
+    spelt: dict[str, str] = {}
     for line, row in _read_table(path, argument="annotations", required=("video", "label")):
         with _locate("annotations", f"{path}, line {line}"):
             annotation = _parse_row(row)
             if annotation.video_id in annotations:
                 raise WSVADError("video", annotation.video_id, "is listed twice", "Keep one of the rows")
+            for name in annotation.classes:
+                if (other := spelt.setdefault(name.casefold(), name)) != name:
+                    problem = f"is spelt {other} in a row before"
+                    raise WSVADError("classes", name, problem, "Spell a class in one way")
         annotations[annotation.video_id] = annotation
     return annotations
 
@@ -382,14 +393,15 @@ def _read_table(
 
 def _parse_row(row: dict[str, str]) -> VideoAnnotation:
     label, class_name = _parse_label(row["label"])
-    named = [name.strip() for name in row.get("classes", "").split(";")]
+    cell = row.get("classes", "")
+    class_names = [class_name, *(map(str.strip, cell.split(";")) if cell else ())]
     cell = row.get("intervals", "")
     intervals = list(map(_parse_interval, cell.split(";"))) if cell else []
     interval_classes = tuple(name for _, _, name in intervals)
     return VideoAnnotation(
         video_id=canonical_id(row["video"]),
         label=label,
-        classes=tuple(dict.fromkeys(name for name in (class_name, *named, *interval_classes) if name)),
+        classes=tuple(dict.fromkeys(name for name in (*class_names, *interval_classes) if name is not None)),
         num_frames=_parse_count(row.get("num_frames", "")),
         intervals=tuple((start, end) for start, end, _ in intervals) or None,
         split=row.get("split") or None,
@@ -397,11 +409,11 @@ def _parse_row(row: dict[str, str]) -> VideoAnnotation:
     )
 
 
-def _parse_label(cell: str) -> tuple[int, str]:
-    """Return the label and the class that the cell names, ``""`` if none."""
+def _parse_label(cell: str) -> tuple[int, str | None]:
+    """Return the label and the class that the cell names, None if none."""
     known = {"normal": 0, "0": 0, "abnormal": 1, "1": 1, "unknown": UNKNOWN, "-1": UNKNOWN}
     if cell.lower() in known:
-        return known[cell.lower()], ""
+        return known[cell.lower()], None
     if not cell or NUMBER.fullmatch(cell):
         raise WSVADError("label", cell, "is no label", "Give normal, abnormal, unknown or an anomaly class")
     if meant := get_close_matches(cell.lower(), known, 1, cutoff=0.8):

@@ -119,6 +119,8 @@ class WSVADModule(LightningModule):
         self.val_metrics = FrameMetrics(info.snippet_stride, info.snippet_length, info.classes)
         self.test_metrics = FrameMetrics(info.snippet_stride, info.snippet_length, info.classes)
         if stage == "fit":
+            if self.requires.classes:
+                tell_unseen(data)
             self.requires.check_bags(type(self).__name__, data.bags)
             self.load_prepared()
             for layer in self.modules():
@@ -251,11 +253,14 @@ class WSVADModule(LightningModule):
         self.log_dict(values)  # already the same on every rank
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say which method the weights are of, and of what features, made how."""
+        """Say which method the weights are of, of what classes, and of what features, made how."""
         checkpoint["method"] = type(self).__name__
+        if self.classes:
+            checkpoint["classes"] = {"names": list(self.classes)}
         if self._trainer is not None:
             data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
             checkpoint["features"] = described(data.info)
+            checkpoint["transform"] = data.transform.settings
             checkpoint["provenance"] = asdict(data.store.provenance)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -277,7 +282,11 @@ class WSVADModule(LightningModule):
             raise self._other_features(f"{self.feature_dim} channels", trained_dim)
         if self._trainer is None:  # read by `load_from_checkpoint`, away from any store
             return
-        given = described(self.trainer.datamodule.info)  # type: ignore[attr-defined]  # typed without it
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
+        given, settings = described(data.info), data.transform.settings
+        for name, trained in checkpoint.get("transform", settings).items():
+            if settings[name] != trained:
+                rank_zero_info(f"note: {name} of the features: {trained} in training, {settings[name]} now")
         for name, trained in checkpoint.get("features", given).items():
             if given[name] == trained:
                 continue
@@ -303,6 +312,13 @@ class WSVADModule(LightningModule):
             return optimizer
         scheduler: Any = self.lr_scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def tell_unseen(data: Any) -> None:
+    """Name the classes that only videos have which do not train: mistyped ones are among these."""
+    seen = {name for video in data.parts["train"] for name in data.annotations[video].classes}
+    if unseen := [name for name in data.info.classes if name not in seen]:
+        rank_zero_info(f"note: no training video is of {', '.join(unseen)}: nothing is learnt of that")
 
 
 def described(info: StoreInfo) -> dict[str, str | int]:

@@ -31,6 +31,7 @@ experts by K-means where there are no classes. Chosen here:
 * The width of a Gaussian is w / 2 snippets; the paper's sigma, the deviation of the scores, is
   ``sigma: score``: see ``docs/methods/gs_moe.md`` for what it does.
 * TGS is for the final score, and everything is trained together. Weights of smoothness and sparsity.
+* ``classify`` shares a score out among the classes in proportion to the scores of their experts.
 * Clusters are those of the abnormal training videos; a bag belongs to the centre that its mean is nearest to.
 """
 
@@ -41,6 +42,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from wsvad_lightning.checkpoint import read_checkpoint
@@ -225,21 +227,34 @@ class GSMoE(WSVADModule):
         if self.experts_by == "clusters":
             self.find_clusters()
         else:
-            self.check_classes()
+            self.classes = self.read_classes()
         if self.encoder_from is not None:
             self.start_from(self.encoder_from)
 
-    def check_classes(self) -> None:
-        """Make sure that every class of the store has its expert.
+    def read_classes(self) -> tuple[str, ...]:
+        """Read the classes of the store, each of which has its expert.
 
         Raises:
             WSVADError: if not.
         """
-        names = self.trainer.datamodule.info.classes  # type: ignore[attr-defined]  # typed without it
+        names: tuple[str, ...] = self.trainer.datamodule.info.classes  # type: ignore[attr-defined]  # typed without it
         if len(names) != self.num_experts:
             problem = f"the store has {len(names)} classes of anomalies: {', '.join(names)}"
             remedy = f"Set it to {len(names)}, or model.experts_by to clusters"
             raise WSVADError("model.num_experts", self.num_experts, problem, remedy)
+        return names
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the classes of the experts; where the videos have others, events are not measured."""
+        super().on_load_checkpoint(checkpoint)
+        names = tuple(checkpoint.get("classes", {"names": ()})["names"])
+        if self._trainer is not None and self.trainer.state.fn == "test":
+            data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
+            if others := [name for name in data.info.classes if name not in names and names]:
+                known, unknown = ", ".join(names), ", ".join(others)
+                rank_zero_info(f"note: no events are told: the experts know {known}, not {unknown}")
+                names = ()
+        self.classes = names
 
     def find_clusters(self) -> None:
         """Find the clusters of the abnormal training videos, each by the mean of its features.
@@ -284,6 +299,18 @@ class GSMoE(WSVADModule):
         """Score snippets: ``[B, T]`` in [0, 1]."""
         scores: Tensor = self.net(batch.features).scores
         return scores
+
+    def classify(self, batch: WSVADBatch) -> Tensor | None:
+        """Give probabilities ``[B, T, 1 + C]`` of normal and of the classes; None if experts have none."""
+        return self.score_and_classify(batch)[1]
+
+    def score_and_classify(self, batch: WSVADBatch) -> tuple[Tensor, Tensor | None]:
+        """Give scores, and class probabilities: a score is shared out as the experts score."""
+        scores, experts = self.net(batch.features)
+        if not self.classes:
+            return scores, None
+        shares = scores[..., None] * experts / experts.sum(dim=-1, keepdim=True).clamp_min(1e-6)
+        return scores, torch.cat([1 - shares.sum(dim=-1, keepdim=True), shares], dim=-1)
 
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the raw terms that the module's docstring lists."""

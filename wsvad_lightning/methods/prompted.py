@@ -4,11 +4,12 @@ Training takes the names of the classes from the store, and a text tower that re
 the names, the texts and their features, so that scoring takes neither; the tower is never in a checkpoint.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import nn
+from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import LearnedPrompt, TextTower
@@ -60,13 +61,10 @@ class PromptedModule(WSVADModule):
         """Give classes in words.
 
         Raises:
-            WSVADError: if two of them read the same.
+            WSVADError: if one has none, or two of them read the same.
         """
         texts = [self.text_of(name) for name in names]
-        twice = [text for text in texts if texts.count(text) > 1]
-        if twice:
-            problem = "is the text of two classes"
-            raise WSVADError("model.prompts", twice[0], problem, "Give one of them another prompt")
+        check_texts(dict(zip(names, texts, strict=True)))
         return texts
 
     def setup(self, stage: str) -> None:
@@ -79,11 +77,19 @@ class PromptedModule(WSVADModule):
         if stage != "fit":
             return
         self.classes = self.store_classes
-        unknown = sorted(set(self.prompts) - {NORMAL, *self.classes})
-        if unknown:
-            known = ", ".join((NORMAL, *self.classes))
-            raise WSVADError("model.prompts", ", ".join(unknown), "no such class", f"The classes are {known}")
+        self.check_prompts((NORMAL, *self.classes))
         self.read(self.texts_of([NORMAL, *self.classes]))
+
+    def check_prompts(self, names: Sequence[str]) -> None:
+        """Make sure that prompts are of classes that there are.
+
+        Raises:
+            WSVADError: if not.
+        """
+        unknown = [name for name in self.prompts if name not in names]
+        if unknown:
+            known = ", ".join(names)
+            raise WSVADError("model.prompts", ", ".join(unknown), "no such class", f"The classes are {known}")
 
     @property
     def store_classes(self) -> tuple[str, ...]:
@@ -114,45 +120,105 @@ class PromptedModule(WSVADModule):
         super().on_save_checkpoint(checkpoint)
         prompt = self.net.prompt
         prompt.refresh()
-        checkpoint["classes"] = {
-            "names": list(self.classes),
-            "texts": list(prompt.texts),
-            "features": prompt.features.cpu(),
-        }
+        checkpoint["classes"] |= {"texts": list(prompt.texts), "features": prompt.features.cpu()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over the classes, and compare them with the store's, of which prediction ignores unknown ones.
+        """Take over the classes: to train on, they are to be the store's; else ``prompts`` may change them.
 
         Raises:
-            WSVADError: if the store has classes that neither the checkpoint knows nor ``prompts`` names.
+            WSVADError: if they do not fit the store, ``prompts`` or the text tower.
         """
         super().on_load_checkpoint(checkpoint)
         known = checkpoint["classes"]
-        texts: list[str] = known["texts"]
+        own = dict(zip([NORMAL, *known["names"]], known["texts"], strict=True))
         doing = self.trainer.state.fn if self._trainer is not None else None
-        if doing == "fit":
-            if texts != list(self.net.prompt.texts):
-                raise self._other_classes(self.net.prompt.texts, texts)
-            return
-        own = dict(zip([NORMAL, *known["names"]], texts, strict=True))
-        self.prompts = own | self.prompts
-        in_store = dict(zip(self.texts_of(self.store_classes), self.store_classes, strict=True))
-        unnamed = [text for text, name in in_store.items() if text not in texts and name not in self.prompts]
-        if unnamed and doing != "predict":
-            raise self._other_classes([in_store[text] for text in unnamed], texts)
-        in_store = {text: name for text, name in in_store.items() if text not in unnamed}
-        new = [text for text in in_store if text not in texts]
-        names = dict(zip(texts, own, strict=True)) | in_store
-        self.classes = tuple(names[text] for text in [*texts[1:], *new])
-        if new:  # their features follow from the learnt vectors, as soon as those are loaded
-            self.read([*texts, *new])
-        else:
-            self.net.prompt.restore(texts, known["features"])
+        if doing != "fit":
+            self.adopt(own, known["features"], () if doing == "predict" else self.store_classes)
+        elif list(own.values()) != list(self.net.prompt.texts):
+            now = ", ".join(self.net.prompt.texts)
+            problem = f"its classes read {now}, those of the checkpoint {', '.join(own.values())}"
+            remedy = "Go on with the same classes and prompts, or train anew"
+            raise WSVADError(*self.source_of_classes, problem, remedy)
 
-    def _other_classes(self, given: Any, known: list[str]) -> WSVADError:
-        return WSVADError(
-            "data.store",
-            self.trainer.datamodule.info.path,  # type: ignore[attr-defined]  # typed without
-            f"holds the classes {', '.join(given)}, the checkpoint knows {', '.join(known)}",
-            "Name each by model.prompts; one that is new is read from model.text_tower",
-        )
+    def adopt(self, own: dict[str, str], features: Tensor, asked: Sequence[str]) -> None:
+        """Name the classes of a checkpoint, change their texts and add to them as ``prompts`` say.
+
+        A prompt of one of its classes replaces the text. One whose text is the text or the name of such a
+        class is another name for it. Any other is a new class.
+
+        Args:
+            own: texts of the checkpoint's classes by name, the normal one first.
+            features: of these texts.
+            asked: classes of the videos at hand; none where nobody looks at them.
+
+        Raises:
+            WSVADError: if a class of the videos is unknown, or a text is empty or given twice.
+        """
+        if asked:
+            self.check_prompts([*own, *asked])
+        called = {folded(word): name for name, text in own.items() for word in (name, text) if name != NORMAL}
+        texts, renamed, new = dict(own), dict[str, str](), dict[str, str]()
+        for name in dict.fromkeys([*self.prompts, *asked]):
+            text = self.text_of(name)
+            old = called.get(folded(text))
+            if name in own:
+                texts[name] = self.prompts.get(name, own[name])
+            elif old is None:
+                new[name] = text
+            elif old in renamed or old in asked:
+                raise twice(text, renamed.get(old, old), name)
+            else:
+                renamed[old] = name
+        if unknown := [name for name in new if name not in self.prompts]:
+            raise self._unknown_classes(unknown, own)
+        final = {renamed.get(name, name): text for name, text in texts.items()} | new
+        check_texts(final)
+        self.classes = tuple(final)[1:]
+        if list(map(folded, final.values())) == list(map(folded, own.values())):
+            self.net.prompt.restore(list(own.values()), features)
+        else:  # features follow from the learnt vectors, as soon as those are loaded
+            self.read(list(final.values()))
+
+    @property
+    def source_of_classes(self) -> tuple[str, str]:
+        """Which argument tells the classes at hand, and its value."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
+        if data.annotations_path is not None:
+            return "data.annotations", str(data.annotations_path)
+        return "data.store", str(data.info.path)
+
+    def _unknown_classes(self, unknown: Sequence[str], own: Mapping[str, str]) -> WSVADError:
+        videos = self.trainer.datamodule.annotations.items()  # type: ignore[attr-defined]  # typed without it
+        places = [next(video for video, known in videos if name in known.classes) for name in unknown]
+        told = [f"{name} (video {place})" for name, place in zip(unknown, places, strict=True)]
+        meant = [close for name in unknown for close in get_close_matches(name, own, 1)]
+        problem = f"the checkpoint knows {', '.join(list(own)[1:])}, not {', '.join(told)}"
+        question = f"Is {', '.join(meant)} meant? Else name" if meant else "Name"
+        remedy = f"{question} each by model.prompts; one that is new is read from model.text_tower"
+        return WSVADError(*self.source_of_classes, problem, remedy)
+
+
+def folded(text: str) -> str:
+    """Give a text as CLIP reads it, for which case and spaces are all the same."""
+    return " ".join(text.casefold().split())
+
+
+def check_texts(texts: Mapping[str, str]) -> None:
+    """Make sure that classes, by name, can be told apart by their texts.
+
+    Raises:
+        WSVADError: if one has no text, or two have the same.
+    """
+    first: dict[str, str] = {}
+    for name, text in texts.items():
+        if not text.strip():
+            raise WSVADError("model.prompts", name, "has no text", "Say in words what it is")
+        if (other := first.setdefault(folded(text), name)) != name:
+            raise twice(text, other, name)
+
+
+def twice(text: str, first: str, second: str) -> WSVADError:
+    """Give the error of a text of two classes."""
+    problem = f"is the text of two classes, {first} and {second}"
+    remedy = "Give one of them another prompt, or both one name in the annotations"
+    return WSVADError("model.prompts", text, problem, remedy)
