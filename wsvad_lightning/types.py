@@ -129,6 +129,7 @@ class StoreInfo:
         classes: names of the anomaly classes; empty where only normal and abnormal are known.
         snippet_length: frames covered by a snippet.
         snippet_stride: frames from the start of one snippet to the start of the next.
+        moved_by: setting, and its value, by which the features delivered leave that space; None if they stay.
     """
 
     path: str
@@ -140,6 +141,7 @@ class StoreInfo:
     classes: tuple[str, ...] = ()
     snippet_length: int = 16
     snippet_stride: int = 16
+    moved_by: tuple[str, object] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class FeatureRequirements:
 
     Attributes:
         streams: named streams that must be there besides the features, and their form; batches carry them.
-        text_aligned: the backbone must have a text tower.
+        text_aligned: the backbone must have a text tower, and features must stay in its space.
         classes: the store must name its anomaly classes.
         prepared: artefacts that must have been computed from the training videos, see
             :mod:`wsvad_lightning.data.prepared`; a checkpoint carries what came of them.
@@ -183,8 +185,21 @@ class FeatureRequirements:
             info: what the store holds.
 
         Raises:
-            WSVADError: if the store lacks something; names both sides and the way out.
+            WSVADError: if the store lacks something, or a setting spoils it; names both and the way out.
         """
+        if self.text_aligned and not info.text_aligned:
+            raise WSVADError(
+                "data.store",
+                info.path,
+                f"{method} needs text-aligned (CLIP) features, the store holds {info.dim}-d {info.backbone}",
+                "Set data.store to a CLIP store",
+            )
+        if self.text_aligned and info.moved_by is not None:
+            raise WSVADError(
+                *info.moved_by,
+                f"{method} compares features with texts, and this moves them away from where CLIP puts them",
+                "Set data.normalize to none or l2, data.pca_dim to null, and data.crops to any but concat",
+            )
         missing = [name for name in self.streams if name not in info.streams]
         if missing:
             raise WSVADError(
@@ -200,13 +215,6 @@ class FeatureRequirements:
                 raise WSVADError(
                     "data.store", info.path, problem, "Extract the stream anew, or choose another store"
                 )
-        if self.text_aligned and not info.text_aligned:
-            raise WSVADError(
-                "data.store",
-                info.path,
-                f"{method} needs text-aligned (CLIP) features, the store holds {info.dim}-d {info.backbone}",
-                "Set data.store to a CLIP store",
-            )
         if self.classes and not info.classes:
             raise WSVADError(
                 "data.store",

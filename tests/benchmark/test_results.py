@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,22 @@ def test_table_json_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert [Result(**entry) for entry in json.loads((tmp_path / "results.json").read_text())] == RESULTS
     assert all(shows(tmp_path / "results.png", color) for color in (figures.MODEL, figures.BASELINES[0]))
     assert "75.0 ± 10.0" in capsys.readouterr().out
+
+
+def test_events_have_a_column_where_a_method_gives_them(tmp_path: Path) -> None:
+    frames = [result("a", "last", 0, 0, 0.8), result("b", "last", 0, 0, 0.8)]
+    undefined = [frames[0], replace(frames[1], metrics={"auc": 0.8, "mAP": None})]
+    events = [frames[0], replace(frames[1], metrics={"auc": 0.8, "mAP": 0.125, "mAP@0.1": 0.3})]
+    for runs, cells in ((undefined, [[], [], []]), (events, [["event mAP"], ["n/a"], ["12.5"]])):
+        write_results(runs, tmp_path, {})
+        header, _, *rows = (tmp_path / "results.md").read_text().splitlines()[:4]
+        assert [line.strip("| ").split(" | ")[6:-1] for line in (header, *rows)] == cells
+
+
+def test_names_stay_readable(tmp_path: Path) -> None:
+    write_results([result("Überfall", "last", 0, 0, 0.8)], tmp_path, {})
+    for name in ("results.json", "results.md"):
+        assert "Überfall" in (tmp_path / name).read_text(encoding="utf-8")
 
 
 def test_stores_have_rows_of_their_own_and_what_does_not_fit_is_told(

@@ -264,10 +264,12 @@ def test_the_cache_trains_on_the_same_batches(store: str, tmp_path: Path) -> Non
 def test_a_transform_can_leave_the_text_space(store: str, tmp_path: Path) -> None:
     aligned = str(make_store(tmp_path / "s.h5", train=1, test=1, text_aligned=True))
     assert not WSVADDataModule(store).info.text_aligned
-    assert WSVADDataModule(aligned, normalize="l2", crops="mean").info.text_aligned
-    assert not WSVADDataModule(aligned, normalize="zscore").info.text_aligned
-    assert not WSVADDataModule(aligned, pca_dim=2).info.text_aligned
-    assert not WSVADDataModule(aligned, crops="concat").info.text_aligned
+    moved = WSVADDataModule(aligned, normalize="zscore", crops="concat").info
+    assert moved.text_aligned
+    assert moved.moved_by == ("data.normalize", "zscore")
+    assert WSVADDataModule(aligned, normalize="l2", crops="mean").info.moved_by is None
+    assert WSVADDataModule(aligned, pca_dim=2).info.moved_by == ("data.pca_dim", 2)
+    assert WSVADDataModule(aligned, crops="concat").info.moved_by == ("data.crops", "concat")
 
 
 # ------------------------------------------------------------------------------------------------- ranks

@@ -40,6 +40,19 @@ def test_requirements_name_both_sides(needs: FeatureRequirements, message: str) 
         needs.check("Method", info)
 
 
+def test_the_setting_that_moves_features_away_from_texts_is_named() -> None:
+    moved = StoreInfo("s.h5", "clip", 4, text_aligned=True, moved_by=("data.normalize", "zscore"))
+    FeatureRequirements().check("Method", moved)
+    with pytest.raises(WSVADError, match="^data.normalize='zscore': Method compares features with texts"):
+        FeatureRequirements(text_aligned=True).check("Method", moved)
+
+
+def test_of_two_reasons_the_features_come_first() -> None:
+    info = StoreInfo("s.h5", "i3d", 4, streams={"features": StreamInfo(4, ("full",))})
+    with pytest.raises(WSVADError, match="text-aligned"):
+        FeatureRequirements({"text": StreamForm(4)}, text_aligned=True).check("Method", info)
+
+
 def test_satisfied_requirements_pass() -> None:
     info = StoreInfo("s.h5", "clip", 4, 1, {"text": StreamInfo(4, ("full",))}, True, ("fight",))
     FeatureRequirements({"text": StreamForm(4)}, text_aligned=True, classes=True).check("Method", info)

@@ -23,7 +23,8 @@ import torch
 import yaml
 
 import wsvad_lightning
-from wsvad_lightning.benchmark.results import Result, write_results
+from wsvad_lightning.benchmark.overrides import check_settings, share_of
+from wsvad_lightning.benchmark.results import Result, write_json, write_results
 from wsvad_lightning.benchmark.workers import work_off, write_output_to
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.configs import config_folder, find_config
@@ -32,6 +33,7 @@ from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.data.store import store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
+from wsvad_lightning.methods.prompted import PromptedModule
 from wsvad_lightning.prepare import PREPARATIONS
 from wsvad_lightning.training import WSVADCLI, run_trainer, writable_folder
 
@@ -54,7 +56,7 @@ class Plan:
         output: folder for runs and results.
         seeds: seeds to train with.
         selections: which of the ``CHECKPOINTS`` stand for a method.
-        overrides: more arguments of ``wsvad fit``.
+        overrides: more arguments of ``wsvad fit``; those of a model go to the methods that have them.
     """
 
     methods: Sequence[str]
@@ -103,7 +105,7 @@ class Cell:
     def read_result(self) -> Result | None:
         """The result that is there, unless it was made from something else."""
         try:
-            result = Result(**json.loads((self.folder / "result.json").read_text()))
+            result = Result(**json.loads((self.folder / "result.json").read_text("utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
         return result if result.made_from == self.made_from else None
@@ -154,13 +156,14 @@ def make_cells(plan: Plan) -> list[Cell]:
     """Write the recipes of all methods, and list the runs: all methods of a split and seed together.
 
     Raises:
-        WSVADError: if stores, splits, recipe or methods do not work.
+        WSVADError: if stores, splits, recipe or methods do not work, or no method takes an override.
     """
     recipes = {
         (selection, method): compose(plan.config, overlay, selection)
         for method, overlay in find_methods(plan.methods).items()
         for selection in plan.selections
     }
+    check_settings(plan.overrides, list(recipes.values()))
     splits = range(len(read_splits(plan.splits)) if plan.splits else 1)
     stores = find_stores(plan.stores)
     videos = {
@@ -194,17 +197,18 @@ def make_cell(
     folder = Path(plan.output) / method / name / f"split{split}_seed{seed}_{selection}"
     held_out = plan.val_fraction if selection == "best-on-val" and not videos["val"] else 0.0
     where = ("--data.split", plan.splits, "--data.split_index", str(split)) if plan.splits else ()
+    overrides = share_of(recipe, plan.overrides)
     arguments = [
         *("--config", str(recipe_path(plan, method, selection))),
         *("--data.store", path, *where, "--seed_everything", str(seed)),
         *(() if selection == "best-on-val" else ("--trainer.limit_val_batches", "0")),
         *("--output", str(folder.parent), "--name", folder.name, *QUIET),
-        *plan.overrides,
+        *overrides,
         *("--data.val_fraction", str(held_out)),
     ]
     made_from = {
         "recipe": recipe,
-        "overrides": list(plan.overrides),
+        "overrides": overrides,
         "val_fraction": held_out,
         "version": wsvad_lightning.__version__,
         **videos,
@@ -319,16 +323,19 @@ def find_misfits(cells: Sequence[Cell]) -> dict[tuple[str, str], WSVADError]:
 
 
 def check_fit(cell: Cell) -> None:
-    """Compare what a method needs, in its last stage if it has several, with what the store holds.
+    """Compare what a method needs, in its last stage if it has several, with what is there.
 
     Raises:
-        WSVADError: if the store lacks something, or the method cannot be made for it.
+        WSVADError: if the store lacks something, the method cannot be made for it, or no text tower reads the
+            names of its classes.
     """
     made = Making(["fit", *cell.arguments], cell.folder.name)
     if made.model.num_stages > 1:
         last = ("--model.stage", str(made.model.num_stages))
         made = Making(["fit", *cell.arguments, *last], cell.folder.name)
     made.model.requires.check(type(made.model).__name__, made.datamodule.info)
+    if isinstance(made.model, PromptedModule):
+        made.model.take_classes(made.datamodule.info.classes)
 
 
 class Parsing(WSVADCLI):
@@ -373,8 +380,7 @@ def train_and_test(cell: Cell) -> str:
         traceback.print_exc()
         told = str(error) if isinstance(error, WSVADError) else f"{type(error).__name__}: {error}"
         raise RuntimeError(" ".join(told.split())) from None
-    with replacing(cell.folder / "result.json") as path:
-        path.write_text(json.dumps(asdict(result), indent=2) + "\n")
+    write_json(asdict(result), cell.folder / "result.json")
     return str(result)
 
 

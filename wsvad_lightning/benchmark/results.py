@@ -17,6 +17,7 @@ from wsvad_lightning.reporting.comparison import comparison_figure
 
 Key = tuple[str, str, str]  # method, store and selection
 SHOWN = {"auc": "AUC", "auc_abnormal": "AUC inside abnormal", "ap": "AP"}
+OF_CLASSES = {"mAP": "event mAP"}  # shown where a method gives it
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Result:
         selection: which checkpoint stands for it.
         split: which split.
         seed: which seed.
-        metrics: by name, as :class:`wsvad_lightning.metrics.FrameMetrics` gives them; None where undefined.
+        metrics: by name, as ``test`` gives them; None where undefined.
         made_from: recipe, overrides, videos, store and version.
         receipt: of the test: what else produced the numbers, and where.
         seconds: of training and test.
@@ -63,10 +64,12 @@ def write_results(
         misfits: why a method does not fit a store, by the names of both.
     """
     groups = by_method(results)
+    given = {metric for result in results for metric, value in result.metrics.items() if value is not None}
+    shown = SHOWN | {metric: title for metric, title in OF_CLASSES.items() if metric in given}
     rows = [
-        [*key, *(summarise(own, metric) for metric in SHOWN), str(len(own))] for key, own in groups.items()
+        [*key, *(summarise(own, metric) for metric in shown), str(len(own))] for key, own in groups.items()
     ]
-    header = ["method", "store", "checkpoint", *SHOWN.values(), "runs"]
+    header = ["method", "store", "checkpoint", *shown.values(), "runs"]
     table = Table(*header, title="Test videos, percent")
     for row in rows:
         table.add_row(*row)
@@ -76,12 +79,17 @@ def write_results(
     left_out = [f"* {method} does not fit {store}: {why}" for (method, store), why in misfits.items()]
     parts = ["\n".join(lines), "\n".join(left_out), explain(results)]
     with replacing(output / "results.md") as path:
-        path.write_text("\n\n".join(filter(None, parts)) + "\n")
-    with replacing(output / "results.json") as path:
-        path.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+        path.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
+    write_json([asdict(result) for result in results], output / "results.json")
     if RequirementCache("matplotlib"):
         draw_results(groups, output / "results.png")
     console.print(f"written to {output}/results.*", markup=False, soft_wrap=True)
+
+
+def write_json(record: object, path: Path) -> None:
+    """Write a record as a person reads it, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def draw_results(groups: Mapping[Key, Sequence[Result]], path: Path) -> None:

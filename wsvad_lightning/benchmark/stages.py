@@ -13,9 +13,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
-from wsvad_lightning.benchmark.results import SHOWN
+from wsvad_lightning.benchmark.results import SHOWN, write_json
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import replacing
 from wsvad_lightning.reporting.callbacks import without_nan
 from wsvad_lightning.training import resolve_configs, run_trainer
 
@@ -97,7 +96,7 @@ def read_record(path: Path, arguments: Sequence[str]) -> list[Stage]:
     """
     if not path.exists():
         return []
-    record: dict[str, Any] = json.loads(path.read_text())
+    record: dict[str, Any] = json.loads(path.read_text("utf-8"))
     if record["arguments"] != list(arguments):
         problem = f"holds stages trained with {' '.join(record['arguments'])}"
         raise WSVADError("--name", path.parent, problem, "Give the same arguments, or another --name")
@@ -108,8 +107,7 @@ def read_record(path: Path, arguments: Sequence[str]) -> list[Stage]:
 def write_record(path: Path, arguments: Sequence[str], stages: Sequence[Stage]) -> None:
     """Write the finished stages."""
     record = {"arguments": list(arguments), "stages": [asdict(stage) for stage in stages]}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    write_json(record, path)
 
 
 @rank_zero_only

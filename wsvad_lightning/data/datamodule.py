@@ -168,17 +168,23 @@ class WSVADDataModule(LightningDataModule):
     def info(self) -> StoreInfo:
         """What a method must know of the features."""
         source = self.store.provenance
-        kept_in_space = self.normalize != "zscore" and self.pca_dim is None and self.crops != "concat"
+        moves = {
+            "normalize": self.normalize == "zscore",
+            "pca_dim": self.pca_dim is not None,
+            "crops": self.crops == "concat",
+        }
+        moving = [(f"data.{name}", getattr(self, name)) for name, does in moves.items() if does]
         return StoreInfo(
             path=self.store.path,
             backbone=source.backbone,
             dim=self.feature_dim,
             views=self.transform.output_views,
             streams=self.store.streams,
-            text_aligned=source.text_aligned and kept_in_space,
+            text_aligned=source.text_aligned,
             classes=self.classes,
             snippet_length=source.snippet_length,
             snippet_stride=source.snippet_stride,
+            moved_by=moving[0] if moving else None,
         )
 
     @cached_property

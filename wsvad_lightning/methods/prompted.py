@@ -74,11 +74,18 @@ class PromptedModule(WSVADModule):
             WSVADError: if store, prompts and text tower do not fit together.
         """
         super().setup(stage)
-        if stage != "fit":
-            return
-        self.classes = self.store_classes
-        self.check_prompts((NORMAL, *self.classes))
-        self.read(self.texts_of([NORMAL, *self.classes]))
+        if stage == "fit":
+            self.take_classes(self.store_classes)
+
+    def take_classes(self, classes: tuple[str, ...]) -> None:
+        """Take classes to train on.
+
+        Raises:
+            WSVADError: if prompts and text tower do not fit them.
+        """
+        self.classes = classes
+        self.check_prompts((NORMAL, *classes))
+        self.read(self.texts_of([NORMAL, *classes]))
 
     def check_prompts(self, names: Sequence[str]) -> None:
         """Make sure that prompts are of classes that there are.

@@ -13,7 +13,7 @@ OFFSET = 0.16  # of a checkpoint's dots from the middle of their row
 
 
 def comparison_figure(metrics: Mapping[str, Values], path: str | Path) -> None:
-    """Draw a panel a metric with a row a method: a dot a split, and a stroke at their mean.
+    """Draw a panel a metric with a row a method: a dot a split, and a stroke at the mean of several.
 
     Args:
         metrics: what each method and checkpoint reached on the splits, by the title of the metric.
@@ -27,15 +27,16 @@ def comparison_figure(metrics: Mapping[str, Values], path: str | Path) -> None:
     checkpoints = list(dict.fromkeys(checkpoint for _, checkpoint in keys))
     colors = dict(zip(checkpoints, (MODEL, *BASELINES), strict=False))  # colours to spare
     figure = new_figure(path, height=1.6 + 0.55 * len(methods))
-    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(metrics), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (title, values) in zip(panels, metrics.items(), strict=True):
         style(axes)
         for (method, checkpoint), figures in values.items():
             place = checkpoints.index(checkpoint) - (len(checkpoints) - 1) / 2
             row, color = methods.index(method) + 2 * OFFSET * place, colors[checkpoint]
             label = checkpoint if method == methods[0] else None
-            axes.plot(figures, [row] * len(figures), "o", color=color, alpha=0.55, markersize=6, label=label)
-            if figures:
+            alpha = 0.55 if len(figures) > 1 else 1.0
+            axes.plot(figures, [row] * len(figures), "o", color=color, alpha=alpha, markersize=6, label=label)
+            if len(figures) > 1:
                 axes.plot(np.mean(figures), row, "|", color=color, markersize=15, markeredgewidth=2.4)
         axes.set_title(title, color=INK, fontsize=10, loc="left")
         axes.set_xlabel("percent", color=INK)
