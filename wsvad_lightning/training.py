@@ -155,11 +155,13 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
     else:
         rest = [*carried_config(rest), *rest]
     # A checkpoint holds tensors and plain values: nothing in it needs to be executed.
-    run = kind([command, "--weights_only", "true", *rest], name)
+    quiet = ["--verbose", "false"] if command == "test" else []  # its metrics are shown by ScoreWriter
+    run = kind([command, "--weights_only", "true", *quiet, *rest], name)
     for logger in run.trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()  # a later run in this process is one of its own
-    rank_zero_info(f"Everything of this run is in {run.trainer.log_dir}")
+    if folder := run.trainer.log_dir:
+        rank_zero_info(f"Everything of this run is in {folder}")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # else its threads may abort the process as it ends
     return run

@@ -116,7 +116,7 @@ def test_a_long_video_holds_a_bounded_number_of_frames(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("spec", "problem"),
     [
-        ({"backbone": "clip"}, "clip needs released weights. Give their path by --weights"),
+        ({"backbone": "clip"}, "clip takes its weights from a folder. Give its path by --weights"),
         ({"backbone": "i3d_resnet50", "weights": "absent.pth"}, "there is no such file"),
         ({"backbone": "videomae", "weights": "absent"}, "there is no such folder"),
         ({"weights": "a.pth"}, "efficientnet_lite0 takes no weights by path. Leave weights out"),

@@ -80,6 +80,26 @@ def test_what_is_in_the_store_afterwards(videos: Path, table: Path, tmp_path: Pa
     assert recipe["streams"]["patches_1x2"]["view"] == "1x2"
 
 
+def test_what_the_store_holds_is_told(
+    videos: Path, table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos / "late.mp4", output) == 0
+    assert caplog.messages[-1] == f"{output} holds 1 video: 1 new; 1 stream"
+    for new, there in ((2, 1), (0, 3)):
+        assert run(videos, output, table) == 0
+        assert (
+            caplog.messages[-1]
+            == f"{output} holds 3 videos: {new} new, {there} were there; 1 stream; 1 class"
+        )
+    assert run(videos, tmp_path / "other.h5", streams=[MOTION, PATCHES]) == 0
+    assert caplog.messages[-1] == f"{tmp_path / 'other.h5'} holds 3 videos: 3 new; 2 streams"
+    (videos / "text.mp4").write_text("no video")
+    caplog.clear()
+    assert run(videos / "text.mp4", tmp_path / "none.h5", skip_broken=True) == 1
+    assert "holds" not in caplog.text
+
+
 def test_features_are_pooled_over_the_frames_of_each_snippet(videos: Path, tmp_path: Path) -> None:
     output = tmp_path / "store.h5"
     assert run(videos / "quiet.mp4", output, snippet_stride=6, frame_stride=2, dtype="float16") == 0

@@ -15,7 +15,8 @@ from wsvad_lightning.data.annotations import VideoAnnotation
 from wsvad_lightning.data.datamodule import WSVADDataModule
 from wsvad_lightning.data.store import Provenance, StoreWriter
 from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.reporting.callbacks import ScoreWriter
+from wsvad_lightning.metrics import Event
+from wsvad_lightning.reporting.callbacks import ScoreWriter, own_classes
 from wsvad_lightning.types import WSVADBatch
 
 pytestmark = [
@@ -62,9 +63,11 @@ def make_store(path: Path, *, riot: tuple[str, ...], interval: str | None = None
     return path
 
 
-def run(command: str, store: Path, folder: Path, *classes: str) -> Path:
+def run(command: str, store: Path, folder: Path, *classes: str, writer: ScoreWriter | None = None) -> Path:
     logger = CSVLogger(folder, name=command)
-    trainer = Trainer(accelerator="cpu", logger=logger, callbacks=[ScoreWriter()], enable_progress_bar=False)
+    trainer = Trainer(
+        accelerator="cpu", logger=logger, callbacks=writer or ScoreWriter(), enable_progress_bar=False
+    )
     getattr(trainer, command)(Repeating(*classes), datamodule=WSVADDataModule(str(store)))
     return Path(logger.log_dir)
 
@@ -121,3 +124,30 @@ def test_a_method_without_classes_tells_of_no_events(tmp_path: Path) -> None:
     record = json.loads((tested / "metrics.json").read_text())
     assert "mAP" not in record["metrics"]
     assert list(record["per_class"]["riot"]) == ["auc", "ap", "auc_with_normal", "ap_with_normal"]
+
+
+def test_the_curves_of_a_test_tell_what_is_annotated(tmp_path: Path) -> None:
+    several = make_store(tmp_path / "s.h5", riot=("riot", "fall"), interval="fall")
+    for classes in ((), ("fall", "riot")):  # a method that knows none is measured on the same videos
+        writer = ScoreWriter()
+        run("test", several, tmp_path, *classes, writer=writer)
+        told = {curve.video_id: (curve.classes, curve.truths, curve.events) for curve in writer.curves}
+        assert told == {
+            "calm": ((), (), None),
+            "fall": (("fall",), (), None),
+            "riot": (("riot", "fall"), (Event(4, 16, "fall"),), None),
+        }
+
+
+def test_an_interval_of_all_classes_is_named_by_all() -> None:
+    classes, intervals = ("riot", "fall"), ((0, 4), (6, 9))
+    video = VideoAnnotation("v", 1, classes, intervals=intervals, interval_classes=(None, "fall"))
+    assert own_classes(video) == (Event(0, 4, "riot, fall"), Event(6, 9, "fall"))
+
+
+def test_tables_are_written_in_the_letters_of_the_names(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s.h5", riot=("Überfall",))
+    tested = run("test", store, tmp_path, "fall", "Überfall")
+    assert '"Überfall": {' in (tested / "metrics.json").read_text("utf-8")
+    assert "Überfall" in (tested / "events.csv").read_text("utf-8")
+    assert "Überfall" in (tested / "scores.csv").read_text("utf-8")

@@ -1,15 +1,18 @@
 """Pictures are read back: what must be seen has its colour, what must not has none."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.image import imread
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.metrics import Event
 from wsvad_lightning.reporting import figures
-from wsvad_lightning.reporting.figures import VideoCurve, choose, has_roc, report_figure
+from wsvad_lightning.reporting.figures import VideoCurve, arrange_names, choose, has_roc, report_figure
 
 
 def curve(name: str, start: int = 0, end: int = 0) -> VideoCurve:
@@ -48,6 +51,70 @@ def test_without_both_classes_known_there_are_score_curves_alone(
     assert shows(path, figures.MODEL)
     assert not shows(path, figures.CHANCE)
     assert shows(path, figures.ANOMALY) == (len(videos) == 3)
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words that are written on panels, as they come."""
+    words: list[str] = []
+
+    def watch(name: str, place: int) -> None:
+        method = getattr(Axes, name)
+
+        def note(axes: Axes, *given: object, **options: object) -> object:
+            words.append(str(given[place]))
+            return method(axes, *given, **options)
+
+        monkeypatch.setattr(Axes, name, note)
+
+    watch("set_title", 0)
+    watch("text", 2)
+    return words
+
+
+def test_classes_of_videos_and_of_their_intervals_are_named(tmp_path: Path, written: list[str]) -> None:
+    first, second = curve("a", 10, 30), curve("b", 10, 50)
+    titled = replace(first, classes=("Überfall, bewaffnet",))
+    both = replace(second, classes=("fall", "riot"), truths=(Event(10, 20, "fall"), Event(30, 50, "riot")))
+    report_figure([titled, both, curve("c")], tmp_path / "scores.png")
+    of_panels = [word for word in written if not word.startswith("ROC")]
+    assert of_panels == ["Überfall, bewaffnet", "a", "fall", "riot", "fall, riot", "b", "normal", "c"]
+    report_figure([replace(unknown("d"), classes=("fall",))], tmp_path / "scores.png")
+    assert written[-2:] == ["no ground truth", "d"]  # what is not shaded may be a fall
+
+
+def test_long_titles_do_not_meet(tmp_path: Path, written: list[str]) -> None:
+    long = replace(curve("a" * 60, 10, 30), classes=("a class of a very long name", "another"))
+    report_figure([long], tmp_path / "scores.png")
+    assert written[:2] == ["a class of a very l…", f"{'a' * 15}…{'a' * 15}"]
+
+
+def test_detected_events_are_shaded_and_named(tmp_path: Path, written: list[str]) -> None:
+    path = tmp_path / "scores.png"
+    report_figure([replace(unknown("gate"), events=())], path)
+    assert not shows(path, figures.FOUND)
+    assert written == ["no ground truth", "gate"]
+    report_figure([replace(unknown("gate"), events=(Event(3, 9, "riot"),))], path)
+    assert shows(path, figures.FOUND)
+    assert not shows(path, figures.ANOMALY)
+    assert written[2:] == ["riot", "no ground truth", "gate"]
+
+
+def test_names_of_spans_do_not_cover_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "legible", lambda words: (words, None))  # as if there were all letters
+    spans = [Event(50, 60, "fall"), Event(52, 58, "riot"), Event(0, 2, "fall"), Event(98, 100, "打架")]
+    assert arrange_names(spans, num_frames=100, letter=2.0) == [
+        (spans[2], 4.0, 0),  # moved into the panel
+        (spans[0], 55.0, 0),
+        (spans[1], 55.0, 1),
+        (spans[3], 96.0, 0),  # its letters are wide
+    ]
+
+
+def test_spans_without_room_stay_without_names() -> None:
+    spans = [Event(10 * i, 10 * i + 5, "a long name") for i in range(10)]
+    shown = arrange_names(spans, num_frames=100, letter=4.0)
+    assert [span for span, _, _ in shown] == [*spans[:4], *spans[7:]]
 
 
 def test_scores_beyond_one_are_drawn_whole(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from wsvad_lightning.serving.overlay import ALARM, CALM, PAPER, Overlay
+from wsvad_lightning.metrics import Event
+from wsvad_lightning.serving.overlay import ALARM, CALM, PAPER, Overlay, name_tag
 
 GREY = np.full((100, 160, 3), 90, np.uint8)
 
@@ -53,3 +54,28 @@ def test_scores_beyond_one_fit_on_the_paper() -> None:
     strip = strip_of(Overlay(np.array([-2.0, 6.0]), 160, 100).draw(GREY, 1))
     np.testing.assert_array_equal(strip[0, 20], PAPER)
     assert (strip[0, 120] != PAPER).any()
+
+
+@pytest.mark.parametrize("name", ["fall", "Überfall, bewaffnet", "打架", "5 $ for a_riot"])
+def test_an_event_is_named_below_the_number_while_it_goes_on(name: str) -> None:
+    scores = np.array([1.0, 1.0, 1.0])
+    plain, named = Overlay(scores, 160, 100), Overlay(scores, 160, 100, [Event(1, 2, name)])
+    for index in (0, 2):
+        np.testing.assert_array_equal(named.draw(GREY, index), plain.draw(GREY, index))
+    changed = np.argwhere((named.draw(GREY, 1) != plain.draw(GREY, 1)).any(axis=-1))
+    (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0)
+    assert 10 < top < bottom < 45  # below the number
+    assert left < 5  # the border hides the paper of the name
+    assert 20 < right < 160
+
+
+def test_a_name_that_is_too_wide_is_written_smaller() -> None:
+    assert name_tag("fall", 20, 200).shape == name_tag("fall", 20, 2000).shape
+    whole, smaller = (name_tag("a long name of a class", 20, width).shape for width in (2000, 150))
+    assert smaller[1] <= 150 < whole[1]
+    assert smaller[0] < whole[0]
+
+
+def test_a_name_in_a_tiny_video_is_cut_off() -> None:
+    tiny = np.full((8, 8, 3), 90, np.uint8)
+    assert Overlay(np.ones(2), 8, 8, [Event(0, 2, "a long name")]).draw(tiny, 1).shape == (32, 8, 3)

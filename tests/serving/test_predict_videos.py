@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import numpy as np
 import pytest
 import torch
 
 from tests.backbones.conftest import VideoMaker, write_stamped
+from tests.serving.telling import CLASSES
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.synthetic import make_store
@@ -74,12 +76,14 @@ def test_everything_is_written_of_every_video(
     write_stamped(tmp_path / "cameras" / "jerky.mp4", stamps)
     assert main(predict(trained.checkpoint, tmp_path / "cameras", tmp_path)) == 0
     run = tmp_path / "runs" / "cameras" / "version_0"
+    assert not list(run.rglob("events.csv"))  # the method knows no classes
     snippets = rows_of(run / "scores.csv")
     assert {row["video"] for row in snippets} == {"gate", "still", "jerky"}
     for name, num_frames, size in (("gate", 20, (66, 74)), ("still", 1, (64, 72)), ("jerky", 5, (64, 72))):
         frames = rows_of(run / name / "scores.csv")
         assert [int(row["frame"]) for row in frames] == list(range(num_frames))
         told = json.loads((run / name / "scores.json").read_text())
+        assert list(told) == ["video", "fps", "seconds", "scores"]
         assert told["video"] == name
         assert [f"{score:.6g}" for score in told["scores"]] == [row["score"] for row in frames]
         first = next(row["score"] for row in snippets if row["video"] == name)
@@ -91,6 +95,39 @@ def test_everything_is_written_of_every_video(
         assert (drawn[0].width, drawn[0].height) == size
     assert [float(row["seconds"]) for row in rows_of(run / "jerky" / "scores.csv")] == stamps
     assert [round(frame.time, 3) for frame in av.open(run / "jerky" / "scored.mp4").decode(video=0)] == stamps
+
+
+def test_events_are_told_with_their_classes_and_times(trained: Trained, tmp_path: Path) -> None:
+    names = json.dumps(CLASSES)
+    model = ["--model", "tests.serving.telling.Telling", "--model.classes", names]
+    where = ["--data.store", str(trained.store), "--output", str(tmp_path), "--name", "telling"]
+    assert main(["fit", "--config", "with/smoke.yaml", *model, *where]) == 0
+    (tmp_path / "cameras").mkdir()
+    stamps = [t / 10 + (t > 9) for t in range(24)]  # nothing is filmed for a second
+    write_stamped(tmp_path / "cameras" / "Tür.mp4", stamps)
+    write_stamped(tmp_path / "cameras" / "calm.mp4", stamps[:4])
+    checkpoint = tmp_path / "telling" / "version_0" / "checkpoints" / "last.ckpt"
+    assert main(predict(checkpoint, tmp_path / "cameras", tmp_path)) == 0
+    run = tmp_path / "runs" / "cameras" / "version_0"
+    table = (run / "Tür" / "events.csv").read_text("utf-8").splitlines()
+    # Snippets of 8 frames begin every 4; where both of a frame are of the class, it is likely enough.
+    assert table == [
+        "start_frame,end_frame,start_seconds,end_seconds,class,score",
+        f"8,12,0.800,2.200,{CLASSES[0]},0.7",
+        f"20,24,3.000,{stamps[-1] + stamps[-1] / 23:.3f},{CLASSES[1]},0.6",
+    ]
+    all_events = (run / "events.csv").read_text("utf-8").splitlines()
+    assert all_events == [f"video,{table[0]}", *(f"Tür,{row}" for row in table[1:])]
+    assert (run / "calm" / "events.csv").read_text("utf-8").splitlines() == table[:1]
+    text = (run / "Tür" / "scores.json").read_text("utf-8")
+    assert f'"class": "{CLASSES[0]}"' in text
+    events = json.loads(text)["events"]
+    assert [format(event["end_seconds"], ".3f") for event in events] == [r.split(",")[3] for r in table[1:]]
+    assert json.loads((run / "calm" / "scores.json").read_text("utf-8"))["events"] == []
+    with av.open(run / "Tür" / "scored.mp4") as container:
+        below_number = [frame.to_ndarray(format="gray")[16:26, 6:58] for frame in container.decode(video=0)]
+    named = [t for t, part in enumerate(below_number) if int(np.ptp(part)) > 100]
+    assert named == [*range(8, 12), *range(20, 24)]
 
 
 def test_features_come_out_as_in_the_training_and_only_once(trained: Trained, tmp_path: Path) -> None:
@@ -172,3 +209,4 @@ def test_a_mistake_is_told_in_one_line(
     for words in told:
         assert words in line
     assert not list(tmp_path.rglob("scores.csv"))
+    assert not (tmp_path / "runs" / "cameras").exists()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 
 from wsvad_lightning.backbones.job import ONE_PROCESS, Outcome, Processes, extract_videos
@@ -19,6 +20,7 @@ from wsvad_lightning.data.annotations import (
     read_annotations,
     read_video_paths,
 )
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN
 
@@ -88,8 +90,11 @@ def extract(
     recipe = ExtractionRecipe(with_weights(seen, weights), snippets, fps, dtype)
     labels = videos if annotations is None and is_table(videos) else annotations
     todo = find_videos(videos, None if labels is None else read_annotations(labels))
+    before = read_store(output)
     outcome = extract_videos(todo, output, recipe, batch_size, trainer, skip_broken=skip_broken)
     tell(outcome)
+    if store := read_store(output):
+        rank_zero_info(describe(store, there_before=len(before or ())))
     return 1 if outcome.broken else 0
 
 
@@ -111,6 +116,28 @@ def tell(outcome: Outcome) -> None:
         )
     for line in lines:
         Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def read_store(path: str) -> FeatureStore | None:
+    """Open a store; None if there is none yet, or another command is just joining its parts."""
+    try:
+        return FeatureStore(path)
+    except WSVADError:
+        return None
+
+
+def describe(store: FeatureStore, there_before: int) -> str:
+    """Say in a line what a store holds, and how many of its videos are new."""
+    videos = f"{len(store) - there_before} new" + (f", {there_before} were there" if there_before else "")
+    held = [f"{counted(len(store), 'video')}: {videos}", counted(len(store.streams), "stream")]
+    if store.classes:
+        held.append(counted(len(store.classes), "class", "classes"))
+    return f"{store.path} holds {'; '.join(held)}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Count things in words."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def find_videos(

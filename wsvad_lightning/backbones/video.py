@@ -175,4 +175,5 @@ class VideoReader:
         return f" after {self._stamps.num_frames} frames" if self._stamps.num_frames else ""
 
     def _broken(self, problem: str) -> WSVADError:
-        return WSVADError("video", self.path, problem, "Repair, replace or skip it (--skip-broken)")
+        remedy = "Repair or replace it, or leave it out (extract: --skip-broken)"
+        return WSVADError("video", self.path, problem, remedy)

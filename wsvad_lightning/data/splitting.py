@@ -66,7 +66,8 @@ def split(
     for choice in choices:
         _check(choice, videos)
     with replacing(output) as temporary:
-        temporary.write_text(json.dumps(choices[0] if folds is None else {"splits": choices}, indent=1))
+        content = choices[0] if folds is None else {"splits": choices}
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
     Console().print(_table(choices, videos, output))
 
 

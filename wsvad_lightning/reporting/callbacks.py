@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,17 +14,20 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.imports import RequirementCache
+from rich.console import Console
 from torch import Tensor
 
 from wsvad_lightning.checkpoint import CONFIG_KEY
+from wsvad_lightning.data.annotations import VideoAnnotation
 from wsvad_lightning.files import replacing
 from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.metrics import NORMAL, expand_classes, expand_scores, find_events
+from wsvad_lightning.metrics import NORMAL, Event, expand_classes, expand_scores, find_events
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.reporting.receipt import receipt
+from wsvad_lightning.reporting.tables import tables_of
 from wsvad_lightning.types import Prediction, StoreInfo, WSVADBatch
 
 PATHS = ("store", "split", "annotations", "cache_dir")  # of the data module
@@ -34,7 +38,8 @@ CARRIED = ("name", "output", "seed_everything", "model", "data")
 class RunRecord(SaveConfigCallback):
     """Save the configuration as ``<subcommand>.yaml`` in the run's folder and inside every checkpoint.
 
-    What a checkpoint carries is plain text, so that checkpoints load with ``weights_only=True``.
+    It is saved once model and data are set up, before the first step. A run that is refused before leaves no
+    folder. What a checkpoint carries is plain text, so that checkpoints load with ``weights_only=True``.
     """
 
     def _plain(self) -> dict[str, Any]:
@@ -50,11 +55,49 @@ class RunRecord(SaveConfigCallback):
         carried["data"] |= {key: absolute(carried["data"][key]) for key in PATHS}
         checkpoint[CONFIG_KEY] = yaml.safe_dump(carried)
 
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Send the configuration to Weights & Biases, where it is asked for."""
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save nothing yet: the run may still be refused."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save before the first step."""
+        self._save(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save also where no step was left to be done."""
+        self._save(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save before the first video."""
+        self._save(trainer)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save before the first video."""
+        self._save(trainer)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save before the first video."""
+        self._save(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Remove what loggers made for a run that has not begun."""
+        if self.already_saved or not trainer.is_global_zero:
+            return
+        loggers, trainer.loggers = trainer.loggers, []  # they finish here, not behind the removal
+        for logger in loggers:
+            logger.finalize("failed")
+        remove_logs(_run_folder(loggers), Path(loggers[0].save_dir or "."))
+
+    def _save(self, trainer: Trainer) -> None:
+        """Save on the first rank; not collective, as ranks without videos start nothing."""
+        if self.already_saved or not trainer.is_global_zero:
+            return
+        folder = _run_folder(trainer.loggers)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, folder / self.config_filename, skip_unset=False, multifile=False)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(self._plain())
+        self.already_saved = True
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -91,7 +134,7 @@ class ScoreWriter(Callback):
     """Write what ``test`` and ``predict`` computed into the run's folder, each video once.
 
     ``scores.csv`` has a row a snippet and, where the method knows classes, ``events.csv`` a row an event;
-    ``test`` adds ``metrics.json`` with a receipt and ``scores.png``.
+    ``test`` shows the metrics, and adds ``metrics.json`` with a receipt and ``scores.png``.
 
     Attributes:
         curves: after a test, frame scores and ground truth of all videos, on the first rank.
@@ -131,7 +174,7 @@ class ScoreWriter(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write scores and events."""
         folder, data = Path(trainer.log_dir or "."), _data(trainer)
-        predictions = sorted(_gather(self.predictions).values())
+        predictions = sorted(gather(self.predictions).values())
         if trainer.is_global_zero:
             assert isinstance(pl_module, WSVADModule)
             write_scores(folder / "scores.csv", predictions, data.info, pl_module.classes)
@@ -143,18 +186,19 @@ class ScoreWriter(Callback):
         self.on_predict_end(trainer, pl_module)
         assert isinstance(pl_module, WSVADModule)
         folder, data = Path(trainer.log_dir or "."), _data(trainer)
-        truths, predictions = _gather(self.truths), sorted(_gather(self.predictions).values())
-        record = {  # collective: every rank takes part
-            "metrics": pl_module.test_results(),
-            "per_class": pl_module.test_results_per_class(),
-            "receipt": receipt(trainer),
-        }
+        truths, predictions = gather(self.truths), sorted(gather(self.predictions).values())
+        metrics, per_class = pl_module.test_results(), pl_module.test_results_per_class()  # collective
+        record = {"metrics": metrics, "per_class": per_class, "receipt": receipt(trainer)}
         if not trainer.is_global_zero:
             return
+        Console().print(*tables_of(metrics, per_class))
         with replacing(folder / "metrics.json") as path:
-            path.write_text(json.dumps(without_nan(record), indent=2) + "\n")
+            path.write_text(json.dumps(without_nan(record), indent=2, ensure_ascii=False) + "\n", "utf-8")
         snippet = data.info.snippet_stride, data.info.snippet_length
-        self.curves = [video_curve(video, truths[video.video_id], *snippet) for video in predictions]
+        self.curves = [
+            video_curve(video, truths[video.video_id], *snippet, data.annotations[video.video_id])
+            for video in predictions
+        ]
         if not RequirementCache("matplotlib"):
             rank_zero_info('No picture of the scores: pip install "wsvad-lightning[report]" draws one')
             return
@@ -173,16 +217,41 @@ def log_picture(trainer: Trainer, name: str, path: Path) -> None:
             logger.experiment.add_image(name, imread(path), trainer.global_step, dataformats="HWC")
 
 
+def _run_folder(loggers: Sequence[Logger]) -> Path:
+    """Name the folder as ``Trainer.log_dir`` does, which is collective."""
+    return Path(loggers[0].log_dir or ".")
+
+
+def remove_logs(folder: Path, output: Path) -> None:
+    """Remove a run's folder with what loggers began in it, and those above it, if nothing else is there.
+
+    Args:
+        folder: of the run.
+        output: folder of all runs, which stays.
+    """
+    for path in (*folder.glob("events.out.tfevents.*"), folder / "hparams.yaml"):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # something else is in it
+        while folder != output:
+            folder.rmdir()
+            folder = folder.parent
+
+
 def _data(trainer: Trainer) -> Any:
     return trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
 
 
-def _gather(mine: dict[str, Value]) -> dict[str, Value]:
-    """Join what the ranks hold, by video: nothing twice, nothing lost."""
+def gather(mine: dict[str, Value], group: Any = None) -> dict[str, Value]:
+    """Join what the ranks hold, by video: nothing twice, nothing lost.
+
+    Args:
+        mine: of this rank, by video.
+        group: of all ranks, one that waits longer than theirs for example.
+    """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return mine
     parts: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, mine)
+    torch.distributed.all_gather_object(parts, mine, group)
     return {video_id: value for part in parts for video_id, value in part.items()}
 
 
@@ -204,7 +273,7 @@ def write_scores(
     path: Path, predictions: Sequence[Prediction], info: StoreInfo, classes: Sequence[str]
 ) -> None:
     """Write a row a snippet: video, the frames it covers (half-open), score, probability of each class."""
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
             ["video", "start_frame", "end_frame", "score", *([NORMAL, *classes] if classes else [])]
@@ -223,20 +292,41 @@ def write_events(
     path: Path, predictions: Sequence[Prediction], info: StoreInfo, classes: Sequence[str]
 ) -> None:
     """Write a row an event: video, frames (half-open), class, score; see :func:`find_events`."""
-    snippet = info.snippet_stride, info.snippet_length
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["video", "start_frame", "end_frame", "class", "score"])
-        for video_id, _, num_frames, class_scores in predictions:
-            assert class_scores is not None, "a method with classes tells them apart"
-            frames = expand_classes(class_scores, num_frames, *snippet, video_id)
-            for start, end, name, score in find_events(frames, classes):
-                writer.writerow([video_id, start, end, name, f"{score:.6g}"])
+        for prediction in predictions:
+            for start, end, name, score in video_events(prediction, info, classes):
+                writer.writerow([prediction.video_id, start, end, name, f"{score:.6g}"])
+
+
+def video_events(prediction: Prediction, info: StoreInfo, classes: Sequence[str]) -> tuple[Event, ...]:
+    """Find the events of a video by its probabilities of classes; see :func:`find_events`."""
+    video_id, _, num_frames, class_scores = prediction
+    assert class_scores is not None, "a method with classes tells them apart"
+    snippet = info.snippet_stride, info.snippet_length
+    return tuple(find_events(expand_classes(class_scores, num_frames, *snippet, video_id), classes))
 
 
 def video_curve(
-    prediction: Prediction, truth: Tensor | None, snippet_stride: int, snippet_length: int
+    prediction: Prediction,
+    truth: Tensor | None,
+    snippet_stride: int,
+    snippet_length: int,
+    annotation: VideoAnnotation | None = None,
 ) -> VideoCurve:
-    """Spread a video's scores over its frames, beside its ground truth."""
+    """Spread a video's scores over its frames, beside its ground truth and what is annotated of classes."""
     scores = expand_scores(prediction.scores.numpy(), prediction.num_frames, snippet_stride, snippet_length)
-    return VideoCurve(prediction.video_id, scores, None if truth is None else truth.numpy())
+    labels = None if truth is None else truth.numpy()
+    if annotation is None:
+        return VideoCurve(prediction.video_id, scores, labels)
+    return VideoCurve(prediction.video_id, scores, labels, annotation.classes, own_classes(annotation))
+
+
+def own_classes(annotation: VideoAnnotation) -> tuple[Event, ...]:
+    """Name the intervals of a video, if they have classes of their own."""
+    if not annotation.interval_classes:
+        return ()
+    everything = ", ".join(annotation.classes)
+    spans = zip(annotation.intervals or (), annotation.interval_classes, strict=True)
+    return tuple(Event(start, end, name or everything) for (start, end), name in spans)

@@ -3,25 +3,29 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+from unicodedata import east_asian_width
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.metrics import find_runs, roc_auc, roc_curve
+from wsvad_lightning.metrics import Event, find_runs, roc_auc, roc_curve
+from wsvad_lightning.reporting.fonts import legible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
 MODEL, BASELINES = "#1f5fa8", ("#d9822b", "#7d8590", "#5b9a57", "#9a5f8c")
-ANOMALY, CHANCE, INK, FAINT = "#f8cfc1", "#b9bfc7", "#2b2f36", "#e4e7eb"
+ANOMALY, FOUND, CHANCE, INK, FAINT = "#f8cfc1", "#d6e4f4", "#b9bfc7", "#2b2f36", "#e4e7eb"
 KINDS = {"abnormal": "#c4492a", "normal": "#4d7f4a", "no ground truth": "#7d8590"}
 SHOWN = {"abnormal": 4, "normal": 2, "no ground truth": 6}
 COLUMNS = 2
-LONGEST_NAME = 36
+LONGEST_NAME, LONGEST_CLASSES, LONGEST_TITLE = 36, 20, 51  # letters
+LETTER = 7  # pixels that a letter below a span is wide
+ROWS = 4  # of spans with their names in a panel
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,17 @@ class VideoCurve:
         video_id: canonical name.
         scores: ``[F]`` score of each frame.
         labels: ``[F]``, 0 normal and 1 anomalous; None if unknown.
+        classes: anomaly classes that are annotated; empty if there are none.
+        truths: annotated intervals, where they have classes of their own.
+        events: those that were found without ground truth; None if the scorer knows no classes.
     """
 
     video_id: str
     scores: NDArray[np.floating[Any]]
     labels: NDArray[np.integer[Any]] | None
+    classes: tuple[str, ...] = ()
+    truths: tuple[Event, ...] = ()
+    events: tuple[Event, ...] | None = None
 
     @property
     def kind(self) -> str:
@@ -128,9 +138,12 @@ def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int) -> 
         axes.set_visible(False)
     for axes in grid[:, 0]:
         axes.set_ylabel("score", color=INK)
-    shading = "anomalous frames are shaded" if any(video.kind == "abnormal" for video in videos) else ""
-    caption = ", ".join(filter(None, (f"{len(videos)} of {of} videos", shading)))
-    figure.supxlabel(f"frame  ({caption})", color=INK, fontsize=10)
+    caption = [f"{len(videos)} of {of} videos"]
+    if any(video.kind == "abnormal" for video in videos):
+        caption.append("anomalous frames are shaded")
+    if any(video.events for video in videos):
+        caption.append("detected events are shaded")
+    figure.supxlabel(f"frame  ({', '.join(caption)})", color=INK, fontsize=10)
 
 
 def _draw_video(axes: "Axes", video: VideoCurve) -> None:
@@ -139,10 +152,72 @@ def _draw_video(axes: "Axes", video: VideoCurve) -> None:
     if video.labels is not None:
         for start, end in find_runs(video.labels):
             axes.axvspan(start, end, color=ANOMALY, linewidth=0)
+    for event in video.events or ():
+        axes.axvspan(event.start, event.end, color=FOUND, linewidth=0)
     axes.stairs(video.scores, edges, baseline=None, color=MODEL, linewidth=1.4)
     axes.set_xlim(0, len(video.scores))
-    axes.set_title(_shorten(video.video_id), color=INK, fontsize=9.5, loc="left", parse_math=False)
-    axes.set_title(video.kind, color=KINDS[video.kind], fontsize=9.5, loc="right")
+    _name_spans(axes, video.truths, len(video.scores), KINDS["abnormal"])
+    _name_spans(axes, video.events or (), len(video.scores), INK)
+    told = video.kind
+    if video.kind == "abnormal" and video.classes:
+        told = legible(", ".join(video.classes))[0]
+    if len(told) > LONGEST_CLASSES:
+        told = f"{told[: LONGEST_CLASSES - 1]}…"
+    _write_title(axes, told, KINDS[video.kind], "right")
+    longest = min(LONGEST_NAME, LONGEST_TITLE - len(told))
+    _write_title(axes, _shorten(video.video_id, longest), INK, "left")
+
+
+def _write_title(axes: "Axes", words: str, color: str, loc: Literal["left", "right"]) -> None:
+    from matplotlib.font_manager import FontProperties
+
+    drawn, font = legible(words)
+    axes.set_title(drawn, color=color, font=FontProperties(fname=font, size=9.5), loc=loc, parse_math=False)
+
+
+def _name_spans(axes: "Axes", spans: Sequence[Event], num_frames: int, color: str) -> None:
+    """Underline spans and name their classes, at the bottom, where the scores of anomalies are not."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.patheffects import withStroke
+
+    halo, place = [withStroke(linewidth=2, foreground="white")], axes.get_xaxis_transform()
+    for span, middle, row in arrange_names(spans, num_frames, num_frames * LETTER / axes.bbox.width):
+        drawn, font = legible(span.name)
+        height = 0.02 + 0.14 * row
+        axes.plot((span.start, span.end), (height, height), color=color, linewidth=2, transform=place)
+        axes.text(
+            middle,
+            height + 0.02,
+            drawn,
+            color=color,
+            font=FontProperties(fname=font, size=8),
+            horizontalalignment="center",
+            path_effects=halo,
+            transform=place,
+            parse_math=False,
+        )
+
+
+def arrange_names(spans: Sequence[Event], num_frames: int, letter: float) -> list[tuple[Event, float, int]]:
+    """Choose where spans are named: at their middle, in the lowest row that has room.
+
+    Args:
+        spans: in any order.
+        num_frames: F, the width of the panel.
+        letter: frames that a letter is wide.
+
+    Returns:
+        Each span that has room in a row, with the middle of its name in frames and the row from 0.
+    """
+    arranged, ends = [], [0.0] * ROWS
+    for span in sorted(spans):
+        width = letter * sum(2 if east_asian_width(one) in "FW" else 1 for one in legible(span.name)[0])
+        left = max(0.0, min((span.start + span.end - width) / 2, num_frames - width))
+        row = next((row for row in range(ROWS) if ends[row] <= min(left, span.start)), None)
+        if row is not None:
+            arranged.append((span, left + width / 2, row))
+            ends[row] = max(left + width + letter, span.end)
+    return arranged
 
 
 def _draw_roc(axes: "Axes", scorers: Mapping[str, Sequence[VideoCurve]]) -> None:
@@ -173,8 +248,8 @@ def style(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _shorten(name: str) -> str:
-    if len(name) <= LONGEST_NAME:
-        return name
-    half = LONGEST_NAME // 2
-    return f"{name[:half]}…{name[-half:]}"
+def _shorten(words: str, longest: int) -> str:
+    if len(words) <= longest:
+        return words
+    half = longest // 2
+    return f"{words[:half]}…{words[-half:]}"

@@ -25,6 +25,10 @@ def receipt(trainer: Trainer) -> dict[str, Any]:
         "seed": data.seed,
         "store": data.info.path,
         "store_checksum": data.store.checksum(),
+        "annotations": data.annotations_path,
+        "split": data.split_path,
+        "split_index": data.split_index,
+        "gt_rule": data.gt_rule.name,
         "precision": str(trainer.precision),
         "processes": trainer.world_size,
         "versions": {

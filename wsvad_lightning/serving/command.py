@@ -3,22 +3,24 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 from rich.progress import track
+from torch import distributed
 
 from wsvad_lightning.backbones.extract import find_videos
-from wsvad_lightning.backbones.job import Processes, extract_videos
+from wsvad_lightning.backbones.job import PATIENCE, Processes, extract_videos
 from wsvad_lightning.backbones.recipe import ExtractionRecipe
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.data.store import Provenance
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.reporting.callbacks import ScoreWriter, video_curve
-from wsvad_lightning.serving.scored_video import write_scored_video
+from wsvad_lightning.reporting.callbacks import ScoreWriter, gather, video_curve, video_events
+from wsvad_lightning.serving.scored_video import EVENT_COLUMNS, Row, write_scored_video, write_table
 from wsvad_lightning.training import WSVADCLI
 
 
@@ -53,25 +55,43 @@ class PredictCLI(WSVADCLI):
             return
         self.recipe = trained_recipe(config.ckpt_path, config.weights)
         self.todo = find_videos(config.videos)
-        name = f"features-{self._key()}.h5"
-        config.data.store = str(Path(config.output, config.name, name))
-        extract_videos(
-            self.todo, config.data.store, self.recipe, processes=Processes(config.trainer.accelerator)
-        )
+        folder = Path(config.output, config.name)
+        config.data.store = str(folder / f"features-{self._key()}.h5")
+        try:
+            extract_videos(
+                self.todo, config.data.store, self.recipe, processes=Processes(config.trainer.accelerator)
+            )
+        except WSVADError:
+            with suppress(OSError):  # it holds what was extracted
+                folder.rmdir()
+            raise
 
     def after_predict(self) -> None:
-        """Write the scores of every video, each on the process that has scored it."""
-        config = self.config[self.config.subcommand]
-        if config.videos is None:
+        """Write the scores of every video, each on the process that has scored it, and all events."""
+        if self.config[self.config.subcommand].videos is None:
             return
+        several = distributed.is_initialized()
+        waiting = distributed.new_group(backend="gloo", timeout=PATIENCE) if several else None
+        folder = Path(self.trainer.log_dir or ".")
+        events = gather(self._write_videos(folder), waiting)
+        if self.model.classes and self.trainer.is_global_zero:
+            rows = ({"video": video_id, **row} for video_id in sorted(events) for row in events[video_id])
+            write_table(folder / "events.csv", {"video": "s", **EVENT_COLUMNS}, rows)
+
+    def _write_videos(self, folder: Path) -> dict[str, list[Row]]:
+        """Write what there is of each video of this process; give their events."""
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]  # typed without it
         (writer,) = (callback for callback in callbacks if isinstance(callback, ScoreWriter))
-        info, folder = self.datamodule.info, Path(self.trainer.log_dir or ".")
+        info, classes = self.datamodule.info, self.model.classes
         paths = {annotation.video_id: path for path, annotation in self.todo}
+        events: dict[str, list[Row]] = {}
         for prediction in track(list(writer.predictions.values()), "draw scores", transient=True):
             curve = video_curve(prediction, None, info.snippet_stride, info.snippet_length)
-            video_id = prediction.video_id
-            write_scored_video(paths[video_id], curve, self.recipe.fps, folder / video_id)
+            if classes:
+                curve = replace(curve, events=video_events(prediction, info, classes))
+            video = paths[prediction.video_id], curve, self.recipe.fps
+            events[curve.video_id] = write_scored_video(*video, folder / curve.video_id)
+        return events
 
     def _key(self) -> str:
         """What the features follow from, in twelve digits."""

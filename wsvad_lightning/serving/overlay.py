@@ -1,16 +1,22 @@
 """The score of each frame drawn on it: a coloured border, the number, and the curve of the whole video."""
 
+from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wsvad_lightning.metrics import Event
+from wsvad_lightning.reporting.fonts import legible
 
 Image = NDArray[np.uint8]
 Values = NDArray[np.floating[Any]]
 
 CALM, ALARM = np.array([62, 138, 66]), np.array([214, 58, 42])
 PAPER, INK = np.array([24, 27, 32], np.uint8), 255
+SMALLEST = 6  # pixels of a letter
 AHEAD = 0.4  # how bright the curve is behind the frame that is shown
 
 
@@ -18,18 +24,22 @@ class Overlay:
     """Draws on the frames of one video.
 
     The curve goes from 0 at the bottom to 1 at the top, or further where scores do. A column of it shows the
-    highest score of the frames that share it.
+    highest score of the frames that share it. While an event goes on, its class is named below the number.
 
     Args:
         scores: ``[F]``, one a frame.
         width: of the frames in pixels.
         height: of the frames in pixels.
+        events: of the video; they do not overlap.
     """
 
-    def __init__(self, scores: Values, width: int, height: int) -> None:
+    def __init__(self, scores: Values, width: int, height: int, events: Sequence[Event] = ()) -> None:
         low, high = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
         self._scores, self._levels = scores, (scores - low) / (high - low)
         self._width, self._height = width, height
+        self._names: list[str | None] = [None] * len(scores)
+        for start, end, name, _ in events:
+            self._names[start:end] = [name] * (end - start)
         self._played = self._draw_curve(max(24, height // 5))
         self._ahead = (PAPER + AHEAD * (self._played.astype(float) - PAPER)).astype(np.uint8)
 
@@ -53,11 +63,18 @@ class Overlay:
         now = index * self._width // len(self._scores)
         strip = picture[self._height : bottom, : self._width]
         strip[:, :now], strip[:, now:], strip[:, now] = self._played[:, :now], self._ahead[:, now:], INK
-        letters = text(f"{self._scores[index]:.2f}", max(11, self._height // 14))
-        corner = picture[: self._height, : self._width][: len(letters), : letters.shape[1]]
-        shape = np.s_[: corner.shape[0], : corner.shape[1], None]
-        corner[:] = colour + letters[shape] * (INK - colour.astype(float))
+        size = max(11, self._height // 14)
+        number = text(f"{self._scores[index]:.2f}", size)
+        self._write(picture, number, colour, top=0)
+        if name := self._names[index]:
+            self._write(picture, name_tag(name, size, self._width), colour, top=len(number))
         return picture
+
+    def _write(self, picture: Image, letters: NDArray[np.float32], colour: Image, top: int) -> None:
+        """Put letters at the left edge of the frame; what passes its other edges is cut off."""
+        place = picture[top : self._height, : self._width][: len(letters), : letters.shape[1]]
+        shape = np.s_[: place.shape[0], : place.shape[1], None]
+        place[:] = colour + letters[shape] * (INK - colour.astype(float))
 
     def _draw_curve(self, height: int) -> Image:
         """The curve of the whole video, ``[height, width, 3]``."""
@@ -74,12 +91,25 @@ def colours(levels: Values) -> Image:
     return mixed
 
 
+def name_tag(name: str, size: int, width: int) -> NDArray[np.float32]:
+    """A name as :func:`text` gives it, in smaller letters where it would be wider than ``width`` pixels."""
+    words, font = legible(name)
+    letters = text(words, size, font)
+    if letters.shape[1] <= width:
+        return letters
+    return text(words, max(SMALLEST, size * width // letters.shape[1]), font)
+
+
 @lru_cache(maxsize=1024)
-def text(words: str, size: int) -> NDArray[np.float32]:
-    """Words with a margin, ``[h, w]`` from 0 (paper) to 1 (ink), for letters of so many pixels."""
+def text(words: str, size: int, file: Path | None = None) -> NDArray[np.float32]:
+    """Words with a margin, ``[h, w]`` from 0 (paper) to 1 (ink), for letters of so many pixels.
+
+    Without the file of a font it is one that has figures and English letters.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
-    font, margin = ImageFont.load_default(size), size // 3
+    font = ImageFont.load_default(size) if file is None else ImageFont.truetype(file, size)
+    margin = size // 3
     left, top, right, bottom = font.getbbox(words)
     box = Image.new("L", (round(right - left) + 2 * margin, round(bottom - top) + 2 * margin))
     ImageDraw.Draw(box).text((margin - left, margin - top), words, fill=255, font=font)

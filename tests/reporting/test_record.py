@@ -1,0 +1,98 @@
+"""What a run leaves of its configuration, and that a refused one leaves nothing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+
+from wsvad_lightning.cli import main
+from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.data.synthetic import make_store
+from wsvad_lightning.reporting.callbacks import remove_logs
+
+SMALL = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]
+
+
+def fit(store: Path, output: Path, *more: str) -> list[str]:
+    where = ["--data.store", str(store), "--output", str(output), "--name", "group/mine"]
+    return ["fit", "--config", "ucf_urdmu.yaml", *SMALL, *more, *where]
+
+
+def without_file(store: Path, folder: Path) -> list[str]:
+    return ["--data.split", str(folder / "absent.json")]
+
+
+def of_other_bags(store: Path, folder: Path) -> list[str]:
+    return ["--data.bags", "windows", "--data.crops", "all"]  # told by the model, which is set up last
+
+
+def without_anomalies(store: Path, folder: Path) -> list[str]:
+    held = FeatureStore(store)
+    normal = [name for name in held if held[name].annotation.label == 0]
+    (folder / "split.json").write_text(json.dumps({"train": normal[:-1], "test": normal[-1:]}))
+    return ["--data.split", str(folder / "split.json")]
+
+
+@pytest.mark.parametrize("mistake", [without_file, of_other_bags, without_anomalies])
+def test_a_run_that_is_refused_leaves_no_folder(
+    mistake: Callable[[Path, Path], list[str]], store: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "runs"
+    refused = fit(store, output, *mistake(store, tmp_path))
+    assert main(refused) == 2
+    assert list(output.iterdir()) == []
+    assert main(fit(store, output)) == 0
+    assert main(refused) == 2
+    assert [path.name for path in (output / "group" / "mine").iterdir()] == ["version_0"]
+
+
+def test_loggers_finish_before_the_folder_is_removed(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def finalize(logger: CSVLogger, status: str) -> None:
+        Path(logger.log_dir, "hparams.yaml").write_text(status)
+
+    monkeypatch.setattr(CSVLogger, "finalize", finalize)
+    assert main(fit(store, tmp_path, *of_other_bags(store, tmp_path))) == 2
+    assert "error: data.bags='windows'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_so_does_a_test_of_a_checkpoint_that_does_not_fit(store: Path, tmp_path: Path) -> None:
+    assert main(fit(store, tmp_path)) == 0
+    run = tmp_path / "group" / "mine" / "version_0"
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    del checkpoint["state_dict"][next(iter(checkpoint["state_dict"]))]
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    other = make_store(tmp_path / "other.h5", dim=16, train=3, test=2)
+    where = ["--output", str(tmp_path / "tests"), "--name", "t"]
+    for command in ("test", "predict"):
+        arguments = [command, "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), *where]
+        assert main([*arguments, "--data.store", str(other), "--data.pca_dim", "3"]) == 2
+        with pytest.raises(RuntimeError, match="Missing key"):
+            main([command, "--ckpt_path", str(tmp_path / "other.ckpt"), *where])
+    assert list((tmp_path / "tests").iterdir()) == []
+
+
+def test_each_command_saves_its_configuration(store: Path, tmp_path: Path) -> None:
+    assert main(fit(store, tmp_path, "--data.val_fraction", "0.2")) == 0
+    checkpoint = tmp_path / "group" / "mine" / "version_0" / "checkpoints" / "last.ckpt"
+    for command in ("validate", "test", "predict"):
+        where = ["--output", str(tmp_path), "--name", command]
+        assert main([command, "--ckpt_path", str(checkpoint), *where]) == 0
+        assert (tmp_path / command / "version_0" / f"{command}.yaml").is_file()
+    assert main(fit(store, tmp_path, "--data.val_fraction", "0.2", "--ckpt_path", str(checkpoint))) == 0
+    again = tmp_path / "group" / "mine" / "version_1"
+    assert (again / "fit.yaml").is_file()  # though no step was left
+
+
+def test_what_is_no_log_stays_where_it_is(tmp_path: Path) -> None:
+    logs = ("events.out.tfevents.1.host.2.0", "hparams.yaml")
+    for name in (*(f"mine/version_0/{log}" for log in logs), "mine/features-1.h5"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    remove_logs(tmp_path / "mine" / "version_0", tmp_path)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["features-1.h5"]
