@@ -26,7 +26,7 @@ def test_its_texts_and_features_train_a_method(tmp_path: Path, monkeypatch: pyte
     store = FeatureStore(tmp_path / "aligned.h5")
     assert store.provenance.text_aligned
     assert (len(store), store.classes) == (13, tuple(sorted(ANOMALIES)))
-    recipe = ["--config", str(ROOT / "tests" / "methods" / "recipes" / "tpwng.yaml")]
+    recipe = ["--config", "method/tpwng.yaml"]
     data = ["--data.store", str(tmp_path / "aligned.h5"), "--data.batch_size", "2"]
     run = [
         "--model.text_tower",
