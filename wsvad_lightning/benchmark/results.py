@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import rich
 from lightning_utilities.core.imports import RequirementCache
-from rich.table import Table
+from rich.table import Column, Table
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
@@ -70,7 +70,7 @@ def write_results(
         [*key, *(summarise(own, metric) for metric in shown), str(len(own))] for key, own in groups.items()
     ]
     header = ["method", "store", "checkpoint", *shown.values(), "runs"]
-    table = Table(*header, title="Test videos, percent")
+    table = Table(*(Column(name, overflow="fold") for name in header), title="Test videos, percent")
     for row in rows:
         table.add_row(*row)
     console = rich.get_console()
