@@ -5,7 +5,9 @@ import math
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import h5py
@@ -400,11 +402,25 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         StoreWriter(tmp_path / "file" / "store.h5", PROVENANCE)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(WSVADError, match=r"cannot be written \(Permission denied\)"):
-        StoreWriter(tmp_path / "store.h5", PROVENANCE)
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Be nobody for a while, if now the superuser, who may write everywhere."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_read_only_folder_is_refused() -> None:
+    with TemporaryDirectory() as name:  # pytest's own folders are closed to nobody
+        Path(name).chmod(0o555)
+        refused = pytest.raises(WSVADError, match=r"cannot be written \(Permission denied\)")
+        with without_privileges(), refused:
+            StoreWriter(Path(name) / "store.h5", PROVENANCE)
+        Path(name).chmod(0o700)
 
 
 def test_a_full_disk_costs_only_the_video_in_hand(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ class BatchDataset(Dataset[WSVADBatch]):
 
     def load(self, keys: list[Any]) -> WSVADBatch:
         """Load the batch of these keys."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must give load")
 
     def __getitems__(self, keys: list[Any]) -> WSVADBatch | WSVADError:
         """Load a batch, or give the mistake that was met: raised in a worker it would lose its type."""
