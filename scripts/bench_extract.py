@@ -4,8 +4,8 @@ import sys
 
 from jsonargparse import auto_cli
 
-from wsvad_lightning.benchmark.extraction import benchmark_extraction
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.speed.extraction import benchmark_extraction
 
 if __name__ == "__main__":
     try:

@@ -2,7 +2,7 @@
 
 from jsonargparse import auto_cli
 
-from wsvad_lightning.benchmark.loading import benchmark_loading
+from wsvad_lightning.speed.loading import benchmark_loading
 
 if __name__ == "__main__":
     auto_cli(benchmark_loading)

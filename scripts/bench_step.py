@@ -4,8 +4,8 @@ import sys
 
 from jsonargparse import auto_cli
 
-from wsvad_lightning.benchmark.step import benchmark_steps
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.speed.step import benchmark_steps
 
 if __name__ == "__main__":
     try:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tests.prepare.prepared import prepare_all
-from wsvad_lightning.data.synthetic import make_store
+from tests.videos import make_video, texture  # noqa: F401  # fixtures
+from wsvad_lightning.data.store.synthetic import make_store
 
 torch.set_num_threads(1)  # the tests are many and small, and run side by side
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.annotations import VideoAnnotation
-from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter
-from wsvad_lightning.data.synthetic import make_store
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.store.store import FeatureStore, Provenance, StoreWriter
+from wsvad_lightning.data.store.synthetic import make_store
 
 
 @dataclass
@@ -254,7 +254,7 @@ CASES: list[Case] = [
             "--method",
             "rtfmm",
         ],
-        ("--method", "'rtfmm'", "ur_dmu"),
+        ("--method", "'rtfmm'", "urdmu"),
     ),
     (
         "weights that do not fit",
@@ -264,9 +264,9 @@ CASES: list[Case] = [
             "-o",
             str(d.folder / "o.ckpt"),
             "--method",
-            "ur_dmu",
+            "urdmu",
         ],
-        ("bare.pkl", "lacks the parameter", "ur_dmu"),
+        ("bare.pkl", "lacks the parameter", "urdmu"),
     ),
     ("nothing trained", lambda d: ["test"], ("--ckpt_path", "Give a checkpoint")),
     (

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from wsvad_lightning import training
 from wsvad_lightning.cli import HELP, main, spell_out
 from wsvad_lightning.configs import config_folder
+from wsvad_lightning.runs import run as training
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,21 +12,22 @@ from jsonargparse import ArgumentError, auto_cli
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 
-from wsvad_lightning import methods, training
-from wsvad_lightning.backbones.extract import extract
-from wsvad_lightning.benchmark.command import bench
-from wsvad_lightning.benchmark.stages import run_stages
-from wsvad_lightning.data.benchmarks.command import annotations
-from wsvad_lightning.data.commands import info, verify
+from wsvad_lightning import methods
+from wsvad_lightning.bench.command import bench
 from wsvad_lightning.data.convert.command import convert
-from wsvad_lightning.data.datamodule import WSVADDataModule
-from wsvad_lightning.data.exporting import export
-from wsvad_lightning.data.merging import merge
-from wsvad_lightning.data.splitting import split
+from wsvad_lightning.data.datasets.command import annotations
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.store.export import export
+from wsvad_lightning.data.store.merge import merge
+from wsvad_lightning.data.store.split import split
+from wsvad_lightning.data.store.verify import info, verify
 from wsvad_lightning.demo.run import tour
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.interop.checkpoint import import_weights
+from wsvad_lightning.extraction.command import extract
+from wsvad_lightning.interop.command import import_weights
 from wsvad_lightning.prepare import PREPARATIONS
+from wsvad_lightning.runs import run as training
+from wsvad_lightning.runs.stages import run_stages
 from wsvad_lightning.serving.command import PredictCLI
 
 

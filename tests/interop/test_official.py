@@ -10,7 +10,7 @@ from tests.methods.small import small
 from tests.methods.towers import openai_clip
 from wsvad_lightning.cli import main
 from wsvad_lightning.interop import export_official, load_official, read_official
-from wsvad_lightning.interop.checkpoint import find_method, known_methods
+from wsvad_lightning.interop.command import find_method, known_methods
 
 METHODS = pytest.mark.parametrize("name", known_methods())
 
@@ -64,7 +64,7 @@ def test_an_imported_checkpoint_is_tested_like_any_other(
 def test_weights_of_another_method_are_refused_by_name(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    other = "ur_dmu" if name != "ur_dmu" else "rtfm"
+    other = "urdmu" if name != "urdmu" else "rtfm"
     official, checkpoint = official_file(other, tmp_path), tmp_path / "imported.ckpt"
     assert main(["import-weights", "--method", name, str(official), "-o", str(checkpoint)]) == 2
     error = capfd.readouterr().err
@@ -140,7 +140,7 @@ def test_a_broken_file_of_vadclip_is_refused_in_one_line(
 
 TOLD = {
     "vadclip": ("taken for the model of XD-Violence", "heads of that tower: 1, as OpenAI's CLIP"),
-    "clip_tsa": ("model.keep is 0.95, UCF-Crime's", "--model.keep 0.9 (XD-Violence) or 0.01 (ShanghaiTech)"),
+    "cliptsa": ("model.keep is 0.95, UCF-Crime's", "--model.keep 0.9 (XD-Violence) or 0.01 (ShanghaiTech)"),
 }
 
 

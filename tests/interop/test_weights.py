@@ -5,8 +5,8 @@ import torch
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.interop import KeyTable, export_official, load_official, read_official
-from wsvad_lightning.interop.ur_dmu import TABLE, init_args
-from wsvad_lightning.methods.ur_dmu import URDMUNet
+from wsvad_lightning.interop.urdmu import TABLE, init_args
+from wsvad_lightning.methods.urdmu import URDMUNet
 
 
 def small_net() -> URDMUNet:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from wsvad_lightning.layers import DistanceEncoder
 from wsvad_lightning.losses import topk_bce
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.tpwng import TPWNGNet
 from wsvad_lightning.types import WSVADBatch
 

@@ -7,8 +7,8 @@ import torch
 
 from tests.methods.towers import save_tower, tiny_tower
 from wsvad_lightning import methods
-from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.methods.prompted import PromptedModule
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.prompted import PromptedModule
 
 SMALLER: dict[str, dict[str, Any]] = {  # for methods whose width does not follow the features
     "ADPLG": {"hidden_dim": 16, "attention_dim": 8, "positions": 64},

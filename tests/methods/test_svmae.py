@@ -7,7 +7,7 @@ import torch
 
 from tests.parity.golden import evaluation_batch, training_batch
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.synthetic import make_store
+from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.interop import export_official, load_official
 from wsvad_lightning.interop.svmae import TABLE, init_args

@@ -13,9 +13,9 @@ from tests.methods.small import CLASSES, small
 from tests.methods.towers import save_tower, tiny_tower
 from tests.parity.golden import evaluation_batch, training_batch
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.synthetic import make_store
+from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.methods import TPWNG
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.tpwng import (
     Matches,
     TPWNGNet,

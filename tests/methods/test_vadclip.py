@@ -13,7 +13,7 @@ from tests.methods.small import small
 from tests.methods.towers import save_tower, tiny_tower
 from tests.parity.golden import evaluation_batch, training_batch
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.synthetic import make_store
+from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import VadCLIP
 from wsvad_lightning.methods.vadclip import Padding, ScoreFrom, VadCLIPNet

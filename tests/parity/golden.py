@@ -44,7 +44,7 @@ from torch import Tensor
 
 from tests.parity.fill import fill
 from wsvad_lightning.interop import load_official
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import WSVADBatch
 
 RTOL, ATOL = 1e-4, 1e-6

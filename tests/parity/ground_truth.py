@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsvad_lightning.data.benchmarks.msad import read_events
-from wsvad_lightning.data.benchmarks.text import read_lines
+from wsvad_lightning.data.datasets.msad import read_events
+from wsvad_lightning.data.datasets.text import read_lines
 from wsvad_lightning.errors import WSVADError
 
 Labels = NDArray[np.uint8]

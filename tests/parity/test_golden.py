@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.parity import golden
-from wsvad_lightning.methods import ur_dmu
+from wsvad_lightning.methods import urdmu
 
 MANIFESTS = sorted((Path(__file__).parent / "data").glob("*.npz"))
 
@@ -24,7 +24,7 @@ def test_the_door_sees_a_wrong_reduction(monkeypatch: pytest.MonkeyPatch) -> Non
     def kl_over_channels(mean: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
         return (-0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=2)).mean()
 
-    monkeypatch.setattr(ur_dmu, "gaussian_kl", kl_over_channels)
+    monkeypatch.setattr(urdmu, "gaussian_kl", kl_over_channels)
     rows = golden.check(Path(__file__).parent / "data" / "ur_dmu.json")
     failed = {row.key for row in rows if golden.is_failure(row)}
     assert {"train/loss/kl", "train/grad_norm", "train/loss_after_step", "train4d/loss/kl"} <= failed

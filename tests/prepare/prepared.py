@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from wsvad_lightning.data.datamodule import WSVADDataModule
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.prepare import PREPARATIONS, c2fpl_labels
 
 

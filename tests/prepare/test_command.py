@@ -8,9 +8,9 @@ import torch
 
 from wsvad_lightning import methods
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.datamodule import WSVADDataModule
-from wsvad_lightning.data.prepared import read_artefact
-from wsvad_lightning.data.synthetic import make_store
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.store.artefacts import read_artefact
+from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.interop import export_official
 from wsvad_lightning.interop.s3r import TABLE
 from wsvad_lightning.methods import S3R

@@ -9,8 +9,8 @@ from matplotlib.image import imread
 
 from tests.reporting.test_figures import shows
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.datamodule import WSVADDataModule
-from wsvad_lightning.data.synthetic import make_store
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.reporting.figures import MODEL
 from wsvad_lightning.reporting.labels import (
     LEFT_OUT,

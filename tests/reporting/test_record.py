@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.store import FeatureStore
-from wsvad_lightning.data.synthetic import make_store
+from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.reporting.callbacks import remove_logs
 
 SMALL = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]

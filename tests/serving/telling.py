@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import WSVADBatch
 
 CLASSES = ("Überfall \N{EN DASH} bewaffnet", "打架")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.backbones.conftest import VideoMaker, write_stamped
 from tests.serving.telling import CLASSES
+from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.store import FeatureStore
-from wsvad_lightning.data.synthetic import make_store
+from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store.synthetic import make_store
 
 RECIPE = """
 snippet_length: 8

@@ -12,15 +12,15 @@ import yaml
 from lightning.pytorch import Callback
 from rich.table import Table
 
-from wsvad_lightning.backbones.extract import extract
-from wsvad_lightning.backbones.streams import StreamSpec
 from wsvad_lightning.configs import find_config
-from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.data.store.store import FeatureStore
 from wsvad_lightning.demo.render import DemoSpec, render_dataset
+from wsvad_lightning.extraction.command import extract
+from wsvad_lightning.extraction.streams import StreamSpec
 from wsvad_lightning.metrics import FrameMetrics
 from wsvad_lightning.reporting.callbacks import ScoreWriter, video_curve
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
-from wsvad_lightning.training import run_trainer
+from wsvad_lightning.runs.run import run_trainer
 from wsvad_lightning.types import Prediction
 
 SPEC = DemoSpec(train_normal=24, train_abnormal=30, test_normal=12, test_abnormal=15)  # minutes on two cores

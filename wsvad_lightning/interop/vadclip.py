@@ -10,8 +10,8 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.interop.weights import KeyTable
 from wsvad_lightning.layers.text_tower import TextTower, Tokenize
 from wsvad_lightning.methods import VadCLIP
-from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.methods.prompted import NORMAL
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.prompted import NORMAL
 
 METHOD = VadCLIP
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from wsvad_lightning.layers import ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
 LABELS = "c2fpl_labels"

@@ -46,7 +46,7 @@ from wsvad_lightning.losses import (
     smoothness,
     sparsity,
 )
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import gather_snippets, halves
 from wsvad_lightning.types import WSVADBatch
 

@@ -24,7 +24,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
-from wsvad_lightning.methods.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.types import WSVADBatch
 
 

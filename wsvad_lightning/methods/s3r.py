@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
-from wsvad_lightning.methods.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
 DICTIONARY = "s3r_dictionary"

@@ -10,7 +10,7 @@ grid have to do with each other becomes one vector, added to the features of eve
 Training has stages, one more than there are grids. Stage 1 is RTFM on crops alone. Every further stage starts
 from what the one before has learnt, freezes it, and trains the branch of one more grid: frozen BatchNorms
 keep their statistics, while dropout acts everywhere. Loss terms are RTFM's, see
-:mod:`wsvad_lightning.methods.magnitude`.
+:mod:`wsvad_lightning.methods.base.magnitude`.
 
 Numbers equal the authors' code, with its habits: ReLU before BatchNorm, padding of the map only for grids
 too small for a 3 x 3 convolution, dropout in the branch of the last grid alone. Deviations: a stage loads
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
-from wsvad_lightning.methods.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.types import FeatureRequirements, StreamForm, WSVADBatch
 
 GRIDS = ("2x3", "3x5", "4x7")

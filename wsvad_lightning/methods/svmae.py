@@ -14,7 +14,7 @@ Fusions, with f(x) = dropout(relu(linear(x))):
     product      f(V) * W                       E channels
     add_up       f(V) + f'(W)                   D + E channels
 
-Loss terms are RTFM's, see :mod:`wsvad_lightning.methods.magnitude`.
+Loss terms are RTFM's, see :mod:`wsvad_lightning.methods.base.magnitude`.
 
 Numbers equal the authors' code, with its habits: a text longer than the video is cut behind its own temporal
 network, of a shorter one the last snippets are repeated. Deviations: any number of crops and snippets; k is
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
-from wsvad_lightning.methods.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.types import FeatureRequirements, StreamForm, WSVADBatch
 
 TEXT = "text"

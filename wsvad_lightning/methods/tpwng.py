@@ -43,7 +43,7 @@ from torch import Tensor, nn
 
 from wsvad_lightning.layers import AdaptiveSpanAttention, LearnedPrompt, PreNormLayer
 from wsvad_lightning.losses import probability_bce, ranking_hinge, smoothness
-from wsvad_lightning.methods.prompted import PromptedModule, PromptedNet
+from wsvad_lightning.methods.base.prompted import PromptedModule, PromptedNet
 from wsvad_lightning.ops import cosine, halves, min_max
 from wsvad_lightning.types import WSVADBatch
 

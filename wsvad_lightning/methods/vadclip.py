@@ -45,7 +45,7 @@ from wsvad_lightning.layers import (
     valid_positions,
 )
 from wsvad_lightning.losses import class_cross_entropy, probability_bce
-from wsvad_lightning.methods.prompted import PromptedModule, PromptedNet
+from wsvad_lightning.methods.base.prompted import PromptedModule, PromptedNet
 from wsvad_lightning.ops import cosine, topk_mean_each
 from wsvad_lightning.types import WSVADBatch
 

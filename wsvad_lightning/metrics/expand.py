@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.snippets import snippet_count_bounds
+from wsvad_lightning.timeline import snippet_count_bounds
 
 Score = TypeVar("Score", bound=np.floating[Any])
 

@@ -10,8 +10,8 @@ import rich
 from numpy.typing import NDArray
 from rich.markup import escape
 
-from wsvad_lightning.data.datamodule import WSVADDataModule
-from wsvad_lightning.data.prepared import Artefact, read_artefact, write_artefact
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.store.artefacts import Artefact, read_artefact, write_artefact
 from wsvad_lightning.errors import WSVADError
 
 

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from wsvad_lightning.data.datamodule import WSVADDataModule
-from wsvad_lightning.data.sampling import mean_bins
-from wsvad_lightning.data.store import checksum
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.loading.sampling import mean_bins
+from wsvad_lightning.data.store.store import checksum
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.prepare.once import prepare_once
 

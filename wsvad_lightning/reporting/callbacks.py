@@ -21,9 +21,9 @@ from rich.console import Console
 from torch import Tensor
 
 from wsvad_lightning.checkpoint import CONFIG_KEY
-from wsvad_lightning.data.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.files import replacing
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.metrics import NORMAL, Event, expand_classes, expand_scores, find_events
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.reporting.receipt import receipt

@@ -12,10 +12,10 @@ from lightning_utilities.core.imports import RequirementCache
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsvad_lightning.data.datamodule import WSVADDataModule
-from wsvad_lightning.data.sampling import DETERMINISTIC, sample_segments
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.loading.sampling import DETERMINISTIC, sample_segments
 from wsvad_lightning.files import replacing
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.reporting.callbacks import log_picture
 from wsvad_lightning.reporting.figures import INK, KINDS, MODEL, new_figure
 

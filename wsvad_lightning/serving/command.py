@@ -13,15 +13,15 @@ from lightning.pytorch.cli import LightningArgumentParser
 from rich.progress import track
 from torch import distributed
 
-from wsvad_lightning.backbones.extract import find_videos
-from wsvad_lightning.backbones.job import PATIENCE, Processes, extract_videos
-from wsvad_lightning.backbones.recipe import ExtractionRecipe
 from wsvad_lightning.checkpoint import read_checkpoint
-from wsvad_lightning.data.store import Provenance
+from wsvad_lightning.data.store.store import Provenance
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.extraction.command import find_videos
+from wsvad_lightning.extraction.job import PATIENCE, Processes, extract_videos
+from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.reporting.callbacks import ScoreWriter, gather, video_curve, video_events
+from wsvad_lightning.runs.run import WSVADCLI
 from wsvad_lightning.serving.scored_video import EVENT_COLUMNS, Row, write_scored_video, write_table
-from wsvad_lightning.training import WSVADCLI
 
 
 class PredictCLI(WSVADCLI):

@@ -7,11 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from wsvad_lightning.backbones.video import VideoReader, import_av
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.serving.overlay import Image, Overlay
+from wsvad_lightning.video.reader import VideoReader, import_av
 
 CRF = "23"
 CLOCK = 90_000  # ticks a second, as in most containers

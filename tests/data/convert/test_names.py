@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from wsvad_lightning.data.annotations import canonical_id
 from wsvad_lightning.data.convert.files import parts_of, read_list
 from wsvad_lightning.data.convert.names import (
     Label,
@@ -17,6 +16,7 @@ from wsvad_lightning.data.convert.names import (
     split_of,
     stream_of,
 )
+from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.errors import WSVADError
 
 ANNOTATIONS = Path(os.environ.get("WSVAD_DATA", "")) / "data" / "annotations"

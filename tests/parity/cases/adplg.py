@@ -15,7 +15,7 @@ from tests.parity.golden import evaluation_batch, training_batch
 from wsvad_lightning.interop.adplg import TABLE
 from wsvad_lightning.methods import ADPLG
 from wsvad_lightning.methods.adplg import ADPLGNet, SnippetNet, VideoNet, VideoOutput, snippet_bce
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import min_max
 from wsvad_lightning.types import PseudoLabels, WSVADBatch
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.parity import golden
-from wsvad_lightning.interop.bn_wvad import TABLE
+from wsvad_lightning.interop.bnwvad import TABLE
 from wsvad_lightning.methods import BNWVAD
-from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.methods.bn_wvad import BNWVADNet, select_pairs
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.bnwvad import BNWVADNet, select_pairs
 from wsvad_lightning.ops import halves
 from wsvad_lightning.types import WSVADBatch
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.parity import golden
-from wsvad_lightning.data.windows import window_batch, window_positions
+from wsvad_lightning.data.loading.windows import window_batch, window_positions
 from wsvad_lightning.interop.c2fpl import TABLE
 from wsvad_lightning.methods import C2FPL
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.prepare.c2fpl_labels import (
     MIXTURE,
     divide_videos,

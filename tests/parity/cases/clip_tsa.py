@@ -10,11 +10,11 @@ from torch import Tensor
 from tests.parity import golden
 from tests.parity.cases import rtfm
 from tests.parity.cases.rtfm import optimizer
-from wsvad_lightning.interop.clip_tsa import TABLE
+from wsvad_lightning.interop.cliptsa import TABLE
 from wsvad_lightning.layers import PerturbedTopK, magnitudes
 from wsvad_lightning.methods import CLIPTSA
-from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.methods.magnitude import MagnitudeOutput
+from wsvad_lightning.methods.base.magnitude import MagnitudeOutput
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import gather_snippets, halves
 from wsvad_lightning.types import WSVADBatch
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from wsvad_lightning.interop.deepmil import TABLE, VARIANT
 from wsvad_lightning.methods import Sultani
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import WSVADBatch
 
 __all__ = ["TABLE", "WEIGHTED", "build", "evaluate", "optimizer", "train_outputs"]

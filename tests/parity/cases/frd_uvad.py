@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.parity import golden
-from wsvad_lightning.data.windows import window_batch, window_positions
-from wsvad_lightning.interop.frd_uvad import TABLE
+from wsvad_lightning.data.loading.windows import window_batch, window_positions
+from wsvad_lightning.interop.frduvad import TABLE
 from wsvad_lightning.methods import FRDUVAD
-from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.methods.frd_uvad import FRDUVADNet, Memory, running_mean, upper_deviation
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.frduvad import FRDUVADNet, Memory, running_mean, upper_deviation
 from wsvad_lightning.types import WSVADBatch
 
 __all__ = ["NORM_DTYPE", "TABLE", "batches", "build", "evaluate", "further", "optimizer", "train_outputs"]

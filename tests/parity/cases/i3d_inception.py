@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from tests.parity.golden import Outputs
-from wsvad_lightning.backbones.i3d_inception import NORM_EPSILON, I3DInception, layer_table
-from wsvad_lightning.backbones.weights import load_folded
+from wsvad_lightning.extraction.backbones.i3d_inception import NORM_EPSILON, I3DInception, layer_table
+from wsvad_lightning.extraction.backbones.weights import load_folded
 
 REQUIRED = ("/features", "/logits", "/map_small")
 RECORDED = ("Conv3d_1a_7x7", "Mixed_3c", "Mixed_4f", "Mixed_5c")

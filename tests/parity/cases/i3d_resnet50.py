@@ -5,11 +5,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.parity.golden import Outputs
-from wsvad_lightning.backbones.i3d import CLIP_LENGTH, crop_frames, resize_frames, scale_clips
-from wsvad_lightning.backbones.i3d_resnet50 import NORM_EPSILON, I3DResNet50, layer_table
-from wsvad_lightning.backbones.pooling import SnippetRecipe
-from wsvad_lightning.backbones.views import parse_views
-from wsvad_lightning.backbones.weights import load_folded
+from wsvad_lightning.extraction.backbones.i3d import CLIP_LENGTH, crop_frames, resize_frames, scale_clips
+from wsvad_lightning.extraction.backbones.i3d_resnet50 import NORM_EPSILON, I3DResNet50, layer_table
+from wsvad_lightning.extraction.backbones.weights import load_folded
+from wsvad_lightning.extraction.pooling import SnippetRecipe
+from wsvad_lightning.video.views import parse_views
 
 REQUIRED = ("/features", "/features_nl", "/logits_nl", "/preprocess_frame", "/preprocess_crops", "/chunks")
 NUM_FRAMES = (17, 31, 32, 33, 47, 48, 49, 100, 160, 161, 1000)

@@ -10,7 +10,7 @@ from torch import Tensor
 from wsvad_lightning.interop.mgfn import TABLE
 from wsvad_lightning.layers import magnitudes
 from wsvad_lightning.methods import MGFN
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.mgfn import STAGES
 from wsvad_lightning.ops import gather_snippets, halves
 from wsvad_lightning.types import WSVADBatch

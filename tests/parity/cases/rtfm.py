@@ -10,8 +10,8 @@ from torch import Tensor
 from wsvad_lightning.interop.rtfm import TABLE
 from wsvad_lightning.layers import magnitudes
 from wsvad_lightning.methods import RTFM
-from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.methods.magnitude import MagnitudeMIL
+from wsvad_lightning.methods.base.magnitude import MagnitudeMIL
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import gather_snippets, halves
 from wsvad_lightning.types import WSVADBatch
 

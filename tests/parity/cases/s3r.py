@@ -12,7 +12,7 @@ from tests.parity.cases.rtfm import WEIGHTED, optimizer
 from wsvad_lightning.interop.s3r import TABLE
 from wsvad_lightning.layers import magnitudes
 from wsvad_lightning.methods import S3R
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import WSVADBatch
 
 __all__ = ["TABLE", "WEIGHTED", "batches", "build", "evaluate", "optimizer", "train_outputs"]

@@ -11,8 +11,8 @@ from tests.parity.cases.rtfm import optimizer
 from wsvad_lightning.interop.ssrl import TABLE
 from wsvad_lightning.layers import magnitudes
 from wsvad_lightning.methods import SSRL
-from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.methods.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.ssrl import patch_count
 from wsvad_lightning.ops import halves
 from wsvad_lightning.types import WSVADBatch

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.parity import golden
-from wsvad_lightning.data.sampling import bin_means, c3d_borders
-from wsvad_lightning.interop.sultani_mil import TABLE
+from wsvad_lightning.data.loading.sampling import bin_means, c3d_borders
+from wsvad_lightning.interop.sultani import TABLE
 from wsvad_lightning.methods import Sultani
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import halves
 from wsvad_lightning.types import WSVADBatch
 

@@ -11,7 +11,7 @@ from tests.parity.cases import ssrl
 from tests.parity.cases.ssrl import NORM_DTYPE, WEIGHTED, extra, loss_weights, optimizer, train_outputs
 from wsvad_lightning.interop.svmae import TABLE
 from wsvad_lightning.methods import SVMAE
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import WSVADBatch
 
 __all__ = [

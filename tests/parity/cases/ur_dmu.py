@@ -7,10 +7,10 @@ import torch
 from einops import rearrange
 from numpy.typing import NDArray
 
-from wsvad_lightning.interop.ur_dmu import TABLE
+from wsvad_lightning.interop.urdmu import TABLE
 from wsvad_lightning.methods import URDMU
-from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.methods.ur_dmu import URDMUNet
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.urdmu import URDMUNet
 from wsvad_lightning.types import WSVADBatch
 
 __all__ = ["TABLE", "build", "evaluate", "optimizer", "train_outputs"]

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.parity import golden
-from wsvad_lightning.data.annotations import VideoAnnotation
-from wsvad_lightning.data.dataset import class_target
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.loading.dataset import class_target
 from wsvad_lightning.interop.vadclip import TABLE, UCF_CLASSES, XD_CLASSES, copied_tower, tokenize
 from wsvad_lightning.layers import valid_positions
 from wsvad_lightning.methods import VadCLIP
-from wsvad_lightning.methods.base import WSVADModule
-from wsvad_lightning.methods.prompted import NORMAL
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.prompted import NORMAL
 from wsvad_lightning.types import WSVADBatch
 
 __all__ = [

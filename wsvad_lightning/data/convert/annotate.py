@@ -5,11 +5,11 @@ from dataclasses import replace
 from itertools import compress
 from typing import Literal
 
-from wsvad_lightning.data.annotations import VideoAnnotation
 from wsvad_lightning.data.convert.names import Label, label_of, parse_label
 from wsvad_lightning.data.convert.source import Item
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.snippets import snippet_count_bounds
+from wsvad_lightning.timeline import snippet_count_bounds
 from wsvad_lightning.types import UNKNOWN
 
 Table = Mapping[str, VideoAnnotation]

@@ -16,8 +16,8 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsvad_lightning.data.annotations import canonical_id
 from wsvad_lightning.data.convert.files import SourceFile
+from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.errors import WSVADError
 
 PICKLE_SUFFIXES = (".pkl", ".pickle")

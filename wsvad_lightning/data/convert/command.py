@@ -8,14 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from wsvad_lightning.data.annotations import read_annotations
 from wsvad_lightning.data.convert.annotate import Frames, Table, annotate, find_name, settle_frames
 from wsvad_lightning.data.convert.layouts import LAYOUTS, LayoutName, detect
 from wsvad_lightning.data.convert.names import FEATURES
 from wsvad_lightning.data.convert.report import BROKEN, MISSING, SKIPPED, USED, Entry, table_of, write_report
 from wsvad_lightning.data.convert.source import Item, Source, open_matrix, open_source
 from wsvad_lightning.data.convert.streams import AudioClock, Dtype, StreamReader, Unequal
-from wsvad_lightning.data.store import Provenance, StoreWriter
+from wsvad_lightning.data.datasets.annotations import read_annotations
+from wsvad_lightning.data.store.store import Provenance, StoreWriter
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN
 

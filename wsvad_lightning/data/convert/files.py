@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from wsvad_lightning.data.annotations import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id
 from wsvad_lightning.data.convert.names import parse_names
+from wsvad_lightning.data.datasets.annotations import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id
 from wsvad_lightning.errors import WSVADError
 
 LIST_SUFFIXES = (".list", ".txt", ".csv", ".tsv")

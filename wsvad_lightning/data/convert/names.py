@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
-from wsvad_lightning.data.annotations import canonical_id
-from wsvad_lightning.data.benchmarks import msad, ucf_crime, xd_violence
+from wsvad_lightning.data.datasets import msad, ucf_crime, xd_violence
+from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.errors import WSVADError
 
 FEATURES = "features"  # the stream that all others accompany

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from wsvad_lightning.data.annotations import canonical_id
 from wsvad_lightning.data.convert.arrays import Array, Numbers, arrays_of, npy_shape, read_npy
 from wsvad_lightning.data.convert.files import (
     LIST_SUFFIXES,
@@ -20,6 +19,7 @@ from wsvad_lightning.data.convert.files import (
 )
 from wsvad_lightning.data.convert.names import FEATURES, crop_of, parse_names, split_of, stream_of
 from wsvad_lightning.data.convert.report import BROKEN, SKIPPED, USED, Entry
+from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.errors import WSVADError
 
 

@@ -17,7 +17,7 @@ from wsvad_lightning.methods.adplg.labels import (
     snippet_bce,
 )
 from wsvad_lightning.methods.adplg.networks import ADPLGNet, SnippetNet, VideoNet, VideoOutput
-from wsvad_lightning.methods.base import WSVADModule
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import min_max
 from wsvad_lightning.types import PseudoLabels, WSVADBatch
 

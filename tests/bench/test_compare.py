@@ -1,0 +1,365 @@
+"""`wsvad bench` on a made-up store: what is run, what is not run again, and what a failing run leaves."""
+
+import json
+import re
+import shutil
+from contextlib import redirect_stdout
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from tests.methods.small import smaller
+from tests.methods.towers import save_tower
+from wsvad_lightning.bench.compare import (
+    Plan,
+    check_fit,
+    compose,
+    find_methods,
+    find_stores,
+    make_cells,
+    measure,
+)
+from wsvad_lightning.bench.results import Result, summarise
+from wsvad_lightning.cli import main
+from wsvad_lightning.configs import config_folder, find_config
+from wsvad_lightning.data.store.synthetic import make_store
+
+OVERLAYS = sorted(path.stem for path in (config_folder() / "method").glob("*.yaml"))
+FEW = ("--data.segments", "8", "--data.batch_size", "2")
+TINY = {"model": {"class_path": "URDMU", "init_args": {"hidden_dim": 16}}, "trainer": {"max_steps": 2}}
+REFUSED = {"class_path": "torch.optim.Adam", "init_args": {"lr": -1.0}}  # once the training begins
+BROKEN = {"model": {"class_path": "URDMU", "init_args": {"optimizer": REFUSED}}}
+VADCLIP = {
+    "model": {"class_path": "VadCLIP", "init_args": {"layers": 1, "window": 64}},
+    "data": {"normalize": "none", "clip": None},
+}
+
+
+def name_videos(part: str, numbers: range) -> list[str]:
+    return [f"{part}_{kind}_{i:03d}" for kind in ("normal", "abnormal") for i in numbers]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two stores, three methods, and two splits, the second of which names videos to validate with."""
+    desk = tmp_path_factory.mktemp("desk")
+    make_store(
+        desk / "store.h5",
+        dim=30,
+        classes=("fall", "fight"),
+        streams=("features", "patches_2x3"),
+        views={"patches_2x3": 6},
+        text_aligned=True,
+    )
+    make_store(desk / "plain.h5", dim=16, classes=("fall", "fight"))
+    test = name_videos("test", range(3))
+    splits = [
+        {"train": name_videos("train", range(6)), "test": test},
+        {"train": name_videos("train", range(4)), "val": name_videos("train", range(4, 6)), "test": test},
+    ]
+    (desk / "splits.json").write_text(json.dumps({"splits": splits}))
+    (desk / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    (desk / "broken.yaml").write_text(yaml.safe_dump(BROKEN))
+    (desk / "vadclip.yaml").write_text(yaml.safe_dump(VADCLIP))
+    return desk
+
+
+def plan(desk: Path, output: Path) -> Plan:
+    return Plan(
+        [str(desk / "tiny.yaml")],
+        [str(desk / "store.h5")],
+        str(desk / "splits.json"),
+        seeds=[0],
+        output=str(output),
+        overrides=FEW,
+    )
+
+
+def bench(desk: Path, output: Path, *more: str, methods: tuple[str, ...] = ("tiny.yaml",)) -> int:
+    named = [str(desk / name) if name.endswith(".yaml") else name for name in methods]
+    where = ["--store", str(desk / "store.h5"), "--splits", str(desk / "splits.json")]
+    return main(["bench", "--methods", *named, *where, "--seeds", "0", "--output", str(output), *FEW, *more])
+
+
+@pytest.fixture(scope="module")
+def first(desk: Path) -> tuple[int, str]:
+    """Exit status and output of a comparison by two processes, in which a method fails."""
+    with redirect_stdout(StringIO()) as printed:
+        status = bench(desk, desk / "runs", "--jobs", "2", methods=("tiny.yaml", "broken.yaml"))
+    return status, printed.getvalue()
+
+
+@pytest.fixture
+def runs(first: tuple[int, str], desk: Path, tmp_path: Path) -> Path:
+    """A copy of what the first comparison left."""
+    return Path(shutil.copytree(desk / "runs", tmp_path / "runs"))
+
+
+def results_of(runs: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in runs.glob("*/*/*/result.json")}
+
+
+def test_a_failing_method_stops_no_other(first: tuple[int, str], runs: Path) -> None:
+    status, printed = first
+    assert status == 1
+    assert set(results_of(runs)) == {
+        f"split{split}_seed0_{selection}" for split in (0, 1) for selection in ("last", "best-on-val")
+    }
+    assert printed.count("4 failed: ValueError: Invalid learning rate: -1.0") == 1
+    assert printed.count("log.txt") == 4
+    assert "Traceback" in (runs / "broken" / "store" / "split0_seed0_last" / "log.txt").read_text()
+
+
+def test_table_and_picture_are_of_the_results(first: tuple[int, str], runs: Path) -> None:
+    results = [Result(**entry) for entry in json.loads((runs / "results.json").read_text())]
+    assert len(results) == 4
+    table = (runs / "results.md").read_text()
+    for selection in ("last", "best-on-val"):
+        own = [result for result in results if result.selection == selection]
+        assert f"| tiny | store | {selection} | {summarise(own, 'auc')} | " in table
+    assert (runs / "results.png").is_file()
+
+
+def test_a_result_tells_what_it_was_made_from(runs: Path) -> None:
+    held_out = json.loads(results_of(runs)["split0_seed0_best-on-val"])
+    assert set(held_out["made_from"]) == {
+        *("recipe", "overrides", "val_fraction", "version", "train", "val", "test", "store_checksum")
+    }
+    assert held_out["made_from"]["val_fraction"] == 0.25
+    assert held_out["receipt"]["seed"] == 0
+    checkpoint = Path(held_out["receipt"]["checkpoint"])
+    assert checkpoint.name == "best.ckpt"
+    assert "optimizer_states" not in torch.load(checkpoint, weights_only=True)
+    for name in ("split0_seed0_last", "split1_seed0_best-on-val"):  # holds nothing out; the split names some
+        assert json.loads(results_of(runs)[name])["made_from"]["val_fraction"] == 0
+
+
+def test_what_is_finished_is_not_run_again(
+    desk: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = results_of(runs)
+    (runs / "results.md").unlink()
+    assert bench(desk, runs) == 0
+    assert results_of(runs) == before
+    assert "4 runs, 4 of them finished before" in capsys.readouterr().out
+    assert (runs / "results.md").is_file()
+
+
+def test_what_does_not_fit_or_is_torn_is_run_again(
+    desk: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = results_of(runs)
+    torn = runs / "tiny" / "store" / "split0_seed0_last" / "result.json"
+    torn.write_bytes(torn.read_bytes()[:-20])
+    older = runs / "tiny" / "store" / "split1_seed0_last" / "result.json"
+    older.write_text(older.read_text().replace('"version": "', '"version": "0.0.'))
+    assert bench(desk, runs) == 0
+    assert "4 runs, 2 of them finished before" in capsys.readouterr().out
+    again = results_of(runs)
+    assert {name for name in before if again[name] != before[name]} == {
+        "split0_seed0_last",
+        "split1_seed0_last",
+    }
+    for name in before:  # the same seed gives the same numbers
+        assert json.loads(again[name])["metrics"] == json.loads(before[name])["metrics"]
+
+
+def test_a_result_counts_for_the_same_run_alone(desk: Path, runs: Path, tmp_path: Path) -> None:
+    same = plan(desk, runs)
+
+    def finished(other: Plan) -> list[str]:
+        return [cell.folder.name for cell in make_cells(other) if cell.read_result()]
+
+    assert len(finished(same)) == 4
+    assert finished(replace(same, overrides=["--data.segments", "9"])) == []
+    assert finished(replace(same, config="ped2_urdmu.yaml")) == []
+    assert len(finished(replace(same, val_fraction=0.4))) == 3
+    assert len(finished(replace(same, seeds=[0, 1]))) == 4
+    other = tmp_path / "tiny.yaml"
+    other.write_text(yaml.safe_dump({**TINY, "trainer": {"max_steps": 3}}))
+    assert finished(replace(same, methods=[str(other)])) == []
+    moved = tmp_path / "store.h5"
+    make_store(moved, dim=30, seed=1)
+    assert finished(replace(same, stores=[str(moved)])) == []
+    shutil.copy(desk / "store.h5", moved)
+    assert len(finished(replace(same, stores=[str(moved)]))) == 4
+
+
+def test_every_method_runs_on_every_store_that_it_fits(
+    desk: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A store more costs its own runs alone; a method that does not fit it is told, with the reason."""
+    stores = ["--stores", str(desk / "store.h5"), str(desk / "plain.h5"), "--selections", "last"]
+    assert bench(desk, runs, *stores, methods=("tiny.yaml", "vadclip.yaml", "ssrl")) == 0
+    printed = capsys.readouterr().out
+    assert "4 runs, 2 of them finished before" in printed
+    reason = "VadCLIP needs text-aligned (CLIP) features, the store holds 16-d synthetic"
+    table = (runs / "results.md").read_text()
+    for text in (printed, table):
+        assert f"vadclip does not fit plain: data.store='{desk}/plain.h5': {reason}" in text
+        assert "vadclip does not fit store: model.text_tower='None': nothing can read the names" in text
+        assert "SSRL needs the streams ['patches_3x5', 'patches_4x7']" in text  # in its last stage
+    entries = [Result(**entry) for entry in json.loads((runs / "results.json").read_text())]
+    assert {(entry.method, entry.store) for entry in entries} == {("tiny", "store"), ("tiny", "plain")}
+    rows = [line.split(" | ")[:2] for line in table.splitlines() if line.startswith("| tiny")]
+    assert rows == [["| tiny", "store"], ["| tiny", "plain"]]
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("--model.text_tower=nowhere", "model.text_tower='nowhere': there is no such folder"),
+        ("--model.text_tower=tower16", "its features have 16 channels, those of the store 30"),
+        ('--model.prompts={"smoke": "smoke"}', "model.prompts='smoke': no such class"),
+        ("--data.normalize=zscore", "data.normalize='zscore': VadCLIP compares features with texts"),
+    ],
+)
+def test_what_texts_lack_is_found_before_the_training(
+    setting: str, told: str, one_step: Plan, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for dim in (16, 30):
+        save_tower(tmp_path / f"tower{dim}", dim)
+    own = replace(one_step, methods=[str(desk / "vadclip.yaml")])
+    overrides = [*one_step.overrides, "--model.text_tower=tower30"]
+    (fitting,) = make_cells(replace(own, overrides=overrides))
+    (cell,) = make_cells(replace(own, overrides=[*overrides, setting]))
+    check_fit(fitting)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        check_fit(cell)
+
+
+def test_a_setting_goes_to_the_methods_that_have_it(desk: Path, tmp_path: Path) -> None:
+    """A value of its own with it; what one method lacks does not make its results others."""
+    given = ["--model.dropout=0.2", "--model.hidden_dim", "8", "--model.init_args.k", "2"]
+    both = replace(plan(desk, tmp_path), methods=[str(desk / "tiny.yaml"), "rtfm"], splits=None)
+    cells = make_cells(replace(both, overrides=[*given, *FEW]))
+    shares = {cell.method: cell.made_from["overrides"] for cell in cells}
+    assert shares == {"tiny": [*given[:3], *FEW], "rtfm": [given[0], *given[3:], *FEW]}
+    for cell in cells:
+        assert set(given) & set(cell.arguments) == set(given) & set(shares[cell.method])
+
+
+def test_several_files_are_one_store(tmp_path: Path) -> None:
+    for i in range(3):
+        make_store(tmp_path / f"part{i}.h5", train=1, test=1)
+    pattern = str(tmp_path / "part*.h5")
+    assert find_stores([pattern, pattern]) == {"part0+2": pattern}
+    assert list(find_stores([str(tmp_path / "part1.h5"), str(tmp_path / "part0.h5")])) == ["part1", "part0"]
+
+
+def test_nothing_of_the_recipes_own_model_is_left(tmp_path: Path) -> None:
+    recipe = {
+        "model": {"class_path": "URDMU", "init_args": {"dropout": 0.1, "loss_weights": {"kl": 0.3}}},
+        "data": {"segments": 7, "crops": "max"},
+        "trainer": {"max_steps": 9, "precision": "bf16-mixed"},
+    }
+    overlay = {
+        "model": {"class_path": "RTFM"},
+        "data": {"crops": "all"},
+        "trainer": {"max_steps": 40},
+    }
+    for name, content in {"recipe": recipe, "overlay": overlay}.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    last, best = (
+        yaml.safe_load(compose(str(tmp_path / "recipe.yaml"), tmp_path / "overlay.yaml", selection))
+        for selection in ("last", "best-on-val")
+    )
+    assert last == {
+        "model": {"class_path": "RTFM"},
+        "data": {"segments": 7, "crops": "all"},
+        "trainer": {"max_steps": 40, "precision": "bf16-mixed"},
+    }
+    assert best["model"] == last["model"]
+    assert best["trainer"]["val_check_interval"] == 4
+    assert best["trainer"]["callbacks"] == [{"class_path": "BestOnVal"}]
+
+
+@pytest.fixture
+def one_step(desk: Path, tmp_path: Path) -> Plan:
+    overrides = [*FEW, "--trainer.max_steps", "1"]
+    return replace(plan(desk, tmp_path), splits=None, selections=["last"], overrides=overrides)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_every_shipped_method_runs_on_features_of_any_size(name: str, one_step: Plan) -> None:
+    """By the default recipe, on the split of the store; what a method needs prepared is."""
+    model = yaml.safe_load(find_config(f"method/{name}.yaml").read_text())["model"]["class_path"]
+    small = smaller(model, Path(one_step.output), feature_dim=30)
+    if model == "SSRL":
+        small.append("--model.grids=[2x3]")
+    (cell,) = make_cells(replace(one_step, methods=[name], overrides=[*one_step.overrides, *small]))
+    check_fit(cell)
+    result = measure(cell)
+    assert result.metrics["auc"] is not None
+    assert (result.method, result.split, result.selection) == (name, 0, "last")
+    assert result.made_from["train"] == sorted(name_videos("train", range(6)))
+
+
+def test_all_are_the_shipped_ones() -> None:
+    assert list(find_methods(["all"])) == OVERLAYS
+    assert [*find_methods(["rtfm", "all"])][:1] == ["rtfm"]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--methods", "rtfmm"], "--methods='rtfmm': there is no such method. Give some of all, "),
+        (["--methods", "rtfm", "rtfm.yaml"], "--methods='rtfm.yaml': another method has this name"),
+        (["--data.segmens", "3"], "segmens"),
+        (["--model.text_tower", "x"], "--model.text_tower='x': none of the methods has this setting"),
+        (["--model.dropot=0.1"], "--model.dropot='0.1': none of the methods has this setting"),
+        (["--data.segments", "many"], "segments"),
+        (["--data.val_fraction", "0.1"], "Give --val_fraction"),
+        (["--selections", "best"], "selections"),
+        (["--jobs", "0"], "jobs"),
+        (["--splits", "no.json"], "no.json"),
+        (["--store", "no.h5"], "no.h5"),
+        (
+            ["--stores", "store.h5", "other/store.h5"],
+            "--stores='other/store.h5': another store has this name",
+        ),
+        (["--stores", "plain.h5", "--methods", "vadclip.yaml"], "VadCLIP needs text-aligned (CLIP) features"),
+        (["--data.features", "nothing"], "data.features='nothing'"),
+        (["--config", "store.h5"], "is no configuration"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_runs(
+    more: list[str],
+    told: str,
+    desk: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(desk)
+    shutil.copy(desk / "tiny.yaml", desk / "rtfm.yaml")
+    (desk / "other").mkdir(exist_ok=True)
+    shutil.copy(desk / "store.h5", desk / "other" / "store.h5")
+    assert bench(desk, tmp_path / "runs", *more) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert not list(tmp_path.rglob("log.txt"))
+
+
+def test_too_few_steps_to_choose_from_are_told(desk: Path, tmp_path: Path) -> None:
+    short = replace(plan(desk, tmp_path), selections=["best-on-val"], overrides=FEW)
+    (tmp_path / "long.yaml").write_text(yaml.safe_dump({**TINY, "trainer": {"max_steps": 20}}))
+    overrides = [*FEW, "--trainer.max_steps", "1"]
+    cell = make_cells(replace(short, methods=[str(tmp_path / "long.yaml")], overrides=overrides))[0]
+    with pytest.raises(ValueError, match="trainer.val_check_interval='2': the training ends before"):
+        measure(cell)
+
+
+def test_recipes_are_shown_without_running(
+    desk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(desk, tmp_path / "runs", "--print_config", methods=("rtfm",)) == 0
+    printed = capsys.readouterr().out
+    assert "# rtfm, last\n" in printed
+    assert "class_path: RTFM" in printed
+    assert not (tmp_path / "runs").exists()

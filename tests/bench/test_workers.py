@@ -1,0 +1,79 @@
+"""Tasks in processes of their own: what fails, dies or is interrupted does not touch the rest."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wsvad_lightning.bench.workers import work_off, write_output_to
+
+
+def work(task: str) -> str:
+    """Do what a task says."""
+    what, _, path = task.partition(" ")
+    if what == "fail":
+        raise RuntimeError("told in a line")
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "print":
+        write_output_to(Path(path))
+        sys.stdout.write("from Python\n")
+        sys.stdout.flush()
+        os.system("echo from a program")
+        sys.stderr.write("a warning\n")
+    if what == "wait":
+        Path(path).touch()
+        time.sleep(60)
+    return f"done by {os.getpid()}"
+
+
+def test_a_failing_task_stops_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert work_off(["good", "fail", "well"], work, jobs=2) == [("fail", "told in a line")]
+    printed = capsys.readouterr().out
+    assert "fail: FAILED" in printed
+    assert "good: done by " in printed
+    assert "well: done by " in printed
+    assert f"done by {os.getpid()}" not in printed
+    assert "3/3" in printed
+
+
+def test_a_dying_process_stops_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    ((task, error),) = work_off(["die", "good"], work, jobs=1)
+    assert task == "die"
+    assert "killed" in error
+    assert "good: done by " in capsys.readouterr().out
+
+
+def test_what_a_task_prints_is_in_its_file_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.txt"
+    assert work_off([f"print {log}"], work, jobs=1) == []
+    assert log.read_text() == "from Python\nfrom a program\na warning\n"
+    captured = capfd.readouterr()
+    assert "from" not in captured.out
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+def test_an_end_from_outside_ends_the_processes_too(kind: signal.Signals, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell may mute it
+    code = f"from tests.bench.test_workers import work_off, work; work_off(['wait {started}'], work, 1)"
+    guarded = f"if __name__ == '__main__':\n    {heard}\n    {code}"
+    with subprocess.Popen([sys.executable, "-c", guarded], stderr=subprocess.PIPE, text=True) as process:
+        wait_until(started.exists)
+        process.send_signal(kind)
+        process.wait(timeout=20)
+        assert process.stderr is not None
+        process.stderr.read()  # ends when the last process that could write to it has ended
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

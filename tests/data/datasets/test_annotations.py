@@ -1,0 +1,321 @@
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wsvad_lightning.data.datasets.annotations import (
+    Split,
+    VideoAnnotation,
+    canonical_id,
+    read_annotations,
+    read_split,
+    read_splits,
+    write_annotations,
+)
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import UNKNOWN
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# --------------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Test001", "Test001"),
+        ("Test001.mp4", "Test001"),
+        ("Abuse/Abuse001_x264.MP4", "Abuse001_x264"),
+        (r"G:\UCF_Test\Abuse028_x264.npy", "Abuse028_x264"),
+        ("frames/01_0015/", "01_0015"),
+        (" Test001.avi ", "Test001"),
+        (
+            "Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6",
+            "Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6",
+        ),
+        ("The.Attorney.2013__#01-55-12_label_A.npy", "The.Attorney.2013__#01-55-12_label_A"),
+        ("v=S-7rRLrxnVQ__#1_label_B4-0-0.mp4", "v=S-7rRLrxnVQ__#1_label_B4-0-0"),
+        ("Deadpool.2016__#0-21-15_label_B1.mp4.npy", "Deadpool.2016__#0-21-15_label_B1"),
+        ("ünï_視頻.mkv", "ünï_視頻"),
+    ],
+)
+def test_canonical_id(name: str, expected: str) -> None:
+    assert canonical_id(name) == expected
+    assert canonical_id(expected) == expected
+
+
+@pytest.mark.parametrize("name", ["", "  ", ".mp4", "videos/.mp4", "/", "..", "a/."])
+def test_no_name_is_refused(name: str) -> None:
+    with pytest.raises(WSVADError, match="is no name of a video"):
+        canonical_id(name)
+
+
+# ---------------------------------------------------------------------------------------- annotations
+
+
+def test_a_table_is_read(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "videos.csv",
+        "video,fps,label,num_frames,anomalous_intervals,split\n"
+        "Train001.mp4,10,normal,120,,train\n"
+        "Test001.mp4,10,abnormal,180,60-100; 150-180,test\n"
+        "\n"
+        "Test002.mp4,10,Abnormal,,0-5,\n",
+    )
+    assert list(read_annotations(path).items()) == [
+        ("Train001", VideoAnnotation("Train001", 0, (), 120, (), "train")),
+        ("Test001", VideoAnnotation("Test001", 1, (), 180, ((60, 100), (150, 180)), "test")),
+        ("Test002", VideoAnnotation("Test002", 1, (), None, ((0, 5),), None)),
+    ]
+
+
+def test_a_tab_separated_table_with_classes_is_read(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "videos.tsv",
+        "\ufeffVideo\tLabel\tClasses\nx\t0\t\ny\tFighting\t\nz\tG\tB2; B6;G\nw\t1\tRiot\n",
+    )
+    annotations = read_annotations(path).values()
+    assert [annotation.label for annotation in annotations] == [0, 1, 1, 1]
+    assert [annotation.classes for annotation in annotations] == [
+        (),
+        ("Fighting",),
+        ("G", "B2", "B6"),
+        ("Riot",),
+    ]
+
+
+def test_intervals_may_tell_their_class(tmp_path: Path) -> None:
+    rows = "x,fall,20-90:riot; 70 - 110 : car crash;5-9\ny,fall,1-3:fall;5-9\nz,abnormal,1-3:a:b\n"
+    annotations = read_annotations(write(tmp_path / "videos.csv", f"video,label,intervals\n{rows}"))
+    x, y, z = annotations.values()
+    assert x.classes == ("fall", "riot", "car crash")
+    assert x.interval_classes == ("riot", "car crash", None)
+    assert x.events == (
+        (20, 90, "riot"),
+        (70, 110, "car crash"),
+        *((5, 9, name) for name in x.classes),  # of none of its own: of all of the video
+    )
+    assert x.frame_labels(120).sum() == 90 + 4
+    assert y == VideoAnnotation("y", 1, ("fall",), intervals=((1, 3), (5, 9)))
+    assert y.events == ((1, 3, "fall"), (5, 9, "fall"))
+    assert z.classes == ("a:b",)
+    write_annotations(tmp_path / "again.csv", annotations)
+    assert read_annotations(tmp_path / "again.csv") == annotations
+
+
+def test_events_of_unknown_frames_or_classes_are_unknown() -> None:
+    assert VideoAnnotation("x", 1, ("fall",)).events is None
+    assert VideoAnnotation("x", 1, intervals=((1, 3),)).events is None
+    assert VideoAnnotation("x", 0).events == ()
+
+
+@pytest.mark.parametrize("cell", ["unknown", "Unknown", "-1"])
+def test_a_label_may_be_unknown(tmp_path: Path, cell: str) -> None:
+    path = write(tmp_path / "videos.csv", f"video,label,split\nx,{cell},train\n")
+    assert read_annotations(path) == {"x": VideoAnnotation("x", UNKNOWN, split="train")}
+
+
+@pytest.mark.parametrize(
+    "table", ["video,label\nn,normal\na,abnormal\n", "video,label,intervals\nn,0,\na,1,\n"]
+)
+def test_only_normal_videos_are_known_to_have_no_anomalous_frames(tmp_path: Path, table: str) -> None:
+    annotations = read_annotations(write(tmp_path / "videos.csv", table))
+    assert annotations["n"].intervals == ()
+    assert annotations["a"].intervals is None
+
+
+WRONG_TABLES = {
+    "empty": ("", "lacks the column 'video'"),
+    "no header": ("Train001,normal\n", r"the header \['train001', 'normal'\] lacks the column 'video'"),
+    "no label": ("video,class\nx,0\n", "lacks the column 'label'"),
+    "no rows": ("video,label\n\n", "has no rows"),
+    "twice": ("video,label\nx,0\ny.mp4,1\ny,1\n", "line 4.*video 'y': is listed twice"),
+    "label empty": ("video,label\nx,\n", "line 2.*label '': is no label"),
+    "label a number": ("video,label\nx,2\n", "line 2.*label '2': is no label"),
+    "label mistyped": (
+        "video,label\nx,abnromal\n",
+        "line 2.*label 'abnromal': is no label, is abnormal meant",
+    ),
+    "split mistyped": ("video,label,split\nx,0,tset\n", "line 2.*'tset' is no part of a split"),
+    "class reserved": ("video,label,intervals\nx,1,4-10:Normal\n", "line 2.*'Normal' is no name of a class"),
+    "class empty": ("video,label,classes\nx,1,Riot;;Fall\n", "line 2.*'' is no name of a class"),
+    "classes as label": ("video,label\nx,Riot;Fall\n", "line 2.*'Riot;Fall' is no name of a class"),
+    "class spelt twice": ("video,label\nx,Riot\ny,riot\n", "line 3.*'riot': is spelt Riot in a row before"),
+    "name empty": ("video,label\nx,0\n,1\n", "line 3.*is no name of a video"),
+    "frames": ("video,label,num_frames\nx,0,12.5\n", "line 2.*num_frames '12.5': is no number of frames"),
+    "no frames": ("video,label,num_frames\nx,0,0\n", "line 2.*the video has 0 frames"),
+    "interval": ("video,label,intervals\nx,1,60\n", "line 2.*intervals '60': is no interval"),
+    "negative": ("video,label,intervals\nx,1,-1--1\n", "line 2.*is no interval"),
+    "trailing": ("video,label,intervals\nx,1,1-2;\n", "line 2.*is no interval"),
+    "reversed": ("video,label,intervals\nx,1,9-4\n", "line 2.*the interval 9-4 is empty or reversed"),
+    "no length": ("video,label,intervals\nx,1,4-4\n", "line 2.*the interval 4-4 is empty or reversed"),
+    "beyond": (
+        "video,label,num_frames,intervals\nx,1,99,4-100\n",
+        "4-100 passes the end of the video at frame 99",
+    ),
+    "no class": ("video,label,intervals\nx,1,4-10:\n", "line 2.*intervals '4-10:': is no interval"),
+    "normal": ("video,label,intervals\nx,0,4-10\n", "line 2.*a normal video has anomalous intervals"),
+    "classes": ("video,label,classes\nx,0,Riot\n", "line 2.*a normal video has anomaly classes"),
+    "cells": ("video,label\nx,0\ny,1,2-4,5-6\n", "line 3.*4 cells under a header of 2"),
+    "two columns": (
+        "video,label,intervals,anomalous_intervals\nx,1,1-2,\n",
+        "the header names 'intervals' twice",
+    ),
+    "quotes": ('video,label\n"x\ny,0\n', "line 3.*1 cells under a header of 2"),
+}
+
+
+@pytest.mark.parametrize(("table", "message"), WRONG_TABLES.values(), ids=WRONG_TABLES)
+def test_a_wrong_table_is_refused(tmp_path: Path, table: str, message: str) -> None:
+    path = write(tmp_path / "videos.csv", table)
+    with pytest.raises(WSVADError, match=message) as error:
+        read_annotations(path)
+    assert error.value.argument == "annotations"
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WSVADError, match="cannot be read: No such file"):
+        read_annotations(tmp_path / "missing.csv")
+    with pytest.raises(WSVADError, match="cannot be read: Is a directory"):
+        read_annotations(tmp_path)
+    (tmp_path / "video.mp4").write_bytes(b"\x00\xff\xfe")
+    with pytest.raises(WSVADError, match="is not UTF-8 text"):
+        read_annotations(tmp_path / "video.mp4")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"label": 2}, "the label is 2"),
+        ({"label": 0, "intervals": ((0, 1),)}, "a normal video has anomalous intervals"),
+        ({"label": -1, "intervals": ()}, "intervals or classes are given, and no label"),
+        ({"label": -1, "classes": ("fight",)}, "intervals or classes are given, and no label"),
+        ({"label": 1, "intervals": ((-3, 1),)}, "-3-1 is empty or reversed"),
+        ({"label": 1, "num_frames": 8, "intervals": ((0, 9),)}, "0-9 passes the end"),
+        (
+            {"label": 1, "classes": ("a",), "intervals": ((0, 9),), "interval_classes": ("b",)},
+            "interval is 'b', the",
+        ),
+        ({"label": 1, "classes": ("a", "b"), "interval_classes": ("b",)}, "1 classes of 0 intervals"),
+    ],
+)
+def test_a_contradiction_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(WSVADError, match=f"video='x': .*{message}"):
+        VideoAnnotation("x", **fields)
+
+
+def test_frame_labels() -> None:
+    annotation = VideoAnnotation("x", 1, num_frames=8, intervals=((1, 3), (2, 4), (7, 8)))
+    labels = annotation.frame_labels(8)
+    assert labels.dtype == np.uint8
+    assert labels.tolist() == [0, 1, 1, 1, 0, 0, 0, 1]
+    assert VideoAnnotation("x", 0).frame_labels(3).tolist() == [0, 0, 0]
+    assert VideoAnnotation("x", 1, intervals=()).frame_labels(2).tolist() == [0, 0]
+
+
+def test_frame_labels_that_are_unknown_or_do_not_fit_are_refused() -> None:
+    with pytest.raises(WSVADError, match="the anomalous frames are unknown"):
+        VideoAnnotation("x", 1).frame_labels(8)
+    with pytest.raises(WSVADError, match="3-9 passes the end of the video at frame 8"):
+        VideoAnnotation("x", 1, intervals=((3, 9),)).frame_labels(8)
+    with pytest.raises(WSVADError, match="9 frames are annotated and the video has 10"):
+        VideoAnnotation("x", 1, num_frames=9, intervals=((3, 9),)).frame_labels(10)
+
+
+# --------------------------------------------------------------------------------------------- splits
+
+PLAIN = {"train": ["a.mp4", "b"], "test": ["videos/c.mp4"]}
+BY_LABEL = {
+    "train": {"normal": ["a"], "abnormal": ["b"]},
+    "test": {"normal": [], "abnormal": ["c"]},
+    "val": ["d"],
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "index", "expected"),
+    [
+        (PLAIN, 0, Split(("a", "b"), ("c",))),
+        (BY_LABEL, 0, Split(("a", "b"), ("c",), ("d",))),
+        ({"generator": "by hand", "splits": [BY_LABEL, {"seed": 1, **PLAIN}]}, 1, Split(("a", "b"), ("c",))),
+    ],
+)
+def test_a_json_split_is_read(tmp_path: Path, content: object, index: int, expected: Split) -> None:
+    path = write(tmp_path / "split.json", json.dumps(content))
+    assert read_split(path, index) == expected
+    assert read_splits(path)[index] == expected
+
+
+def test_a_table_split_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "split.csv", "video,label,split\na,0,train\nc.mp4,1,test\nb,1,train\nd,0,val\n")
+    assert read_split(path) == Split(("a", "b"), ("c",), ("d",))
+
+
+WRONG_SPLITS: dict[str, tuple[object, str]] = {
+    "no train": ({"train": [], "test": ["a"]}, "part 'train': names no video"),
+    "no test": ({"train": ["a"]}, "part 'test': names no video"),
+    "both": ({"train": ["a", "b"], "test": ["b.mp4"]}, "video 'b': is in train and again in test"),
+    "twice": ({"train": ["a", "a"], "test": ["b"]}, "video 'a': is in train and again in train"),
+    "val": ({"train": ["a"], "test": ["b"], "val": ["b"]}, "video 'b': is in test and again in val"),
+    "no list": ({"train": "a", "test": ["b"]}, "part 'train': is not a list of names"),
+    "no names": ({"train": ["a"], "test": [1]}, "part 'test': is not a list of names"),
+    "no name": ({"train": ["a"], "test": [""]}, "is no name of a video"),
+    "a list": (["a", "b"], "holds no split"),
+    "no splits": ({"splits": []}, "holds no split"),
+    "splits of lists": ({"splits": [["a"]]}, "holds no split"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG_SPLITS.values(), ids=WRONG_SPLITS)
+def test_a_wrong_split_is_refused(tmp_path: Path, content: object, message: str) -> None:
+    path = write(tmp_path / "split.json", json.dumps(content))
+    with pytest.raises(WSVADError, match=message) as error:
+        read_split(path)
+    assert error.value.argument == "split"
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("index", [1, -1])
+def test_a_split_that_is_not_there_is_refused(tmp_path: Path, index: int) -> None:
+    path = write(tmp_path / "split.json", json.dumps(PLAIN))
+    with pytest.raises(WSVADError, match=rf"split_index='{index}'.*holds 1 split"):
+        read_split(path, index)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("split.json", '{"train": [', "is not JSON.*line 1"),
+        ("split.csv", "video,split\na,train\nb,holdout\n", "line 3.*'holdout' is no part"),
+        ("split.csv", "video,label\na,0\n", "lacks the column 'split'"),
+    ],
+)
+def test_an_unreadable_split_is_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(WSVADError, match=message):
+        read_split(write(tmp_path / name, text))
+
+
+# ------------------------------------------------------------------------------------------ real data
+
+
+@pytest.mark.skipif("WSVAD_DATA" not in os.environ, reason="WSVAD_DATA names no folder of real data sets")
+def test_ucsd_ped2() -> None:
+    folder = Path(os.environ["WSVAD_DATA"]) / "data" / "ucsd_ped2"
+    annotations = read_annotations(folder / "annotations.csv")
+    assert len(annotations) == 28
+    assert sum(annotation.label for annotation in annotations.values()) == 12
+    assert annotations["Test002"].frame_labels(180).sum() == 180 - 94
+    splits = read_splits(folder / "splits.json")
+    assert len(splits) == 5
+    for split in splits:
+        assert (len(split.train), len(split.test)) == (16, 12)
+        assert {*split.train, *split.test} == set(annotations)

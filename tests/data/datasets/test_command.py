@@ -1,0 +1,95 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wsvad_lightning.cli import main
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_split
+from wsvad_lightning.data.datasets.command import annotations
+from wsvad_lightning.errors import WSVADError
+
+LINES = ("Abuse028_x264.mp4 20 Abuse 5 25 -1 -1", "Normal_Videos_003_x264.mp4 33 Normal -1 -1 -1 -1")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "ucf").mkdir()
+    (tmp_path / "ucf" / "UCF_Annotation.txt").write_text("\n".join(LINES))
+    (tmp_path / "ucf" / "Anomaly_Train.txt").write_text("Arson/Arson001_x264.mp4\n")
+    (tmp_path / "ucf" / "notes.md").write_text("")
+    return tmp_path / "ucf"
+
+
+def test_the_table_reads_back_and_the_summary_tells_all(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    table, vectors = folder / "table.csv", folder / "gt.npz"
+    annotations([str(folder)], "ucf_crime", str(table), "official:rtfm", str(vectors))
+    assert read_annotations(table) == {
+        "Abuse028_x264": VideoAnnotation("Abuse028_x264", 1, ("Abuse",), 20, ((5, 20),), "test"),
+        "Arson001_x264": VideoAnnotation("Arson001_x264", 1, ("Arson",), split="train"),
+        "Normal_Videos_003_x264": VideoAnnotation("Normal_Videos_003_x264", 0, (), 33, (), "test"),
+    }
+    with np.load(vectors) as arrays:
+        labels = {name: arrays[name].tolist() for name in arrays}
+    assert labels == {"Abuse028_x264": [0] * 5 + [1] * 16 + [0] * 11, "Normal_Videos_003_x264": [0] * 48}
+    shown = " ".join(capsys.readouterr().out.split())
+    for told in ("│ test │ 1 │ 1 │ 1 │ 2 │ 53", "Arson │ 1 │ 0", "5-25 of 20", "notes.md"):
+        assert told in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"from_": None}, "Give one of ucf_crime, xd_violence"),
+        ({"output": None}, "--output.*is to be named"),
+        ({"gt_rule": "rtfm"}, "no such rule"),
+        ({"from_": "msad"}, "no file of this benchmark"),
+        ({"sources": ["Anomaly_Train.txt"]}, "no file names a test video"),
+    ],
+)
+def test_mistakes_write_nothing(folder: Path, changes: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {
+        "sources": ["."],
+        "from_": "ucf_crime",
+        "output": "table.csv",
+        "gt_vectors": "gt.npz",
+        **changes,
+    }
+    sources = [str(folder / name) for name in given["sources"]]
+    paths = {name: str(folder / given[name]) for name in ("output", "gt_vectors") if given[name]}
+    with pytest.raises(WSVADError, match=message):
+        annotations(**{**given, **paths, "sources": sources})
+    assert not list(folder.glob("*.csv"))
+    assert not list(folder.glob("*.npz"))
+
+
+def test_unknown_frame_counts_cannot_be_labelled(tmp_path: Path) -> None:
+    source = tmp_path / "annotations.txt"
+    source.write_text("v=x__#1_label_B4-0-0 3 9\n")
+    with pytest.raises(WSVADError, match="frame count is unknown.*data.gt_rule"):
+        annotations([str(source)], "xd_violence", str(tmp_path / "t.csv"), gt_vectors=str(tmp_path / "g.npz"))
+
+
+def test_shipped_tables_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {len(read_annotations(name)) for name in ("ucf_crime", "shanghaitech", "msad")} == {1900, 437, 720}
+    parts = read_split("ucf_crime")
+    assert (len(parts.train), len(parts.test)) == (1610, 290)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ucf_crime").write_text("video,label\nmine,normal\n")
+    assert list(read_annotations("ucf_crime")) == ["mine"]
+    with pytest.raises(WSVADError, match="avenue"):
+        read_annotations("avenue")
+
+
+def test_the_command_line_takes_several_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(folder / name) for name in ("UCF_Annotation.txt", "Anomaly_Train.txt")]
+    table = folder / "table.csv"
+    assert main(["data", "annotations", *files, "--from", "ucf_crime", "-o", str(table)]) == 0
+    assert {video.split for video in read_annotations(table).values()} == {"train", "test"}
+    assert main(["data", "annotations", files[1], "--from", "ucf_crime", "-o", str(table)]) == 0
+    assert {video.split for video in read_annotations(table).values()} == {"train"}
+    assert main(["data", "merge", str(folder / "a.h5"), str(folder / "b.h5"), "-o", "c.h5"]) == 2
+    assert "there is no such store" in capsys.readouterr().err

@@ -1,0 +1,361 @@
+"""Official annotation files in miniature, and the real ones where they are at hand."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from wsvad_lightning.data.datasets import avenue, msad, shanghaitech, tad, ucf_crime, ucsd, xd_violence
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations
+from wsvad_lightning.data.datasets.command import BenchmarkName, read_benchmark
+from wsvad_lightning.data.datasets.draft import Draft
+from wsvad_lightning.errors import WSVADError
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines))
+    return path
+
+
+def repaired(draft: Draft) -> list[tuple[str, str]]:
+    return [(repair.what, repair.where) for repair in draft.repairs]
+
+
+def test_ucf_crime_joins_its_files_by_name(tmp_path: Path) -> None:
+    write(
+        tmp_path / "Temporal_Anomaly_Annotation.txt",
+        "Abuse028_x264.mp4  Abuse  165  240  -1  -1  ",
+        "Robbery048_x264.mp4  Robbery  10  40  60  120  ",
+        "Normal_Videos_003_x264.mp4  Normal  -1  -1  -1  -1  ",
+    )
+    write(
+        tmp_path / "UCF_Annotation.txt",
+        "Testing_Normal/Normal_Videos_003_x264.mp4 2000 Normal -1 -1 -1 -1",
+        "Robbery/Robbery048_x264.mp4 118 Robbery 10 40 60 120",
+        "Abuse/Abuse028_x264.mp4 1412 Abuse 165 240 -1 -1",
+    )
+    write(tmp_path / "Anomaly_Train.txt", "Abuse/Abuse001_x264.mp4", "Normal/Normal_Videos308_3_x264.mp4")
+    write(tmp_path / "gt.json", "{}")
+    draft = Draft()
+    ucf_crime.read([tmp_path], draft)
+    assert draft.finish() == {
+        "Abuse001_x264": VideoAnnotation("Abuse001_x264", 1, ("Abuse",), split="train"),
+        "Abuse028_x264": VideoAnnotation("Abuse028_x264", 1, ("Abuse",), 1412, ((165, 240),), "test"),
+        "Normal_Videos308_3_x264": VideoAnnotation("Normal_Videos308_3_x264", 0, split="train"),
+        "Normal_Videos_003_x264": VideoAnnotation("Normal_Videos_003_x264", 0, (), 2000, (), "test"),
+        "Robbery048_x264": VideoAnnotation(
+            "Robbery048_x264", 1, ("Robbery",), 118, ((10, 40), (60, 118)), "test"
+        ),
+    }
+    assert repaired(draft) == [("end behind the last frame, clipped", "Robbery048_x264 60-120 of 118")]
+    assert [path.name for path in draft.left_out] == ["gt.json"]
+
+
+def test_lists_of_feature_files_name_the_videos(tmp_path: Path) -> None:
+    crops = [f"/somewhere/Abuse001_x264__{crop}.npy" for crop in range(10)]
+    write(tmp_path / "UCF_Train.list", *crops, "C:\\ten\\Normal_Videos001_x264_i3d.npy")
+    write(tmp_path / "ucf_CLIP_rgbtest.csv", "path,label", "clip/Riot/Arson010_x264__5.npy,Arson")
+    found = read_benchmark("ucf_crime", [tmp_path])
+    assert {name: video.split for name, video in found.items()} == {
+        "Abuse001_x264": "train",
+        "Arson010_x264": "test",
+        "Normal_Videos001_x264": "train",
+    }
+
+
+def test_xd_violence_reads_classes_off_names_and_drops_stray_suffixes(tmp_path: Path) -> None:
+    name = "Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6"
+    write(tmp_path / "annotations.txt", f"{name}.mp4 157 180 180 244", "v=x__#1_label_B4-0-0 3 9")
+    write(tmp_path / "rgb.list", *(f"train/a__#1_label_A__{crop}.npy" for crop in range(5)))
+    draft = Draft()
+    xd_violence.read([tmp_path], draft)
+    assert draft.finish() == {
+        name: VideoAnnotation(name, 1, ("G", "B2", "B6"), None, ((157, 244),), "test"),
+        "a__#1_label_A": VideoAnnotation("a__#1_label_A", 0, split="train"),
+        "v=x__#1_label_B4-0-0": VideoAnnotation("v=x__#1_label_B4-0-0", 1, ("B4",), None, ((3, 9),), "test"),
+    }
+    assert repaired(draft) == [("stray .mp4 in annotations.txt, removed", name)]
+
+
+def test_xd_violence_takes_frames_from_one_file_and_their_classes_from_the_other(tmp_path: Path) -> None:
+    first, second = "a__#1_label_G-B2-0", "b__#1_label_B4-0-0"
+    write(tmp_path / "annotations.txt", f"{first} 157 244 300 320", f"{second} 3 9")
+    lines = f"{first} G 181 244 B2 157 180 B2 170 190 G 300 320", f"{second} B1 3 9 B4 20 30"
+    classes = write(tmp_path / "annotations_multiclasses.txt", *lines)
+    draft = Draft()
+    xd_violence.read([tmp_path], draft)
+    videos = draft.finish()
+    assert videos[first] == VideoAnnotation(
+        first,
+        1,
+        ("G", "B2"),
+        None,
+        ((157, 181), (170, 190), (181, 244), (300, 320)),
+        "test",
+        ("B2", "B2", "G", "G"),
+    )
+    assert videos[second] == VideoAnnotation(
+        second, 1, ("B4", "B1"), None, ((3, 9),), "test", interval_classes=("B1",)
+    )
+    assert repaired(draft) == [
+        ("frame between two segments, added to the first", f"{first} 180"),
+        ("class that the name lacks, added", second),
+        ("class of normal frames, left out", f"{second} 20-30:B4"),
+    ]
+    alone = read_benchmark("xd_violence", [classes])
+    assert alone[first] == videos[first]
+    assert alone[second].events == ((3, 9, "B1"), (20, 30, "B4"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "a__#1_label_B1-0-0 B1 3 8",
+            "multiclasses.txt.*tells classes of other frames of a__#1_label_B1-0-0",
+        ),
+        ("a__#1_label_B1-0-0 B1 3 5 6 9", "no class of each interval"),
+        ("a__#1_label_B1-0-0 B3 3 9", "no class of each interval"),
+    ],
+)
+def test_classes_of_intervals_that_do_not_fit_are_refused(tmp_path: Path, line: str, message: str) -> None:
+    write(tmp_path / "annotations.txt", "a__#1_label_B1-0-0 3 9")
+    write(tmp_path / "annotations_multiclasses.txt", line)
+    with pytest.raises(WSVADError, match=message):
+        read_benchmark("xd_violence", [tmp_path])
+
+
+def test_shanghaitech_takes_masks_as_arrays_or_json(tmp_path: Path) -> None:
+    write(tmp_path / "shanghaitech.training.csv", "video-id", "01_0014", "01_002")
+    write(tmp_path / "SH_Test.txt", "01_0015", "13_006")
+    write(tmp_path / "relabel.list", "01_0014 fighting,chasing")
+    write(tmp_path / "masks.json", json.dumps({"01_0014": {"num_frames": 30, "anomalous": [[5, 9]]}}))
+    np.save(tmp_path / "01_0015.npy", np.array([0, 1, 1, 0, 1], dtype=np.int8))
+    np.save(tmp_path / "gt-sh.npy", np.zeros(7))
+    draft = Draft()
+    shanghaitech.read([tmp_path], draft)
+    assert draft.finish() == {
+        "01_0014": VideoAnnotation("01_0014", 1, ("fighting", "chasing"), 30, ((5, 9),), "train"),
+        "01_0015": VideoAnnotation("01_0015", 1, (), 5, ((1, 3), (4, 5)), "test"),
+        "01_002": VideoAnnotation("01_002", 0, split="train"),
+        "13_006": VideoAnnotation("13_006", 0, split="test"),
+    }
+    assert [path.name for path in draft.left_out] == ["gt-sh.npy"]
+
+
+def test_shanghaitech_refuses_padded_labels(tmp_path: Path) -> None:
+    padded = write(tmp_path / "gt.json", json.dumps({"01_0015": {"num_frames": 16, "labels": [1.0] * 16}}))
+    with pytest.raises(WSVADError, match="padded to whole snippets"):
+        read_benchmark("shanghaitech", [padded])
+
+
+def test_msad_includes_ends_and_distrusts_cut_counts(tmp_path: Path) -> None:
+    write(tmp_path / "MSAD_Annotation.txt", "v/Fire_2.mp4 32", "v/MSAD_normal_testing_1.mp4 16")
+    write(tmp_path / "MSAD_Annotation_noorder.txt", "v/MSAD_normal_testing_1.mp4 21", "v/Fire_2.mp4 40")
+    write(tmp_path / "MSAD_Train.list", "f/Traffic_accident_33.npy")
+    events = [{"file_name": "Fire_2.mp4", "start_frame": 3, "end_frame": 8}]
+    events += [{"file_name": "Fire_2.mp4", "start_frame": 20, "end_frame": 39}]
+    write(tmp_path / "merged_MSAD.json", json.dumps(events))
+    draft = Draft()
+    msad.read([tmp_path], draft)
+    assert draft.finish() == {
+        "Fire_2": VideoAnnotation("Fire_2", 1, ("Fire",), 40, ((3, 9), (20, 40)), "test"),
+        "MSAD_normal_testing_1": VideoAnnotation("MSAD_normal_testing_1", 0, (), 21, (), "test"),
+        "Traffic_accident_33": VideoAnnotation(
+            "Traffic_accident_33", 1, ("Traffic_accident",), split="train"
+        ),
+    }
+    assert repaired(draft) == [("frame counts cut to whole snippets, not taken", "MSAD_Annotation.txt")]
+
+
+def write_pictures(folder: Path, masks: list[bool]) -> None:
+    folder.mkdir(parents=True)
+    for number, mask in enumerate(masks, start=1):
+        picture = np.zeros((4, 6), np.uint8)
+        picture[1, 2] = 255 * mask
+        Image.fromarray(picture).save(folder / f"{number:03d}.bmp")
+
+
+def test_ucsd_counts_frames_and_reads_the_list_and_masks(tmp_path: Path) -> None:
+    ped = tmp_path / "UCSDped9"
+    write_pictures(ped / "Train" / "Train001", [False] * 4)
+    write_pictures(ped / "Test" / "Test001", [False] * 5)
+    write_pictures(ped / "Test" / "Test002", [False] * 6)
+    write_pictures(ped / "Test" / "Test003", [False] * 3)
+    write_pictures(ped / "Test" / "Test002_gt", [False, True, True, True, False, False])
+    write_pictures(ped / "Test" / "Test003_gt", [False, True, True])
+    entries = ("% gt_frame = [9:9];", "TestVideoFile = {};", "TestVideoFile{end+1}.gt_frame = [2:3, 5];")
+    write(ped / "Test" / "UCSDped9.m", *entries, "TestVideoFile{end+1}.gt_frame = [2:7];")
+    draft = Draft()
+    ucsd.read([ped], draft)
+    assert draft.finish() == {
+        "Test001": VideoAnnotation("Test001", 1, (), 5, ((1, 3), (4, 5)), "test"),
+        "Test002": VideoAnnotation("Test002", 1, (), 6, ((1, 6),), "test"),
+        "Test003": VideoAnnotation("Test003", 1, (), 3, ((1, 3),), "test"),
+        "Train001": VideoAnnotation("Train001", 0, (), 4, (), "train"),
+    }
+    assert repaired(draft) == [
+        ("masks differ from the list of frames, the list taken", "Test002"),
+        ("end behind the last frame, clipped", "Test002 1-7 of 6"),
+    ]
+
+
+def test_avenue_reads_matlab_and_numpy_masks(tmp_path: Path) -> None:
+    masks = np.zeros((7, 3, 4), np.uint8)
+    masks[2:5, 1, 1] = 1
+    cells = np.empty((1, 7), dtype=object)
+    cells[0] = list(masks)
+    savemat(tmp_path / "1_label.mat", {"volLabel": cells})
+    np.save(tmp_path / "02.npy", masks[3:])
+    draft = Draft()
+    avenue.read([tmp_path], draft)
+    assert draft.finish() == {
+        "01": VideoAnnotation("01", 1, (), 7, ((2, 5),), "test"),
+        "02": VideoAnnotation("02", 1, (), 4, ((0, 2),), "test"),
+    }
+    savemat(tmp_path / "3_label.mat", {"other": cells})
+    with pytest.raises(WSVADError, match="holds no volLabel"):
+        avenue.read([tmp_path], Draft())
+
+
+def test_tad_reads_classes_off_names(tmp_path: Path) -> None:
+    write(tmp_path / "test.txt", "01_Accident_001.mp4 500 40 90", "Normal_003.mp4 200 -1 -1")
+    write(tmp_path / "train.txt", "03_IllegalOccupation_014.mp4")
+    draft = Draft()
+    tad.read([tmp_path], draft)
+    assert draft.finish() == {
+        "01_Accident_001": VideoAnnotation("01_Accident_001", 1, ("Accident",), 500, ((40, 90),), "test"),
+        "03_IllegalOccupation_014": VideoAnnotation(
+            "03_IllegalOccupation_014", 1, ("IllegalOccupation",), split="train"
+        ),
+        "Normal_003": VideoAnnotation("Normal_003", 0, (), 200, (), "test"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "name", "lines", "message"),
+    [
+        ("ucf_crime", "a.txt", ["Fire001.mp4 Fire 3 9"], "Fire001.*is no video of UCF-Crime"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264.mp4 Arson 3 9"], "calls Abuse001_x264 Arson"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 Abuse 9 3"], "interval 9-3 is empty or reversed"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 8 Abuse 9 12"], "interval 9-8 is empty or reversed"),
+        ("ucf_crime", "a.txt", ["Normal_Videos_001_x264 Normal 2 3"], "normal video has anomalous intervals"),
+        (
+            "ucf_crime",
+            "a.txt",
+            ["Abuse001_x264 Abuse 2 3", "Abuse001_x264 Abuse 2 4"],
+            "two lines of Abuse001",
+        ),
+        ("xd_violence", "a.txt", ["v=x__#1_label_B3-0-0 1 2"], "is no video of XD-Violence"),
+        ("shanghaitech", "train.txt", ["1_0014"], "is no video of ShanghaiTech"),
+        ("shanghaitech", "mask.json", ['{"01_0014": {"num_frames": 9, "anomalous": []}}'], "has no anomaly"),
+        ("shanghaitech", "mask.json", ["[1, 2]"], "holds no frame masks"),
+        ("msad", "MSAD_Train.list", ["Riot_3.npy"], "Riot_3.*is no video of MSAD"),
+        ("msad", "MSAD.json", ['[{"file_name": "Fire_1.mp4"}]'], "holds no list of events"),
+        ("ucsd", "x.m", ["TestVideoFile = {};"], "holds no gt_frame"),
+        ("avenue", "x_label.mat", [""], "its name tells no video"),
+        ("tad", "a.txt", ["Accident1.mp4 1 2"], "is no video of TAD"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    tmp_path: Path, benchmark: BenchmarkName, name: str, lines: list[str], message: str
+) -> None:
+    with pytest.raises(WSVADError, match=message):
+        read_benchmark(benchmark, [write(tmp_path / name, *lines)])
+
+
+def test_files_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "Anomaly_Train.txt", "Abuse/Abuse001_x264.mp4")
+    write(tmp_path / "Anomaly_Test.txt", "Abuse/Abuse001_x264.mp4")
+    with pytest.raises(
+        WSVADError, match=r"Train\.txt.*says split train of Abuse001_x264.*Test\.txt says test"
+    ):
+        read_benchmark("ucf_crime", [tmp_path])
+
+
+def test_repeated_lines_are_taken_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "Anomaly_Train.txt", *["Abuse/Abuse001_x264.mp4"] * 2)
+    draft = Draft()
+    ucf_crime.read([path], draft)
+    assert list(draft.finish()) == ["Abuse001_x264"]
+    assert repaired(draft) == [("listed twice in Anomaly_Train.txt, taken once", "Abuse001_x264")]
+
+
+def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(WSVADError, match=f"sources={str(tmp_path)!r}: hold no file of this benchmark"):
+        read_benchmark("msad", [tmp_path])
+    with pytest.raises(WSVADError, match="no such file"):
+        read_benchmark("msad", [tmp_path / "absent"])
+
+
+COUNTS = {  # train normal, train abnormal, test normal, test abnormal, test videos with intervals
+    "ucf_crime": (800, 810, 150, 140, 140),
+    "xd_violence": (2049, 1905, 300, 500, 500),
+    "shanghaitech": (175, 63, 155, 44, 44),
+    "msad": (360, 120, 120, 120, 120),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_official_files_are_read_whole(real_data: Path, name: BenchmarkName) -> None:
+    videos = read_benchmark(name, [real_data / "annotations" / name]).values()
+    found = [
+        sum((video.split, video.label) == (split, label) for video in videos)
+        for split in ("train", "test")
+        for label in (0, 1)
+    ]
+    assert (*found, sum(bool(v.intervals) for v in videos if v.split == "test")) == COUNTS[name]
+
+
+def test_xd_violence_files_of_two_repositories_agree(real_data: Path) -> None:
+    folder = real_data / "annotations" / "xd_violence"
+    first, second = (
+        read_benchmark("xd_violence", [folder / f"{n}.txt"]) for n in ("annotations", "XD_Annotation")
+    )
+    assert first == second
+    assert len(first) == 500
+
+
+def test_events_of_xd_violence_are_those_of_vadclip(real_data: Path) -> None:
+    """But for one on frames that ``annotations.txt`` calls normal, and for four that end a frame later."""
+    folder = real_data / "annotations" / "xd_violence"
+    theirs = {
+        (video, *span, name)
+        for video, known in json.loads((folder / "gt_segments_vadclip.json").read_text()).items()
+        for span, name in zip(known["segments"], known["labels"], strict=True)
+        if name != "A"  # normal videos, each from end to end
+    }
+    for source, left_out in ((folder, {(4511, 4650)}), (folder / "annotations_multiclasses.txt", set())):
+        videos = read_benchmark("xd_violence", [source])
+        ours = {(name, *event) for name, video in videos.items() for event in video.events or ()}
+        moved = {event[1:3] for event in ours - theirs}
+        assert moved == {(1050, 1191), (1248, 1261), (1531, 1563), (3109, 3195)}
+        assert {event[1:3] for event in theirs - ours} == {
+            (start, end - 1) for start, end in moved
+        } | left_out
+        assert len(ours) == len(theirs) - len(left_out) == 1272 - len(left_out)
+
+
+@pytest.mark.parametrize("name", ["ucf_crime", "msad", "shanghaitech"])
+def test_shipped_tables_hold_what_the_official_files_say(real_data: Path, name: BenchmarkName) -> None:
+    official = read_benchmark(name, [real_data / "annotations" / name])
+    shipped = read_annotations(name)
+    assert list(shipped) == list(official)
+    for video_id, video in shipped.items():
+        for entry in ("label", "split", "classes", "num_frames", "intervals"):
+            if name != "shanghaitech" or entry in ("label", "split", "classes"):
+                assert getattr(video, entry) == getattr(official[video_id], entry)
+
+
+def test_ucsd_masks_give_the_official_intervals(real_data: Path, tmp_path: Path) -> None:
+    known = read_annotations(real_data / "ucsd_ped2" / "annotations.csv")
+    with h5py.File(real_data / "ucsd_ped2" / "masks.h5") as file:
+        for clip in ("Test001", "Test004", "Test012"):
+            write_pictures(tmp_path / f"{clip}_gt", [bool(mask.any()) for mask in file[clip][()]])
+    for clip, video in read_benchmark("ucsd", [tmp_path]).items():
+        assert (video.num_frames, video.intervals) == (known[clip].num_frames, known[clip].intervals)

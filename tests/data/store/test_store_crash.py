@@ -1,0 +1,106 @@
+"""Writers that are killed, for real, lose the video in hand and nothing else."""
+
+import itertools
+import multiprocessing
+import random
+import shutil
+import signal
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from tests.data.store.store_cases import assert_whole, write_missing, write_store, write_until
+from wsvad_lightning.data.store.store import FeatureStore
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.data.store.store_cases"])
+NUMBERS = range(40)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Checksum of the store that nobody interrupted."""
+    return FeatureStore(write_store(tmp_path_factory.mktemp("whole") / "store.h5", NUMBERS)).checksum()
+
+
+def start_writer(path: Path, numbers: list[int], journal: Path) -> BaseProcess:
+    process = SERVER.Process(target=write_missing, args=(path, numbers, journal))
+    process.start()
+    return process
+
+
+def read_journal(journal: Path) -> list[str]:
+    """Names of the videos that a writer has written: it notes each when ``add`` has returned."""
+    return journal.read_text().split() if journal.exists() else []
+
+
+def wait_for(process: BaseProcess, journal: Path, count: int) -> None:
+    while len(read_journal(journal)) < count and process.is_alive():
+        time.sleep(0.0005)
+
+
+def kill(process: BaseProcess) -> None:
+    process.kill()
+    process.join()
+
+
+def test_a_writer_killed_again_and_again_loses_nothing(tmp_path: Path, expected: str) -> None:
+    path, chance, written = tmp_path / "store.h5", random.Random(0), set[str]()
+    for attempt in range(16):
+        journal = tmp_path / f"journal{attempt}"
+        process = start_writer(path, list(NUMBERS), journal)
+        joining = attempt >= 10  # the first ten are killed while they write, the others while they join
+        wait_for(process, journal, len(NUMBERS) if joining else 3 * attempt + 1)
+        time.sleep(0.004 * (attempt - 10) if joining else chance.uniform(0, 0.01))
+        kill(process)
+        assert joining or process.exitcode == -signal.SIGKILL
+        written |= set(read_journal(journal))
+        store = FeatureStore(path)
+        assert written <= set(store)
+        assert_whole(store)
+    write_missing(path, NUMBERS)
+    assert FeatureStore(path).checksum() == expected
+    assert [file.name for file in tmp_path.iterdir() if "store" in file.name] == ["store.h5"]
+
+
+def test_a_kill_before_any_change_of_a_file_loses_nothing(tmp_path: Path) -> None:
+    """Two videos are added to a store of one, and the writer is killed at its first step, its second, …"""
+    whole = write_store(tmp_path / "whole.h5", [0, 1, 2])
+    start = write_store(tmp_path / "start.h5", [0])
+    for step in itertools.count():
+        path, journal = tmp_path / f"step{step}" / "store.h5", tmp_path / f"journal{step}"
+        path.parent.mkdir()
+        shutil.copy(start, path)
+        process = SERVER.Process(target=write_until, args=(path, [0, 1, 2], journal, step))
+        process.start()
+        process.join()
+        store = FeatureStore(path)
+        assert {"video00", *read_journal(journal)} <= set(store)
+        assert_whole(store)
+        write_missing(path, [0, 1, 2])
+        assert FeatureStore(path).checksum() == FeatureStore(whole).checksum()
+        assert [file.name for file in path.parent.iterdir()] == ["store.h5"]
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+    assert step > 15
+
+
+def test_writers_at_work_together(tmp_path: Path, expected: str) -> None:
+    """Three write overlapping parts of one store, each in its own order, and a fourth is killed."""
+    path, chance = tmp_path / "store.h5", random.Random(0)
+    orders = [chance.sample(NUMBERS, k=count) for count in (20, 30, 40, 40)]
+    journals = [tmp_path / f"journal{index}" for index in range(4)]
+    *writers, victim = [start_writer(path, *given) for given in zip(orders, journals, strict=True)]
+    wait_for(victim, journals[-1], 3)
+    kill(victim)
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    write_missing(path, NUMBERS)  # joins the parts where the one that was killed would have been the last
+    store = FeatureStore(path)
+    assert_whole(store)
+    assert store.checksum() == expected
+    assert [file.name for file in tmp_path.iterdir() if "store" in file.name] == ["store.h5"]

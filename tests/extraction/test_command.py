@@ -1,0 +1,439 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jsonargparse import auto_cli
+
+from tests.data.store.store_cases import file_size_limit
+from tests.videos import VideoMaker, write_stamped
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.extraction import encode as encode_module
+from wsvad_lightning.extraction.backbones.flow import flow_statistics, measure_motion
+from wsvad_lightning.extraction.command import extract
+from wsvad_lightning.extraction.encode import encode_video
+from wsvad_lightning.extraction.encoders import FrameEncoder, build_encoder
+from wsvad_lightning.extraction.pooling import SnippetRecipe
+from wsvad_lightning.extraction.streams import FrameWindow, StreamSpec
+from wsvad_lightning.types import UNKNOWN
+from wsvad_lightning.video.reader import VideoReader
+from wsvad_lightning.video.views import parse_views
+
+MOTION = StreamSpec("motion", "flow_statistics", size=32)
+SPELT = [replace(MOTION, name=f"patches_{grid}", view=grid) for grid in ("2x3", "3x5")]
+PATCHES = StreamSpec("patches_1x2", "flow_histogram", view="1x2", size=32)
+
+
+@pytest.fixture
+def videos(make_video: VideoMaker) -> Path:
+    """Three videos in a folder and its subfolder."""
+    make_video("videos/quiet.mp4", 20)
+    make_video("videos/more/fight.avi", 13, codec="mpeg4", fps=25)
+    return make_video("videos/late.mp4", 9).parent
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "annotations.csv"
+    path.write_text(
+        "video,label,num_frames,intervals,split\n"
+        "quiet,normal,20,,train\n"
+        "fight,fighting,,2-6;8-13,test\n"
+        "late.mp4,abnormal,9,,train\n"
+    )
+    return path
+
+
+def run(videos: Path, output: Path, table: Path | None = None, **options: Any) -> int:
+    settings = {"streams": [MOTION], "snippet_length": 8, "annotations": table and str(table), **options}
+    return extract(str(videos), str(output), **settings)
+
+
+def test_what_is_in_the_store_afterwards(videos: Path, table: Path, tmp_path: Path) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos, output, table, streams=[MOTION, PATCHES], snippet_stride=4, frame_stride=2) == 0
+    store = FeatureStore(output)
+    assert list(store) == ["fight", "late", "quiet"]
+    assert (store.streams["patches_1x2"].dim, store.streams["patches_1x2"].views) == (34, ("r0c0", "r0c1"))
+    fight = store["fight"]
+    assert fight.annotation == VideoAnnotation(
+        "fight", 1, ("fighting",), num_frames=13, intervals=((2, 6), (8, 13)), split="test"
+    )
+    assert (fight.num_frames, fight.fps, fight.num_snippets) == (13, 25.0, 3)
+    assert store["late"].annotation.intervals is None
+    kept = store.provenance
+    assert (kept.snippet_length, kept.snippet_stride, kept.frame_stride) == (8, 4, 2)
+    assert (kept.backbone, kept.pooling, kept.tail) == ("flow_statistics+flow_histogram", "mean", "keep")
+    recipe = json.loads(kept.preprocessing)
+    assert recipe["dtype"] == "float32"
+    assert recipe["streams"]["patches_1x2"]["view"] == "1x2"
+
+
+def test_what_the_store_holds_is_told(
+    videos: Path, table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos / "late.mp4", output) == 0
+    assert caplog.messages[-1] == f"{output} holds 1 video: 1 new; 1 stream"
+    for new, there in ((2, 1), (0, 3)):
+        assert run(videos, output, table) == 0
+        assert (
+            caplog.messages[-1]
+            == f"{output} holds 3 videos: {new} new, {there} were there; 1 stream; 1 class"
+        )
+    assert run(videos, tmp_path / "other.h5", streams=[MOTION, PATCHES]) == 0
+    assert caplog.messages[-1] == f"{tmp_path / 'other.h5'} holds 3 videos: 3 new; 2 streams"
+    (videos / "text.mp4").write_text("no video")
+    caplog.clear()
+    assert run(videos / "text.mp4", tmp_path / "none.h5", skip_broken=True) == 1
+    assert "holds" not in caplog.text
+
+
+def test_features_are_pooled_over_the_frames_of_each_snippet(videos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos / "quiet.mp4", output, snippet_stride=6, frame_stride=2, dtype="float16") == 0
+    frames = np.stack(list(VideoReader(videos / "quiet.mp4", step=2)))
+    motion = measure_motion(torch.from_numpy(frames).permute(0, 3, 1, 2), 32)
+    each = flow_statistics(torch.cat([motion[:1], motion]), parse_views("full")[0])
+    expected = torch.stack([each[start : start + 4].mean(0) for start in (0, 3, 6)])
+    features = FeatureStore(output).read("quiet", "motion")
+    assert features.dtype == np.float16
+    np.testing.assert_allclose(features[:, 0], expected, rtol=2e-3, atol=1e-3)
+
+
+def test_the_default_stream_is_the_network_on_whole_frames(make_video: VideoMaker, tmp_path: Path) -> None:
+    path = make_video("walk.mp4", 3)
+    assert extract(str(path), str(tmp_path / "store.h5")) == 0
+    store = FeatureStore(tmp_path / "store.h5")
+    assert store.read("walk").shape == (1, 1, 1280)
+    assert store["walk"].annotation == VideoAnnotation("walk", UNKNOWN, num_frames=3, split="predict")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 19, 20, 21])
+def test_the_result_does_not_depend_on_the_batch_size(batch_size: int, make_video: VideoMaker) -> None:
+    path = make_video("walk.mp4", 20)
+    specs = [MOTION, StreamSpec("diffs", input="diff", size=32)]
+    encoders = {spec.name: build_encoder(spec, torch.device("cpu")) for spec in specs}
+    recipe = SnippetRecipe(length=6, stride=4)
+    with (
+        encode_video(path, encoders, recipe, 8) as expected,
+        encode_video(path, encoders, recipe, batch_size) as got,
+    ):
+        assert (got.num_frames, got.fps) == (20, 10.0)
+        for name in encoders:
+            assert got.streams[name].shape[0] == recipe.num_snippets(20)
+            np.testing.assert_allclose(got.streams[name][:], expected.streams[name][:], rtol=1e-3, atol=1e-4)
+
+
+def test_nothing_moves_in_a_video_of_one_frame(make_video: VideoMaker) -> None:
+    encoders = {"motion": build_encoder(MOTION, torch.device("cpu"))}
+    with encode_video(make_video("still.mp4", 1), encoders, SnippetRecipe()) as video:
+        motion = video.streams["motion"]
+        assert motion.shape == (1, 1, 10)
+        assert np.abs(motion[:]).max() < 1e-4
+
+
+def test_every_video_is_decoded_once_and_not_again(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    class CountingReader(VideoReader):
+        def __init__(self, path: str | Path, step: int = 1, resample: float | None = None) -> None:
+            decoded.append(Path(path).stem)
+            super().__init__(path, step, resample)
+
+    monkeypatch.setattr(encode_module, "VideoReader", CountingReader)
+    for _ in range(2):
+        assert run(videos, tmp_path / "store.h5", streams=[MOTION, PATCHES]) == 0
+        assert sorted(decoded) == ["fight", "late", "quiet"]
+
+
+def test_a_store_takes_features_of_one_recipe_only(videos: Path, tmp_path: Path) -> None:
+    assert run(videos / "late.mp4", tmp_path / "store.h5") == 0
+    with pytest.raises(WSVADError, match="snippet_stride"):
+        run(videos, tmp_path / "store.h5", snippet_stride=2)
+    with pytest.raises(WSVADError, match="preprocessing"):
+        run(videos, tmp_path / "store.h5", streams=[StreamSpec("motion", "flow_statistics", size=48)])
+
+
+def test_a_broken_video_stops_the_run_and_what_was_done_stays(
+    videos: Path, table: Path, tmp_path: Path
+) -> None:
+    whole = (videos / "quiet.mp4").read_bytes()
+    (videos / "quiet.mp4").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WSVADError, match=r"quiet\.mp4"):
+        run(videos, tmp_path / "store.h5", table)
+    assert list(FeatureStore(tmp_path / "store.h5")) == ["fight", "late"]
+    (videos / "quiet.mp4").write_bytes(whole)
+    assert run(videos, tmp_path / "store.h5", table) == 0
+    assert list(FeatureStore(tmp_path / "store.h5")) == ["fight", "late", "quiet"]
+
+
+def test_broken_videos_are_skipped_on_demand_and_named(
+    videos: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (videos / "late.mp4").write_text("not a video")
+    table.write_text(table.read_text().replace("quiet,normal,20", "quiet,normal,21"))
+    assert run(videos, tmp_path / "store.h5", table, skip_broken=True) == 1
+    assert list(FeatureStore(tmp_path / "store.h5")) == ["fight"]
+    told = capsys.readouterr().err
+    assert "late.mp4" in told
+    assert "21 frames are annotated and the video has 20" in told
+
+
+def test_weights_that_no_stream_needs_are_refused(videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(WSVADError, match="weights='w.pt': no stream has a backbone that needs any"):
+        run(videos, tmp_path / "store.h5", weights="w.pt")
+
+
+def test_a_link_to_nowhere_is_a_broken_video(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (videos / "gone.mp4").symlink_to(tmp_path / "elsewhere.mp4")
+    assert run(videos, tmp_path / "store.h5", skip_broken=True) == 1
+    assert "gone.mp4" in capsys.readouterr().err
+
+
+def test_a_variable_frame_rate_is_noted_and_resampled_on_demand(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stamps = [0.0, 0.1, 0.2, 0.9, 1.0]
+    write_stamped(videos / "jerky.mp4", stamps)
+    assert run(videos, tmp_path / "all.h5") == 0
+    assert "note: jerky of a variable frame rate" in capsys.readouterr().err
+    kept = FeatureStore(tmp_path / "all.h5")["jerky"]
+    assert (kept.num_frames, kept.fps) == (5, 4.0)
+    assert run(videos, tmp_path / "even.h5", fps=20.0) == 0
+    assert "note" not in capsys.readouterr().err
+    even = FeatureStore(tmp_path / "even.h5")
+    assert {name: (even[name].num_frames, even[name].fps) for name in even} == {
+        "fight": (10, 20.0),  # 13 frames at 25 a second
+        "jerky": (25, 20.0),
+        "late": (18, 20.0),
+        "quiet": (40, 20.0),
+    }
+    assert json.loads(even.provenance.preprocessing)["fps"] == 20.0
+
+
+def test_a_table_names_videos_anywhere(videos: Path, table: Path, tmp_path: Path) -> None:
+    rows = "video,label\nvideos/more/fight.avi,fighting\n" + f"{videos / 'late.mp4'},unknown\n"
+    (tmp_path / "list.csv").write_text(rows)
+    assert run(tmp_path / "list.csv", tmp_path / "store.h5") == 0
+    store = FeatureStore(tmp_path / "store.h5")
+    assert {name: store[name].annotation.label for name in store} == {"fight": 1, "late": UNKNOWN}
+    assert run(tmp_path / "list.csv", tmp_path / "other.h5", tmp_path / "list.csv") == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("video,label\n", "has no rows"),
+        ("name,label\nlate,normal\n", "lacks the column 'video'"),
+        ("video,label\nabsent.mp4,normal\n", r"not there: .*absent\.mp4"),
+    ],
+)
+def test_a_table_without_videos_is_refused(rows: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(rows)
+    with pytest.raises(WSVADError, match=message):
+        run(tmp_path / "list.csv", tmp_path / "store.h5")
+    assert not list(tmp_path.glob("store*"))
+
+
+def test_an_encoder_that_fails_stops_the_decoding(make_video: VideoMaker) -> None:
+    class Failing(FrameEncoder):
+        views: tuple[str, ...] = ("full",)
+        recipe: dict[str, Any] = {}  # noqa: RUF012
+
+        def encode(self, window: FrameWindow) -> torch.Tensor:
+            raise RuntimeError("no memory")
+
+    path = make_video("walk.mp4", 100)
+    with (
+        pytest.raises(RuntimeError, match="no memory"),
+        encode_video(path, {"failing": Failing()}, SnippetRecipe()),
+    ):
+        pass
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+
+def test_another_frame_count_than_annotated_names_both(videos: Path, table: Path, tmp_path: Path) -> None:
+    table.write_text(table.read_text().replace("quiet,normal,20", "quiet,normal,21"))
+    with pytest.raises(WSVADError, match=r"quiet.*21 frames are annotated and the video has 20"):
+        run(videos, tmp_path / "store.h5", table)
+    assert "quiet" not in FeatureStore(tmp_path / "store.h5")
+
+
+def lose_a_video(videos: Path, _table: Path) -> None:
+    (videos / "quiet.mp4").unlink()
+
+
+def name_a_video_twice(videos: Path, _table: Path) -> None:
+    (videos / "more" / "quiet.avi").write_bytes((videos / "more" / "fight.avi").read_bytes())
+
+
+def lose_all_videos(videos: Path, _table: Path) -> None:
+    for path in videos.rglob("*.*"):
+        path.rename(path.with_suffix(".txt"))
+
+
+def lose_the_folder(videos: Path, _table: Path) -> None:
+    videos.rename(videos.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (lose_a_video, "lacks quiet of the annotations"),
+        (name_a_video_twice, r"quiet\.mp4.*has the same name as .*quiet\.avi"),
+        (lose_all_videos, "holds no videos"),
+        (lose_the_folder, "no such file or folder"),
+    ],
+)
+def test_videos_that_do_not_fit_the_table_are_named(
+    mistake: Callable[[Path, Path], None], message: str, videos: Path, table: Path, tmp_path: Path
+) -> None:
+    mistake(videos, table)
+    with pytest.raises(WSVADError, match=message):
+        run(videos, tmp_path / "store.h5", table)
+    assert not list(tmp_path.glob("store*"))
+
+
+def test_videos_that_the_table_does_not_name_are_left_out(
+    videos: Path, table: Path, make_video: VideoMaker, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        make_video(f"videos/{folder}/other.mp4", 5)
+    assert run(videos, tmp_path / "store.h5", table) == 0
+    assert "other" not in FeatureStore(tmp_path / "store.h5")
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"snippet_stride": 0}, "snippet_stride"),
+        ({"streams": []}, "streams"),
+        ({"streams": [MOTION, MOTION]}, "streams"),
+        ({"fps": 0.0}, "fps"),
+        ({"weights": "weights.pth"}, "weights"),
+        ({"annotations": "absent.csv"}, "annotations"),
+    ],
+)
+def test_wrong_options_are_named_before_anything_is_written(
+    options: dict[str, Any], argument: str, videos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(WSVADError) as error:
+        run(videos, tmp_path / "store.h5", **options)
+    assert error.value.argument == argument
+    assert not list(tmp_path.glob("store*"))
+
+
+def test_missing_decoder_is_told_before_anything_is_written(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(WSVADError, match=r"wsvad-lightning\[video\]"):
+        run(videos, tmp_path / "store.h5", skip_broken=True)
+    assert not list(tmp_path.glob("store*"))
+
+
+def test_the_command_line_takes_streams_from_yaml(videos: Path, tmp_path: Path) -> None:
+    config = tmp_path / "motion.yaml"
+    config.write_text(
+        "snippet_length: 8\nsnippet_stride: 4\nstreams:\n"
+        "  - {name: motion, backbone: flow_statistics, size: 32}\n"
+        "  - {name: grid, backbone: flow_histogram, view: 2x2, size: 32}\n"
+    )
+    output = tmp_path / "store.h5"
+    assert auto_cli(extract, args=[str(videos), str(output), "--config", str(config)]) == 0
+    store = FeatureStore(output)
+    assert store.provenance.snippet_stride == 4
+    assert {name: len(stream.views) for name, stream in store.streams.items()} == {"motion": 1, "grid": 4}
+
+
+def test_snippets_that_the_whole_video_does_not_fill_are_left_out(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    path = make_video("walk.mp4", 11)  # the snippet at 8 has both its samples, 8 and 10, and lacks frame 11
+    options: dict[str, Any] = {"snippet_length": 4, "frame_stride": 2, "tail": "drop"}
+    assert extract(str(path), str(tmp_path / "store.h5"), streams=[MOTION], **options) == 0
+    assert FeatureStore(tmp_path / "store.h5")["walk"].num_snippets == 2
+
+
+def test_a_full_disk_is_no_fault_of_the_video(make_video: VideoMaker, tmp_path: Path) -> None:
+    make_video("videos/walk.mp4", 60)
+    options: dict[str, Any] = {"streams": [MOTION], "snippet_length": 1, "skip_broken": True}
+    with file_size_limit(2000), pytest.raises(WSVADError, match=os.strerror(errno.EFBIG)) as error:
+        extract(str(tmp_path / "videos"), str(tmp_path / "store.h5"), **options)
+    assert error.value.argument == "output"
+    assert [path.name for path in tmp_path.iterdir()] == ["videos"]
+
+
+PEAK_MEMORY = """
+import resource, sys
+import torch
+from wsvad_lightning.extraction.encoders import FrameEncoder
+from wsvad_lightning.extraction.command import find_videos
+from wsvad_lightning.extraction.job import extract_videos
+from wsvad_lightning.extraction.pooling import SnippetRecipe
+from wsvad_lightning.extraction.recipe import ExtractionRecipe
+from wsvad_lightning.extraction.streams import StreamSpec
+
+class Wide(FrameEncoder):
+    views, recipe = tuple("0123456789"), {"backbone": "wide"}
+
+    def encode(self, window):
+        return torch.ones(len(window.rgb), 10, 2048)
+
+class Recipe(ExtractionRecipe):
+    def build_encoders(self, device):
+        return {"features": Wide()}
+
+torch.set_num_threads(1)
+recipe = Recipe((StreamSpec(),), SnippetRecipe(1, 1))
+for video in sys.argv[1:]:
+    extract_videos(find_videos(video), f"{video}.h5", recipe)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux")
+def test_memory_does_not_grow_with_the_length_of_a_video(make_video: VideoMaker, tmp_path: Path) -> None:
+    videos = [make_video(f"{t}.mp4", t, height=96, width=128, codec="mpeg4") for t in (100, 600)]
+    command = [sys.executable, "-c", PEAK_MEMORY, *map(str, videos)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    short, long = map(int, output.split())
+    assert FeatureStore(tmp_path / "600.mp4.h5").read("600").shape == (600, 10, 2048)
+    frames = 500 * 96 * 128 * 3 // 2**20  # MiB that the additional frames take; their features take 39
+    assert long - short < frames / 2
+
+
+def test_patch_grids_add_the_patches_of_the_first_stream(make_video: VideoMaker, tmp_path: Path) -> None:
+    path = make_video("walk.mp4", 9)
+    assert extract(str(path), str(tmp_path / "store.h5"), streams=[MOTION], patch_grids="2x3,3x5") == 0
+    assert extract(str(path), str(tmp_path / "spelt.h5"), streams=[MOTION, *SPELT]) == 0
+    store = FeatureStore(tmp_path / "store.h5")
+    assert {name: len(info.views) for name, info in store.streams.items()} == {
+        MOTION.name: 1,
+        "patches_2x3": 6,
+        "patches_3x5": 15,
+    }
+    assert store.checksum() == FeatureStore(tmp_path / "spelt.h5").checksum()
+
+
+@pytest.mark.parametrize("grids", ["2x", "full", "2x3,", "0x3"])
+def test_a_grid_that_is_none_is_refused(grids: str, make_video: VideoMaker, tmp_path: Path) -> None:
+    with pytest.raises(WSVADError, match="is no grid"):
+        extract(str(make_video("walk.mp4", 9)), str(tmp_path / "store.h5"), patch_grids=grids)

@@ -1,0 +1,269 @@
+"""Every shipped configuration, run as a user runs it."""
+
+import csv
+import json
+import math
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import LightningModule
+from wandb.proto import wandb_internal_pb2
+
+from tests.methods.small import smaller
+from tests.prepare.prepared import prepare_all
+from wsvad_lightning import methods
+from wsvad_lightning.cli import main
+from wsvad_lightning.configs import config_folder
+from wsvad_lightning.data.store.synthetic import make_store
+from wsvad_lightning.methods import URDMU
+
+RECIPES = sorted(path.name for path in config_folder().glob("*.yaml"))
+OVERLAYS = sorted(path.name for path in (config_folder() / "with").glob("*.yaml"))
+BLOCK, FULL, LAST = 32768, 1, 4  # of the log format of LevelDB
+SMOKE = ["--config", "with/smoke.yaml"]
+
+
+def fit(config: str, store: Path, output: Path, *more: str, name: str = "run") -> Path:
+    """Train for a few steps and give the run's folder."""
+    where = ["--data.store", str(store), "--output", str(output), "--name", name]
+    recipe = yaml.safe_load((config_folder() / config).read_text())
+    small = smaller(recipe["model"]["class_path"], output, feature_dim=16)
+    assert main(["fit", "--config", config, *SMOKE, *where, *small, *more]) == 0
+    return newest(output / name)
+
+
+def newest(folder: Path) -> Path:
+    return max(folder.glob("version_*"), key=lambda path: int(path.name.split("_")[1]))
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(table.read_text().splitlines()))
+
+
+def run(*args: str | Path) -> int:
+    return main([str(arg) for arg in args])
+
+
+def store_for(config: str, folder: Path) -> Path:
+    """A store with the streams that a recipe reads."""
+    recipe = yaml.safe_load((config_folder() / config).read_text())
+    data = recipe["data"]
+    features = data.get("features", "features")
+    streams = [features] if isinstance(features, str) else features
+    prompts = recipe["model"]["init_args"].get("prompts", ("fall", "fight"))
+    store = make_store(
+        folder / "store.h5", crops=2, streams=streams, train=8, classes=list(prompts), text_aligned=True
+    )
+    prepare_all(store, **{**data, "val_fraction": 0.2, "seed": recipe["seed_everything"]})
+    return store
+
+
+@pytest.mark.parametrize("config", RECIPES)
+def test_every_recipe_trains_tests_and_predicts(config: str, tmp_path: Path) -> None:
+    store = store_for(config, tmp_path)
+    trained = fit(config, store, tmp_path, "--data.val_fraction", "0.2")
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert run("test", "--ckpt_path", checkpoint) == 0
+    metrics = json.loads((newest(tmp_path / "run") / "metrics.json").read_text())["metrics"]
+    assert all(math.isfinite(value) for value in metrics.values())
+    assert run("predict", "--ckpt_path", checkpoint) == 0
+    rows = rows_of(newest(tmp_path / "run") / "scores.csv")
+    assert len({row["video"] for row in rows}) == 22
+    assert run("validate", "--ckpt_path", checkpoint) == 0
+
+
+@pytest.mark.parametrize("overlay", sorted({*OVERLAYS} - {"ddp.yaml"}))
+def test_every_overlay_runs(
+    overlay: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trained = fit(
+        "ucf_urdmu.yaml", store, tmp_path, "--config", f"with/{overlay}", "--trainer.max_steps", "2"
+    )
+    assert (trained / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_folder_and_checkpoint_tell_the_whole_run(store: Path, tmp_path: Path) -> None:
+    trained = fit("ucf_urdmu.yaml", store, tmp_path, "--model.hidden_dim", "24")
+    assert {path.name for path in trained.iterdir()} >= {"fit.yaml", "metrics.csv", "checkpoints"}
+    losses = [row["train/loss/total"] for row in rows_of(trained / "metrics.csv")]
+    assert len(losses) == 4
+    checkpoint = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    config = yaml.safe_load(checkpoint["wsvad_config"])
+    assert config["model"]["class_path"].endswith("URDMU")
+    assert config["model"]["init_args"]["hidden_dim"] == 24
+    assert config["data"]["store"] == str(store)
+    module = URDMU.load_from_checkpoint(trained / "checkpoints" / "last.ckpt")
+    assert isinstance(module, LightningModule)
+    assert module.feature_dim == 16
+
+
+def test_a_saved_configuration_reruns_unedited(store: Path, tmp_path: Path) -> None:
+    first = fit("ucf_urdmu.yaml", store, tmp_path)
+    assert run("fit", "--config", first / "fit.yaml") == 0
+    second = newest(tmp_path / "run")
+    assert second != first
+    weights = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (first, second)]
+    for name, value in weights[0]["state_dict"].items():
+        assert torch.equal(value, weights[1]["state_dict"][name]), name
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(store: Path, tmp_path: Path) -> None:
+    whole = fit("ucf_urdmu.yaml", store, tmp_path, "--trainer.max_steps", "7", "--model.dropout", "0")
+    half = fit("ucf_urdmu.yaml", store, tmp_path, "--trainer.max_steps", "3", "--model.dropout", "0")
+    assert (
+        run(
+            *("fit", "--config", half / "fit.yaml", "--trainer.max_steps", "7"),
+            *("--ckpt_path", half / "checkpoints" / "last.ckpt"),
+        )
+        == 0
+    )
+    resumed = newest(tmp_path / "run")
+
+    def losses(folder: Path) -> dict[int, float]:
+        rows = rows_of(folder / "metrics.csv")
+        # The latent of normal videos is sampled anew: the batches are told by a term without it.
+        return {int(row["step"]): float(row["train/loss/N_mem_normal"]) for row in rows}
+
+    assert losses(half)[2] == losses(whole)[2]
+    assert losses(resumed)[3] == losses(whole)[3]
+    assert set(losses(resumed)) == {3, 4, 5, 6}
+
+
+def test_a_checkpoint_works_from_any_folder(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(store.parent)
+    trained = fit("ucf_urdmu.yaml", Path(store.name), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run("test", f"--ckpt_path={trained / 'checkpoints' / 'last.ckpt'}") == 0
+
+
+def test_a_fast_run_leaves_nothing(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fast = ["fit", "--config", "ucf_urdmu.yaml", *SMOKE, "--trainer.fast_dev_run", "1"]
+    assert run(*fast, "--data.store", store, "--model.hidden_dim", "8", "--output", tmp_path / "runs") == 0
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_arguments_override_what_the_checkpoint_carries(store: Path, tmp_path: Path) -> None:
+    trained = fit("ucf_urdmu.yaml", store, tmp_path)
+    other = make_store(tmp_path / "other.h5", crops=1, train=1, test=2, seed=5)
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert run("predict", "--ckpt_path", checkpoint, "--data.store", other, "--name", "elsewhere") == 0
+    rows = rows_of(newest(tmp_path / "elsewhere") / "scores.csv")
+    assert len({row["video"] for row in rows}) == 6
+
+
+def test_features_made_otherwise_than_in_training_are_told(
+    store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = fit("ucf_urdmu.yaml", store, tmp_path) / "checkpoints" / "last.ckpt"
+    assert run("test", "--ckpt_path", checkpoint, "--name", "same") == 0
+    assert "in training" not in caplog.text
+    assert run("test", "--ckpt_path", checkpoint, "--name", "other", "--data.clip", "3") == 0
+    assert "note: clip of the features: None in training, 3.0 now" in caplog.text
+
+
+def test_classes_that_nothing_trains_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    named = make_store(tmp_path / "named.h5", train=2, test=3, classes=("fall", "fight", "smoke"))
+    experts = ["--model.experts_by", "classes", "--model.num_experts", "3"]
+    assert fit("ucf_gsmoe.yaml", named, tmp_path, *experts).is_dir()
+    assert "note: no training video is of smoke: nothing is learnt of that" in caplog.text
+
+
+def test_metrics_are_the_same_by_two_processes(store: Path, tmp_path: Path) -> None:
+    """Two gloo processes train on disjoint data in equal steps, and measure as one process does."""
+    command = [sys.executable, "-m", "wsvad_lightning"]
+    where = ["--data.store", str(store), "--output", str(tmp_path), "--name", "ddp"]
+    overlays = ["--config", "ucf_urdmu.yaml", *SMOKE, "--config", "with/ddp.yaml", "--data.batch_size", "1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def launch(*args: str) -> None:
+        done = subprocess.run(
+            [*command, *args], env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    launch("fit", *overlays, *where)
+    checkpoint = str(tmp_path / "ddp" / "version_0" / "checkpoints" / "last.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 4
+    launch("test", "--ckpt_path", checkpoint, "--config", "with/ddp.yaml")
+    assert run("test", "--ckpt_path", checkpoint) == 0
+    two, one = (tmp_path / "ddp" / f"version_{version}" for version in (1, 2))
+    by_two, by_one = (json.loads((folder / "metrics.json").read_text()) for folder in (two, one))
+    assert by_two["receipt"]["processes"] == 2
+    assert by_two["metrics"] == by_one["metrics"]
+    assert by_two["per_class"] == by_one["per_class"]
+    assert (two / "scores.csv").read_text() == (one / "scores.csv").read_text()
+
+
+def test_bf16_scores_stay_close_to_float32(store: Path, tmp_path: Path) -> None:
+    trained = fit("ucf_urdmu.yaml", store, tmp_path, "--config", "with/bf16.yaml", "--trainer.max_steps", "6")
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+
+    def scores(*overlay: str) -> torch.Tensor:
+        assert run("predict", "--ckpt_path", checkpoint, *overlay) == 0
+        rows = rows_of(newest(tmp_path / "run") / "scores.csv")
+        return torch.tensor([float(row["score"]) for row in rows])
+
+    torch.testing.assert_close(scores("--config", "with/bf16.yaml"), scores(), rtol=0, atol=0.01)
+
+
+def test_offline_wandb_file_reads_back(store: Path, tmp_path: Path) -> None:
+    """What was logged without account or network is in the offline run's own file."""
+    more = ["--config", "with/wandb.yaml", "--trainer.logger.save_dir", str(tmp_path)]
+    # A process of its own: the service that wandb starts outlives a run.
+    fit_args = ["fit", "--config", "ucf_urdmu.yaml", *SMOKE, "--data.store", str(store)]
+    done = subprocess.run(
+        [sys.executable, "-m", "wsvad_lightning", *fit_args, "--output", str(tmp_path), "--name", "w", *more],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (record,) = tmp_path.rglob("run-*.wandb")
+    logged = read_wandb_history(record)
+    total = [float(row["train/loss/total"]) for row in rows_of(tmp_path / "w/version_0/metrics.csv")]
+    assert [row["train/loss/total"] for row in logged] == pytest.approx(total)
+
+
+def read_wandb_history(path: Path) -> list[dict[str, float]]:
+    """Read the metrics of an offline run."""
+    rows = []
+    for raw in read_wandb_records(path.read_bytes()):
+        record = wandb_internal_pb2.Record.FromString(raw)  # type: ignore[attr-defined]  # a generated module
+        items = {
+            item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item
+        }
+        if "train/loss/total" in items:
+            rows.append(items)
+    return rows
+
+
+def read_wandb_records(data: bytes) -> Iterator[bytes]:
+    """Yield the records of an offline run: a header of 7 bytes, then the log format of LevelDB."""
+    position, parts = 7, b""
+    while position + 7 <= len(data):
+        if (left := BLOCK - position % BLOCK) < 7:  # too little for a header: the block ends here
+            position += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, position)
+        parts += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (FULL, LAST):
+            yield parts
+            parts = b""
+
+
+def test_every_method_has_a_recipe() -> None:
+    used = {yaml.safe_load((config_folder() / name).read_text())["model"]["class_path"] for name in RECIPES}
+    assert used == set(methods.__all__)

@@ -1,0 +1,108 @@
+"""`wsvad stages`: the chain, where it goes on, and what it starts from."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from wsvad_lightning.runs import stages
+from wsvad_lightning.cli import main
+from wsvad_lightning.data.store.synthetic import make_store
+from wsvad_lightning.runs.run import run_trainer
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    views = {"patches_1x2": 2, "patches_2x3": 6}
+    store = make_store(tmp_path / "store.h5", crops=3, streams=("features", *views), views=views)
+    recipe = ["--config", "sht_ssrl.yaml", "--config", "with/smoke.yaml", "--model.grids", "[1x2,2x3]"]
+    where = ["--data.store", str(store), "--output", str(tmp_path), "--name", "chain"]
+    return ["stages", *recipe, *where, "--trainer.max_steps", "2"]
+
+
+def record(tmp_path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((tmp_path / "chain" / "stages.json").read_text())["stages"]
+    return found
+
+
+def weights(stage: dict[str, Any]) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(stage["checkpoint"], weights_only=True)["state_dict"]
+    return state
+
+
+def test_every_stage_keeps_what_the_one_before_has_learnt(
+    command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 0
+    done = record(tmp_path)
+    assert [stage["number"] for stage in done] == [1, 2, 3]
+    for before, after in pairwise(done):
+        later = weights(after)
+        assert all(torch.equal(later[name], value) for name, value in weights(before).items())
+    assert all(0 <= stage["metrics"]["auc"] <= 1 for stage in done)
+    assert "chain: test videos" in capfd.readouterr().out
+    assert main([*command, "--model.k", "2"]) == 2
+    assert "holds stages trained with" in capfd.readouterr().err
+
+
+def test_a_chain_goes_on_where_it_was_killed(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(command) == 0
+    whole = weights(record(tmp_path)[-1])
+    (tmp_path / "chain").rename(tmp_path / "whole")
+    trained: list[list[str]] = []
+
+    def killed_in_the_second_test(args: list[str]) -> Any:
+        trained.append(args)
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        return run_trainer(args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stages, "run_trainer", killed_in_the_second_test)
+        with pytest.raises(KeyboardInterrupt):
+            main(command)
+    assert len(record(tmp_path)) == 1
+    assert main(command) == 0
+    resumed = weights(record(tmp_path)[-1])
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_with_validation_the_best_on_held_out_videos_goes_on(command: list[str], tmp_path: Path) -> None:
+    best = [
+        "--config",
+        "with/best_on_val.yaml",
+        "--data.val_fraction",
+        "0.3",
+        "--trainer.val_check_interval",
+        "1",
+    ]
+    assert main([*command, *best]) == 0
+    assert {Path(stage["checkpoint"]).name for stage in record(tmp_path)} == {"best.ckpt"}
+
+
+def test_a_later_stage_alone_asks_for_the_one_before(
+    command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fit = ["fit", *command[1:], "--model.stage", "2"]
+    assert main(fit) == 2
+    assert "model.previous" in (told := capfd.readouterr().err)
+    assert "wsvad stages" in told
+    assert main([*fit, "--model.previous", str(tmp_path / "none.ckpt")]) == 2
+    assert "none.ckpt" in capfd.readouterr().err
+
+
+def test_a_store_without_the_patches_is_told(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    fit = ["fit", *command[1:], "--model.stage", "2", "--model.previous", "x.ckpt", "--model.grids", "[4x7]"]
+    assert main(fit) == 2
+    assert "needs the streams ['patches_4x7']" in capfd.readouterr().err
+
+
+def test_a_method_without_stages_is_told(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    other = ["stages", "--config", "sht_rtfm.yaml", *command[command.index("--data.store") :]]
+    assert main(other) == 2
+    assert "stage" in capfd.readouterr().err

@@ -1,1 +1,0 @@
-"""From video to features: decoding, views, frame and motion encoders, the extraction loop."""

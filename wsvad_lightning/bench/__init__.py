@@ -1,0 +1,1 @@
+"""Methods compared on splits and seeds."""

@@ -1,1 +1,0 @@
-"""The public benchmarks: their official annotation files, and how their authors label frames."""

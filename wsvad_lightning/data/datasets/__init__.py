@@ -1,0 +1,1 @@
+"""What is known of videos: annotation tables, official files, ground-truth rules."""

@@ -1,0 +1,58 @@
+"""Avenue: 21 test videos with masks of every frame, in MATLAB or NumPy files.
+
+The training videos bear the same names as the first test videos, so the table holds the test videos alone.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsvad_lightning.data.datasets.draft import Draft, files_of
+from wsvad_lightning.data.datasets.masks import intervals_of, read_array
+from wsvad_lightning.errors import WSVADError
+
+NAME = re.compile(r"(\d+)(_label)?")
+
+
+def read(sources: Sequence[Path], draft: Draft) -> None:
+    """Read ``testing_label_mask/N_label.mat`` (``volLabel``), or ``NN.npy`` of ``[F]`` or ``[F, H, W]``.
+
+    Video N is called by two digits, as its file ``NN.avi``.
+
+    Args:
+        sources: files, or folders that hold them.
+        draft: takes what they say.
+
+    Raises:
+        WSVADError: if a file holds no masks or its name no number.
+    """
+    for path in files_of(sources, ("*_label.mat", "[0-9]*.npy"), draft):
+        match = NAME.fullmatch(path.stem)
+        if match is None:
+            raise WSVADError("sources", path, "its name tells no video", "Name it as 1_label.mat or 01.npy")
+        masks = _read_matlab(path) if path.suffix == ".mat" else read_array(path)
+        draft.tell(
+            f"{int(match[1]):02d}",
+            path,
+            label=int(masks.any()),
+            num_frames=len(masks),
+            intervals=intervals_of(masks),
+            split="test",
+        )
+
+
+def _read_matlab(path: Path) -> NDArray[np.bool_]:
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ImportError:
+        remedy = 'Run pip install "wsvad-lightning[prepare]"'
+        raise WSVADError("sources", path, "reading MATLAB files needs SciPy", remedy) from None
+    try:
+        cells = loadmat(path)["volLabel"].ravel()
+    except (KeyError, ValueError, MatReadError, NotImplementedError):
+        raise WSVADError("sources", path, "holds no volLabel", "Give a file of testing_label_mask") from None
+    return np.array([np.asarray(mask).any() for mask in cells], dtype=bool)

@@ -1,0 +1,185 @@
+"""What the files of a benchmark say of its videos, put together by name, with what was repaired."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation, canonical_id
+from wsvad_lightning.errors import WSVADError
+
+Interval = tuple[int, int]
+Event = tuple[int, int, str]  # an interval of a class
+
+
+class Repair(NamedTuple):
+    """A defect of the official files, and what was done about it.
+
+    Attributes:
+        what: the defect and the repair, the same words for all videos.
+        where: video or file.
+    """
+
+    what: str
+    where: str
+
+
+@dataclass
+class _Facts:
+    """What is known of a video so far, and which file said it first."""
+
+    label: int | None = None
+    classes: tuple[str, ...] | None = None
+    num_frames: int | None = None
+    intervals: tuple[Interval, ...] | None = None
+    events: tuple[Event, ...] | None = None
+    split: str | None = None
+    told_by: dict[str, Path] = field(default_factory=dict)
+
+
+class Draft:
+    """Annotations in the making.
+
+    Attributes:
+        repairs: what was wrong with the files and handled.
+        left_out: files of the given folders that were not read.
+    """
+
+    def __init__(self) -> None:
+        self.repairs: list[Repair] = []
+        self.left_out: list[Path] = []
+        self._videos: dict[str, _Facts] = {}
+
+    def repair(self, what: str, where: str) -> None:
+        """Note a defect that is handled."""
+        self.repairs.append(Repair(what, where))
+
+    def tell(
+        self,
+        video: str,
+        source: Path,
+        *,
+        label: int | None = None,
+        classes: tuple[str, ...] | None = None,
+        num_frames: int | None = None,
+        intervals: Iterable[Interval] | None = None,
+        events: Iterable[Event] | None = None,
+        split: str | None = None,
+    ) -> None:
+        """Add what a file says of a video; None where it says nothing.
+
+        Args:
+            video: its name, or a path.
+            source: the file.
+            label: 0 normal, 1 abnormal.
+            classes: anomaly classes, the dominant one first.
+            num_frames: frames of the video.
+            intervals: anomalous frames ``[start, end)``, in any order.
+            events: the same with the class of each; they may overlap. Of a video that has both, the intervals
+                tell which frames are anomalous.
+            split: ``train`` or ``test``.
+
+        Raises:
+            WSVADError: if another file says otherwise.
+        """
+        joined = None if intervals is None else join_intervals(intervals)
+        named = None if events is None else tuple(sorted(events))
+        told = _Facts(label, classes, num_frames, joined, named, split)
+        video_id = canonical_id(video)
+        facts = self._videos.setdefault(video_id, _Facts())
+        for name in (entry.name for entry in fields(_Facts) if entry.name != "told_by"):
+            new, old = getattr(told, name), getattr(facts, name)
+            if new is None or new == old:
+                continue
+            if old is not None:
+                problem = f"says {name} {new} of {video_id}, and {facts.told_by[name]} says {old}"
+                raise WSVADError("sources", source, problem, "Give files that belong together")
+            setattr(facts, name, new)
+            facts.told_by[name] = source
+
+    def finish(self, sources: Sequence[Path] = ()) -> dict[str, VideoAnnotation]:
+        """Give the annotations by name, in the order of the names; ends behind the last frame are clipped.
+
+        Args:
+            sources: that were read, for the message.
+
+        Raises:
+            WSVADError: if there are none, or what is said of a video does not fit together.
+        """
+        if not self._videos:
+            given = ", ".join(map(str, sources))
+            raise WSVADError("sources", given, "hold no file of this benchmark", "Give its annotation files")
+        return {video_id: self._annotate(video_id, facts) for video_id, facts in sorted(self._videos.items())}
+
+    def _annotate(self, video_id: str, facts: _Facts) -> VideoAnnotation:
+        if facts.label is None:
+            raise WSVADError("video", video_id, "no file tells its label", "Give the list that names it")
+        events, last = self._settle_events(video_id, facts), facts.num_frames
+        intervals = facts.intervals or () if events is None else tuple((s, e) for s, e, _ in events)
+        interval_classes = tuple(name for _, _, name in events or ())
+        for start, end in intervals:
+            if last is not None and end > last:
+                self.repair("end behind the last frame, clipped", f"{video_id} {start}-{end} of {last}")
+        return VideoAnnotation(
+            video_id,
+            facts.label,
+            tuple(dict.fromkeys([*(facts.classes or ()), *interval_classes])),
+            last,
+            tuple((start, min(end, last or end)) for start, end in intervals) or None,
+            facts.split,
+            interval_classes,
+        )
+
+    def _settle_events(self, video_id: str, facts: _Facts) -> tuple[Event, ...] | None:
+        """Leave out the events outside of the intervals; what is left must have the same frames."""
+        if facts.events is None or facts.intervals is None:
+            return facts.events
+        kept = tuple(
+            event
+            for event in facts.events
+            if any(s <= event[0] and event[1] <= e for s, e in facts.intervals)
+        )
+        for start, end, name in facts.events:
+            if (start, end, name) not in kept:
+                self.repair("class of normal frames, left out", f"{video_id} {start}-{end}:{name}")
+        if join_intervals((start, end) for start, end, _ in kept) != facts.intervals:
+            problem = f"tells classes of other frames of {video_id} than {facts.told_by['intervals']} tells"
+            raise WSVADError("sources", facts.told_by["events"], problem, "Give files that belong together")
+        return kept
+
+
+def join_intervals(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+    """Sort intervals and join those that touch or overlap; the frames stay the same."""
+    joined: list[Interval] = []
+    for start, end in sorted(intervals):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
+
+
+def files_of(sources: Sequence[Path], patterns: Sequence[str], draft: Draft) -> list[Path]:
+    """The files to read: those given, and those of given folders that fit one of the patterns.
+
+    Args:
+        sources: files and folders.
+        patterns: of file names, without regard to case.
+        draft: notes the files of folders that fit none.
+
+    Raises:
+        WSVADError: if there is no such file or folder.
+    """
+    files: list[Path] = []
+    for source in sources:
+        if not source.exists():
+            raise WSVADError("sources", source, "there is no such file or folder", "Correct the path")
+        if source.is_file():
+            files.append(source)
+            continue
+        inside = sorted(path for path in source.iterdir() if path.is_file() and path.name[0] != ".")
+        fitting = [path for path in inside if any(fnmatch(path.name.lower(), p.lower()) for p in patterns)]
+        files += fitting
+        draft.left_out += [path for path in inside if path not in fitting]
+    return files

@@ -1,0 +1,74 @@
+"""Ground truth that is given frame by frame, as numbers or as pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wsvad_lightning.data.datasets.draft import Interval
+from wsvad_lightning.errors import WSVADError
+
+PICTURES = (".bmp", ".png", ".tif", ".tiff", ".jpg", ".jpeg")
+
+
+def intervals_of(labels: ArrayLike) -> tuple[Interval, ...]:
+    """Runs ``[start, end)`` of anomalous frames.
+
+    Args:
+        labels: ``[F]``, anomalous where it is not zero.
+    """
+    anomalous = np.asarray(labels) != 0
+    borders = np.flatnonzero(np.diff(anomalous, prepend=False, append=False))
+    return tuple((int(start), int(end)) for start, end in borders.reshape(-1, 2))
+
+
+def read_array(path: Path) -> NDArray[np.bool_]:
+    """Read ``[F]``, or masks ``[F, H, W]`` of which any pixel makes the frame anomalous, from a .npy file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        ``[F]``.
+
+    Raises:
+        WSVADError: if it holds no such array.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError):
+        raise WSVADError("sources", path, "is no array of numbers", "Give a mask saved by NumPy") from None
+    if array.ndim not in (1, 3) or not len(array):
+        problem = f"has shape {array.shape}, not [F] or [F, H, W]"
+        raise WSVADError("sources", path, problem, "Give a mask a frame")
+    return np.array([frame.any() for frame in array], dtype=bool)
+
+
+def read_pictures(folder: Path) -> NDArray[np.bool_]:
+    """Read a folder of mask pictures, one a frame, in the order of their names.
+
+    Args:
+        folder: of the pictures.
+
+    Returns:
+        ``[F]``, whether any pixel is set.
+
+    Raises:
+        WSVADError: if Pillow is absent.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        remedy = 'Run pip install "wsvad-lightning[video]"'
+        raise WSVADError("sources", folder, "reading pictures needs Pillow", remedy) from None
+    anomalous = []
+    for path in pictures_of(folder):
+        with Image.open(path) as picture:
+            anomalous.append(bool(np.asarray(picture).any()))
+    return np.array(anomalous, dtype=bool)
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    """The pictures of a folder, by name."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and p.name[0] != ".")

@@ -1,0 +1,105 @@
+"""MSAD as SST-WSVADL publishes it: 720 videos, 11 classes, events of bounding boxes."""
+
+import gzip
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsvad_lightning.data.datasets.annotations import canonical_id
+from wsvad_lightning.data.datasets.draft import Draft, Interval, files_of
+from wsvad_lightning.data.datasets.text import read_once, split_of
+from wsvad_lightning.errors import WSVADError
+
+FILES = ("MSAD*.txt", "MSAD*.list", "*MSAD*.json", "*MSAD*.json.gz")
+SNIPPET = 16
+CLASSES = (
+    "Assault",
+    "Explosion",
+    "Fighting",
+    "Fire",
+    "Object_falling",
+    "People_falling",
+    "Robbery",
+    "Shooting",
+    "Traffic_accident",
+    "Vandalism",
+    "Water_incident",
+)
+
+
+def read(sources: Sequence[Path], draft: Draft) -> None:
+    """Read lists of names, frame counts and ``merged_MSAD.json``, whose ends are included.
+
+    Args:
+        sources: files, or folders that hold them.
+        draft: takes what they say.
+
+    Raises:
+        WSVADError: if a name is none of MSAD, or the files contradict each other.
+    """
+    for path in files_of(sources, FILES, draft):
+        if ".json" in path.suffixes:
+            for video, intervals in read_events(path).items():
+                _tell(draft, video, path, intervals=intervals)
+        else:
+            _read_lines(path, draft)
+
+
+def read_events(path: Path) -> dict[str, list[Interval]]:
+    """Read a list of events ``{file_name, start_frame, end_frame, ...}``, the end included.
+
+    Args:
+        path: JSON file, gzipped or not.
+
+    Returns:
+        ``[start, end)`` by name of the video.
+
+    Raises:
+        WSVADError: if it holds no such list.
+    """
+    intervals: dict[str, list[Interval]] = {}
+    try:
+        content = path.read_bytes()
+        for event in json.loads(gzip.decompress(content) if path.suffix == ".gz" else content):
+            interval = (int(event["start_frame"]), int(event["end_frame"]) + 1)
+            intervals.setdefault(canonical_id(event["file_name"]), []).append(interval)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise WSVADError("sources", path, "holds no list of events", "Give merged_MSAD.json") from None
+    return intervals
+
+
+def _read_lines(path: Path, draft: Draft) -> None:
+    """Read names, with frame counts if they are exact: one of the files has them cut to whole snippets."""
+    lines = list(read_once(path, draft))
+    counts = [line.num_frames for line in lines if line.num_frames is not None]
+    exact = any(count % SNIPPET for count in counts)
+    if counts and not exact:
+        draft.repair("frame counts cut to whole snippets, not taken", path.name)
+    for line in lines:
+        split = split_of(path) or ("test" if counts else None)
+        _tell(draft, line.video_id, path, num_frames=line.num_frames if exact else None, split=split)
+
+
+def _tell(
+    draft: Draft,
+    video_id: str,
+    path: Path,
+    *,
+    num_frames: int | None = None,
+    intervals: list[Interval] | None = None,
+    split: str | None = None,
+) -> None:
+    """Add what a file says, and the class that the name tells."""
+    name = "" if video_id.startswith("MSAD_normal") else re.sub(r"_\d+$", "", video_id)
+    if name and name not in CLASSES:
+        raise WSVADError("video", video_id, "is no video of MSAD", "Choose --from by the data set")
+    draft.tell(
+        video_id,
+        path,
+        label=int(bool(name)),
+        classes=(name,) if name else (),
+        num_frames=num_frames,
+        intervals=intervals,
+        split=split,
+    )

@@ -1,0 +1,38 @@
+"""TAD, traffic anomalies: 500 videos, the class told by the name, as in ``01_Accident_001``."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsvad_lightning.data.datasets.draft import Draft, files_of
+from wsvad_lightning.data.datasets.text import read_once, split_of
+from wsvad_lightning.errors import WSVADError
+
+NAME = re.compile(r"Normal_\d+|\d+_([A-Za-z]+)_\d+")
+
+
+def read(sources: Sequence[Path], draft: Draft) -> None:
+    """Read text lists: ``name [frames] [class] s1 e1 s2 e2``, frames ``[start, end)`` counted from 0.
+
+    Args:
+        sources: files, or folders that hold them.
+        draft: takes what they say.
+
+    Raises:
+        WSVADError: if a name is none of TAD, or the files contradict each other.
+    """
+    for path in files_of(sources, ("*.txt", "*.list"), draft):
+        for line in read_once(path, draft):
+            match = NAME.fullmatch(line.video_id)
+            if match is None:
+                remedy = "Choose --from by the data set"
+                raise WSVADError("video", line.video_id, "is no video of TAD", remedy)
+            draft.tell(
+                line.video_id,
+                path,
+                label=int(bool(match[1])),
+                classes=(match[1],) if match[1] else (),
+                num_frames=line.num_frames,
+                intervals=line.pairs or None,
+                split=split_of(path) or ("test" if line.pairs else None),
+            )

@@ -1,0 +1,74 @@
+"""UCSD Ped1 and Ped2: folders of frames, the anomalous ones in a MATLAB list or as mask pictures."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from wsvad_lightning.data.datasets.draft import Draft, Interval, join_intervals
+from wsvad_lightning.data.datasets.masks import intervals_of, pictures_of, read_pictures
+from wsvad_lightning.errors import WSVADError
+
+CLIP = re.compile(r"(Train|Test)\d{3}(_gt)?")
+ENTRY = re.compile(r"^[^%\n]*gt_frame\s*=\s*\[([^\]]*)\]", re.MULTILINE)  # not behind a comment sign
+RANGE = re.compile(r"(\d+)(?::(\d+))?")
+
+
+def read(sources: Sequence[Path], draft: Draft) -> None:
+    """Read ``UCSDped1`` or ``UCSDped2``: folders ``TrainNNN``, ``TestNNN``, ``TestNNN_gt``, the ``.m`` file.
+
+    The clips of the two halves have the same names, so each half makes a table of its own. The ``.m`` file
+    has the last word: entry i is of clip i, its ranges count from 1 and include the end. Masks stand in where
+    it is absent, and are compared with it where it is not.
+
+    Args:
+        sources: the folder, or its parts.
+        draft: takes what they say.
+
+    Raises:
+        WSVADError: if there is no such folder, or the parts contradict each other.
+    """
+    listed: dict[str, tuple[Interval, ...]] = {}
+    for path in _find(sources, "*.m"):
+        listed |= _read_list(path)
+        for video, intervals in listed.items():
+            draft.tell(video, path, label=1, intervals=intervals, split="test")
+    for folder in _find(sources, "T*"):
+        match = CLIP.fullmatch(folder.name)
+        if match is None or not folder.is_dir():
+            continue
+        if match[2]:
+            _read_masks(folder, listed, draft)
+        else:
+            label, split = (0, "train") if match[1] == "Train" else (1, "test")
+            num_frames = len(pictures_of(folder)) or None
+            draft.tell(folder.name, folder, label=label, num_frames=num_frames, split=split)
+
+
+def _find(sources: Sequence[Path], pattern: str) -> Iterator[Path]:
+    for source in sources:
+        if not source.exists():
+            raise WSVADError("sources", source, "there is no such file or folder", "Correct the path")
+        if source.match(pattern):
+            yield source
+        if source.is_dir():
+            yield from sorted(path for path in source.rglob(pattern) if path.name[0] != ".")
+
+
+def _read_list(path: Path) -> dict[str, tuple[Interval, ...]]:
+    entries = ENTRY.findall(path.read_text(encoding="utf-8", errors="replace"))
+    if not entries:
+        raise WSVADError("sources", path, "holds no gt_frame = [...]", "Give UCSDped1.m or UCSDped2.m")
+    clips = {}
+    for number, entry in enumerate(entries, start=1):
+        ranges = [(int(match[1]), int(match[2] or match[1])) for match in RANGE.finditer(entry)]
+        clips[f"Test{number:03d}"] = join_intervals((start - 1, end) for start, end in ranges)
+    return clips
+
+
+def _read_masks(folder: Path, listed: dict[str, tuple[Interval, ...]], draft: Draft) -> None:
+    video, masks = folder.name.removesuffix("_gt"), read_pictures(folder)
+    intervals = intervals_of(masks)
+    if video not in listed:
+        draft.tell(video, folder, label=1, num_frames=len(masks), intervals=intervals, split="test")
+    elif intervals != listed[video]:
+        draft.repair("masks differ from the list of frames, the list taken", video)

@@ -1,0 +1,292 @@
+"""From the store to batches: bags of segments to train with, whole videos to score."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.rules import Rule
+from wsvad_lightning.data.loading.sampler import Draw
+from wsvad_lightning.data.loading.sampling import Sampling, sample_segments, valid_segments
+from wsvad_lightning.data.loading.transform import ALL_VIEWS, FeatureTransform, Streams
+from wsvad_lightning.data.store.store import Features, FeatureStore
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import WSVADBatch
+
+
+@dataclass(frozen=True)
+class FeatureReader:
+    """Reads the features of one video as a method sees them.
+
+    Attributes:
+        store: where they lie.
+        transform: what is done to them, and to which streams.
+    """
+
+    store: FeatureStore
+    transform: FeatureTransform
+
+    def read(self, video_id: str, views: slice = ALL_VIEWS) -> Features:
+        """Give the transformed features ``[T, N', D']``."""
+        return self.transform(self.read_stored(video_id), views)
+
+    def read_finite(self, video_id: str) -> Features:
+        """Give them with all views.
+
+        Raises:
+            WSVADError: if they are not finite.
+        """
+        values = self.read(video_id)
+        self.check_finite(video_id, values)
+        return values
+
+    def read_stored(self, video_id: str) -> Streams:
+        """Give the streams before the transform, ``[T, N, D]`` each; nothing is copied."""
+        return {name: self.store.read(video_id, name) for name in self.transform.streams}
+
+    def check_finite(self, video_id: str, values: Features) -> None:
+        """Refuse values of which one is NaN or infinite.
+
+        Raises:
+            WSVADError: if so; names the video.
+        """
+        with np.errstate(invalid="ignore"):
+            finite = np.isfinite(values.sum(dtype=np.float32))
+        if not finite:
+            raise WSVADError(
+                "data.store",
+                self.store.path,
+                f"the features of {video_id} hold NaN or infinite values",
+                "Extract this video anew; `wsvad data verify` finds all such videos",
+            )
+
+
+class SegmentSource(Protocol):
+    """Gives the bags of videos."""
+
+    def read(self, video_id: str, views: slice, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Give ``[N', S, D']`` float32; ``rng`` makes the random choices, if there are any."""
+
+
+@dataclass(frozen=True)
+class StoreSegments:
+    """Bags straight from the store.
+
+    Attributes:
+        reader: gives the videos.
+        sampling: from snippets to segments.
+        segments: S.
+    """
+
+    reader: FeatureReader
+    sampling: Sampling
+    segments: int
+
+    def read(self, video_id: str, views: slice, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Read, transform and sample a video.
+
+        Raises:
+            WSVADError: if the bag is not finite.
+        """
+        bag = sample_segments(self.reader.read(video_id, views), self.sampling, self.segments, rng)
+        self.reader.check_finite(video_id, bag)
+        return bag.swapaxes(0, 1)
+
+
+class BatchDataset(Dataset[WSVADBatch]):
+    """A data set that loads a whole batch at once, for :class:`BatchLoader`."""
+
+    def load(self, keys: list[Any]) -> WSVADBatch:
+        """Load the batch of these keys."""
+        raise NotImplementedError(f"{type(self).__name__} must give load")
+
+    def __getitems__(self, keys: list[Any]) -> WSVADBatch | WSVADError:
+        """Load a batch, or give the mistake that was met: raised in a worker it would lose its type."""
+        try:
+            return self.load(keys)
+        except WSVADError as error:
+            return error
+
+
+class TrainingBags(BatchDataset):
+    """Bags of the training videos, labelled by video.
+
+    Args:
+        source: gives the bags.
+        videos: what is known of each video.
+        lengths: number of snippets of each video.
+        transform: what ``source`` applies; its ``crops`` says what becomes a bag. ``each``: every view of a
+            video is one; otherwise every video, with all views, a ``random`` one, or the merged one.
+        sampling: what ``source`` applies.
+        segments: S.
+        classes: names of the anomaly classes.
+        streams: gives what else a batch carries, with all its views; sampled as ``source`` is.
+    """
+
+    def __init__(
+        self,
+        source: SegmentSource,
+        videos: Sequence[VideoAnnotation],
+        lengths: Sequence[int],
+        transform: FeatureTransform,
+        sampling: Sampling,
+        segments: int,
+        classes: Sequence[str],
+        streams: Mapping[str, SegmentSource],
+    ) -> None:
+        self.source, self.videos, self.classes, self.streams = source, videos, classes, streams
+        self.random_view = transform.crops == "random"
+        self.bags_a_video = transform.output_views if transform.crops == "each" else 1
+        self.num_views = transform.output_views
+        views = 1 if transform.crops in ("each", "random") else transform.output_views
+        self.bag_shape = (views, segments, transform.output_dim)
+        self.lengths = [valid_segments(sampling, length, segments) for length in lengths]
+
+    def __len__(self) -> int:
+        return len(self.videos) * self.bags_a_video
+
+    def bags_of(self, label: int) -> list[int]:
+        """Indices of the bags with this label."""
+        return [bag for bag in range(len(self)) if self.videos[bag // self.bags_a_video].label == label]
+
+    def load(self, keys: list[Draw]) -> WSVADBatch:
+        """Assemble the bags drawn by a :class:`BagSampler` in one tensor."""
+        features = np.empty((len(keys), *self.bag_shape), dtype=np.float32)
+        numbers = [draw.bag // self.bags_a_video for draw in keys]
+        held = []
+        for place, (draw, number) in enumerate(zip(keys, numbers, strict=True)):
+            rng = np.random.default_rng(draw.seed)
+            held.append(self._views(draw.bag, rng))
+            features[place] = self.source.read(self.videos[number].video_id, held[-1], rng)
+        videos = [self.videos[number] for number in numbers]
+        lengths = torch.tensor([self.lengths[number] for number in numbers])
+        views = None if ALL_VIEWS in held else [view.start for view in held]
+        streams = {name: self._read_stream(source, keys) for name, source in self.streams.items()}
+        return _make_batch(features, lengths, videos, self.classes, streams)._replace(views=views)
+
+    def _read_stream(self, source: SegmentSource, keys: list[Draw]) -> NDArray[np.float32]:
+        """Read the segments of a stream that the features of these bags are of: ``[B, S, P, D]``."""
+        bags = []
+        for draw in keys:
+            rng = np.random.default_rng(draw.seed)
+            self._views(draw.bag, rng)  # drawn before the segments
+            video = self.videos[draw.bag // self.bags_a_video]
+            bags.append(source.read(video.video_id, ALL_VIEWS, rng).swapaxes(0, 1))
+        return np.stack(bags)
+
+    def _views(self, bag: int, rng: np.random.Generator) -> slice:
+        """Views that belong to a bag."""
+        if self.random_view:
+            first = int(rng.integers(self.num_views))
+        elif self.bags_a_video > 1:
+            first = bag % self.bags_a_video
+        else:
+            return ALL_VIEWS
+        return slice(first, first + 1)
+
+
+class WholeVideos(BatchDataset):
+    """Videos at full length with all their views, one a batch.
+
+    Args:
+        reader: gives the videos.
+        videos: what is known of each.
+        classes: names of the anomaly classes.
+        streams: gives what else a batch carries.
+        rule: how frames are labelled where that is known; None for no frame labels.
+    """
+
+    def __init__(
+        self,
+        reader: FeatureReader,
+        videos: Sequence[VideoAnnotation],
+        classes: Sequence[str],
+        streams: Mapping[str, FeatureReader],
+        *,
+        rule: Rule | None,
+    ) -> None:
+        self.reader, self.videos, self.classes, self.streams = reader, videos, classes, streams
+        self.rule = rule
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def load(self, keys: list[int]) -> WSVADBatch:
+        """Load the video of a single key.
+
+        Raises:
+            WSVADError: if its features are not finite, or its annotated frames or the rule do not fit it.
+        """
+        (key,) = keys
+        video = self.videos[key]
+        num_frames = self.reader.store[video.video_id].num_frames
+        snippets = self.reader.read_finite(video.video_id)
+        features = np.array(snippets.swapaxes(0, 1)[None], dtype=np.float32, order="C")
+        streams = {name: reader.read_finite(video.video_id)[None] for name, reader in self.streams.items()}
+        batch = _make_batch(features, torch.tensor([len(snippets)]), [video], self.classes, streams)
+        frame_labels = None
+        if self.rule is not None and video.intervals is not None:
+            frame_labels = torch.from_numpy(self.rule.label(video, num_frames, len(snippets)))
+            num_frames = len(frame_labels)
+        return batch._replace(
+            num_frames=torch.tensor([num_frames]), frame_labels=[frame_labels], events=[video.events]
+        )
+
+
+class BatchLoader(DataLoader[WSVADBatch]):
+    """Loader of a :class:`BatchDataset`."""
+
+    def __iter__(self) -> Iterator[WSVADBatch]:  # type: ignore[override]  # the loader only iterates over it
+        """Yield the batches; a mistake met in a worker is raised here, as what it is."""
+        for batch in super().__iter__():
+            if isinstance(batch, WSVADError):
+                raise batch
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Tell Lightning that the loader resumes; where, its sampler learns from the trainer's own count."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """See :meth:`state_dict`."""
+
+
+def as_loaded(batch: Any) -> Any:  # DataLoader takes what it collates for a list
+    """Collate nothing: a :class:`BatchDataset` gives whole batches."""
+    return batch
+
+
+def _make_batch(
+    features: NDArray[np.float32],
+    lengths: torch.Tensor,
+    videos: Sequence[VideoAnnotation],
+    classes: Sequence[str],
+    streams: Mapping[str, Features],
+) -> WSVADBatch:
+    return WSVADBatch(
+        features=torch.from_numpy(features),
+        lengths=lengths,
+        labels=torch.tensor([float(video.label) for video in videos]),
+        class_ids=torch.tensor([class_id(video, classes) for video in videos]),
+        video_ids=[video.video_id for video in videos],
+        streams={name: torch.from_numpy(np.array(values, np.float32)) for name, values in streams.items()},
+        class_targets=torch.stack([class_target(video, classes) for video in videos]),
+    )
+
+
+def class_id(video: VideoAnnotation, classes: Sequence[str]) -> int:
+    """Give 0 for a normal video, else 1 + the index of its dominant class, or -1 where that is unknown."""
+    if video.label == 0:
+        return 0
+    return 1 + classes.index(video.classes[0]) if video.classes else -1
+
+
+def class_target(video: VideoAnnotation, classes: Sequence[str]) -> torch.Tensor:
+    """Give ``[1 + C]``: 1 in column 0 of a normal video, in those of all its classes of an abnormal one."""
+    own = [1.0 if name in video.classes else 0.0 for name in classes]
+    return torch.tensor([1.0 if video.label == 0 else 0.0, *own])

@@ -1,0 +1,227 @@
+"""What happens to features between the store and the bags: normalisation, views into one, PCA."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsvad_lightning.data.store.store import Features
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import StreamInfo
+
+Normalize = Literal["none", "l2", "zscore"]
+Crops = Literal["all", "each", "random", "mean", "max", "concat"]
+
+Streams = Mapping[str, Features]  # of one video: [T, N, D] by name
+Videos = Callable[[], Iterable[Streams]]  # each call reads the same videos anew
+
+ALL_VIEWS = slice(None)
+NEARLY_CONSTANT = 1e-6  # deviation over mean below which a channel is only centred
+
+
+class FeatureTransform:
+    """Maps the streams of a video, ``[T, N, D]`` each, to the features a method sees, ``[T, N', D']``.
+
+    In this order:
+
+    1. ``normalize``, each stream: ``l2`` divides each vector by its Euclidean norm (a zero vector stays);
+       ``zscore`` takes off the mean and divides by the standard deviation of each view and channel.
+    2. ``clip``: values are limited to -clip … clip.
+    3. ``crops``, each stream: ``mean`` and ``max`` merge the views element by element, ``concat`` along the
+       channels; ``all``, ``each`` and ``random`` keep them apart.
+    4. Several streams are joined along the channels. Unless merged, they must have the same views.
+    5. ``pca_dim``: the vectors, centred, are expressed in their first principal axes, which the views share.
+
+    The statistics come from :meth:`fit`, which reads one video at a time, or from :meth:`load_state_dict`.
+
+    Args:
+        streams: form of the streams, in the order of the channels.
+        normalize: see above.
+        clip: see above; None for no limit.
+        crops: see above.
+        pca_dim: D', None for no PCA.
+
+    Attributes:
+        output_views: N'.
+        output_dim: D'.
+        merges_views: whether one view comes out, whatever the streams have.
+
+    Raises:
+        WSVADError: if the streams have different views, or fewer channels than principal axes are asked for.
+    """
+
+    def __init__(
+        self,
+        streams: Mapping[str, StreamInfo],
+        normalize: Normalize = "none",
+        clip: float | None = None,
+        crops: Crops = "all",
+        pca_dim: int | None = None,
+    ) -> None:
+        self.streams = dict(streams)
+        self.normalize, self.clip, self.crops, self.pca_dim = normalize, clip, crops, pca_dim
+        self.merges_views = crops in ("mean", "max", "concat")
+        if not self.merges_views and len({info.views for info in streams.values()}) > 1:
+            counts = {name: len(info.views) for name, info in streams.items()}
+            problem = f"streams of different views, {counts}, cannot be joined view by view"
+            raise WSVADError("data.crops", crops, problem, "Merge the views by mean, max or concat")
+        self.output_views = 1 if self.merges_views else len(next(iter(streams.values())).views)
+        joined = sum(len(i.views) * i.dim if crops == "concat" else i.dim for i in streams.values())
+        if pca_dim is not None and not 1 <= pca_dim <= joined:
+            raise WSVADError(
+                "data.pca_dim", pca_dim, f"the features have {joined} channels", f"Give 1 to {joined}"
+            )
+        self.output_dim = pca_dim or joined
+        self.statistics: dict[str, NDArray[np.float32]] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}  # of the statistics
+        if normalize == "zscore":
+            for name, info in streams.items():
+                form = (len(info.views), info.dim)
+                self._shapes |= {f"{name}/mean": form, f"{name}/deviation": form}
+        if pca_dim is not None:
+            self._shapes |= {"center": (joined,), "axes": (joined, pca_dim)}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What, beside the videos, decides what comes out: plain values."""
+        return {
+            "streams": list(self.streams),
+            "normalize": self.normalize,
+            "clip": self.clip,
+            "merged_views": self.crops if self.merges_views else None,
+            "pca_dim": self.pca_dim,
+        }
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether statistics of the training videos are needed and missing."""
+        return len(self.statistics) < len(self._shapes)
+
+    def __call__(self, streams: Streams, views: slice = ALL_VIEWS) -> Features:
+        """Transform a video, of which only ``views`` are wanted; without any step nothing is copied."""
+        joined = self._join(streams, views)
+        if self.pca_dim is None:
+            return joined
+        projected: Features = (joined - self.statistics["center"]) @ self.statistics["axes"]
+        return projected
+
+    def fit(self, videos: Videos) -> None:
+        """Compute the statistics, in float64, in memory that does not grow with the videos.
+
+        Raises:
+            WSVADError: if there are no videos, or fewer vectors than principal axes.
+        """
+        if self.normalize == "zscore":
+            for name in self.streams:
+                _, mean, deviation = _moments(streams[name] for streams in videos())
+                constant = deviation <= NEARLY_CONSTANT * np.abs(mean)
+                self.statistics[f"{name}/mean"] = mean.astype(np.float32)
+                self.statistics[f"{name}/deviation"] = np.where(constant, 1, deviation).astype(np.float32)
+        if self.pca_dim is not None:
+            center, axes = _principal_axes(lambda: self._vectors(videos()), self.pca_dim)
+            self.statistics["center"] = center.astype(np.float32)
+            self.statistics["axes"] = axes.astype(np.float32)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Give the statistics: ``mean`` and ``deviation`` of each stream, ``center`` and ``axes``."""
+        return {name: torch.from_numpy(values) for name, values in self.statistics.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take the statistics over.
+
+        Raises:
+            WSVADError: if they are those of features of another form.
+        """
+        shapes = {name: tuple(values.shape) for name, values in state.items()}
+        if shapes != self._shapes:
+            problem = f"needs statistics of the form {self._shapes}, the checkpoint has {shapes}"
+            remedy = "Give features and settings (normalize, crops, pca_dim) like those of the training"
+            raise WSVADError("data.features", ", ".join(self.streams), problem, remedy)
+        self.statistics = {name: values.numpy() for name, values in state.items()}
+
+    def _join(self, streams: Streams, views: slice) -> Features:
+        """Do all but the PCA."""
+        merged = []
+        for name, features in streams.items():
+            normalized = self._normalize(name, features[:, views], views)
+            if self.clip is not None:
+                normalized = normalized.clip(-self.clip, self.clip)
+            merged.append(self._merge(normalized))
+        return merged[0] if len(merged) == 1 else np.concatenate(merged, axis=-1)
+
+    def _normalize(self, name: str, features: Features, views: slice) -> Features:
+        if self.normalize == "l2":
+            vectors = features.astype(np.float32)
+            norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+            scaled: Features = vectors / np.where(norms > 0, norms, 1)
+            return scaled
+        if self.normalize == "zscore":
+            centred: Features = features - self.statistics[f"{name}/mean"][views]
+            return centred / self.statistics[f"{name}/deviation"][views]
+        return features
+
+    def _merge(self, features: Features) -> Features:
+        if self.crops == "mean":
+            mean: Features = features.mean(axis=1, keepdims=True, dtype=np.float32)
+            return mean
+        if self.crops == "max":
+            largest: Features = features.max(axis=1, keepdims=True)
+            return largest
+        if self.crops == "concat":
+            return features.reshape(len(features), 1, -1)
+        return features
+
+    def _vectors(self, videos: Iterable[Streams]) -> Iterator[NDArray[np.float64]]:
+        """Yield the vectors of each video before the PCA, ``[T N', D]``."""
+        for streams in videos:
+            joined = self._join(streams, ALL_VIEWS)
+            yield joined.reshape(-1, joined.shape[-1]).astype(np.float64)
+
+
+def _moments(chunks: Iterable[Features]) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
+    """Count, mean and standard deviation along the first axis, over chunks ``[n, ...]`` joined.
+
+    Chan, Golub, LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+    """
+    count, mean, squares = 0, np.zeros(()), np.zeros(())
+    for chunk in chunks:
+        values = chunk.astype(np.float64)
+        delta = values.mean(axis=0) - mean
+        total = count + len(values)
+        squares = squares + values.var(axis=0) * len(values) + delta**2 * (count * len(values) / total)
+        mean = mean + delta * (len(values) / total)
+        count = total
+    if count == 0:
+        problem = "the training part has no normal video to take statistics of"
+        raise WSVADError("data.split", "train", problem, "Name normal videos to train with")
+    return count, mean, np.sqrt(squares / count)
+
+
+def _principal_axes(
+    chunks: Callable[[], Iterable[NDArray[np.float64]]], dim: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean ``[D]`` and first principal axes ``[D, dim]`` of the vectors in chunks ``[n, D]``.
+
+    Few vectors (n < D) are decomposed themselves, many through their covariance, so that memory is bounded by
+    D x D. The sign of an axis makes its largest entry positive.
+
+    Raises:
+        WSVADError: if there are fewer vectors than axes.
+    """
+    count, center, _ = _moments(chunks())
+    if count < dim:
+        problem = f"the normal training videos have only {count} snippets"
+        raise WSVADError("data.pca_dim", dim, problem, f"Give at most {count}")
+    if count < len(center):
+        centred = np.concatenate(list(chunks())) - center
+        axes = np.linalg.svd(centred, full_matrices=False)[2][:dim].T
+    else:
+        scatter = np.zeros((len(center), len(center)))
+        for chunk in chunks():
+            scatter += (chunk - center).T @ (chunk - center)
+        axes = np.linalg.eigh(scatter)[1][:, : -dim - 1 : -1]
+    largest = np.abs(axes).argmax(axis=0)
+    return center, axes * np.sign(axes[largest, np.arange(dim)])

@@ -1,0 +1,55 @@
+"""``wsvad data export``: the features of a store as files for other tools."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from wsvad_lightning.data.datasets.annotations import write_annotations
+from wsvad_lightning.data.store.store import Features, FeatureStore
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import replacing
+
+TABLE = "annotations.csv"
+
+
+def export(store: str, folder: str, layout: Literal["npy", "crops"] = "npy") -> None:
+    """Write a folder of ``.npy`` files for each stream, and a table of what is known of the videos.
+
+    The table is written last: a folder that holds it is complete. ``wsvad data convert`` reads each folder.
+
+    Args:
+        store: path of a store, or a glob pattern that names several.
+        folder: where to write, absent or empty.
+        layout: ``npy``: ``x.npy`` of ``[T, N, D]``, all views; ``crops``: ``x__0.npy``, ``x__1.npy``, … of
+            ``[T, D]``, a file a view.
+
+    Raises:
+        WSVADError: if the store cannot be opened, or the folder is not empty.
+    """
+    opened, target = FeatureStore(store), Path(folder)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise WSVADError("folder", folder, "is no empty folder", "Give one that is absent or empty")
+    videos = {}
+    for video_id in track(list(opened), "exporting", console=Console(stderr=True), transient=True):
+        record = opened[video_id]
+        videos[video_id] = replace(record.annotation, num_frames=record.num_frames)
+        for stream in record.streams:
+            for name, array in _files(video_id, opened.read(video_id, stream), layout):
+                with replacing(target / stream / f"{name}.npy") as temporary, temporary.open("wb") as file:
+                    np.save(file, array)
+    write_annotations(target / TABLE, videos)
+
+
+def _files(
+    video_id: str, features: Features, layout: Literal["npy", "crops"]
+) -> Iterator[tuple[str, Features]]:
+    if layout == "npy":
+        yield video_id, features
+        return
+    for view in range(features.shape[1]):
+        yield f"{video_id}__{view}", features[:, view]

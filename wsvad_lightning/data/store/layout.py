@@ -1,0 +1,325 @@
+"""How the videos of a feature store lie in one HDF5 file.
+
+    store.h5                   schema and every field of Provenance: backbone, snippet_length, …
+    └── videos
+        └── <video_id>         label, classes, split, num_frames, fps, intervals [n, 2],
+                               interval_classes [n]
+            ├── features       [T, N, D] float16 or float32; checksum, mean_norm
+            └── patches_2x3    [T, 6, D], and so on: one dataset a stream
+
+``split``, ``intervals`` and ``interval_classes`` are absent where they are unknown; ``views`` is JSON text.
+Uncompressed datasets are contiguous and start at multiples of 64 bytes, so that any program can map them into
+memory.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import replacing
+
+SCHEMA = 1
+ALIGNMENT = 64  # bytes: mapped arrays then suit any vector instruction
+BLOCK = 2**22  # bytes of features that are checked and written at once
+
+Features = NDArray[np.floating[Any]]
+Compression = Literal["gzip", "lzf"]
+
+
+class Rows(Protocol):
+    """Features ``[T, N, D]`` that may lie in a file and not fit into memory; any array will do."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(T, N, D)``."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> Features:
+        """Consecutive snippets."""
+        ...
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where features come from: the whole recipe, the same for every video of a store.
+
+    Attributes:
+        backbone: name of the network.
+        source: what was read, in words, such as ``video files``; a recipe, so without names of folders.
+        snippet_length: frames covered by a snippet.
+        snippet_stride: frames from the start of one snippet to the start of the next.
+        frame_stride: every how many frames of a snippet one goes through the network.
+        pooling: how the frames of a snippet become one vector.
+        tail: what becomes of the frames behind the last full snippet.
+        preprocessing: the rest of the recipe of each stream, as JSON text.
+        text_aligned: whether the backbone has a text tower in the same space (CLIP).
+        views: names of the N crops or patches of each stream; those of other streams are numbered.
+
+    Raises:
+        WSVADError: if a length or stride is not positive.
+    """
+
+    backbone: str
+    source: str
+    snippet_length: int
+    snippet_stride: int
+    frame_stride: int = 1
+    pooling: str = "mean"
+    tail: str = "pad"
+    preprocessing: str = ""
+    text_aligned: bool = False
+    views: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("snippet_length", "snippet_stride", "frame_stride"):
+            if getattr(self, name) < 1:
+                raise WSVADError(name, getattr(self, name), "is no number of frames", "Give 1 or more")
+        object.__setattr__(self, "views", {stream: tuple(names) for stream, names in self.views.items()})
+
+    def check_same(self, other: "Provenance", path: Path) -> None:
+        """Compare with features that are to stand in one store with these.
+
+        Args:
+            other: their recipe.
+            path: where they are, for the message.
+
+        Raises:
+            WSVADError: if the recipes differ; names the first field that does, and both values.
+        """
+        for name in (entry.name for entry in fields(self)):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                problem = f"its {name} is {theirs!r} where {mine!r} is wanted"
+                raise WSVADError(
+                    "store", path, problem, "Use the same settings, or a store of its own for each"
+                )
+
+
+@dataclass(frozen=True)
+class StreamLocation:
+    """Where one stream of a video lies.
+
+    Attributes:
+        file: HDF5 file.
+        dataset: name within the file.
+        offset: first byte within the file; None if compressed.
+        shape: ``(T, N, D)``.
+        dtype: of the values.
+        checksum: see :func:`checksum`.
+        mean_norm: mean Euclidean norm of the T x N vectors.
+    """
+
+    file: Path
+    dataset: str
+    offset: int | None
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    checksum: str
+    mean_norm: float
+
+
+@dataclass(frozen=True)
+class VideoRecord:
+    """One video of a store.
+
+    Attributes:
+        annotation: what was known of the video when its features were written.
+        num_snippets: T.
+        num_frames: exact number of frames.
+        fps: frames a second.
+        streams: where each stream lies.
+    """
+
+    annotation: VideoAnnotation
+    num_snippets: int
+    num_frames: int
+    fps: float
+    streams: Mapping[str, StreamLocation]
+
+
+def blocks(array: Rows) -> Iterator[tuple[slice, Features]]:
+    """Go through features by a few snippets at a time, so that no more of them need be in memory."""
+    num_snippets, *snippet = array.shape
+    step = max(1, BLOCK // (array.dtype.itemsize * math.prod(snippet)))
+    for start in range(0, num_snippets, step):
+        rows = slice(start, min(start + step, num_snippets))
+        yield rows, array[rows]
+
+
+def checksum(array: Rows) -> str:
+    """SHA-256 of type, shape and values; the same for a compressed and a contiguous dataset."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    for _, block in blocks(array):
+        digest.update(np.ascontiguousarray(block).data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def new_file(path: Path, provenance: Provenance) -> Iterator[h5py.Group]:
+    """Give the group of videos of a new file, which stands under its name once it is complete.
+
+    Args:
+        path: the file to make or replace.
+        provenance: where its features come from.
+
+    Raises:
+        WSVADError: if it cannot be written; nothing of it is left.
+    """
+    options = {"locking": False, "alignment_threshold": 1, "alignment_interval": ALIGNMENT}
+    with replacing(path) as temporary, _plain_system_errors(), h5py.File(temporary, "w", **options) as file:
+        file.attrs["schema"] = SCHEMA
+        for entry in fields(provenance):
+            value = getattr(provenance, entry.name)
+            file.attrs[entry.name] = json.dumps(value) if entry.name == "views" else value
+        yield file.create_group("videos")
+
+
+def write_video(
+    videos: h5py.Group,
+    annotation: VideoAnnotation,
+    streams: Mapping[str, Rows],
+    num_frames: int,
+    fps: float,
+    compression: Compression | None,
+) -> None:
+    """Add one video to the group of videos.
+
+    Args:
+        videos: from :func:`new_file`.
+        annotation: what is known of the video.
+        streams: ``[T, N, D]`` each.
+        num_frames: exact number of frames.
+        fps: frames a second.
+        compression: filter of the datasets; None for contiguous ones.
+    """
+    group = videos.create_group(annotation.video_id)
+    group.attrs["label"] = annotation.label
+    group.attrs["classes"] = np.array(annotation.classes, dtype=h5py.string_dtype())
+    group.attrs["num_frames"] = num_frames
+    group.attrs["fps"] = fps
+    if annotation.split is not None:
+        group.attrs["split"] = annotation.split
+    if annotation.intervals is not None:
+        group.attrs["intervals"] = np.array(annotation.intervals, dtype=np.int64).reshape(-1, 2)
+    if annotation.interval_classes:
+        names = [name or "" for name in annotation.interval_classes]
+        group.attrs["interval_classes"] = np.array(names, dtype=h5py.string_dtype())
+    for name, array in streams.items():
+        filters = {"compression": compression, "shuffle": True} if compression else {}
+        dataset = group.create_dataset(name, array.shape, array.dtype, **filters)
+        squares = np.empty(array.shape[:2])
+        for rows, block in blocks(array):
+            dataset[rows] = block
+            np.einsum("tnd,tnd->tn", block, block, dtype=np.float64, out=squares[rows])
+        dataset.attrs["checksum"] = checksum(array)
+        dataset.attrs["mean_norm"] = np.sqrt(squares).mean()
+
+
+def open_file(path: Path) -> h5py.File:
+    """Open a file for reading, without a lock.
+
+    Args:
+        path: the file.
+
+    Raises:
+        WSVADError: if there is none, it is damaged or it is no feature store of this schema.
+    """
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except FileNotFoundError:
+        raise WSVADError(
+            "store", path, "there is no such file", "Correct the path or extract features"
+        ) from None
+    except OSError as error:
+        if "file signature not found" in str(error):
+            raise WSVADError("store", path, "is no HDF5 file", "Give a feature store") from None
+        reason = re.search(r"\((.*)\)", str(error), re.DOTALL)
+        raise damaged(path, reason[1] if reason else str(error)) from error
+    schema = file.attrs.get("schema")
+    if schema != SCHEMA:
+        file.close()
+        problem = f"has schema {schema}, not {SCHEMA}" if schema else "is an HDF5 file but no feature store"
+        raise WSVADError("store", path, problem, "Give a store made by this version of `wsvad extract`")
+    return file
+
+
+def damaged(path: Path, problem: str) -> WSVADError:
+    """The error of a file that cannot be read."""
+    remedy = "See what is left with `wsvad data verify`, then remove the file and write its videos again"
+    return WSVADError("store", path, f"cannot be read: {problem}", remedy)
+
+
+def read_provenance(file: h5py.File) -> Provenance:
+    """Read where the features of a file come from."""
+    values = {}
+    for entry in fields(Provenance):
+        value = file.attrs[entry.name]
+        values[entry.name] = value.item() if isinstance(value, np.generic) else value
+    return Provenance(**{**values, "views": json.loads(values["views"])})
+
+
+def read_video(group: h5py.Group, path: Path) -> VideoRecord:
+    """Read all of a video but its features.
+
+    Args:
+        group: of the video.
+        path: of the file.
+    """
+    attributes = dict(group.attrs)
+    intervals = attributes.get("intervals")
+    annotation = VideoAnnotation(
+        video_id=group.name.rpartition("/")[2],
+        label=int(attributes["label"]),
+        classes=tuple(attributes["classes"]),
+        num_frames=int(attributes["num_frames"]),
+        intervals=None if intervals is None else tuple((int(start), int(end)) for start, end in intervals),
+        split=attributes.get("split"),
+        interval_classes=tuple(name or None for name in attributes.get("interval_classes", ())),
+    )
+    streams = {name: _locate_stream(dataset, path) for name, dataset in group.items()}
+    num_snippets = next(iter(streams.values())).shape[0]
+    return VideoRecord(
+        annotation, num_snippets, int(attributes["num_frames"]), float(attributes["fps"]), streams
+    )
+
+
+def _locate_stream(dataset: h5py.Dataset, path: Path) -> StreamLocation:
+    return StreamLocation(
+        file=path,
+        dataset=dataset.name,
+        offset=dataset.id.get_offset(),  # None if chunked
+        shape=dataset.shape,
+        dtype=dataset.dtype,
+        checksum=dataset.attrs["checksum"],
+        mean_norm=float(dataset.attrs["mean_norm"]),
+    )
+
+
+@contextmanager
+def _plain_system_errors() -> Iterator[None]:
+    """Raise what the system said, such as a full disk, in place of HDF5's account of it."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # HDF5 raises the latter where it fails on closing a file
+        code = re.search(r"errno = (\d+)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from error

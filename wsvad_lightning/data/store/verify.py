@@ -1,0 +1,219 @@
+"""What ``wsvad data info`` and ``wsvad data verify`` do."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_splits
+from wsvad_lightning.data.datasets.counts import table_of_classes
+from wsvad_lightning.data.store.artefacts import Artefact, artefacts_of, read_artefact
+from wsvad_lightning.data.store.store import FeatureStore, Provenance, VideoRecord, checksum, store_paths
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import snippet_count_bounds
+from wsvad_lightning.types import UNKNOWN
+
+
+class Finding(NamedTuple):
+    """Something that is wrong with a store.
+
+    Attributes:
+        where: video or file.
+        problem: what is wrong with it.
+    """
+
+    where: str
+    problem: str
+
+
+def info(store: str) -> None:
+    """Show what a feature store holds, and where it comes from.
+
+    Args:
+        store: path of a store, or a glob pattern that names several.
+
+    Raises:
+        WSVADError: if it cannot be opened.
+    """
+    opened = FeatureStore(store)
+    console = Console()
+    console.print(_table_of_videos(opened))
+    if opened.classes:
+        console.print(table_of_classes(opened[video_id].annotation for video_id in opened))
+    console.print(_table_of_streams(opened), _table_of_provenance(opened))
+    prepared = [(path, read_artefact(path)) for path in artefacts_of(opened)]
+    if prepared:
+        console.print(_table_of_artefacts(prepared))
+
+
+def verify(store: str, annotations: str | None = None, split: str | None = None) -> int:
+    """Check that a feature store is whole, and that it fits annotations and splits.
+
+    Every checksum is computed anew and every value looked at; lengths, labels and names are compared.
+
+    Args:
+        store: path of a store, or a glob pattern that names several.
+        annotations: table of the videos (CSV or TSV) to compare with.
+        split: split file to compare with.
+
+    Returns:
+        0 if nothing was found, 1 otherwise; the findings are printed.
+
+    Raises:
+        WSVADError: if there is no such store, or the table or the split cannot be read.
+    """
+    stores, findings = _open_stores(store)
+    videos = [(opened, video_id) for opened in stores for video_id in opened]
+    console = Console()
+    for opened, video_id in track(videos, "verifying", console=console, transient=True):
+        findings += _check_features(opened, video_id)
+    records = {video_id: opened[video_id] for opened, video_id in videos}
+    if annotations is not None:
+        findings += _check_annotations(records, read_annotations(annotations))
+    if split is not None:
+        named = {name for choice in read_splits(split) for name in (*choice.train, *choice.test, *choice.val)}
+        findings += [
+            Finding(name, "is in the split and not in the store") for name in sorted(named - set(records))
+        ]
+    if findings:
+        console.print(_table_of_findings(findings))
+    console.print(f"{len(records)} videos, {len(findings)} findings")
+    return int(bool(findings))
+
+
+def _open_stores(store: str) -> tuple[list[FeatureStore], list[Finding]]:
+    """Open each store by itself, so that a damaged one does not hide the others, and compare them."""
+    stores: list[FeatureStore] = []
+    findings = []
+    for path in store_paths(store):
+        try:
+            opened = FeatureStore([path])
+            if stores:
+                stores[0].provenance.check_same(opened.provenance, path)
+        except WSVADError as error:
+            findings.append(Finding(str(error.value), error.problem))
+        else:
+            stores.append(opened)
+    counts = Counter(video_id for opened in stores for video_id in opened)
+    findings += [
+        Finding(name, f"is in {count} stores") for name, count in sorted(counts.items()) if count > 1
+    ]
+    return stores, findings
+
+
+def _check_features(store: FeatureStore, video_id: str) -> Iterator[Finding]:
+    record = store[video_id]
+    for name, location in record.streams.items():
+        try:
+            array = store.read(video_id, name)
+        except WSVADError as error:
+            yield Finding(video_id, error.problem)
+            continue
+        if checksum(array) != location.checksum:
+            yield Finding(video_id, f"{name} is not what was written: its checksum differs")
+        if not np.isfinite(array).all():
+            yield Finding(video_id, f"{name} holds NaN or infinite values")
+        if len(array) != record.num_snippets:
+            yield Finding(video_id, f"{name} has {len(array)} snippets, another stream {record.num_snippets}")
+    yield from _check_length(video_id, record, store.provenance)
+
+
+def _check_length(video_id: str, record: VideoRecord, provenance: Provenance) -> Iterator[Finding]:
+    """T snippets fit F frames if the tail was dropped, padded, or anything between."""
+    length, stride = provenance.snippet_length, provenance.snippet_stride
+    fewest, most = snippet_count_bounds(record.num_frames, stride, length)
+    if not fewest <= record.num_snippets <= most:
+        problem = (
+            f"has {record.num_snippets} snippets where {record.num_frames} frames give {fewest} to {most}"
+        )
+        yield Finding(video_id, problem)
+
+
+def _check_annotations(
+    records: Mapping[str, VideoRecord], annotations: Mapping[str, VideoAnnotation]
+) -> Iterator[Finding]:
+    for name in sorted(annotations.keys() - records.keys()):
+        yield Finding(name, "is annotated and not in the store")
+    for name in sorted(records.keys() - annotations.keys()):
+        yield Finding(name, "is in the store and not annotated")
+    for name in sorted(records.keys() & annotations.keys()):
+        given, stored = annotations[name], records[name].annotation
+        try:
+            given.check_num_frames(records[name].num_frames)
+        except WSVADError as error:
+            yield Finding(name, error.problem)
+        for entry in ("label", "classes", "intervals", "interval_classes"):
+            now, then = getattr(given, entry), getattr(stored, entry)
+            if now not in (None, (), UNKNOWN) and now != then:
+                yield Finding(name, f"{entry} {now} in the annotations, {then} in the store")
+
+
+def _table_of_findings(findings: Iterable[Finding]) -> Table:
+    table = Table("where", "problem", title="findings", title_justify="left")
+    for finding in findings:
+        table.add_row(*map(escape, finding))
+    return table
+
+
+def _table_of_videos(store: FeatureStore) -> Table:
+    """One row a split, and one of all."""
+    records = [store[video_id] for video_id in store]
+    splits = sorted({record.annotation.split or "" for record in records})
+    table = Table("videos", "normal", "abnormal", "unlabelled", "hours", "snippets", title=escape(store.path))
+    for split in splits:
+        table.add_row(
+            split or "no split", *_count([r for r in records if (r.annotation.split or "") == split])
+        )
+    if len(splits) > 1:
+        table.add_row("all", *_count(records))
+    return table
+
+
+def _count(records: Sequence[VideoRecord]) -> list[str]:
+    labels = [record.annotation.label for record in records]
+    hours = sum(record.num_frames / record.fps for record in records) / 3600
+    snippets = sum(record.num_snippets for record in records)
+    counts = [str(labels.count(label)) for label in (0, 1, UNKNOWN)]
+    return [*counts, f"{hours:.2f}", str(snippets)]
+
+
+def _table_of_streams(store: FeatureStore) -> Table:
+    table = Table("stream", "channels", "views", "type", "mean norm")
+    locations = [location for video_id in store for location in store[video_id].streams.items()]
+    for name, stream in store.streams.items():
+        types = sorted({location.dtype.name for other, location in locations if other == name})
+        views = f"{len(stream.views)}: {' '.join(stream.views)}"
+        table.add_row(name, str(stream.dim), escape(views), " ".join(types), f"{store.mean_norm(name):.4g}")
+    return table
+
+
+def _table_of_provenance(store: FeatureStore) -> Table:
+    table = Table("provenance", show_header=False)
+    table.add_column(overflow="fold")  # a checksum is shown to its end
+    for entry in fields(Provenance):
+        if entry.name != "views":  # shown with the streams
+            table.add_row(entry.name, escape(str(getattr(store.provenance, entry.name))))
+    table.add_row("classes", escape(" ".join(store.classes)) or "only normal and abnormal")
+    table.add_row("checksum", store.checksum())
+    return table
+
+
+def _table_of_artefacts(prepared: Iterable[tuple[Path, Artefact]]) -> Table:
+    table = Table("prepared", "form", "videos", "settings", "parameters")
+    table.columns[0].overflow = "fold"  # a file's name is shown to its end
+    for path, artefact in prepared:
+        form = " x ".join(map(str, artefact.values.shape))
+        told = (_spell(values) for values in (artefact.settings, artefact.parameters))
+        table.add_row(escape(path.name), form, str(len(artefact.videos)), *told)
+    return table
+
+
+def _spell(values: Mapping[str, Any]) -> str:
+    return escape(", ".join(f"{name} {value}" for name, value in values.items() if value is not None))

@@ -1,0 +1,202 @@
+"""``wsvad extract``: from videos to a feature store."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_info
+from rich.console import Console
+
+from wsvad_lightning.data.datasets.annotations import (
+    VIDEO_SUFFIXES,
+    VideoAnnotation,
+    canonical_id,
+    read_annotations,
+    read_video_paths,
+)
+from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.extraction.job import ONE_PROCESS, Outcome, Processes, extract_videos
+from wsvad_lightning.extraction.pooling import Pooling, SnippetRecipe, Tail
+from wsvad_lightning.extraction.recipe import Dtype, ExtractionRecipe, with_weights
+from wsvad_lightning.extraction.streams import StreamSpec
+from wsvad_lightning.types import UNKNOWN
+from wsvad_lightning.video.reader import import_av
+from wsvad_lightning.video.views import GRID
+
+DEFAULT_STREAMS = (StreamSpec(),)
+TABLE_SUFFIXES = (".csv", ".tsv")
+LISTED = 10  # names in a message; the rest is counted
+
+
+def extract(
+    videos: str,
+    output: str,
+    annotations: str | None = None,
+    streams: Sequence[StreamSpec] | None = None,
+    weights: str | None = None,
+    patch_grids: str | None = None,
+    snippet_length: int = 16,
+    snippet_stride: int | None = None,
+    frame_stride: int = 1,
+    pooling: Pooling = "mean",
+    tail: Tail = "keep",
+    fps: float | None = None,
+    dtype: Dtype = "float32",
+    batch_size: int = 16,
+    trainer: Processes = ONE_PROCESS,
+    skip_broken: bool = False,
+) -> int:
+    """Turn videos into a feature store; run again, it goes on where it stopped.
+
+    Args:
+        videos: folder of videos, searched with all its subfolders; one video; or an annotations table whose
+            column ``video`` holds paths, seen from the table's folder.
+        output: the store to make or to add to, such as ``features.h5``.
+        annotations: table of the videos to extract, with their labels. Without any table all videos are
+            extracted, for prediction: their labels are unknown and they belong to the split ``predict``.
+        streams: what to compute; each stream names a backbone and what it sees of the frames. By default
+            ``features`` alone, EfficientNet on whole frames.
+        weights: released weights of the one backbone among the streams that needs some.
+        patch_grids: grids such as ``2x3,3x5,4x7``. The first stream is computed of their patches too, as more
+            streams, ``patches_2x3`` and so on.
+        snippet_length: frames covered by a snippet.
+        snippet_stride: frames from the start of one snippet to the start of the next, by default the length.
+        frame_stride: every how many frames one goes through the backbones.
+        pooling: how the frames of a snippet become one vector; ``mean_max`` doubles the channels.
+        tail: what becomes of the frames behind the last full snippet: ``keep`` pools those there are,
+            ``pad`` repeats the last one until the snippet is full, ``drop`` leaves them out.
+        fps: frames a second to play the videos at, by their time stamps; every decoded frame counts unless
+            given. Snippets, frame counts and annotated intervals count the frames that are played.
+        dtype: type of the stored features.
+        batch_size: frames encoded at once; decoding is a few times as many ahead.
+        trainer: where to compute: on how many processes, with GPUs or without.
+        skip_broken: go on past videos that cannot be read, or whose frame count is not the annotated one.
+
+    Returns:
+        0 if all videos are in the store, 1 if broken ones were skipped; these are listed at the end.
+
+    Raises:
+        WSVADError: if an option is wrong, videos are missing or named twice, or one is broken and must not be
+            skipped. What is finished by then stays in the store.
+    """
+    import_av()
+    if batch_size < 1:
+        raise WSVADError("batch_size", batch_size, "is no number of frames", "Give 1 or more")
+    stride = snippet_length if snippet_stride is None else snippet_stride
+    snippets = SnippetRecipe(snippet_length, stride, frame_stride, pooling, tail)
+    streams = DEFAULT_STREAMS if streams is None else streams
+    seen = [*streams, *_patches(streams, patch_grids.split(",") if patch_grids else [])]
+    recipe = ExtractionRecipe(with_weights(seen, weights), snippets, fps, dtype)
+    labels = videos if annotations is None and is_table(videos) else annotations
+    todo = find_videos(videos, None if labels is None else read_annotations(labels))
+    before = read_store(output)
+    outcome = extract_videos(todo, output, recipe, batch_size, trainer, skip_broken=skip_broken)
+    tell(outcome)
+    if store := read_store(output):
+        rank_zero_info(describe(store, there_before=len(before or ())))
+    return 1 if outcome.broken else 0
+
+
+def _patches(streams: Sequence[StreamSpec], grids: Sequence[str]) -> list[StreamSpec]:
+    """The first stream once more for each grid, of its patches."""
+    for grid in grids:
+        if not GRID.fullmatch(grid):
+            raise WSVADError("patch_grids", grid, "is no grid", "Give rows and columns, such as 2x3,3x5,4x7")
+    return [replace(streams[0], name=f"patches_{grid}", view=grid) for grid in grids if streams]
+
+
+def tell(outcome: Outcome) -> None:
+    """Name the videos that were skipped, and those of a variable frame rate, on standard error."""
+    lines = [f"skipped: {problem}" for problem in outcome.broken]
+    if outcome.irregular:
+        lines.append(
+            f"note: {few(outcome.irregular)} of a variable frame rate: every decoded frame counts, however "
+            "long it is shown; --fps plays them evenly"
+        )
+    for line in lines:
+        Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def read_store(path: str) -> FeatureStore | None:
+    """Open a store; None if there is none yet, or another command is just joining its parts."""
+    try:
+        return FeatureStore(path)
+    except WSVADError:
+        return None
+
+
+def describe(store: FeatureStore, there_before: int) -> str:
+    """Say in a line what a store holds, and how many of its videos are new."""
+    videos = f"{len(store) - there_before} new" + (f", {there_before} were there" if there_before else "")
+    held = [f"{counted(len(store), 'video')}: {videos}", counted(len(store.streams), "stream")]
+    if store.classes:
+        held.append(counted(len(store.classes), "class", "classes"))
+    return f"{store.path} holds {'; '.join(held)}"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Count things in words."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def find_videos(
+    videos: str | Path, table: Mapping[str, VideoAnnotation] | None = None
+) -> list[tuple[Path, VideoAnnotation]]:
+    """The files to extract and what is known of them, in the order of their names.
+
+    Args:
+        videos: folder, searched with all its subfolders; one file; or a table of files.
+        table: annotations by canonical name. Files that it does not name are left out; without a table, the
+            labels of all are unknown and they belong to the split ``predict``.
+
+    Raises:
+        WSVADError: if there are no videos, two have the same name, or a video of the table is missing.
+    """
+    found: dict[str, Path] = {}
+    for path in _video_files(Path(videos)):
+        video_id = canonical_id(path.name)
+        if table is not None and video_id not in table:
+            continue
+        if video_id in found:
+            problem = f"has the same name as {found[video_id]}"
+            raise WSVADError("videos", path, problem, "Rename or move one: videos are known by their names")
+        found[video_id] = path
+    if table is None:
+        return [(path, VideoAnnotation(name, UNKNOWN, split="predict")) for name, path in found.items()]
+    if missing := [name for name in table if name not in found]:
+        problem = f"lacks {few(missing)} of the annotations"
+        raise WSVADError("videos", videos, problem, "Add the videos or take them out of the annotations")
+    return [(path, table[name]) for name, path in found.items()]
+
+
+def is_table(videos: str | Path) -> bool:
+    """Whether this is a table of videos, by its name."""
+    return Path(videos).suffix.lower() in TABLE_SUFFIXES
+
+
+def few(names: Sequence[str]) -> str:
+    """Name some of many videos, and count the rest."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{', '.join(names[:LISTED])}{more}"
+
+
+def _video_files(videos: Path) -> list[Path]:
+    if is_table(videos):
+        paths = read_video_paths(videos)
+        if missing := [str(path) for path in paths if not path.is_file()]:
+            remedy = "Correct the column 'video': paths are seen from the table's folder"
+            raise WSVADError("videos", videos, f"names files that are not there: {few(missing)}", remedy)
+        return paths
+    if videos.is_file():
+        return [videos]
+    if not videos.is_dir():
+        raise WSVADError("videos", videos, "there is no such file or folder", "Correct the path")
+    files = [
+        path
+        for path in sorted(videos.rglob("*"))
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not path.name.startswith(".")
+    ]
+    if not files:
+        raise WSVADError("videos", videos, "holds no videos", f"Give a folder of {', '.join(VIDEO_SUFFIXES)}")
+    return files

@@ -1,0 +1,145 @@
+"""The recipe of an extraction: all that features depend on but the videos; stores tell it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Self
+
+import torch
+
+from wsvad_lightning.data.store.store import Provenance
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.extraction.encoders import build_encoder
+from wsvad_lightning.extraction.pooling import SnippetRecipe
+from wsvad_lightning.extraction.streams import Encoder, StreamSpec
+
+SOURCE = "video files"
+
+Dtype = Literal["float16", "float32"]
+
+
+@dataclass(frozen=True)
+class ExtractionRecipe:
+    """How videos become features.
+
+    Attributes:
+        streams: what to compute.
+        snippets: how a video is cut.
+        fps: frames a second that videos are played at; None for every frame of the file.
+        dtype: type of the stored features.
+        trained: what a store must say of them to be scored by a trained model; None for anything.
+
+    Raises:
+        WSVADError: if no stream is named or one twice, or ``fps`` is not positive.
+    """
+
+    streams: tuple[StreamSpec, ...]
+    snippets: SnippetRecipe
+    fps: float | None = None
+    dtype: Dtype = "float32"
+    trained: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        names = [spec.name for spec in self.streams]
+        if not names or len(set(names)) < len(names):
+            raise WSVADError("streams", names, "is empty or names a stream twice", "Name each stream once")
+        if self.fps is not None and not self.fps > 0:
+            raise WSVADError("fps", self.fps, "is no number of frames a second", "Give more than 0")
+
+    @classmethod
+    def recorded(cls, provenance: Provenance, weights: str | None = None) -> Self:
+        """The recipe that a store tells of; whatever is made by it must be the same.
+
+        Args:
+            provenance: of the store.
+            weights: see :func:`with_weights`.
+
+        Raises:
+            WSVADError: if the features were not extracted from videos by this program, or ``weights`` fits no
+                stream.
+        """
+        if provenance.source != SOURCE:
+            problem = f"the checkpoint was trained on other features ({provenance.source}), of unknown recipe"
+            remedy = "Make features of the videos as those were made, and give their store by --data.store"
+            raise WSVADError("--videos", provenance.backbone, problem, remedy)
+        recipe = json.loads(provenance.preprocessing)
+        known = {entry.name for entry in fields(StreamSpec)} - {"weights"}
+        streams = [
+            StreamSpec(**{name: value for name, value in stream.items() if name in known})
+            for stream in recipe["streams"].values()
+        ]
+        snippets = SnippetRecipe(
+            provenance.snippet_length,
+            provenance.snippet_stride,
+            provenance.frame_stride,
+            provenance.pooling,  # type: ignore[arg-type]  # a store holds what was checked when it was written
+            provenance.tail,  # type: ignore[arg-type]
+        )
+        return cls(with_weights(streams, weights), snippets, recipe.get("fps"), recipe["dtype"], provenance)
+
+    def build_encoders(self, device: torch.device) -> dict[str, Encoder]:
+        """The encoders by stream.
+
+        Raises:
+            WSVADError: if the weights of one are missing, or it takes no snippets of this length.
+        """
+        encoders = {spec.name: build_encoder(spec, device) for spec in self.streams}
+        for encoder in encoders.values():
+            encoder.open(self.snippets)  # tells now what is wrong with every video
+        return encoders
+
+    def provenance(self, encoders: Mapping[str, Encoder]) -> Provenance:
+        """What a store says of this recipe.
+
+        Raises:
+            WSVADError: if something else was said in the training, such as the hash of other weights.
+        """
+        recipes: dict[str, dict[str, Any]] = {name: encoder.recipe for name, encoder in encoders.items()}
+        rest = {"dtype": self.dtype, "streams": recipes} | ({"fps": self.fps} if self.fps else {})
+        made = Provenance(
+            backbone="+".join(dict.fromkeys(entry["backbone"] for entry in recipes.values())),
+            source=SOURCE,
+            snippet_length=self.snippets.length,
+            snippet_stride=self.snippets.stride,
+            frame_stride=self.snippets.frame_stride,
+            pooling=self.snippets.pooling,
+            tail=self.snippets.tail,
+            preprocessing=json.dumps(rest, sort_keys=True),
+            text_aligned="text_tower" in recipes.get("features", {}),
+            views={name: encoder.views for name, encoder in encoders.items()},
+        )
+        if self.trained is not None:
+            _require_same(made, self.trained)
+        return made
+
+
+def with_weights(streams: Sequence[StreamSpec], weights: str | None) -> tuple[StreamSpec, ...]:
+    """Give released weights to the one backbone among the streams that needs some.
+
+    Args:
+        streams: any number of them may see through that backbone.
+        weights: file or folder; None leaves the streams as they are.
+
+    Raises:
+        WSVADError: if no backbone needs weights, or several do.
+    """
+    if weights is None:
+        return tuple(streams)
+    needing = sorted({spec.backbone for spec in streams if spec.needs_weights})
+    if not needing:
+        raise WSVADError("weights", weights, "no stream has a backbone that needs any", "Leave them out")
+    if len(needing) > 1:
+        problem = f"the streams need the weights of {len(needing)} backbones: {', '.join(needing)}"
+        raise WSVADError("weights", weights, problem, "Name the weights of each stream in a configuration")
+    return tuple(replace(spec, weights=weights) if spec.needs_weights else spec for spec in streams)
+
+
+def _require_same(made: Provenance, trained: Provenance) -> None:
+    """Refuse streams that come out otherwise than in the training."""
+    mine, theirs = (json.loads(origin.preprocessing)["streams"] for origin in (made, trained))
+    for name, recipe in theirs.items():
+        for key, value in recipe.items():
+            if (given := mine[name].get(key)) != value:
+                problem = f"{key} of the stream {name} is {given!r}, in the training {value!r}"
+                remedy = "Give the weights of the training by --weights"
+                raise WSVADError("--videos", trained.backbone, problem, remedy)

@@ -1,0 +1,93 @@
+"""The authors' weights as a checkpoint of ours."""
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from types import ModuleType
+
+import lightning
+import rich
+import torch
+import yaml
+
+from wsvad_lightning import interop
+from wsvad_lightning.checkpoint import CONFIG_KEY, read_official
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import replacing
+from wsvad_lightning.interop.weights import load_official
+from wsvad_lightning.methods.base.module import WSVADModule
+
+SHARED = ("weights", "command")
+
+
+def known_methods() -> list[str]:
+    """List the methods whose official weights can be imported."""
+    return [module.name for module in pkgutil.iter_modules(interop.__path__) if module.name not in SHARED]
+
+
+def find_method(method: str | None) -> ModuleType:
+    """Find the key table of a method.
+
+    Raises:
+        WSVADError: if there is none.
+    """
+    if method not in known_methods():
+        known = ", ".join(known_methods())
+        raise WSVADError("--method", method, "there is no key table for it", f"Give one of {known}")
+    return importlib.import_module(f"wsvad_lightning.interop.{method}")
+
+
+def import_weights(weights: str, method: str | None = None, output: str | None = None) -> None:
+    """Turn the authors' weights into a checkpoint for ``wsvad test`` and ``wsvad predict``.
+
+    Sizes are read off the weights. The checkpoint carries the method but no data: name a store with
+    ``--data.store``.
+
+    Args:
+        weights: the authors' state dict; tensors only are read.
+        method: whose weights they are, such as urdmu; to be named.
+        output: checkpoint to write, also ``-o``; to be named.
+
+    Raises:
+        WSVADError: if the file does not hold exactly the method's parameters; nothing is written then.
+    """
+    source = find_method(method)
+    if output is None:
+        raise WSVADError("--output", None, "no checkpoint to write is named", "Give -o imported.ckpt")
+    state = read_official(weights)
+    try:
+        init_args = source.init_args(state)
+    except WSVADError:
+        raise
+    except KeyError as error:
+        problem = f"lacks the parameter {error}"
+        raise WSVADError("weights", weights, problem, f"Give weights of {method}") from None
+    except (IndexError, ValueError):
+        problem = "a parameter that tells sizes has another number of axes"
+        raise WSVADError("weights", weights, problem, f"Give weights of {method}") from None
+    module: WSVADModule = source.METHOD(**init_args)
+    dropped = load_official(module.net, state, source.TABLE)
+    # What a checkpoint of ours carries besides parameters, for methods where that is anything.
+    told = source.complete(module, state) if hasattr(source, "complete") else None
+    config = {"model": {"class_path": source.METHOD.__name__, "init_args": init_args}}
+    checkpoint = {
+        "state_dict": module.state_dict(),
+        "hyper_parameters": dict(module.hparams),
+        "pytorch-lightning_version": lightning.__version__,
+        "epoch": 0,
+        "global_step": 0,
+        CONFIG_KEY: yaml.safe_dump(config),
+    }
+    module.on_save_checkpoint(checkpoint)
+    with replacing(output) as path:
+        torch.save(checkpoint, path)
+    rich.print(f"{output}: {len(state) - len(dropped)} of {len(state)} tensors, as {source.METHOD.__name__}")
+    if dropped:
+        parts = {part: _starting(part, dropped) for part in (*source.TABLE.dropped, *source.TABLE.spare)}
+        rich.print("left out: " + ", ".join(f"{part} ({count})" for part, count in parts.items() if count))
+    if told:
+        rich.print(told)
+
+
+def _starting(part: str, names: Sequence[str]) -> int:
+    return sum(name == part or name.startswith(f"{part}.") for name in names)

@@ -1,0 +1,154 @@
+"""CLIP-TSA: temporal self-attention on CLIP features (Joo et al., ICIP 2023, arXiv 2212.05136).
+
+A scorer says how relevant each snippet is; noise is added to its scores many times, and each snippet is
+weighted by how often it is among the k highest (perturbed top-k). The rest is RTFM's network.
+
+    x = features; wider than 512: sigmoid(linear(relu(linear(features))))          [B, N, T, D]
+    w = share of the draws in which s + sigma z has t among its k highest, s = scorer(x), k = int(keep T)
+    F = dropout(multi-scale(w x))                           temporal context
+    score = mean_crops(sigmoid(mlp(F)))
+
+Loss terms are RTFM's, see :mod:`wsvad_lightning.methods.base.magnitude`.
+
+Numbers equal the authors' code, which does not gather k snippets as the paper has it: the time axis keeps its
+length, and a snippet that is never chosen becomes zero. Habits: a video of one crop keeps at most 1000
+snippets (``most_kept``); the gradient of the scorer, see :class:`wsvad_lightning.layers.PerturbedTopK`.
+
+Deviations: the authors draw noise when they score too, so that their test scores are random; here every video
+is scored with the same draws (``noise_in_scoring`` draws anew). Any number of crops and snippets, any width.
+"""
+
+import torch
+from einops import rearrange
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.layers import MultiScaleTemporal, PerturbedTopK, ScoreHead, init_xavier
+from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.types import WSVADBatch
+
+WIDTH = 512  # to which wider features are brought
+NARROWING_DIM = 1024
+SCORER_DIM = 256
+HEAD_DIMS = (128, 32)
+
+
+class CLIPTSANet(nn.Module):
+    """The network, usable without Lightning: ``CLIPTSANet()(features).scores``.
+
+    Args:
+        feature_dim: D, channels of the features.
+        keep: share of the snippets that a draw chooses.
+        samples: draws.
+        sigma: standard deviation of the noise.
+        most_kept: most snippets that a draw chooses of a lone crop; None for no limit.
+        noise_in_scoring: draw the noise in scoring too.
+        dropout: probability after the temporal network and in the score head.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int = 512,
+        keep: float = 0.95,
+        samples: int = 100,
+        sigma: float = 0.05,
+        most_kept: int | None = 1000,
+        noise_in_scoring: bool = False,
+        dropout: float = 0.7,
+    ) -> None:
+        super().__init__()
+        dim = min(feature_dim, WIDTH)
+        self.relevance = nn.Sequential(nn.Linear(dim, SCORER_DIM), nn.ReLU(), nn.Linear(SCORER_DIM, 1))
+        self.gate = PerturbedTopK(keep, samples, sigma, most_kept, draw_in_scoring=noise_in_scoring)
+        self.context = MultiScaleTemporal(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.to_score = ScoreHead(dim, dropout, HEAD_DIMS)
+        init_xavier(self)
+        # The authors make this after that initialisation, and leave it as PyTorch does.
+        self.narrow = _narrowing(feature_dim) if feature_dim > WIDTH else nn.Identity()
+
+    def attend(self, rows: Tensor) -> Tensor:
+        """Give the weight of each snippet of rows ``[R, T, D]``: ``[R, T]``."""
+        weight: Tensor = self.gate(torch.sigmoid(self.relevance(rows).squeeze(-1).float()))
+        return weight
+
+    def forward(self, features: Tensor) -> MagnitudeOutput:
+        """Score videos of any length: ``[B, N, T, D]``."""
+        rows = self.narrow(rearrange(features, "b n t d -> (b n) t d"))
+        encoded = self.dropout(self.context(self.attend(rows)[..., None] * rows))
+        encoded = rearrange(encoded, "(b n) t d -> b n t d", n=features.shape[1])
+        return MagnitudeOutput(encoded, self.to_score(encoded))
+
+
+def _narrowing(feature_dim: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(feature_dim, NARROWING_DIM), nn.ReLU(), nn.Linear(NARROWING_DIM, WIDTH), nn.Sigmoid()
+    )
+
+
+class CLIPTSA(MagnitudeMIL):
+    """CLIP-TSA as a LightningModule; the recipe of the paper is in ``ucf_cliptsa.yaml``.
+
+    Args:
+        feature_dim: D, channels of the features; taken from the store on the command line.
+        keep: share of the snippets that a draw of the noise chooses, above 0 and at most 1.
+        samples: draws.
+        sigma: standard deviation of the noise on relevance scores in [0, 1].
+        most_kept: most snippets that a draw chooses of a video with one crop, as in the authors' tests; None
+            for no limit.
+        noise_in_scoring: draw the noise in scoring too, as the authors do; else all videos have the same.
+        k: snippets that stand for a video, clamped to T.
+        margin: length that the features of abnormal snippets should have.
+        dropout: probability in the network.
+        exclude: probability by which a snippet is kept from standing for its video in training.
+        smooth_across_videos: smooth the abnormal scores of a batch as one curve, as the authors do; false
+            smooths each video for itself.
+        loss_weights: weights by which terms enter the total, where they differ from the paper's.
+        optimizer: makes the optimizer from the parameters.
+        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+
+    Raises:
+        WSVADError: if ``keep`` is no share, nothing would be drawn or chosen, or there would be no noise to
+            learn from.
+    """
+
+    net: CLIPTSANet
+
+    def __init__(
+        self,
+        feature_dim: int = 512,
+        keep: float = 0.95,
+        samples: int = 100,
+        sigma: float = 0.05,
+        most_kept: int | None = 1000,
+        noise_in_scoring: bool = False,
+        k: int = 3,
+        margin: float = 100.0,
+        dropout: float = 0.7,
+        exclude: float = 0.7,
+        smooth_across_videos: bool = True,
+        loss_weights: dict[str, float] | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            feature_dim, k, margin, exclude, smooth_across_videos, loss_weights, optimizer, lr_scheduler
+        )
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        if not 0 < keep <= 1:
+            raise WSVADError("model.keep", keep, "is no share of the snippets", "Give above 0 and at most 1")
+        if samples < 1:
+            raise WSVADError("model.samples", samples, "no noise would be drawn", "Give at least 1")
+        if not sigma > 0:
+            raise WSVADError("model.sigma", sigma, "what is chosen has no gradient", "Give above 0")
+        if most_kept is not None and most_kept < 1:
+            raise WSVADError(
+                "model.most_kept", most_kept, "nothing would be chosen", "Give at least 1, or null"
+            )
+        self.net = CLIPTSANet(feature_dim, keep, samples, sigma, most_kept, noise_in_scoring, dropout)
+
+    def encode(self, batch: WSVADBatch) -> MagnitudeOutput:
+        """Pass a batch through the network."""
+        out: MagnitudeOutput = self.net(batch.features)
+        return out

@@ -1,0 +1,234 @@
+"""`wsvad fit`, `validate`, `test` and `predict`: LightningCLI over all methods and one data module."""
+
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_info
+from lightning_utilities.core.imports import RequirementCache
+
+from wsvad_lightning.checkpoint import CONFIG_KEY, read_checkpoint
+from wsvad_lightning.configs import find_config
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.reporting.callbacks import LastCheckpoint, RunRecord, ScoreWriter
+from wsvad_lightning.reporting.labels import LabelPicture
+from wsvad_lightning.runs.progress import StepProgress
+
+COMMANDS = ("fit", "validate", "test", "predict")
+
+IGNORED_WARNINGS = (
+    "LightningCLI's args parameter is intended to run from within Python",  # it is
+    "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning 2.6 with PyTorch 2.13, theirs to mend
+    "Total length of `list` across ranks is zero",  # no videos are held out for validation, as asked
+    "Using ModelCheckpoint with manual optimization",  # that follows the steps, which is what we want
+    "The ``compute`` method of metric (Frame|Event)Metrics was called before",  # a rank may have no video
+    r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen, as a stage's paper says
+    "It is recommended to use .self.log",  # FrameMetrics gathers the ranks itself
+    "Be aware that when using `ckpt_path`",  # a checkpoint callback of the training is not one of the test
+    "The dirpath has changed",  # a new run has a new folder
+    "The '.*_dataloader' does not have many workers",  # reading from a memory map needs none
+    "The number of training batches .* is smaller than the logging interval",  # training counts steps
+)
+
+
+class WSVADCLI(LightningCLI):
+    """One run: parsed, made and executed.
+
+    Links: the method's ``feature_dim`` is what the data module delivers, and the data module's ``seed`` is
+    ``seed_everything``; setting the linked ones has no effect.
+
+    Args:
+        args: subcommand and arguments.
+        name: name of the experiment where ``--name`` is not given.
+    """
+
+    def __init__(self, args: Sequence[str], name: str) -> None:
+        self.default_name = name
+        # for what Lightning calls by old names
+        os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+        for message in IGNORED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        super().__init__(
+            WSVADModule,
+            WSVADDataModule,
+            save_config_callback=RunRecord,
+            seed_everything_default=0,
+            subclass_mode_model=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # a checkpoint's hyper-parameters are the method's own
+            trainer_defaults={
+                "use_distributed_sampler": False,  # the data module shares videos out among ranks itself
+                "enable_model_summary": False,
+                "num_sanity_val_steps": 0,  # two videos may lack a class, and metrics say so
+            },
+            parser_kwargs={"exit_on_error": False, **{c: {"exit_on_error": False} for c in COMMANDS}},
+            args=list(args),
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add where a run is kept, and the links."""
+        parser.add_argument("--name", default=self.default_name, help="name of the experiment's folder")
+        parser.add_argument("--output", default="runs", help="folder that holds the experiments")
+        parser.link_arguments("data.feature_dim", "model.init_args.feature_dim", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and refuse a seed that NumPy would not take, and to measure what nobody trained."""
+        super().parse_arguments(parser, args)
+        config = self.config[self.config.subcommand]
+        seed = config.seed_everything
+        if self.config.subcommand != "fit" and config.ckpt_path is None:
+            raise untrained()
+        if not 0 <= seed < 2**32:
+            raise WSVADError("--seed_everything", seed, "is no seed", "Give 0 to 4294967295")
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the arguments alone: Lightning would put a checkpoint's hyper-parameters above them here."""
+
+    def before_instantiate_classes(self) -> None:
+        """Save one configuration a subcommand: one saved by ``test`` would not parse for ``fit``."""
+        self.save_config_kwargs = {"config_filename": f"{self.subcommand}.yaml"}
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add what belongs to every run to what the configuration asks for.
+
+        That is a CSV log, a TensorBoard log where that is installed, progress, ``last.ckpt`` and scores.
+        """
+        config = self.config_init[self.subcommand]
+        self.trainer_defaults["callbacks"] = [
+            *([StepProgress()] if config.trainer.enable_progress_bar is not False else []),
+            *([LastCheckpoint()] if config.trainer.enable_checkpointing is not False else []),
+            ScoreWriter(),
+            LabelPicture(),
+        ]
+        csv = CSVLogger(writable_folder(config.output), name=config.name)
+        loggers: list[Logger] = [csv]
+        if RequirementCache("tensorboard"):
+            loggers.append(TensorBoardLogger(config.output, name=config.name, version=csv.version))
+        given = config.trainer.logger
+        loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
+        return super().instantiate_trainer(logger=loggers, **kwargs)
+
+
+def writable_folder(path: str) -> str:
+    """Make the folder of all runs.
+
+    Raises:
+        WSVADError: if that cannot be done.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise WSVADError(
+            "--output", path, f"cannot be written ({error.strerror})", "Choose another folder"
+        ) from None
+    return path
+
+
+def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCLI:
+    """Run ``fit``, ``validate``, ``test`` or ``predict``.
+
+    Args:
+        args: subcommand and arguments. Configurations may be named as shipped; a checkpoint given to any but
+            ``fit`` brings its own configuration, which the others then override.
+        kind: class of the run.
+
+    Returns:
+        The finished run, with its ``trainer``, ``model`` and ``datamodule``.
+    """
+    command, *rest = args
+    rest, name = resolve_configs(rest)
+    if command == "fit":
+        check_resumable(rest)
+    elif not rest:
+        raise untrained()
+    else:
+        rest = [*carried_config(rest), *rest]
+    # A checkpoint holds tensors and plain values: nothing in it needs to be executed.
+    quiet = ["--verbose", "false"] if command == "test" else []  # its metrics are shown by ScoreWriter
+    run = kind([command, "--weights_only", "true", *quiet, *rest], name)
+    for logger in run.trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()  # a later run in this process is one of its own
+    if folder := run.trainer.log_dir:
+        rank_zero_info(f"Everything of this run is in {folder}")
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # else its threads may abort the process as it ends
+    return run
+
+
+def resolve_configs(args: Sequence[str]) -> tuple[list[str], str]:
+    """Replace the names of shipped configurations by their paths.
+
+    Returns:
+        The arguments, each ``--config`` in two, and the name of the experiment: that of the first one.
+
+    Raises:
+        WSVADError: if a configuration is neither a file nor shipped.
+    """
+    resolved: list[str] = []
+    names: list[str] = []
+    for arg in split_assignments(args):
+        if resolved and resolved[-1] in ("--config", "-c"):
+            path = find_config(arg)
+            names.append(path.stem)
+            resolved.append(str(path))
+        else:
+            resolved.append(arg)
+    return resolved, names[0] if names else "wsvad"
+
+
+def carried_config(args: Sequence[str]) -> list[str]:
+    """Give the configuration that the checkpoint among the arguments carries, as arguments; none: nothing.
+
+    Raises:
+        WSVADError: if the checkpoint cannot be read.
+    """
+    path = checkpoint_path(args)
+    config = read_checkpoint(path).get(CONFIG_KEY) if path else None
+    return ["--config", config] if config else []
+
+
+def check_resumable(args: Sequence[str]) -> None:
+    """Make sure that the checkpoint among the arguments, if any, is one to go on from.
+
+    Raises:
+        WSVADError: if it cannot be read, or holds weights only.
+    """
+    path = checkpoint_path(args)
+    if path and "optimizer_states" not in read_checkpoint(path):
+        raise WSVADError(
+            "--ckpt_path", path, "holds weights only, not the state of a training", "Test it, or train anew"
+        )
+
+
+def untrained() -> WSVADError:
+    """The error of a command that needs a trained model and is given none."""
+    return WSVADError(
+        "--ckpt_path",
+        None,
+        "nothing trained is named",
+        "Give a checkpoint, such as runs/*/checkpoints/last.ckpt",
+    )
+
+
+def checkpoint_path(args: Sequence[str]) -> str | None:
+    """Find the value of ``--ckpt_path``."""
+    given = split_assignments(args)
+    return given[given.index("--ckpt_path") + 1] if "--ckpt_path" in given[:-1] else None
+
+
+def split_assignments(args: Sequence[str]) -> list[str]:
+    """Write ``--config=value`` as ``--config value``, and so with ``--ckpt_path``."""
+    ours = ("--config=", "--ckpt_path=")
+    return [part for arg in args for part in (arg.split("=", 1) if arg.startswith(ours) else [arg])]

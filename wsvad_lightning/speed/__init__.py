@@ -1,0 +1,1 @@
+"""What steps, loading and extraction cost."""

@@ -1,0 +1,1 @@
+"""Videos as pixels: reading, crops and patch grids."""
