@@ -11,6 +11,7 @@ FLOORS = (
     {"types", "errors", "ops", "files", "checkpoint", "configs", "official", "snippets"},
     {"data", "layers", "losses", "metrics"},
     {"methods", "prepare", "backbones"},
+    {"carried"},
     {"interop", "reporting"},
     {"training"},
     {"benchmark", "demo", "serving"},
