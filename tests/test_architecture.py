@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("data.convert", "data.loading"),
     ("extraction.backbones", "methods.base"),
     ("extraction", "methods"),
+    ("carried",),
     ("prepare", "interop", "reporting"),
     ("runs", "speed"),
     ("bench", "demo", "serving"),

@@ -22,7 +22,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from tests.test_architecture import FLOOR
 from wsvad_lightning import metrics
-from wsvad_lightning.checkpoint import CONFIG_KEY
+from wsvad_lightning.checkpoint import CONFIG_KEY, VERSION_KEY
 from wsvad_lightning.cli import COMMANDS, RENAMED, main
 from wsvad_lightning.configs import config_folder
 from wsvad_lightning.data.datasets.annotations import read_annotations, read_split
@@ -190,7 +190,8 @@ def leave_run(args: list[str]) -> None:
     """Make what a command reads of an earlier run: its checkpoint and its configuration."""
     named = any(arg.startswith("--model.prompts") for arg in args)
     recipe = config_folder() / ("ucf_vadclip.yaml" if named else "ucf_urdmu.yaml")
-    state = {"state_dict": {}, "optimizer_states": [], CONFIG_KEY: recipe.read_text()}
+    carried = {CONFIG_KEY: recipe.read_text(), VERSION_KEY: "2.6.6"}
+    state = {"state_dict": {}, "optimizer_states": [], **carried}
     for option, value in pairwise(args):
         checkpoint, saved = option == "--ckpt_path", option == "--config" and Path(value).name == "fit.yaml"
         if checkpoint or saved:

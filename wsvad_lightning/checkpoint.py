@@ -1,12 +1,18 @@
 """What a checkpoint of this project says of itself.
 
-It is a Lightning checkpoint that also carries its configuration (method, data, seed, name) as YAML text, so
-that ``wsvad test --ckpt_path X`` needs nothing else and ``torch.load(X, weights_only=True)`` works.
+It is a Lightning checkpoint that also carries its configuration (method, data and seed) as YAML text, so that
+``wsvad test --ckpt_path X`` needs nothing else and ``torch.load(X, weights_only=True)`` works.
+
+A checkpoint may come from a stranger. It is read as tensors and plain values, whose form is compared before
+anything is done with them.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -15,6 +21,21 @@ from wsvad_lightning.errors import WSVADError
 
 CONFIG_KEY = "wsvad_config"
 WRAPPERS = ("state_dict", "model_state_dict")  # what checkpoints of a training call it
+VERSION_KEY = "pytorch-lightning_version"
+
+FORMS: dict[str, Any] = {  # of the entries that are read, where they are there
+    "state_dict": Mapping[str, Tensor],
+    "hyper_parameters": dict[str, object],
+    "method": str,
+    "classes": dict[str, list[str] | Tensor],
+    "features": dict[str, str | int],
+    "transform": dict[str, object],
+    "provenance": dict[str, object],
+    "WSVADDataModule": Mapping[str, Tensor],
+    VERSION_KEY: str,
+}
+
+Record = TypeVar("Record")
 
 
 def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str, Any]:
@@ -25,13 +46,13 @@ def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str
         argument: that names it, for messages.
 
     Raises:
-        WSVADError: if the file is missing or no checkpoint.
+        WSVADError: if the file is missing or no checkpoint, or an entry has another form than ours have.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except FileNotFoundError:
         raise WSVADError(argument, path, "there is no such file", "Give the path of a checkpoint") from None
-    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # a file made to be odd fails anywhere in the reader
         reason = " ".join(str(error).split())[:100]
         raise WSVADError(
             argument, path, f"not a readable checkpoint ({reason})", "Give a file that `wsvad fit` wrote"
@@ -40,6 +61,10 @@ def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str
         raise WSVADError(
             argument, path, "not a checkpoint", "Import the authors' weights by `wsvad import-weights`"
         )
+    for name, form in FORMS.items():
+        if name in checkpoint and not fits(checkpoint[name], form):
+            problem = f"its entry {name!r} is not what `wsvad fit` writes"
+            raise WSVADError(argument, path, problem, "Give a file that `wsvad fit` wrote")
     return checkpoint
 
 
@@ -69,3 +94,63 @@ def read_official(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WSVADError("weights", path, "not a state dict of tensors", "Save `model.state_dict()` alone")
     return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def fits(value: object, hint: Any) -> bool:
+    """Tell whether a value is of a type, given by a hint for plain values (see :func:`is_plain`) or tensors.
+
+    Args:
+        value: as read from a file.
+        hint: ``object`` for anything.
+    """
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return any(value == one and type(value) is type(one) for one in inside)
+    if origin in (Union, UnionType):
+        return any(fits(value, one) for one in inside)
+    if origin is None:
+        kinds = (int, float) if hint is float else hint
+        return isinstance(value, kinds) and (hint is object or not isinstance(value, bool) or hint is bool)
+    if origin is tuple and isinstance(value, list):  # as YAML and JSON write one
+        origin = list
+    if not isinstance(value, origin) or isinstance(value, str):
+        return False
+    if isinstance(value, Mapping):
+        key, held = inside
+        return all(fits(name, key) and fits(item, held) for name, item in value.items())
+    assert isinstance(value, Sequence), "hints of plain values name mappings and sequences"
+    return all(fits(item, inside[0]) for item in value)
+
+
+def is_plain(hint: Any) -> bool:
+    """Tell whether all values of a type are data: texts, numbers, and lists and mappings of these.
+
+    A class, a callable or ``Any`` is not: a parser takes a text for the name of something to import.
+    """
+    origin = get_origin(hint)
+    if origin is Literal or hint is ...:
+        return True
+    if origin in (Union, UnionType, list, tuple, dict, Mapping, Sequence):
+        return all(is_plain(one) for one in get_args(hint))
+    return hint in (str, int, float, bool, NoneType)
+
+
+def record_of(kind: type[Record], values: Mapping[str, Any]) -> Record:
+    """Make a dataclass of values that a file tells; those that it does not know are left out.
+
+    Args:
+        kind: with fields that hold plain values.
+        values: by field.
+
+    Raises:
+        ValueError: if a value is missing or of another type than its field; names the field.
+    """
+    hints = get_type_hints(kind)
+    known = {entry.name: values[entry.name] for entry in fields(kind) if entry.name in values}  # type: ignore[arg-type]
+    for name, value in known.items():
+        if not fits(value, hints[name]):
+            raise ValueError(f"{name} is no {hints[name]}")
+    try:
+        return kind(**known)
+    except TypeError:
+        raise ValueError("a value is missing") from None

@@ -61,7 +61,9 @@ def test_loggers_finish_before_the_folder_is_removed(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_so_does_a_test_of_a_checkpoint_that_does_not_fit(store: Path, tmp_path: Path) -> None:
+def test_so_does_a_test_of_a_checkpoint_that_does_not_fit(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(fit(store, tmp_path)) == 0
     run = tmp_path / "group" / "mine" / "version_0"
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
@@ -72,8 +74,9 @@ def test_so_does_a_test_of_a_checkpoint_that_does_not_fit(store: Path, tmp_path:
     for command in ("test", "predict"):
         arguments = [command, "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), *where]
         assert main([*arguments, "--data.store", str(other), "--data.pca_dim", "3"]) == 2
-        with pytest.raises(RuntimeError, match="Missing key"):
-            main([command, "--ckpt_path", str(tmp_path / "other.ckpt"), *where])
+        capsys.readouterr()
+        assert main([command, "--ckpt_path", str(tmp_path / "other.ckpt"), *where]) == 2
+        assert "Missing key" in capsys.readouterr().err
     assert list((tmp_path / "tests").iterdir()) == []
 
 

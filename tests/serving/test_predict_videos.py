@@ -107,7 +107,7 @@ def test_events_are_told_with_their_classes_and_times(trained: Trained, tmp_path
     write_stamped(tmp_path / "cameras" / "Tür.mp4", stamps)
     write_stamped(tmp_path / "cameras" / "calm.mp4", stamps[:4])
     checkpoint = tmp_path / "telling" / "version_0" / "checkpoints" / "last.ckpt"
-    assert main(predict(checkpoint, tmp_path / "cameras", tmp_path)) == 0
+    assert main(predict(checkpoint, tmp_path / "cameras", tmp_path, *model[:2])) == 0
     run = tmp_path / "runs" / "cameras" / "version_0"
     table = (run / "Tür" / "events.csv").read_text("utf-8").splitlines()
     # Snippets of 8 frames begin every 4; where both of a frame are of the class, it is likely enough.

@@ -391,9 +391,9 @@ def measure(cell: Cell) -> Result:
         WSVADError: if something does not fit, or no checkpoint was chosen.
     """
     start = time.perf_counter()
-    checkpoint = train(cell)
+    method, checkpoint = train(cell)
     where = ("--output", str(cell.folder.parent), "--name", cell.folder.name, *QUIET)
-    tested = run_trainer(["test", "--ckpt_path", str(checkpoint), *where])
+    tested = run_trainer(["test", "--model", method, "--ckpt_path", str(checkpoint), *where])
     keep_weights(checkpoint)
     record = json.loads((Path(tested.trainer.log_dir or ".") / "metrics.json").read_text())
     return Result(
@@ -409,8 +409,8 @@ def measure(cell: Cell) -> Result:
     )
 
 
-def train(cell: Cell) -> Path:
-    """Train all stages of a method, and give the checkpoint that stands for it.
+def train(cell: Cell) -> tuple[str, Path]:
+    """Train all stages of a method, and give its class path and the checkpoint that stands for it.
 
     Raises:
         WSVADError: if something does not fit, or no checkpoint was chosen.
@@ -424,7 +424,7 @@ def train(cell: Cell) -> Path:
             remedy = "Set it to at most trainer.max_steps"
             raise WSVADError("trainer.val_check_interval", interval, "the training ends before", remedy)
         if trained.model.stage == trained.model.num_stages:
-            return checkpoint
+            return trained.config.fit.model.class_path, checkpoint
         next_stage = ["--model.stage", str(trained.model.stage + 1), "--model.previous", str(checkpoint)]
 
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self, TypeVar
 
 import torch
 
+from wsvad_lightning.checkpoint import fits, record_of
 from wsvad_lightning.data.store.store import Provenance
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.encoders import build_encoder
@@ -16,6 +17,7 @@ from wsvad_lightning.extraction.streams import Encoder, StreamSpec
 SOURCE = "video files"
 
 Dtype = Literal["float16", "float32"]
+Recipe = TypeVar("Recipe", bound="ExtractionRecipe")
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,14 @@ class ExtractionRecipe:
             problem = f"the checkpoint was trained on other features ({provenance.source}), of unknown recipe"
             remedy = "Make features of the videos as those were made, and give their store by --data.store"
             raise WSVADError("--videos", provenance.backbone, problem, remedy)
-        recipe = json.loads(provenance.preprocessing)
-        known = {entry.name for entry in fields(StreamSpec)} - {"weights"}
-        streams = [
-            StreamSpec(**{name: value for name, value in stream.items() if name in known})
-            for stream in recipe["streams"].values()
-        ]
-        snippets = SnippetRecipe(
-            provenance.snippet_length,
-            provenance.snippet_stride,
-            provenance.frame_stride,
-            provenance.pooling,  # type: ignore[arg-type]  # a store holds what was checked when it was written
-            provenance.tail,  # type: ignore[arg-type]
-        )
-        return cls(with_weights(streams, weights), snippets, recipe.get("fps"), recipe["dtype"], provenance)
+        try:
+            return _recorded(cls, provenance, weights)
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, WSVADError) and error.argument == "weights":
+                raise
+            problem = f"the checkpoint tells of its features what makes no recipe ({error})"
+            remedy = "Extract the videos as those features were, and give their store by --data.store"
+            raise WSVADError("--videos", provenance.backbone, problem, remedy) from None
 
     def build_encoders(self, device: torch.device) -> dict[str, Encoder]:
         """The encoders by stream.
@@ -113,6 +109,24 @@ class ExtractionRecipe:
         return made
 
 
+def _recorded(kind: type[Recipe], provenance: Provenance, weights: str | None) -> Recipe:
+    """Read the recipe of a provenance, whose values are anything until they are compared with the fields.
+
+    Raises:
+        ValueError: if they are not what these are.
+    """
+    recipe = json.loads(provenance.preprocessing)
+    if not (fits(recipe, dict[str, object]) and fits(recipe.get("streams"), dict[str, dict[str, object]])):
+        raise ValueError("no streams")
+    recorded = [{**stream, "weights": None} for stream in recipe["streams"].values()]
+    streams = with_weights([record_of(StreamSpec, stream) for stream in recorded], weights)
+    told = asdict(provenance)
+    told |= {"length": told["snippet_length"], "stride": told["snippet_stride"]}
+    snippets = record_of(SnippetRecipe, told)
+    values = {"fps": recipe.get("fps"), "dtype": recipe.get("dtype"), "streams": streams}
+    return record_of(kind, {**values, "snippets": snippets, "trained": provenance})
+
+
 def with_weights(streams: Sequence[StreamSpec], weights: str | None) -> tuple[StreamSpec, ...]:
     """Give released weights to the one backbone among the streams that needs some.
 
@@ -139,7 +153,7 @@ def _require_same(made: Provenance, trained: Provenance) -> None:
     mine, theirs = (json.loads(origin.preprocessing)["streams"] for origin in (made, trained))
     for name, recipe in theirs.items():
         for key, value in recipe.items():
-            if (given := mine[name].get(key)) != value:
+            if (given := mine.get(name, {}).get(key)) != value:
                 problem = f"{key} of the stream {name} is {given!r}, in the training {value!r}"
                 remedy = "Give the weights of the training by --weights"
                 raise WSVADError("--videos", trained.backbone, problem, remedy)

@@ -8,9 +8,9 @@ from types import ModuleType
 import lightning
 import rich
 import torch
-import yaml
 
 from wsvad_lightning import interop
+from wsvad_lightning.carried import write_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, read_official
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
@@ -76,7 +76,7 @@ def import_weights(weights: str, method: str | None = None, output: str | None =
         "pytorch-lightning_version": lightning.__version__,
         "epoch": 0,
         "global_step": 0,
-        CONFIG_KEY: yaml.safe_dump(config),
+        CONFIG_KEY: write_carried(config, source.METHOD),
     }
     module.on_save_checkpoint(checkpoint)
     with replacing(output) as path:

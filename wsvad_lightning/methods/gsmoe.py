@@ -247,7 +247,7 @@ class GSMoE(WSVADModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the classes of the experts; where the videos have others, events are not measured."""
         super().on_load_checkpoint(checkpoint)
-        names = tuple(checkpoint.get("classes", {"names": ()})["names"])
+        names = tuple(checkpoint.get("classes", {}).get("names", ()))
         if self._trainer is not None and self.trainer.state.fn == "test":
             data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
             if others := [name for name in data.info.classes if name not in names and names]:
@@ -288,9 +288,9 @@ class GSMoE(WSVADModule):
             if name.startswith(prefix)
         }
         for name, own in self.net.encoder.state_dict().items():
-            given = weights[name].shape
+            given = weights[name].shape if name in weights else None
             if given != own.shape:
-                problem = f"its {name} has the form {list(given)}, not {list(own.shape)}"
+                problem = f"its {name} has the form {given and list(given)}, not {list(own.shape)}"
                 remedy = "Give one of the same feature_dim and hidden_dim"
                 raise WSVADError(argument, path, problem, remedy)
         self.net.encoder.load_state_dict(weights)

@@ -27,7 +27,7 @@ from einops import rearrange
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from wsvad_lightning.checkpoint import read_checkpoint
+from wsvad_lightning.checkpoint import fits, read_checkpoint
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
@@ -228,8 +228,8 @@ class SSRL(MagnitudeMIL):
 def _described(checkpoint: Mapping[str, Any]) -> str:
     """Say what a checkpoint is of, as far as the next stage depends on it."""
     settings = checkpoint.get("hyper_parameters", {})
-    stage = settings.get("stage", 1)
-    grids = settings.get("grids", ())[: stage - 1]
+    stage, every = settings.get("stage", 1), settings.get("grids", ())
+    grids = every[: stage - 1] if fits(stage, int) and fits(every, Sequence[str]) else ()
     return _words(checkpoint.get("method"), stage, grids, settings.get("feature_dim"))
 
 

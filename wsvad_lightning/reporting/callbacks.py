@@ -20,6 +20,7 @@ from lightning_utilities.core.imports import RequirementCache
 from rich.console import Console
 from torch import Tensor
 
+from wsvad_lightning.carried import write_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.files import replacing
@@ -30,9 +31,8 @@ from wsvad_lightning.reporting.receipt import receipt
 from wsvad_lightning.reporting.tables import tables_of
 from wsvad_lightning.types import Prediction, StoreInfo, WSVADBatch
 
-PATHS = ("store", "split", "annotations", "cache_dir")  # of the data module
+PATHS = ("store", "split", "annotations")  # of the data module
 Value = TypeVar("Value")
-CARRIED = ("name", "output", "seed_everything", "model", "data")
 
 
 class RunRecord(SaveConfigCallback):
@@ -51,9 +51,9 @@ class RunRecord(SaveConfigCallback):
     ) -> None:
         """Add what ``wsvad test --ckpt_path`` needs to know."""
         config = self._plain()
-        carried = {key: config[key] for key in CARRIED}
-        carried["data"] |= {key: absolute(carried["data"][key]) for key in PATHS}
-        checkpoint[CONFIG_KEY] = yaml.safe_dump(carried)
+        config["data"] |= {key: absolute(config["data"][key]) for key in PATHS}
+        assert isinstance(pl_module, WSVADModule)
+        checkpoint[CONFIG_KEY] = write_carried(config, type(pl_module))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save nothing yet: the run may still be refused."""

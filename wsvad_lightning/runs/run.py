@@ -1,20 +1,24 @@
 """`wsvad fit`, `validate`, `test` and `predict`: LightningCLI over all methods and one data module."""
 
-import os
+import re
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from jsonargparse import set_parsing_settings
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.imports import RequirementCache
 
-from wsvad_lightning.checkpoint import CONFIG_KEY, read_checkpoint
+from wsvad_lightning.carried import read_carried
+from wsvad_lightning.checkpoint import CONFIG_KEY, VERSION_KEY, read_checkpoint
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
@@ -22,6 +26,10 @@ from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.reporting.callbacks import LastCheckpoint, RunRecord, ScoreWriter
 from wsvad_lightning.reporting.labels import LabelPicture
 from wsvad_lightning.runs.progress import StepProgress
+
+# A configuration names classes: none is made where the parameter takes any value, and none is imported that
+# jsonargparse's own list denies (an empty list adds nothing to it, and makes it hold).
+set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
 
 COMMANDS = ("fit", "validate", "test", "predict")
 
@@ -37,7 +45,13 @@ IGNORED_WARNINGS = (
     "The dirpath has changed",  # a new run has a new folder
     "The '.*_dataloader' does not have many workers",  # reading from a memory map needs none
     "The number of training batches .* is smaller than the logging interval",  # training counts steps
+    r"\s*``instantiate_classes`` was deprecated",  # Lightning calls it by its old name
+    r"\s*Optional type parameters without a default",  # of base classes, which no configuration names
+    r"\s*By default only one JsonargparseDeprecationWarning",  # comes before the first of these two
 )
+
+# What is raised of sizes and numbers that nothing can be made with; the parser tells of ValueErrors itself.
+UNSUITABLE = (RuntimeError, TypeError, ArithmeticError, AssertionError, IndexError, MemoryError)
 
 
 class WSVADCLI(LightningCLI):
@@ -49,12 +63,11 @@ class WSVADCLI(LightningCLI):
     Args:
         args: subcommand and arguments.
         name: name of the experiment where ``--name`` is not given.
+        carried: what a checkpoint says of the arguments, by name; the user's own override it.
     """
 
-    def __init__(self, args: Sequence[str], name: str) -> None:
-        self.default_name = name
-        # for what Lightning calls by old names
-        os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    def __init__(self, args: Sequence[str], name: str, carried: Mapping[str, Any] | None = None) -> None:
+        self.default_name, self.carried = name, dict(carried or {})
         for message in IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         super().__init__(
@@ -80,6 +93,7 @@ class WSVADCLI(LightningCLI):
         parser.add_argument("--output", default="runs", help="folder that holds the experiments")
         parser.link_arguments("data.feature_dim", "model.init_args.feature_dim", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+        parser.set_defaults(self.carried)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and refuse a seed that NumPy would not take, and to measure what nobody trained."""
@@ -97,6 +111,22 @@ class WSVADCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Save one configuration a subcommand: one saved by ``test`` would not parse for ``fit``."""
         self.save_config_kwargs = {"config_filename": f"{self.subcommand}.yaml"}
+
+    def instantiate_classes(self) -> None:
+        """Make everything; say so where that fails by what a checkpoint carries.
+
+        Raises:
+            WSVADError: if it does.
+        """
+        try:
+            super().instantiate_classes()
+        except UNSUITABLE as error:
+            if "model" not in self.carried:
+                raise
+            reason = " ".join(str(error).split())[:100] or type(error).__name__
+            path = self.config[self.subcommand].ckpt_path
+            problem = f"the run cannot be made with its settings ({reason})"
+            raise WSVADError("--ckpt_path", path, problem, "Give a file that `wsvad fit` wrote") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what belongs to every run to what the configuration asks for.
@@ -140,7 +170,7 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
 
     Args:
         args: subcommand and arguments. Configurations may be named as shipped; a checkpoint given to any but
-            ``fit`` brings its own configuration, which the others then override.
+            ``fit`` brings its method, data and seed, which the others then override.
         kind: class of the run.
 
     Returns:
@@ -148,15 +178,16 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
     """
     command, *rest = args
     rest, name = resolve_configs(rest)
+    carried: dict[str, Any] = {}
     if command == "fit":
         check_resumable(rest)
     elif not rest:
         raise untrained()
     else:
-        rest = [*carried_config(rest), *rest]
+        carried = carried_defaults(rest)
     # A checkpoint holds tensors and plain values: nothing in it needs to be executed.
     quiet = ["--verbose", "false"] if command == "test" else []  # its metrics are shown by ScoreWriter
-    run = kind([command, "--weights_only", "true", *quiet, *rest], name)
+    run = kind([command, "--weights_only", "true", *quiet, *rest], name, carried)
     for logger in run.trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()  # a later run in this process is one of its own
@@ -188,15 +219,50 @@ def resolve_configs(args: Sequence[str]) -> tuple[list[str], str]:
     return resolved, names[0] if names else "wsvad"
 
 
-def carried_config(args: Sequence[str]) -> list[str]:
-    """Give the configuration that the checkpoint among the arguments carries, as arguments; none: nothing.
+def carried_defaults(args: Sequence[str]) -> dict[str, Any]:
+    """Give what the checkpoint among the arguments says of the others; nothing without one.
+
+    That is its method, data and seed, and where results go: beside the run whose folder it lies in, and else
+    into ``runs``, under its own name.
 
     Raises:
-        WSVADError: if the checkpoint cannot be read.
+        WSVADError: if the checkpoint cannot be read, or carries what is no configuration of ours.
     """
     path = checkpoint_path(args)
-    config = read_checkpoint(path).get(CONFIG_KEY) if path else None
-    return ["--config", config] if config else []
+    if path is None:
+        return {}
+    checkpoint = read_checkpoint(path)
+    if not re.match(r"[2-9]\d*\.", checkpoint.get(VERSION_KEY, "")):  # Lightning would rewrite what it lacks
+        raise WSVADError("--ckpt_path", path, "is of no Lightning 2", "Give a file that `wsvad fit` wrote")
+    place = place_of_results(Path(path))
+    if CONFIG_KEY not in checkpoint:
+        return dict(place)
+    return read_carried(checkpoint[CONFIG_KEY], path, named_methods(args)) | place
+
+
+def named_methods(args: Sequence[str]) -> set[str]:
+    """List the class paths of methods that the user names, as ``--model`` or in a configuration."""
+    named: set[object] = set()
+    for option, value in pairwise(split_assignments(args)):
+        if option in ("--model", "--model.class_path"):
+            named.add(value)
+        elif option in ("--config", "-c"):
+            try:
+                config = yaml.safe_load(Path(value).read_text("utf-8"))
+            except (OSError, ValueError, yaml.YAMLError):
+                continue  # the parser tells what is wrong with it
+            model = config.get("model") if isinstance(config, dict) else None
+            named.add(model.get("class_path") if isinstance(model, dict) else model)
+    return {name for name in named if isinstance(name, str)}
+
+
+def place_of_results(checkpoint: Path) -> dict[str, str]:
+    """Tell where results on a checkpoint go: a run's folder is known by what ``fit`` saves in it."""
+    run = checkpoint.parent.parent
+    if checkpoint.parent.name == "checkpoints" and (run / "fit.yaml").is_file():
+        folder = run.parent if run.parent.name not in ("", "..") else run.parent.resolve()
+        return {"output": str(folder.parent), "name": folder.name}
+    return {"name": checkpoint.stem.strip(".") or "checkpoint"}
 
 
 def check_resumable(args: Sequence[str]) -> None:
@@ -223,12 +289,13 @@ def untrained() -> WSVADError:
 
 
 def checkpoint_path(args: Sequence[str]) -> str | None:
-    """Find the value of ``--ckpt_path``."""
+    """Find the value of ``--ckpt_path``: the last one, as the parser does."""
     given = split_assignments(args)
-    return given[given.index("--ckpt_path") + 1] if "--ckpt_path" in given[:-1] else None
+    values = [value for option, value in pairwise(given) if option == "--ckpt_path"]
+    return values[-1] if values else None
 
 
 def split_assignments(args: Sequence[str]) -> list[str]:
-    """Write ``--config=value`` as ``--config value``, and so with ``--ckpt_path``."""
-    ours = ("--config=", "--ckpt_path=")
+    """Write ``--config=value`` as ``--config value``, and so with ``--ckpt_path`` and ``--model``."""
+    ours = ("--config=", "-c=", "--ckpt_path=", "--model=", "--model.class_path=")
     return [part for arg in args for part in (arg.split("=", 1) if arg.startswith(ours) else [arg])]

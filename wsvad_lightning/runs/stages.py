@@ -73,7 +73,8 @@ def run_stage(number: int, arguments: Sequence[str], where: Sequence[str], folde
     resume = [] if begun is None else ["--ckpt_path", str(begun)]
     trained = run_trainer(["fit", *arguments, "--model.stage", str(number), *where, *resume])
     checkpoint = chosen(trained.trainer) or str(begun)
-    tested = run_trainer(["test", "--ckpt_path", checkpoint, *where])
+    method = trained.config.fit.model.class_path  # one of the user's own is taken from no checkpoint alone
+    tested = run_trainer(["test", "--model", method, "--ckpt_path", checkpoint, *where])
     metrics = without_nan(tested.model.test_metrics.compute())
     return Stage(number, tested.model.num_stages, checkpoint, metrics)
 

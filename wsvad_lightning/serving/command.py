@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from rich.progress import track
 from torch import distributed
 
-from wsvad_lightning.checkpoint import read_checkpoint
+from wsvad_lightning.checkpoint import read_checkpoint, record_of
 from wsvad_lightning.data.store.store import Provenance
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import find_videos
@@ -115,4 +115,10 @@ def trained_recipe(checkpoint: str, weights: str | None) -> ExtractionRecipe:
         problem = "the checkpoint does not say how its features were extracted"
         remedy = "Extract the videos as those features were, and give their store by --data.store"
         raise WSVADError("--videos", checkpoint, problem, remedy)
-    return ExtractionRecipe.recorded(Provenance(**provenance), weights)
+    try:
+        told = record_of(Provenance, provenance)
+    except ValueError as error:
+        problem = f"the checkpoint tells of its features what makes no recipe ({error})"
+        remedy = "Extract the videos as those features were, and give their store by --data.store"
+        raise WSVADError("--videos", checkpoint, problem, remedy) from None
+    return ExtractionRecipe.recorded(told, weights)

@@ -136,7 +136,7 @@ class FeatureTransform:
             WSVADError: if they are those of features of another form.
         """
         shapes = {name: tuple(values.shape) for name, values in state.items()}
-        if shapes != self._shapes:
+        if shapes != self._shapes or any(values.dtype != torch.float32 for values in state.values()):
             problem = f"needs statistics of the form {self._shapes}, the checkpoint has {shapes}"
             remedy = "Give features and settings (normalize, crops, pca_dim) like those of the training"
             raise WSVADError("data.features", ", ".join(self.streams), problem, remedy)

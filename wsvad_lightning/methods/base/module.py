@@ -4,8 +4,10 @@ A method gives ``__init__``, ``compute_losses(batch)`` and ``score(batch)``; eve
 """
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import IO, Any, ClassVar, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -277,18 +279,20 @@ class WSVADModule(LightningModule):
                 f"it is of another method, not {own}",
                 f"Give a checkpoint of {own}",
             )
-        trained_dim = checkpoint["hyper_parameters"]["feature_dim"]
+        trained_dim = checkpoint.get("hyper_parameters", {}).get("feature_dim")
         if trained_dim != self.feature_dim:
             raise self._other_features(f"{self.feature_dim} channels", trained_dim)
         if self._trainer is None:  # read by `load_from_checkpoint`, away from any store
             return
+        if self.trainer.state.fn != "fit":
+            checkpoint.pop("callbacks", None)  # theirs goes on only where the training does
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
         given, settings = described(data.info), data.transform.settings
         for name, trained in checkpoint.get("transform", settings).items():
-            if settings[name] != trained:
+            if name in settings and settings[name] != trained:
                 rank_zero_info(f"note: {name} of the features: {trained} in training, {settings[name]} now")
         for name, trained in checkpoint.get("features", given).items():
-            if given[name] == trained:
+            if name not in given or given[name] == trained:
                 continue
             if name != "views":
                 raise self._other_features(f"{name.replace('_', ' ')} {given[name]}", trained)
@@ -296,6 +300,50 @@ class WSVADModule(LightningModule):
                 f"note: crops of a video: {trained} in training, {given[name]} as data.store delivers them; "
                 f"a score is the mean over them"
             )
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load the weights.
+
+        Raises:
+            WSVADError: if they are of other names or sizes.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            problem = f"the weights do not fit ({reason})"
+            remedy = "Give the checkpoint with the settings that it was trained with"
+            raise WSVADError("--ckpt_path", type(self).__name__, problem, remedy) from None
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path | IO[Any],
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **kwargs: Any,
+    ) -> Self:
+        """Make the method that a checkpoint holds, of plain values only.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: where its tensors go.
+            hparams_file: settings that replace those of the checkpoint.
+            strict: whether all weights must be there, and no others.
+            weights_only: whether the file is read as tensors and plain values; False runs any code in it.
+            kwargs: settings that replace those of the checkpoint.
+        """
+        own: dict[str, Any] = {
+            "weights_only": weights_only is not False,
+            "_instantiator": None,  # one named in the file would make the classes that its settings name
+        }
+        return super().load_from_checkpoint(
+            checkpoint_path, map_location, hparams_file, strict, **{**kwargs, **own}
+        )
 
     def _other_features(self, given: object, trained: object) -> WSVADError:
         return WSVADError(

@@ -136,11 +136,15 @@ class PromptedModule(WSVADModule):
             WSVADError: if they do not fit the store, ``prompts`` or the text tower.
         """
         super().on_load_checkpoint(checkpoint)
-        known = checkpoint["classes"]
-        own = dict(zip([NORMAL, *known["names"]], known["texts"], strict=True))
+        known = checkpoint.get("classes", {})
+        own = dict(zip([NORMAL, *known.get("names", ())], known.get("texts", ()), strict=False))
+        features = known.get("features")
+        if not isinstance(features, Tensor) or features.shape != (len(own), self.feature_dim) or len(own) < 2:
+            problem = "tells no classes with the features of their texts"
+            raise WSVADError("--ckpt_path", list(own), problem, "Give a file that `wsvad fit` wrote")
         doing = self.trainer.state.fn if self._trainer is not None else None
         if doing != "fit":
-            self.adopt(own, known["features"], () if doing == "predict" else self.store_classes)
+            self.adopt(own, features, () if doing == "predict" else self.store_classes)
         elif list(own.values()) != list(self.net.prompt.texts):
             now = ", ".join(self.net.prompt.texts)
             problem = f"its classes read {now}, those of the checkpoint {', '.join(own.values())}"
