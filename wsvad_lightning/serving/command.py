@@ -86,7 +86,7 @@ class PredictCLI(WSVADCLI):
         paths = {annotation.video_id: path for path, annotation in self.todo}
         events: dict[str, list[Row]] = {}
         for prediction in track(list(writer.predictions.values()), "draw scores", transient=True):
-            curve = video_curve(prediction, None, info.snippet_stride, info.snippet_length)
+            curve = video_curve(prediction, None, info.grid)
             if classes:
                 curve = replace(curve, events=video_events(prediction, info, classes))
             video = paths[prediction.video_id], curve, self.recipe.fps

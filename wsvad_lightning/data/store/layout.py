@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
+from wsvad_lightning.timeline import SnippetGrid
 
 SCHEMA = 1
 ALIGNMENT = 64  # bytes: mapped arrays then suit any vector instruction
@@ -74,7 +75,7 @@ class Provenance:
         views: names of the N crops or patches of each stream; those of other streams are numbered.
 
     Raises:
-        WSVADError: if a length or stride is not positive.
+        WSVADError: if a length or stride is less than 1.
     """
 
     backbone: str
@@ -89,10 +90,17 @@ class Provenance:
     views: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("snippet_length", "snippet_stride", "frame_stride"):
-            if getattr(self, name) < 1:
-                raise WSVADError(name, getattr(self, name), "is no number of frames", "Give 1 or more")
+        SnippetGrid(self.snippet_length, self.snippet_stride)
+        if self.frame_stride < 1:
+            raise WSVADError(
+                "frame_stride", self.frame_stride, "must be at least 1", "Give a number of frames"
+            )
         object.__setattr__(self, "views", {stream: tuple(names) for stream, names in self.views.items()})
+
+    @property
+    def grid(self) -> SnippetGrid:
+        """Where the snippets lie."""
+        return SnippetGrid(self.snippet_length, self.snippet_stride)
 
     def check_same(self, other: "Provenance", path: Path) -> None:
         """Compare with features that are to stand in one store with these.
