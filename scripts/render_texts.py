@@ -22,7 +22,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
-from wsvad_lightning.data.store.store import FeatureStore, Provenance, StoreWriter, VideoRecord
+from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter, VideoRecord
 from wsvad_lightning.demo.render import DemoSpec, render_dataset
 from wsvad_lightning.demo.run import make_features
 from wsvad_lightning.errors import WSVADError

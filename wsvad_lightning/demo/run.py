@@ -13,7 +13,7 @@ from lightning.pytorch import Callback
 from rich.table import Table
 
 from wsvad_lightning.configs import find_config
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.demo.render import DemoSpec, render_dataset
 from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.extraction.streams import StreamSpec

@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import distributed
 
 from wsvad_lightning.checkpoint import read_checkpoint
-from wsvad_lightning.data.store.store import Provenance
+from wsvad_lightning.data.store import Provenance
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import find_videos
 from wsvad_lightning.extraction.job import PATIENCE, Processes, extract_videos

@@ -11,7 +11,7 @@ import pytest
 from tests.data.convert.miniatures import TEN, UCF, c2fpl, features_of, save, save_crops, tevad, urdmu, values
 from tests.data.convert.run import convert, convert_until, reasons, run
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.verify import verify
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event

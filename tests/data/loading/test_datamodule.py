@@ -13,7 +13,7 @@ from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.dataset import BatchLoader
 from wsvad_lightning.data.loading.sampling import mean_bins
 from wsvad_lightning.data.loading.transform import Crops
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid

@@ -23,7 +23,7 @@ from wsvad_lightning.data.loading.dataset import (
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.loading.sampling import Sampling
 from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 

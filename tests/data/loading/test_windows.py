@@ -12,7 +12,7 @@ from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.dataset import BatchLoader
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.loading.windows import TrainingWindows, window_positions
-from wsvad_lightning.data.store.store import FeatureStore, Provenance, StoreWriter
+from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import WSVADBatch

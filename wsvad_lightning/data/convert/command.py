@@ -15,7 +15,7 @@ from wsvad_lightning.data.convert.report import BROKEN, MISSING, SKIPPED, USED, 
 from wsvad_lightning.data.convert.source import Item, Source, open_matrix, open_source
 from wsvad_lightning.data.convert.streams import AudioClock, Dtype, StreamReader, Unequal
 from wsvad_lightning.data.datasets.annotations import read_annotations
-from wsvad_lightning.data.store.store import Provenance, StoreWriter
+from wsvad_lightning.data.store import Provenance, StoreWriter
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import UNKNOWN

@@ -12,7 +12,7 @@ from wsvad_lightning.data.convert.arrays import Numbers
 from wsvad_lightning.data.convert.layouts import Layout, axis_of, crop_axes, group_of, view_counts
 from wsvad_lightning.data.convert.names import FEATURES, is_complete
 from wsvad_lightning.data.convert.source import Item
-from wsvad_lightning.data.store.store import Features
+from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid
 

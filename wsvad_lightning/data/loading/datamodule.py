@@ -27,8 +27,8 @@ from wsvad_lightning.data.loading.sampler import BagSampler
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, Sampling
 from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize, Streams
 from wsvad_lightning.data.loading.windows import TrainingWindows
+from wsvad_lightning.data.store import Features, FeatureStore
 from wsvad_lightning.data.store.artefacts import artefact_path, read_artefact
-from wsvad_lightning.data.store.store import Features, FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import LABELS, UNKNOWN, Bags, StoreInfo
 

@@ -14,7 +14,7 @@ from wsvad_lightning.data.datasets.rules import Rule
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.loading.sampling import Sampling, sample_segments, valid_segments
 from wsvad_lightning.data.loading.transform import ALL_VIEWS, FeatureTransform, Streams
-from wsvad_lightning.data.store.store import Features, FeatureStore
+from wsvad_lightning.data.store import Features, FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import WSVADBatch
 

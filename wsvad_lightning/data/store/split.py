@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_column
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.types import LABELS, UNKNOWN

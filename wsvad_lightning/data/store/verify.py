@@ -15,7 +15,8 @@ from rich.table import Table
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_splits
 from wsvad_lightning.data.datasets.counts import table_of_classes
 from wsvad_lightning.data.store.artefacts import Artefact, artefacts_of, read_artefact
-from wsvad_lightning.data.store.store import FeatureStore, Provenance, VideoRecord, checksum, store_paths
+from wsvad_lightning.data.store.layout import Provenance, VideoRecord, checksum
+from wsvad_lightning.data.store.reader import FeatureStore, store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN
 
