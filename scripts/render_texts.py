@@ -22,15 +22,15 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
-from wsvad_lightning.data.store.store import FeatureStore, Provenance, StoreWriter, VideoRecord
+from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter, VideoRecord
 from wsvad_lightning.demo.render import DemoSpec, render_dataset
 from wsvad_lightning.demo.run import make_features
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import NORMAL
 
 VIDEOS = DemoSpec(train_normal=80, train_abnormal=100, test_normal=40, test_abnormal=50)
 LESSONS = DemoSpec(train_normal=60, train_abnormal=140, test_normal=2, test_abnormal=5)
 STREAMS = ("flow_1x1", "flow_2x3", "flow_4x6")
-NORMAL = "normal"
 CAPTIONS = ("{}", "a video of {}", "{} on the path", "what the camera shows is {}", "somebody, {}")
 DIM = 64  # channels of the space that both share, and of the token vectors
 STEPS = 1500
@@ -85,10 +85,9 @@ def snippets_of(store: FeatureStore) -> tuple[Tensor, Tensor]:
 
 
 def kinds_of(record: VideoRecord, store: FeatureStore, number: int) -> Tensor:
-    """Tell what the snippets of a video show ``[T]``: its class where half of the frames are anomalous."""
-    truth, made = record.annotation.frame_labels(record.num_frames), store.provenance
-    starts = range(0, number * made.snippet_stride, made.snippet_stride)
-    anomalous = [truth[start : start + made.snippet_length].mean() >= 0.5 for start in starts]
+    """Find what the snippets of a video show ``[T]``: its class where half of the frames are anomalous."""
+    truth, grid = record.annotation.frame_labels(record.num_frames), store.provenance.grid
+    anomalous = [truth[slice(*grid.span(t))].mean() >= 0.5 for t in range(number)]
     kind = 1 + store.classes.index(record.annotation.classes[0]) if record.annotation.label else 0
     return kind * torch.tensor(anomalous)
 

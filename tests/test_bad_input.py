@@ -12,7 +12,7 @@ import torch
 
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.store.store import FeatureStore, Provenance, StoreWriter
+from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 
 

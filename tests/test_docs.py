@@ -33,6 +33,7 @@ from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.extraction.pooling import Pooling, Tail
 from wsvad_lightning.extraction.streams import StreamSpec
 from wsvad_lightning.runs import run as training
+from wsvad_lightning.timeline import SnippetGrid
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -260,7 +261,7 @@ def test_every_setting_of_the_data_module_is_told() -> None:
 
 
 def test_metrics_are_told_by_the_names_they_have() -> None:
-    measured = metrics.FrameMetrics(snippet_stride=1, snippet_length=1, classes=["fall"])
+    measured = metrics.FrameMetrics(SnippetGrid(1, 1), classes=["fall"])
     truth = torch.tensor([0, 1])
     measured.update("normal", torch.tensor([0.1, 0.2]), 0, 2)
     measured.update("abnormal", torch.tensor([0.3, 0.4]), 1, 2, truth, classes=["fall"])

@@ -5,14 +5,18 @@ Layout letters used everywhere: B videos, N crops, T snippets, D channels, P pat
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import Event, SnippetGrid
+
+if TYPE_CHECKING:  # annotations alone need it: what reads stores and tables starts without torch
+    from torch import Tensor
 
 Bags = Literal["paired", "windows"]
-UNKNOWN = -1  # label of a video that nobody has looked at
+UNKNOWN = -1  # label of a video that nobody has labelled
+NORMAL, ABNORMAL = "normal", "abnormal"
+LABELS = {0: NORMAL, 1: ABNORMAL, UNKNOWN: "unknown"}  # the word of each label
 
 
 class WSVADBatch(NamedTuple):
@@ -22,15 +26,13 @@ class WSVADBatch(NamedTuple):
         features: ``[B, N, T, D]`` snippet features.
         lengths: ``[B]`` number of valid snippets of each video; the rest of T is padding.
         labels: ``[B]`` float, 0 normal and 1 abnormal; NaN in training by windows, which knows no labels.
-        class_ids: ``[B]`` 0 for normal, 1 + position among the store's classes, -1 for an unknown anomaly.
         video_ids: canonical names.
         streams: other named streams that the method asks for, as they are stored: ``[B, T, P, D]`` each, P
             patches or other views.
         num_frames: ``[B]`` exact frame counts; evaluation only.
         frame_labels: a ``[F]`` uint8 tensor a video (0 normal, 1 anomalous), or None for a video of which
             only the label is known; evaluation only.
-        events: the anomalies of a video as ``(start, end, class)`` in frames, or None where they are unknown;
-            evaluation only.
+        events: the annotated anomalies of a video, or None where they are unknown; evaluation only.
         positions: ``[B, T]`` place of each snippet among those of all training videos, joined end to end;
             training by windows only.
         views: the one view that each bag holds, where bags hold one of several; paired training only.
@@ -38,18 +40,17 @@ class WSVADBatch(NamedTuple):
             the store; an abnormal video of unknown class has none. Not given in training by windows.
     """
 
-    features: Tensor
-    lengths: Tensor
-    labels: Tensor
-    class_ids: Tensor
+    features: "Tensor"
+    lengths: "Tensor"
+    labels: "Tensor"
     video_ids: list[str]
-    streams: dict[str, Tensor]
-    num_frames: Tensor | None = None
-    frame_labels: list[Tensor | None] | None = None
-    events: list[tuple[tuple[int, int, str], ...] | None] | None = None
-    positions: Tensor | None = None
+    streams: "dict[str, Tensor]"
+    num_frames: "Tensor | None" = None
+    frame_labels: "list[Tensor | None] | None" = None
+    events: list[tuple[Event, ...] | None] | None = None
+    positions: "Tensor | None" = None
     views: list[int] | None = None
-    class_targets: Tensor | None = None
+    class_targets: "Tensor | None" = None
 
 
 class Prediction(NamedTuple):
@@ -64,9 +65,9 @@ class Prediction(NamedTuple):
     """
 
     video_id: str
-    scores: Tensor
+    scores: "Tensor"
     num_frames: int
-    class_scores: Tensor | None = None
+    class_scores: "Tensor | None" = None
 
 
 class PseudoLabels(NamedTuple):
@@ -77,8 +78,8 @@ class PseudoLabels(NamedTuple):
         ignored: ``[..., T]`` bool, snippets that are left out as doubtful.
     """
 
-    target: Tensor
-    ignored: Tensor
+    target: "Tensor"
+    ignored: "Tensor"
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,7 @@ class StoreInfo:
         streams: the named streams of the store.
         text_aligned: whether the backbone has a text tower in the same space (CLIP).
         classes: names of the anomaly classes; empty where only normal and abnormal are known.
-        snippet_length: frames covered by a snippet.
-        snippet_stride: frames from the start of one snippet to the start of the next.
+        grid: where the snippets lie.
         moved_by: setting, and its value, by which the features delivered leave that space; None if they stay.
     """
 
@@ -139,8 +139,7 @@ class StoreInfo:
     streams: Mapping[str, StreamInfo] = field(default_factory=dict)
     text_aligned: bool = False
     classes: tuple[str, ...] = ()
-    snippet_length: int = 16
-    snippet_stride: int = 16
+    grid: SnippetGrid = field(default_factory=lambda: SnippetGrid(16, 16))
     moved_by: tuple[str, object] | None = None
 
 

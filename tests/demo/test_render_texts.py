@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.demo.render import DemoSpec
 from wsvad_lightning.demo.script import ANOMALIES
 

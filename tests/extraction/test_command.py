@@ -17,7 +17,7 @@ from jsonargparse import auto_cli
 from tests.data.store.store_cases import file_size_limit
 from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction import encode as encode_module
 from wsvad_lightning.extraction.backbones.flow import flow_statistics, measure_motion

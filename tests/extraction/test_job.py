@@ -10,7 +10,7 @@ import pytest
 
 from tests.extraction import ranks
 from tests.videos import VideoMaker
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.extraction.job import Processes

@@ -40,7 +40,7 @@ def test_snippets_cover_the_frames_they_claim(
         means = [sum(frames) / len(frames) for frames in expected_snippets(recipe, num_frames)]
         torch.testing.assert_close(snippets.flatten(), torch.tensor(means))
         assert len(snippets) == recipe.num_snippets(num_frames)
-        check_num_snippets(len(snippets), num_frames, stride, length)
+        check_num_snippets(len(snippets), num_frames, recipe)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ def paired_batch(features: torch.Tensor) -> WSVADBatch:
     size, _, length, _ = features.shape
     labels = torch.arange(size).ge(size // 2).float()
     names = [str(i) for i in range(size)]
-    return WSVADBatch(features, torch.full((size,), length), labels, labels.long(), names, {})
+    return WSVADBatch(features, torch.full((size,), length), labels, names, {})
 
 
 def small(feature_dim: int = 32, atoms: int = 5) -> S3R:

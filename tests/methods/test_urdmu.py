@@ -9,9 +9,8 @@ from wsvad_lightning.types import WSVADBatch
 def paired_batch(features: Tensor) -> WSVADBatch:
     size, _, length, _ = features.shape
     labels = torch.arange(size).ge(size // 2).float()
-    return WSVADBatch(
-        features, torch.full((size,), length), labels, labels.long(), [str(i) for i in range(size)], {}
-    )
+    names = [str(i) for i in range(size)]
+    return WSVADBatch(features, torch.full((size,), length), labels, names, {})
 
 
 def small() -> URDMU:

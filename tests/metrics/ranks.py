@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from wsvad_lightning.metrics import NORMAL, Event, EventMetrics, FrameMetrics, find_runs
+from wsvad_lightning.metrics import EventMetrics, FrameMetrics
+from wsvad_lightning.timeline import Event, SnippetGrid, runs
+from wsvad_lightning.types import NORMAL
 
 Video = tuple[str, NDArray[np.float32], Tensor]
 Values = tuple[dict[str, float], dict[str, dict[str, float]]]
@@ -28,11 +30,12 @@ def some_videos() -> list[Video]:
 
 def measure(videos: list[Video]) -> Measured:
     """Give all that the metrics give."""
-    frames, events = FrameMetrics(4, 4, ["fall"]), EventMetrics(4, 4, ["fall"])
+    grid = SnippetGrid(4, 4)
+    frames, events = FrameMetrics(grid, ["fall"]), EventMetrics(grid, ["fall"])
     for name, values, labels in videos:
         scores, label = torch.from_numpy(values), int(labels.any())
         frames.update(name, scores, label, len(labels), labels, label * ["fall"])
-        truth = [Event(start, end, "fall") for start, end in find_runs(labels.numpy()).tolist()]
+        truth = [Event(*span, "fall") for span in runs(labels.numpy())]
         both = torch.stack([1 - scores, scores], dim=1)
         events.update(name, both, len(labels), truth or [Event(0, len(labels), NORMAL)])
     return (frames.compute(), frames.per_class()), (events.compute(), events.per_class())

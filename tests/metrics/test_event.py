@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.metrics import NORMAL, Event, EventMetrics, find_events
-from wsvad_lightning.metrics.event import IOUS, detect, event_average_precision, join, match
+from wsvad_lightning.metrics import EventMetrics, find_events
+from wsvad_lightning.metrics.event import IOUS, detect, event_average_precision, match
+from wsvad_lightning.timeline import Event, SnippetGrid
+from wsvad_lightning.types import NORMAL
 
 FloatArray = NDArray[np.float64]
 
@@ -65,11 +67,6 @@ def test_average_precision_by_hand_and_with_equal_scores() -> None:
     assert event_average_precision(scores[:0], hits[:0], 2, hits_first=True) == 0.0
 
 
-def test_events_that_overlap_repeat_or_touch_are_joined() -> None:
-    assert join(spans((5, 9), (20, 30), (2, 6), (20, 30), (30, 31))).tolist() == [[2, 9], [20, 31]]
-    assert join(spans()).shape == (0, 2)
-
-
 def probabilities(num_frames: int, **classes: tuple[float, int, int]) -> Tensor:
     """``[F, 3]`` for normal, fall and riot: a class is as probable as given in some frames, else 0.1."""
     values = torch.full((num_frames, 3), 0.1)
@@ -79,7 +76,7 @@ def probabilities(num_frames: int, **classes: tuple[float, int, int]) -> Tensor:
 
 
 def metrics_of(*videos: tuple[Tensor, Sequence[Event]]) -> EventMetrics:
-    metrics = EventMetrics(1, 1, ["fall", "riot"])
+    metrics = EventMetrics(SnippetGrid(1, 1), ["fall", "riot"])
     for i, (values, events) in enumerate(videos):
         metrics.update(f"video {i}", values, len(values), events)
     return metrics
@@ -157,7 +154,7 @@ def test_a_video_that_does_not_fit_is_named(values: Tensor, events: list[Event],
 
 
 def test_snippets_are_spread_over_frames() -> None:
-    metrics = EventMetrics(snippet_stride=4, snippet_length=4, classes=["fall"])
+    metrics = EventMetrics(SnippetGrid(4, 4), ["fall"])
     metrics.update("a", torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.9, 0.1]]), 11, [Event(4, 8, "fall")])
     assert metrics.compute()["mAP@0.5"] == 1.0
 
@@ -192,7 +189,7 @@ def test_the_protocol_written_out_gives_the_same(seed: int) -> None:
         cuts = rng.integers(0, 16 * len(values), (4, 2))
         events = [Event(min(pair), max(pair) + 1, names[c % 3]) for c, pair in enumerate(cuts.tolist())]
         videos.append((values, [*events, events[1]]))
-    metrics = EventMetrics(16, 16, names[1:])
+    metrics = EventMetrics(SnippetGrid(16, 16), names[1:])
     for values, events in videos:
         metrics.update("v", torch.from_numpy(values), 16 * len(values), events)
     measured = metrics.compute()

@@ -26,6 +26,7 @@ from wsvad_lightning.metrics import (
     roc_auc,
     roc_curve,
 )
+from wsvad_lightning.timeline import SnippetGrid
 
 SCORES, LABELS = [0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]
 
@@ -145,7 +146,7 @@ def intervals(num_frames: int, *pairs: tuple[int, int]) -> Tensor:
 
 def small_metrics() -> FrameMetrics:
     """Two snippets of two frames a video: two abnormal videos of two classes, two normal ones."""
-    metrics = FrameMetrics(2, 2, ["fall", "fight", "riot"])
+    metrics = FrameMetrics(SnippetGrid(2, 2), ["fall", "fight", "riot"])
     metrics.update("a", torch.tensor([0.9, 0.2]), 1, 4, intervals(4, (0, 2)), ["fall"])
     metrics.update("b", torch.tensor([0.4, 0.3]), 1, 4, intervals(4, (1, 2)), ["fight"])
     metrics.update("c", torch.tensor([0.1, 0.6]), 0, 4, intervals(4))
@@ -193,7 +194,7 @@ def test_a_video_of_several_classes_counts_for_each() -> None:
 
 
 def test_snippets_are_expanded_to_the_frames_of_the_video() -> None:
-    metrics = FrameMetrics(snippet_stride=2, snippet_length=4)
+    metrics = FrameMetrics(SnippetGrid(4, 2))
     metrics.update("a", torch.tensor([0.0, 1.0]), 1, 7, intervals(7, (3, 7)))
     # Frame scores 0, 0, 1/2, 1/2, 1, 1, 1: one normal frame ties with one anomalous one.
     with pytest.warns(UserWarning, match="far_normal|video_auc"):
@@ -201,7 +202,7 @@ def test_snippets_are_expanded_to_the_frames_of_the_video() -> None:
 
 
 def test_low_precision_scores_are_measured_as_they_are() -> None:
-    exact, rounded = FrameMetrics(1, 1), FrameMetrics(1, 1)
+    exact, rounded = FrameMetrics(SnippetGrid(1, 1)), FrameMetrics(SnippetGrid(1, 1))
     scores = torch.linspace(0.4, 0.6, 50)
     for video, label in (("a", 1), ("b", 0)):
         labels = intervals(50, (25, 50)) if label else None
@@ -213,7 +214,7 @@ def test_low_precision_scores_are_measured_as_they_are() -> None:
 def test_order_does_not_matter_and_reset_starts_anew() -> None:
     rng = np.random.default_rng(0)
     videos = [(f"v{i}", torch.from_numpy(rng.random(9)), i % 2, intervals(9, (i % 4, 6))) for i in range(8)]
-    metrics, values = FrameMetrics(1, 1), []
+    metrics, values = FrameMetrics(SnippetGrid(1, 1)), []
     for order in (videos, videos[::-1]):
         metrics.reset()
         for video, scores, label, labels in order:
@@ -223,7 +224,7 @@ def test_order_does_not_matter_and_reset_starts_anew() -> None:
 
 
 def test_unknown_frame_labels_leave_the_video_level() -> None:
-    metrics = FrameMetrics(2, 2, ["fall"])
+    metrics = FrameMetrics(SnippetGrid(2, 2), ["fall"])
     metrics.update("a", torch.tensor([0.9, 0.2]), 1, 4, None, ["fall"])
     metrics.update("b", torch.tensor([0.4, 0.2]), 0, 4)
     assert metrics.compute() == {"video_auc": 1.0, "video_acc": 1.0}
@@ -238,7 +239,7 @@ def test_partly_unknown_frame_labels_are_not_measured_in_part() -> None:
 
 
 def test_normal_videos_alone_give_false_alarms_and_named_nans() -> None:
-    metrics = FrameMetrics(2, 2)
+    metrics = FrameMetrics(SnippetGrid(2, 2))
     metrics.update("a", torch.tensor([0.9, 0.2]), 0, 4)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -262,7 +263,7 @@ def test_normal_videos_alone_give_false_alarms_and_named_nans() -> None:
     ],
 )
 def test_a_video_that_does_not_fit_is_named(arguments: dict[str, Any], message: str) -> None:
-    metrics = FrameMetrics(2, 2)
+    metrics = FrameMetrics(SnippetGrid(2, 2))
     good: dict[str, Any] = {
         "snippet_scores": torch.zeros(2),
         "label": 1,
@@ -280,7 +281,7 @@ def test_a_video_counts_once() -> None:
 
 
 def test_no_video_at_all_is_an_error() -> None:
-    metrics = FrameMetrics(2, 2)
+    metrics = FrameMetrics(SnippetGrid(2, 2))
     with (
         pytest.warns(UserWarning, match="before the ``update`` method"),
         pytest.raises(WSVADError, match="no video"),
@@ -289,7 +290,7 @@ def test_no_video_at_all_is_an_error() -> None:
 
 
 def test_metrics_live_in_a_module_without_touching_its_checkpoint() -> None:
-    metrics, module = FrameMetrics(1, 1), LightningModule()
+    metrics, module = FrameMetrics(SnippetGrid(1, 1)), LightningModule()
     module.metrics = metrics
     module.to(torch.bfloat16)
     for video, label, score in (("a", 1, 0.5001), ("b", 0, 0.5)):  # one and the same number in bf16

@@ -102,7 +102,7 @@ def training_batch(normal: Tensor, abnormal: Tensor) -> WSVADBatch:
     labels = torch.cat([torch.zeros(len(normal)), torch.ones(len(abnormal))])
     lengths = torch.full((len(features),), features.shape[2])
     names = [f"video{i}" for i in range(len(features))]
-    return WSVADBatch(features, lengths, labels, labels.long(), names, {})
+    return WSVADBatch(features, lengths, labels, names, {})
 
 
 def evaluation_batch(features: Tensor) -> WSVADBatch:
@@ -110,7 +110,7 @@ def evaluation_batch(features: Tensor) -> WSVADBatch:
     features = features.transpose(1, 2) if features.ndim == 4 else features[(None,) * (4 - features.ndim)]
     size, length = len(features), features.shape[2]
     lengths, labels = torch.full((size,), length), torch.zeros(size)
-    return WSVADBatch(features, lengths, labels, labels.long(), [f"video{i}" for i in range(size)], {})
+    return WSVADBatch(features, lengths, labels, [f"video{i}" for i in range(size)], {})
 
 
 def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:

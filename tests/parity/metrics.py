@@ -37,8 +37,10 @@ from wsvad_lightning.metrics import (
     roc_auc,
     roc_curve,
 )
+from wsvad_lightning.timeline import SnippetGrid
 
 SNIPPET = 16
+GRID = SnippetGrid(SNIPPET, SNIPPET)
 TOLERANCE = 1e-6
 NOT_COMPARED = ("torchmetrics_thresholds", "rule")  # binned metrics of others; a sentence
 NO_LABELS = "false_alarm_rate_without_labels_argument"
@@ -137,14 +139,14 @@ def measure(truth: Truth, scores: Scores) -> dict[str, Any]:
 def pool(videos: Truth, scores: Scores) -> NDArray[np.floating[Any]]:
     """Concatenate the frame scores of some videos."""
     return np.concatenate(
-        [expand_scores(scores[video], len(labels), SNIPPET, SNIPPET) for video, labels in videos.items()]
+        [expand_scores(scores[video], len(labels), GRID) for video, labels in videos.items()]
     )
 
 
 def collect(truth: Truth, scores: Scores) -> FrameMetrics:
     """Give the videos to the metric, one by one."""
     classes = sorted({class_of(video) for video, labels in truth.items() if labels.any()})
-    metrics = FrameMetrics(SNIPPET, SNIPPET, classes)
+    metrics = FrameMetrics(GRID, classes)
     for video, labels in truth.items():
         label = int(labels.any())
         metrics.update(

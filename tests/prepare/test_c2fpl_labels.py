@@ -6,8 +6,8 @@ from sklearn.mixture import GaussianMixture
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.store import Provenance, StoreWriter
 from wsvad_lightning.data.store.artefacts import read_artefact
-from wsvad_lightning.data.store.store import Provenance, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.prepare.c2fpl_labels import (

@@ -7,8 +7,8 @@ from sklearn.decomposition import MiniBatchDictionaryLearning
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.store import Provenance, StoreWriter
 from wsvad_lightning.data.store.artefacts import read_artefact
-from wsvad_lightning.data.store.store import Provenance, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.prepare.s3r_dictionary import learn_atoms, prepare, video_means

@@ -13,10 +13,10 @@ from torch.optim import Adam
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
-from wsvad_lightning.data.store.store import Provenance, StoreWriter
+from wsvad_lightning.data.store import Provenance, StoreWriter
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.metrics import Event
 from wsvad_lightning.reporting.callbacks import ScoreWriter, own_classes
+from wsvad_lightning.timeline import Event
 from wsvad_lightning.types import WSVADBatch
 
 pytestmark = [

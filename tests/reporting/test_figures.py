@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.image import imread
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.metrics import Event
 from wsvad_lightning.reporting import figures
 from wsvad_lightning.reporting.figures import VideoCurve, arrange_names, choose, has_roc, report_figure
+from wsvad_lightning.timeline import Event
 
 
 def curve(name: str, start: int = 0, end: int = 0) -> VideoCurve:

@@ -10,11 +10,11 @@ from fontTools.fontBuilder import FontBuilder  # type: ignore[import-untyped]
 from fontTools.pens.ttGlyphPen import TTGlyphPen  # type: ignore[import-untyped]
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.metrics import Event
 from wsvad_lightning.reporting import fonts
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.reporting.fonts import font_files, legible
 from wsvad_lightning.serving.overlay import name_tag
+from wsvad_lightning.timeline import Event
 
 FIGHT = "打架"
 

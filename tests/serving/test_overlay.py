@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from wsvad_lightning.metrics import Event
 from wsvad_lightning.serving.overlay import ALARM, CALM, PAPER, Overlay, name_tag
+from wsvad_lightning.timeline import Event
 
 GREY = np.full((100, 160, 3), 90, np.uint8)
 

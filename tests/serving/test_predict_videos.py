@@ -14,7 +14,7 @@ import torch
 from tests.serving.telling import CLASSES
 from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 
 RECIPE = """

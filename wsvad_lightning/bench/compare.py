@@ -30,7 +30,7 @@ from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.data.datasets.annotations import read_splits
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
-from wsvad_lightning.data.store.store import store_paths
+from wsvad_lightning.data.store.reader import store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.methods.base.prompted import PromptedModule

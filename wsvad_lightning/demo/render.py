@@ -14,12 +14,13 @@ from rich.progress import track
 
 from wsvad_lightning import __version__
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation, write_annotations
-from wsvad_lightning.data.datasets.masks import intervals_of
 from wsvad_lightning.demo.drawing import draw_scene
 from wsvad_lightning.demo.scenes import CAMERAS, Camera
 from wsvad_lightning.demo.script import ANOMALIES, Scene, Stage, stage_scene
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
+from wsvad_lightning.timeline import runs
+from wsvad_lightning.types import NORMAL
 
 CRF = 26  # some blocks in the noise, as surveillance recorders give
 
@@ -92,7 +93,7 @@ class Clip:
         rng = np.random.default_rng(self.seed)
         clock = np.arange(rng.integers(self.spec.min_frames, self.spec.max_frames + 1)) / self.spec.fps
         stage = Stage(self.camera, (self.spec.width, self.spec.height), clock, rng)
-        return stage_scene(stage, None if self.label == "normal" else self.label), rng
+        return stage_scene(stage, None if self.label == NORMAL else self.label), rng
 
 
 def list_clips(spec: DemoSpec, seed: int) -> list[Clip]:
@@ -103,7 +104,7 @@ def list_clips(spec: DemoSpec, seed: int) -> list[Clip]:
         ("train", spec.train_normal, spec.train_abnormal),
         ("test", spec.test_normal, spec.test_abnormal),
     ):
-        labels = ["normal"] * normal + [kinds[index % len(kinds)] for index in range(abnormal)]
+        labels = [NORMAL] * normal + [kinds[index % len(kinds)] for index in range(abnormal)]
         for index, label in enumerate(labels):
             camera = CAMERAS[index % len(CAMERAS)]
             name = f"{split}_{index:02d}_{camera.name}_{label}"
@@ -179,9 +180,9 @@ def _annotate(clip: Clip) -> VideoAnnotation:
     anomalous = clip.scene()[0].anomalous
     return VideoAnnotation(
         video_id=clip.name,
-        label=int(clip.label != "normal"),
-        classes=() if clip.label == "normal" else (clip.label,),
+        label=int(clip.label != NORMAL),
+        classes=() if clip.label == NORMAL else (clip.label,),
         num_frames=len(anomalous),
-        intervals=intervals_of(anomalous),
+        intervals=tuple(runs(anomalous)),
         split=clip.split,
     )

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback
 from rich.table import Table
 
 from wsvad_lightning.configs import find_config
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.demo.render import DemoSpec, render_dataset
 from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.extraction.streams import StreamSpec
@@ -102,7 +102,7 @@ def motion_energy(store: FeatureStore) -> Evaluation:
     """Score the test videos by how much the picture changes, which needs no training at all."""
     stream, channel = ENERGY
     source = store.provenance
-    metrics = FrameMetrics(source.snippet_stride, source.snippet_length)
+    metrics = FrameMetrics(source.grid)
     curves = []
     for video_id in store:
         record = store[video_id]
@@ -112,7 +112,7 @@ def motion_energy(store: FeatureStore) -> Evaluation:
         truth = torch.from_numpy(record.annotation.frame_labels(record.num_frames))
         metrics.update(video_id, scores, record.annotation.label, record.num_frames, truth)
         prediction = Prediction(video_id, scores, record.num_frames)
-        curves.append(video_curve(prediction, truth, source.snippet_stride, source.snippet_length))
+        curves.append(video_curve(prediction, truth, source.grid))
     return Evaluation("motion energy", metrics.compute(), curves)
 
 

@@ -14,7 +14,7 @@ from wsvad_lightning.data.datasets.annotations import (
     read_annotations,
     read_video_paths,
 )
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.job import ONE_PROCESS, Outcome, Processes, extract_videos
 from wsvad_lightning.extraction.pooling import Pooling, SnippetRecipe, Tail

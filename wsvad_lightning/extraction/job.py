@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import distributed
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.store.store import StoreWriter
+from wsvad_lightning.data.store import StoreWriter
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.encode import EncodedVideo, encode_video
 from wsvad_lightning.extraction.recipe import ExtractionRecipe

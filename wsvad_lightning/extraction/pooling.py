@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.timeline import snippet_count_bounds
+from wsvad_lightning.timeline import SnippetGrid
 
 Pooling = Literal["mean", "max", "mean_max"]
 Tail = Literal["keep", "pad", "drop"]
 
 
 @dataclass(frozen=True)
-class SnippetRecipe:
-    """How a video is cut into snippets.
+class SnippetRecipe(SnippetGrid):
+    """How a video is cut into snippets, and how their frames are pooled.
 
     Snippet t covers the frames ``[t * stride, t * stride + length)`` and pools every ``frame_stride``-th of
     them. ``tail`` says what becomes of the frames behind the last full snippet:
@@ -26,7 +26,7 @@ class SnippetRecipe:
 
     A video shorter than a snippet always makes one. A network of clips needs whole snippets: for it the last
     frame is always repeated, and ``keep`` is the same as ``pad``. Any tail gives a number of snippets that
-    ``metrics.expand_scores`` takes for this length and stride.
+    ``metrics.expand_scores`` takes for this grid.
 
     Attributes:
         length: frames covered by a snippet.
@@ -36,7 +36,7 @@ class SnippetRecipe:
         tail: see above.
 
     Raises:
-        WSVADError: if a number is not positive, or the strides do not fit together.
+        WSVADError: if a number is less than 1, or the strides do not fit together.
     """
 
     length: int = 16
@@ -46,14 +46,11 @@ class SnippetRecipe:
     tail: Tail = "keep"
 
     def __post_init__(self) -> None:
-        numbers = {
-            "snippet_length": self.length,
-            "snippet_stride": self.stride,
-            "frame_stride": self.frame_stride,
-        }
-        for name, number in numbers.items():
-            if number < 1:
-                raise WSVADError(name, number, "is no number of frames", "Give 1 or more")
+        super().__post_init__()
+        if self.frame_stride < 1:
+            raise WSVADError(
+                "frame_stride", self.frame_stride, "must be at least 1", "Give a number of frames"
+            )
         if self.stride % self.frame_stride:
             raise WSVADError(
                 "snippet_stride",
@@ -69,9 +66,9 @@ class SnippetRecipe:
 
     def num_snippets(self, num_frames: int) -> int:
         """T of a video of so many frames."""
-        fewest, most = snippet_count_bounds(num_frames, self.stride, self.length)
-        covered = (fewest - 1) * self.stride + self.length
-        return fewest if self.tail == "drop" or covered >= num_frames else min(fewest + 1, most)
+        fewest, most = self.bounds(num_frames)
+        complete = self.tail == "drop" or self.covered(fewest) >= num_frames
+        return fewest if complete else min(fewest + 1, most)
 
 
 class SnippetCutter:

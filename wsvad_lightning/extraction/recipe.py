@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar
 import torch
 
 from wsvad_lightning.checkpoint import fits, record_of
-from wsvad_lightning.data.store.store import Provenance
+from wsvad_lightning.data.store import Provenance
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.encoders import build_encoder
 from wsvad_lightning.extraction.pooling import SnippetRecipe

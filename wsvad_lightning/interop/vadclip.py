@@ -11,7 +11,7 @@ from wsvad_lightning.interop.weights import KeyTable
 from wsvad_lightning.layers.text_tower import TextTower, Tokenize
 from wsvad_lightning.methods import VadCLIP
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.methods.base.prompted import NORMAL
+from wsvad_lightning.types import NORMAL
 
 METHOD = VadCLIP
 

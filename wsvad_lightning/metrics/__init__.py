@@ -1,13 +1,6 @@
 """How well a detector does on frames, videos and events, and frame scores from snippet scores."""
 
-from wsvad_lightning.metrics.event import (
-    NORMAL,
-    Event,
-    EventMetrics,
-    expand_classes,
-    find_events,
-    find_runs,
-)
+from wsvad_lightning.metrics.event import EventMetrics, expand_classes, find_events
 from wsvad_lightning.metrics.expand import expand_scores
 from wsvad_lightning.metrics.frame import (
     Curve,
@@ -23,10 +16,8 @@ from wsvad_lightning.metrics.frame import (
 )
 
 __all__ = [
-    "NORMAL",
     "Curve",
     "EqualErrorRate",
-    "Event",
     "EventMetrics",
     "FrameMetrics",
     "average_precision",
@@ -35,7 +26,6 @@ __all__ = [
     "expand_scores",
     "false_alarm_rate",
     "find_events",
-    "find_runs",
     "pr_auc",
     "precision_recall_curve",
     "roc_auc",

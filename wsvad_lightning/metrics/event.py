@@ -25,8 +25,8 @@ vadclip_ucf vadclip_ucf_mAP@0.1, the same with AP 0 for normal, which has two na
 """
 
 import warnings
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,47 +37,18 @@ from torchmetrics.utilities import dim_zero_cat
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics.expand import expand_scores
+from wsvad_lightning.timeline import Event, Interval, SnippetGrid, join, runs
+from wsvad_lightning.types import NORMAL
 
 FloatArray = NDArray[np.float64]
 Spans = NDArray[np.int64]  # [n, 2], frames [start, end)
 
-NORMAL = "normal"  # column 0 of the probabilities
 IOUS = (0.1, 0.2, 0.3, 0.4, 0.5)
 SHORTEST = 2  # frames
 DEPTH = 0.6  # of the threshold below the largest probability
 VIDEO_WEIGHT = 0.7
 TRUTHS = 2  # events as annotated, and joined
 WIDTH = 2 + TRUTHS * len(IOUS)
-
-
-class Event(NamedTuple):
-    """Frames ``[start, end)`` of a class.
-
-    Attributes:
-        start: first frame.
-        end: frame behind the last one.
-        name: the class.
-        score: how probable it is; 1 for what is annotated.
-    """
-
-    start: int
-    end: int
-    name: str
-    score: float = 1.0
-
-
-def find_runs(chosen: NDArray[Any], shortest: int = 1) -> Spans:
-    """Find runs of frames.
-
-    Args:
-        chosen: ``[F]``, not 0 for the frames that are meant.
-        shortest: frames that a run must have.
-
-    Returns:
-        ``[n, 2]``, the frames ``[start, end)`` of each.
-    """
-    spans = np.flatnonzero(np.diff(chosen != 0, prepend=False, append=False)).reshape(-1, 2)
-    return spans[spans[:, 1] - spans[:, 0] >= shortest]
 
 
 def find_events(probabilities: FloatArray, classes: Sequence[str]) -> list[Event]:
@@ -94,7 +65,7 @@ def find_events(probabilities: FloatArray, classes: Sequence[str]) -> list[Event
         The events in the order of time; they do not overlap.
     """
     events = []
-    for start, end in find_runs(probabilities[:, 0] < 0.5, SHORTEST).tolist():
+    for start, end in runs(probabilities[:, 0] < 0.5, SHORTEST):
         means = probabilities[start:end, 1:].mean(axis=0)
         best = int(means.argmax())
         events.append(Event(start, end, classes[best], float(means[best])))
@@ -102,7 +73,7 @@ def find_events(probabilities: FloatArray, classes: Sequence[str]) -> list[Event
 
 
 def expand_classes(
-    class_scores: Tensor, num_frames: int, snippet_stride: int, snippet_length: int, video_id: str = ""
+    class_scores: Tensor, num_frames: int, grid: SnippetGrid, video_id: str = ""
 ) -> FloatArray:
     """Spread probabilities of snippets ``[T, 1 + C]`` over frames ``[F, 1 + C]``, see :func:`expand_scores`.
 
@@ -113,16 +84,14 @@ def expand_classes(
     if not np.isfinite(values).all():
         problem = "it has NaN or infinite probabilities of classes"
         raise WSVADError("class_scores", video_id, problem, "Check its features and the model")
-    columns = [
-        expand_scores(column, num_frames, snippet_stride, snippet_length, video_id) for column in values.T
-    ]
+    columns = [expand_scores(column, num_frames, grid, video_id) for column in values.T]
     return np.stack(columns, axis=1)
 
 
 def detect(probabilities: FloatArray) -> tuple[Spans, FloatArray]:
     """Detect the events of a class in a video of ``[F]`` probabilities: ``[n, 2]`` and scores, best first."""
     low, high = probabilities.min(), probabilities.max()
-    spans = find_runs(probabilities > high - DEPTH * (high - low), SHORTEST)
+    spans = _spans(runs(probabilities > high - DEPTH * (high - low), SHORTEST))
     largest = np.maximum.reduceat(np.append(probabilities, low), spans.ravel())[::2]
     count = max(1, len(probabilities) // 16)
     scores = largest + VIDEO_WEIGHT * np.partition(probabilities, -count)[-count:].mean()
@@ -131,7 +100,7 @@ def detect(probabilities: FloatArray) -> tuple[Spans, FloatArray]:
 
 
 def match(detections: Spans, events: Spans) -> NDArray[np.bool_]:
-    """Tell which detections ``[n, 2]``, best first, hit an event ``[m, 2]`` of their video: ``[n, IoU]``."""
+    """Find which detections ``[n, 2]``, best first, hit an event ``[m, 2]`` of their video: ``[n, IoU]``."""
     hits = np.zeros((len(detections), len(IOUS)), dtype=np.bool_)
     if not len(events):
         return hits
@@ -171,11 +140,11 @@ def event_average_precision(
 class EventMetrics(Metric):
     """Collect videos with class probabilities and compute the metrics of this module over all ranks.
 
-    What hits an event is told by its video alone, so a video leaves a row a detection and no probabilities.
+    Whether a detection hits an event depends on its video alone, so a video leaves one row for each detection
+    and no probabilities.
 
     Args:
-        snippet_stride: frames from the start of one snippet to the start of the next.
-        snippet_length: frames covered by a snippet.
+        grid: where the snippets lie.
         classes: names of the C anomaly classes.
     """
 
@@ -185,10 +154,9 @@ class EventMetrics(Metric):
     num_events: Tensor  # [kinds, 1 + C]
     num_unknown: Tensor
 
-    def __init__(self, snippet_stride: int, snippet_length: int, classes: Sequence[str]) -> None:
+    def __init__(self, grid: SnippetGrid, classes: Sequence[str]) -> None:
         super().__init__()
-        self.snippet_stride, self.snippet_length = snippet_stride, snippet_length
-        self.classes = tuple(classes)
+        self.grid, self.classes = grid, tuple(classes)
         self.add_state("detections", [], dist_reduce_fx="cat")
         counts = torch.zeros(TRUTHS, 1 + len(self.classes), dtype=torch.int64)
         self.add_state("num_events", counts, dist_reduce_fx="sum")
@@ -217,11 +185,11 @@ class EventMetrics(Metric):
         if unknown:
             problem = f"is annotated as {', '.join(unknown)}, and the model knows {', '.join(self.classes)}"
             raise WSVADError("video", video_id, problem, "Name the classes as in training")
-        frames = expand_classes(class_scores, num_frames, self.snippet_stride, self.snippet_length, video_id)
+        frames = expand_classes(class_scores, num_frames, self.grid, video_id)
         for column, name in enumerate((NORMAL, *self.classes)):
             spans, scores = detect(frames[:, column])
-            annotated = np.array([event[:2] for event in events if event.name == name], np.int64)
-            kinds = annotated.reshape(-1, 2), join(annotated.reshape(-1, 2))
+            annotated = [(event.start, event.end) for event in events if event.name == name]
+            kinds = _spans(annotated), _spans(join(annotated))
             for kind, own in enumerate(kinds):
                 self.num_events[kind, column] += len(own)
             rows = [np.full(len(spans), column), scores, *(match(spans, own) for own in kinds)]
@@ -288,9 +256,5 @@ class EventMetrics(Metric):
         super().sync(*args, **kwargs)
 
 
-def join(events: Spans) -> Spans:
-    """Join the events ``[n, 2]`` of a class in a video that overlap or touch."""
-    frames = np.zeros(events.max(initial=0), dtype=np.bool_)
-    for start, end in events:
-        frames[start:end] = True
-    return find_runs(frames)
+def _spans(intervals: Iterable[Interval]) -> Spans:
+    return np.array(list(intervals), dtype=np.int64).reshape(-1, 2)

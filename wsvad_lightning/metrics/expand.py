@@ -15,55 +15,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.timeline import snippet_count_bounds
+from wsvad_lightning.timeline import SnippetGrid
 
 Score = TypeVar("Score", bound=np.floating[Any])
 
 
-def check_num_snippets(
-    num_snippets: int, num_frames: int, snippet_stride: int, snippet_length: int, video_id: str = ""
-) -> None:
+def check_num_snippets(num_snippets: int, num_frames: int, grid: SnippetGrid, video_id: str = "") -> None:
     """Check that so many snippets can come from so many frames.
 
     Args:
         num_snippets: T.
         num_frames: F.
-        snippet_stride: frames from the start of one snippet to the start of the next.
-        snippet_length: frames covered by a snippet.
+        grid: where the snippets lie.
         video_id: named in the message.
 
     Raises:
         WSVADError: if T lies outside the bounds (see the module); names T, F and both bounds.
     """
-    fewest, most = snippet_count_bounds(num_frames, snippet_stride, snippet_length)
+    fewest, most = grid.bounds(num_frames)
     if not fewest <= num_snippets <= most:
         raise WSVADError(
             "scores",
             video_id or f"{num_snippets} snippets",
-            f"{num_snippets} snippets do not fit {num_frames} frames: snippets of {snippet_length} frames "
-            f"every {snippet_stride} give {fewest} (tail dropped) to {most} (tail padded)",
+            f"{num_snippets} snippets do not fit {num_frames} frames: {grid} "
+            f"give {fewest} (tail dropped) to {most} (tail padded)",
             "Give the frame count, snippet length and stride that the features were extracted with",
         )
 
 
 def expand_scores(
-    scores: NDArray[Score],
-    num_frames: int,
-    snippet_stride: int,
-    snippet_length: int,
-    video_id: str = "",
+    scores: NDArray[Score], num_frames: int, grid: SnippetGrid, video_id: str = ""
 ) -> NDArray[Score]:
     """Give every frame the mean score of the snippets that cover it.
 
-    Frames behind the last covered one take the last snippet's score, frames in a gap between snippets
+    Frames after the last covered one take the last snippet's score, frames in a gap between snippets
     (``stride > length``) the score of the snippet before. With ``length == stride`` this is plain repetition:
     the values stay exactly the same.
 
     Args:
         scores: ``[T]``, a floating NumPy array (``tensor.float().numpy()`` for a tensor).
         num_frames: F.
-        snippet_stride: frames from the start of one snippet to the start of the next.
-        snippet_length: frames covered by a snippet.
+        grid: where the snippets lie.
         video_id: named in messages.
 
     Returns:
@@ -80,13 +72,13 @@ def expand_scores(
             f"a floating NumPy array [T] is needed, not {kind} of shape {shape}",
             "Give one floating score a snippet",
         )
-    check_num_snippets(len(scores), num_frames, snippet_stride, snippet_length, video_id)
+    check_num_snippets(len(scores), num_frames, grid, video_id)
     frames = np.arange(num_frames)
-    latest = np.minimum(frames // snippet_stride, len(scores) - 1)  # the last snippet begun at each frame
+    latest = np.minimum(frames // grid.stride, len(scores) - 1)  # the last snippet begun at each frame
     total, covering = np.zeros(num_frames), np.zeros(num_frames, dtype=np.int64)
-    for back in range(-(-snippet_length // snippet_stride)):
+    for back in range(-(-grid.length // grid.stride)):
         snippets = latest - back
-        covers = (snippets >= 0) & (frames < snippets * snippet_stride + snippet_length)
+        covers = (snippets >= 0) & (frames < snippets * grid.stride + grid.length)
         total[covers] += scores[snippets[covers]]
         covering += covers
     means = np.where(covering > 0, total / np.maximum(covering, 1), scores[latest])

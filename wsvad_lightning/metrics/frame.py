@@ -49,6 +49,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics.expand import check_num_snippets, expand_scores
+from wsvad_lightning.timeline import SnippetGrid
 
 FloatArray = NDArray[np.float64]
 LabelArray = NDArray[np.bool_]
@@ -244,8 +245,7 @@ class FrameMetrics(Metric):
     Snippet scores of any floating type are kept as float32 and expanded to frames in :meth:`compute`.
 
     Args:
-        snippet_stride: frames from the start of one snippet to the start of the next.
-        snippet_length: frames covered by a snippet.
+        grid: where the snippets lie.
         classes: names of the anomaly classes.
     """
 
@@ -256,11 +256,9 @@ class FrameMetrics(Metric):
     scores: list[Tensor]
     frame_labels: list[Tensor]
 
-    def __init__(self, snippet_stride: int, snippet_length: int, classes: Sequence[str] = ()) -> None:
+    def __init__(self, grid: SnippetGrid, classes: Sequence[str] = ()) -> None:
         super().__init__()
-        self.snippet_stride = snippet_stride
-        self.snippet_length = snippet_length
-        self.classes = tuple(classes)
+        self.grid, self.classes = grid, tuple(classes)
         for state in ("videos", "ids", "scores", "frame_labels"):
             self.add_state(state, [], dist_reduce_fx="cat")
 
@@ -287,7 +285,7 @@ class FrameMetrics(Metric):
             WSVADError: if the scores are not finite or do not fit F, or the frame labels do not fit.
         """
         num_snippets = len(snippet_scores)
-        check_num_snippets(num_snippets, num_frames, self.snippet_stride, self.snippet_length, video_id)
+        check_num_snippets(num_snippets, num_frames, self.grid, video_id)
         scores = snippet_scores.detach().to(self.device, torch.float32)
         if not torch.isfinite(scores).all():
             raise WSVADError(
@@ -372,9 +370,7 @@ class FrameMetrics(Metric):
                 label=int(label[i]),
                 classes=tuple(name for name, own in zip(self.classes, membership, strict=True) if own[i]),
                 max_score=scores[i].max(),
-                frame_scores=expand_scores(
-                    scores[i], num_frames[i], self.snippet_stride, self.snippet_length, ids[i]
-                ),
+                frame_scores=expand_scores(scores[i], num_frames[i], self.grid, ids[i]),
                 frame_labels=labels[i] if len(labels[i]) else None,
             )
             for i in range(len(rows))

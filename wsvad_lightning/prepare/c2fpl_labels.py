@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
-from wsvad_lightning.data.store.store import Features
+from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.prepare.once import prepare_once
 

@@ -24,7 +24,7 @@ from rich.progress import track
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.sampling import mean_bins
-from wsvad_lightning.data.store.store import checksum
+from wsvad_lightning.data.store.layout import checksum
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.prepare.once import prepare_once
 

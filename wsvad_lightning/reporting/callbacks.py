@@ -25,11 +25,12 @@ from wsvad_lightning.checkpoint import CONFIG_KEY
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.files import replacing
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.metrics import NORMAL, Event, expand_classes, expand_scores, find_events
+from wsvad_lightning.metrics import expand_classes, expand_scores, find_events
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.reporting.receipt import receipt
 from wsvad_lightning.reporting.tables import tables_of
-from wsvad_lightning.types import Prediction, StoreInfo, WSVADBatch
+from wsvad_lightning.timeline import Event, SnippetGrid
+from wsvad_lightning.types import NORMAL, Prediction, StoreInfo, WSVADBatch
 
 PATHS = ("store", "split", "annotations")  # of the data module
 Value = TypeVar("Value")
@@ -194,9 +195,8 @@ class ScoreWriter(Callback):
         Console().print(*tables_of(metrics, per_class))
         with replacing(folder / "metrics.json") as path:
             path.write_text(json.dumps(without_nan(record), indent=2, ensure_ascii=False) + "\n", "utf-8")
-        snippet = data.info.snippet_stride, data.info.snippet_length
         self.curves = [
-            video_curve(video, truths[video.video_id], *snippet, data.annotations[video.video_id])
+            video_curve(video, truths[video.video_id], data.info.grid, data.annotations[video.video_id])
             for video in predictions
         ]
         if not RequirementCache("matplotlib"):
@@ -283,9 +283,8 @@ def write_scores(
                 scores[:, None] if class_scores is None else torch.cat([scores[:, None], class_scores], 1)
             )
             for t, values in enumerate(columns.tolist()):
-                start = t * info.snippet_stride
-                end = min(start + info.snippet_length, num_frames)
-                writer.writerow([video_id, start, end, *(f"{value:.6g}" for value in values)])
+                span = info.grid.span(t, num_frames)
+                writer.writerow([video_id, *span, *(f"{value:.6g}" for value in values)])
 
 
 def write_events(
@@ -304,19 +303,17 @@ def video_events(prediction: Prediction, info: StoreInfo, classes: Sequence[str]
     """Find the events of a video by its probabilities of classes; see :func:`find_events`."""
     video_id, _, num_frames, class_scores = prediction
     assert class_scores is not None, "a method with classes tells them apart"
-    snippet = info.snippet_stride, info.snippet_length
-    return tuple(find_events(expand_classes(class_scores, num_frames, *snippet, video_id), classes))
+    return tuple(find_events(expand_classes(class_scores, num_frames, info.grid, video_id), classes))
 
 
 def video_curve(
     prediction: Prediction,
     truth: Tensor | None,
-    snippet_stride: int,
-    snippet_length: int,
+    grid: SnippetGrid,
     annotation: VideoAnnotation | None = None,
 ) -> VideoCurve:
     """Spread a video's scores over its frames, beside its ground truth and what is annotated of classes."""
-    scores = expand_scores(prediction.scores.numpy(), prediction.num_frames, snippet_stride, snippet_length)
+    scores = expand_scores(prediction.scores.numpy(), prediction.num_frames, grid)
     labels = None if truth is None else truth.numpy()
     if annotation is None:
         return VideoCurve(prediction.video_id, scores, labels)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.metrics import Event, find_runs, roc_auc, roc_curve
+from wsvad_lightning.metrics import roc_auc, roc_curve
 from wsvad_lightning.reporting.fonts import legible
+from wsvad_lightning.timeline import Event, runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,7 +151,7 @@ def _draw_video(axes: "Axes", video: VideoCurve) -> None:
     style(axes)
     edges = np.arange(len(video.scores) + 1)
     if video.labels is not None:
-        for start, end in find_runs(video.labels):
+        for start, end in runs(video.labels):
             axes.axvspan(start, end, color=ANOMALY, linewidth=0)
     for event in video.events or ():
         axes.axvspan(event.start, event.end, color=FOUND, linewidth=0)

@@ -98,9 +98,8 @@ def segment_truth(data: WSVADDataModule, video_id: str) -> NDArray[np.float32] |
     if video.intervals is None or data.sampling not in DETERMINISTIC:
         return None
     frames = video.frame_labels(record.num_frames)
-    info = data.info
-    starts = info.snippet_stride * np.arange(record.num_snippets)
-    parts = [frames[start : start + info.snippet_length].mean() for start in starts]
+    grid = data.info.grid
+    parts = [frames[slice(*grid.span(t))].mean() for t in range(record.num_snippets)]
     return sample_segments(np.array(parts, np.float32), data.sampling, data.segments, np.random.default_rng())
 
 

@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import distributed
 
 from wsvad_lightning.checkpoint import read_checkpoint, record_of
-from wsvad_lightning.data.store.store import Provenance
+from wsvad_lightning.data.store import Provenance
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import find_videos
 from wsvad_lightning.extraction.job import PATIENCE, Processes, extract_videos
@@ -86,7 +86,7 @@ class PredictCLI(WSVADCLI):
         paths = {annotation.video_id: path for path, annotation in self.todo}
         events: dict[str, list[Row]] = {}
         for prediction in track(list(writer.predictions.values()), "draw scores", transient=True):
-            curve = video_curve(prediction, None, info.snippet_stride, info.snippet_length)
+            curve = video_curve(prediction, None, info.grid)
             if classes:
                 curve = replace(curve, events=video_events(prediction, info, classes))
             video = paths[prediction.video_id], curve, self.recipe.fps

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsvad_lightning.metrics import Event
 from wsvad_lightning.reporting.fonts import legible
+from wsvad_lightning.timeline import Event
 
 Image = NDArray[np.uint8]
 Values = NDArray[np.floating[Any]]

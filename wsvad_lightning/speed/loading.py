@@ -18,7 +18,7 @@ from torch import Tensor
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
-from wsvad_lightning.data.store.store import FeatureStore, Provenance, StoreWriter
+from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter
 from wsvad_lightning.speed.console import open_console
 from wsvad_lightning.types import WSVADBatch
 

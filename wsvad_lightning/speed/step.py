@@ -260,13 +260,12 @@ def noise(shape: Shape, model: WSVADModule) -> WSVADBatch:
     names = [f"video{i}" for i in range(bags)]
     if model.requires.bags == "windows":
         unlabelled = torch.full((bags,), torch.nan, device=device)
-        classes = torch.full((bags,), -1, device=device)
         positions = torch.arange(bags * snippets, device=device).view(bags, snippets)
-        return WSVADBatch(features, lengths, unlabelled, classes, names, streams, positions=positions)
+        return WSVADBatch(features, lengths, unlabelled, names, streams, positions=positions)
     labels = torch.arange(bags, device=device) >= bags // 2
-    class_ids = labels * torch.randint(1, 1 + CLASSES, (bags,), device=device)
-    targets = torch.nn.functional.one_hot(class_ids, 1 + CLASSES).float()
-    return WSVADBatch(features, lengths, labels.float(), class_ids, names, streams, class_targets=targets)
+    classes = labels * torch.randint(1, 1 + CLASSES, (bags,), device=device)
+    targets = torch.nn.functional.one_hot(classes, 1 + CLASSES).float()
+    return WSVADBatch(features, lengths, labels.float(), names, streams, class_targets=targets)
 
 
 def training_step(model: WSVADModule, shape: Shape) -> Task:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsvad_lightning.data.store.store import Features
+from wsvad_lightning.data.store import Features
 
 UCF = {"Abuse001_x264": 7, "Normal_Videos001_x264": 12, "RoadAccidents002_x264": 33}  # snippets
 XD = {"Bad.Boys.1995__#00-26-51_00-27-53_label_B2-0-0": 6, "v=sCAYM6G0efk__#1_label_A": 9}

@@ -9,7 +9,7 @@ from pathlib import Path
 from jsonargparse import auto_cli
 
 from wsvad_lightning.data.convert import command
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 
 
 def run(*args: str) -> int:

@@ -11,9 +11,10 @@ import pytest
 from tests.data.convert.miniatures import TEN, UCF, c2fpl, features_of, save, save_crops, tevad, urdmu, values
 from tests.data.convert.run import convert, convert_until, reasons, run
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.verify import verify
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import Event
 
 C3D = Path(os.environ.get("WSVAD_DATA", "")) / "data" / "annotations" / "ucf_crime" / "c3d_samples"
 needs_data = pytest.mark.skipif(not os.environ.get("WSVAD_DATA"), reason="WSVAD_DATA names no data")
@@ -89,7 +90,7 @@ def test_intervals_keep_their_classes_where_frames_are_dropped(source: Path, tmp
     row = "Abuse001_x264,Abuse,127,5-20:Riot;113-127;90-127:Abuse,test"
     table = write_table(tmp_path / "videos.csv", row)
     store = convert(source, tmp_path / "store.h5", "--annotations", table, "--frames", "covered")
-    assert store["Abuse001_x264"].annotation.events == ((5, 20, "Riot"), (90, 112, "Abuse"))
+    assert store["Abuse001_x264"].annotation.events == (Event(5, 20, "Riot"), Event(90, 112, "Abuse"))
 
 
 @pytest.mark.parametrize(

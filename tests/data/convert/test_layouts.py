@@ -26,7 +26,7 @@ from tests.data.convert.miniatures import (
     xdviodet,
 )
 from tests.data.convert.run import convert, reasons
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 
 each_layout = pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from wsvad_lightning.data.datasets.annotations import (
     write_annotations,
 )
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import Event
 from wsvad_lightning.types import UNKNOWN
 
 
@@ -98,13 +99,13 @@ def test_intervals_may_tell_their_class(tmp_path: Path) -> None:
     assert x.classes == ("fall", "riot", "car crash")
     assert x.interval_classes == ("riot", "car crash", None)
     assert x.events == (
-        (20, 90, "riot"),
-        (70, 110, "car crash"),
-        *((5, 9, name) for name in x.classes),  # of none of its own: of all of the video
+        Event(20, 90, "riot"),
+        Event(70, 110, "car crash"),
+        *(Event(5, 9, name) for name in x.classes),  # of none of its own: of all of the video
     )
     assert x.frame_labels(120).sum() == 90 + 4
     assert y == VideoAnnotation("y", 1, ("fall",), intervals=((1, 3), (5, 9)))
-    assert y.events == ((1, 3, "fall"), (5, 9, "fall"))
+    assert y.events == (Event(1, 3, "fall"), Event(5, 9, "fall"))
     assert z.classes == ("a:b",)
     write_annotations(tmp_path / "again.csv", annotations)
     assert read_annotations(tmp_path / "again.csv") == annotations

@@ -14,6 +14,7 @@ from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_anno
 from wsvad_lightning.data.datasets.command import BenchmarkName, read_benchmark
 from wsvad_lightning.data.datasets.draft import Draft
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import Event
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -109,7 +110,7 @@ def test_xd_violence_takes_frames_from_one_file_and_their_classes_from_the_other
     ]
     alone = read_benchmark("xd_violence", [classes])
     assert alone[first] == videos[first]
-    assert alone[second].events == ((3, 9, "B1"), (20, 30, "B4"))
+    assert alone[second].events == (Event(3, 9, "B1"), Event(20, 30, "B4"))
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,11 @@ def test_the_data_module_tests_by_the_rule(tmp_path: Path) -> None:
         list(WSVADDataModule(store, gt_rule="official:xdviodet").test_dataloader())
 
 
-def test_rules_are_about_snippets_of_16_frames(tmp_path: Path) -> None:
+def test_rules_need_snippets_of_16_frames(tmp_path: Path) -> None:
     store = str(make_store(tmp_path / "store.h5", snippet_length=8))
-    with pytest.raises(WSVADError, match="about snippets of 16 frames; the store has 8 every 8"):
+    with pytest.raises(
+        WSVADError, match="needs snippets of 16 frames; the store has snippets of 8 frames every 8"
+    ):
         WSVADDataModule(store, gt_rule="official:rtfm").test_dataloader()
     WSVADDataModule(store).test_dataloader()
 

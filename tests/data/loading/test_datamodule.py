@@ -13,9 +13,10 @@ from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.dataset import BatchLoader
 from wsvad_lightning.data.loading.sampling import mean_bins
 from wsvad_lightning.data.loading.transform import Crops
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import WSVADBatch
 
 pytestmark = [
@@ -142,7 +143,7 @@ def test_dimension_and_info_are_known_before_setup(store: str) -> None:
     assert data.feature_dim == data.info.dim == 8
     assert data.info.backbone == "synthetic"
     assert data.info.classes == data.classes == ("fight", "fire")
-    assert data.info.snippet_stride == 16
+    assert data.info.grid == SnippetGrid(16, 16)
     assert data.info.streams["features"].views == ("crop0", "crop1")
     assert WSVADDataModule(store, pca_dim=3).feature_dim == 3
 
@@ -362,7 +363,8 @@ def test_a_table_overrides_labels_and_classes(store: str, tmp_path: Path) -> Non
     assert data.classes == ("theft",)
     (batch,) = data.train_dataloader()
     assert batch.video_ids == ["train_abnormal_000", "train_normal_000"]
-    assert batch.class_ids.tolist() == [0, 1]
+    assert batch.class_targets is not None
+    assert batch.class_targets.tolist() == [[1, 0], [0, 1]]
     (batch,) = data.test_dataloader()
     assert batch.labels.tolist() == [1]
     assert batch.frame_labels == [None]  # abnormal, and nobody says where

@@ -18,13 +18,12 @@ from wsvad_lightning.data.loading.dataset import (
     TrainingBags,
     WholeVideos,
     as_loaded,
-    class_id,
     class_target,
 )
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.loading.sampling import Sampling
 from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 
@@ -116,16 +115,14 @@ def test_labels_and_classes(store: FeatureStore) -> None:
     bags = make_bags(store, make_source(store))
     batch = bags.load(draws(bags))
     assert batch.labels.tolist() == [1, 0, 1, 1, 1, 0, 0, 0]
-    assert batch.class_ids.tolist() == [1, 0, 1, 2, 1, 0, 0, 0]  # names sort: abnormal, then normal
     assert batch.class_targets is not None
-    assert batch.class_targets.argmax(dim=1).tolist() == batch.class_ids.tolist()
+    assert batch.class_targets.argmax(dim=1).tolist() == [1, 0, 1, 2, 1, 0, 0, 0]  # abnormal, then normal
     assert batch.num_frames is None
     assert batch.frame_labels is None
 
 
 def test_an_abnormal_video_of_unknown_class() -> None:
-    assert class_id(VideoAnnotation("v", 1), ("fight",)) == -1
-    assert class_id(VideoAnnotation("v", 1, classes=("fire", "fight")), ("fight", "fire")) == 2
+    assert class_target(VideoAnnotation("v", 1), ("fight",)).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("crops", ALL_CROPS)

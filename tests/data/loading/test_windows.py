@@ -12,7 +12,7 @@ from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.dataset import BatchLoader
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.loading.windows import TrainingWindows, window_positions
-from wsvad_lightning.data.store.store import FeatureStore, Provenance, StoreWriter
+from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import WSVADBatch
@@ -108,7 +108,7 @@ def test_a_batch_knows_no_labels(store: str) -> None:
     data = WSVADDataModule(store, bags="windows", segments=1, batch_size=5)
     batch = next(iter(data.train_dataloader()))
     assert batch.labels.isnan().all()
-    assert batch.class_ids.eq(-1).all()
+    assert batch.class_targets is None
     assert len(batch.video_ids) == 5
 
 

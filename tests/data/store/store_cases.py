@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.store.store import Features, FeatureStore, Provenance, StoreWriter, checksum
+from wsvad_lightning.data.store import Features, FeatureStore, Provenance, StoreWriter
+from wsvad_lightning.data.store.layout import checksum
 
 PROVENANCE = Provenance(
     backbone="tiny",

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.artefacts import Artefact, artefacts_of, read_artefact, write_artefact
-from wsvad_lightning.data.store.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.data.store.verify import info
 from wsvad_lightning.errors import WSVADError

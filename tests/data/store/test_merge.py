@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.data.store.store_cases import PROVENANCE, add_video, make_annotation, make_streams, write_store
+from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter
 from wsvad_lightning.data.store.merge import merge
-from wsvad_lightning.data.store.store import FeatureStore, Provenance, StoreWriter
 from wsvad_lightning.data.store.verify import verify
 from wsvad_lightning.errors import WSVADError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.store.store_cases import assert_whole, write_missing, write_store, write_until
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.data.store.store_cases"])

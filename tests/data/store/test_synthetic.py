@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 
 

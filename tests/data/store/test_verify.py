@@ -9,8 +9,8 @@ import pytest
 
 from tests.data.store.store_cases import PROVENANCE, add_video, make_annotation, make_streams, write_store
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.layout import checksum
-from wsvad_lightning.data.store.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.verify import info, verify
 from wsvad_lightning.errors import WSVADError
 

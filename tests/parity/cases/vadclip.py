@@ -17,8 +17,7 @@ from wsvad_lightning.interop.vadclip import TABLE, UCF_CLASSES, XD_CLASSES, copi
 from wsvad_lightning.layers import valid_positions
 from wsvad_lightning.methods import VadCLIP
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.methods.base.prompted import NORMAL
-from wsvad_lightning.types import WSVADBatch
+from wsvad_lightning.types import NORMAL, WSVADBatch
 
 __all__ = [
     "GIVEN",

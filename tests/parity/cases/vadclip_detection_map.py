@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from tests.parity.fill import fill
 from tests.parity.golden import Outputs
-from wsvad_lightning.metrics.event import IOUS, NORMAL, Event, EventMetrics
+from wsvad_lightning.metrics.event import IOUS, EventMetrics
+from wsvad_lightning.timeline import Event, SnippetGrid
+from wsvad_lightning.types import NORMAL
 
 REQUIRED = ("/map", "/map_average", "/ap_per_class")
 ABNORMAL = {"ucf": 140, 14: 140, "xd": 500, 7: 500}  # test videos, which come first; by name or classes
@@ -80,7 +82,7 @@ def collect(
 ) -> EventMetrics:
     """Give the videos to the metric; those that are not predicted have no detections, as flat ones have."""
     names = dict(zip(classes, [NORMAL, *classes[1:]], strict=True))
-    metrics = EventMetrics(SNIPPET, SNIPPET, classes[1:])
+    metrics = EventMetrics(SnippetGrid(SNIPPET, SNIPPET), classes[1:])
     for i, (segments, values) in enumerate(zip(videos, probabilities, strict=True)):
         scores = torch.from_numpy(values if i < num_predicted else np.zeros_like(values))
         events = [Event(start, end, names[label]) for start, end, label in segments if label in names]

@@ -9,7 +9,7 @@ from wsvad_lightning.data.convert.names import Label, label_of, parse_label
 from wsvad_lightning.data.convert.source import Item
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.timeline import snippet_count_bounds
+from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import UNKNOWN
 
 Table = Mapping[str, VideoAnnotation]
@@ -56,12 +56,12 @@ def annotate(item: Item, table: Table | None, split: str | None) -> tuple[VideoA
 
 
 def settle_frames(
-    annotation: VideoAnnotation, num_snippets: int, stride: int, length: int, frames: Frames, segments: bool
+    annotation: VideoAnnotation, num_snippets: int, grid: SnippetGrid, frames: Frames, segments: bool
 ) -> tuple[VideoAnnotation, int, str]:
     """Decide how many frames a video has.
 
     * ``exact``: as many as are annotated, or else as its snippets and intervals cover. The snippets must
-      fit them, see :func:`snippet_count_bounds`.
+      fit them, see :meth:`SnippetGrid.bounds`.
     * ``covered``: frames behind the last snippet are dropped, and intervals cut, as UR-DMU, DeepMIL, PEL4VAD
       and VadCLIP do; by up to three snippets.
     * 32 segments of a whole video have no frames of their own: 32 strides are recorded, and no intervals.
@@ -69,8 +69,7 @@ def settle_frames(
     Args:
         annotation: what is known of the video.
         num_snippets: T.
-        stride: frames from the start of one snippet to the start of the next.
-        length: frames covered by a snippet.
+        grid: where the snippets lie.
         frames: the rule.
         segments: whether 32 rows may be segments.
 
@@ -80,14 +79,14 @@ def settle_frames(
     Raises:
         WSVADError: if snippets and frames do not fit; names both.
     """
-    covered = (num_snippets - 1) * stride + length
+    covered = grid.covered(num_snippets)
     last_end = max((end for _, end in annotation.intervals or ()), default=0)
     total = annotation.num_frames or max(covered, last_end)
-    fewest, most = snippet_count_bounds(total, stride, length)
+    fewest, most = grid.bounds(total)
     if segments and num_snippets == SEGMENTS and not fewest <= num_snippets <= most:
         note = f"{SEGMENTS} segments of the whole video: its frames and intervals are left out"
         return replace(annotation, num_frames=None, intervals=None, interval_classes=()), covered, note
-    if frames == "covered" and covered < total <= covered + MOST_DROPPED * stride:
+    if frames == "covered" and covered < total <= covered + MOST_DROPPED * grid.stride:
         note = f"frames {covered} to {total} dropped, which no snippet covers"
         return _cut(annotation, covered), covered, note
     if fewest <= num_snippets <= most:

@@ -15,8 +15,9 @@ from wsvad_lightning.data.convert.report import BROKEN, MISSING, SKIPPED, USED, 
 from wsvad_lightning.data.convert.source import Item, Source, open_matrix, open_source
 from wsvad_lightning.data.convert.streams import AudioClock, Dtype, StreamReader, Unequal
 from wsvad_lightning.data.datasets.annotations import read_annotations
-from wsvad_lightning.data.store.store import Provenance, StoreWriter
+from wsvad_lightning.data.store import Provenance, StoreWriter
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import UNKNOWN
 
 Videos = dict[str, list[Item]]
@@ -90,12 +91,13 @@ def convert(
     opened, name, why = _open(source, from_, folder, nalist, names, streams or {}, table or {})
     console.print(f"layout {name}: {why}", markup=False, highlight=False)
     layout, stride = LAYOUTS[name], snippet_length if snippet_stride is None else snippet_stride
-    clock = None if audio_hop is None else AudioClock(audio_hop, rate, snippet_length, stride)
+    grid = SnippetGrid(snippet_length, stride)
+    clock = None if audio_hop is None else AudioClock(audio_hop, rate, grid)
     recipe = Provenance(
         backbone=backbone,
         source=f"published features in the layout {name}",
-        snippet_length=snippet_length,
-        snippet_stride=stride,
+        snippet_length=grid.length,
+        snippet_stride=grid.stride,
         pooling="not told",
         tail="not told",
         preprocessing=json.dumps({"dtype": dtype}),
@@ -145,17 +147,12 @@ class _Adder:
         """Add a video, and say what is to be known of it."""
         if video_id in self.writer:
             return "was in the store before"
-        recipe = self.writer.provenance
         first = next(item for item in items if item.stream == FEATURES)
         annotation, conflict = annotate(first, self.table, self.split)
         streams, notes = self.reader.read(items)
+        grid, num_snippets = self.writer.provenance.grid, len(streams[FEATURES])
         annotation, num_frames, cut = settle_frames(
-            annotation,
-            len(streams[FEATURES]),
-            recipe.snippet_stride,
-            recipe.snippet_length,
-            self.frames,
-            self.segments,
+            annotation, num_snippets, grid, self.frames, self.segments
         )
         self.writer.add(annotation, streams, num_frames=num_frames, fps=self.fps)
         unknown = [

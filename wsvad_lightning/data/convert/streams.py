@@ -12,8 +12,9 @@ from wsvad_lightning.data.convert.arrays import Numbers
 from wsvad_lightning.data.convert.layouts import Layout, axis_of, crop_axes, group_of, view_counts
 from wsvad_lightning.data.convert.names import FEATURES, is_complete
 from wsvad_lightning.data.convert.source import Item
-from wsvad_lightning.data.store.store import Features
+from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import SnippetGrid
 
 Dtype = Literal["float16", "float32"]
 Unequal = Literal["one", "last", "zeros"]
@@ -27,18 +28,16 @@ class AudioClock:
     Attributes:
         hop: seconds from one row of audio to the next.
         fps: frames a second of the video.
-        length: frames covered by a snippet.
-        stride: frames from the start of one snippet to the start of the next.
+        grid: where the snippets lie.
     """
 
     hop: float
     fps: float
-    length: int
-    stride: int
+    grid: SnippetGrid
 
     def rows(self, num_snippets: int) -> NDArray[np.int64]:
         """The row that sounds in the middle of each snippet."""
-        middles = (np.arange(num_snippets) * self.stride + self.length / 2) / self.fps
+        middles = (np.arange(num_snippets) * self.grid.stride + self.grid.length / 2) / self.fps
         return (middles / self.hop).astype(np.int64)
 
 

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.types import UNKNOWN
+from wsvad_lightning.timeline import Event
+from wsvad_lightning.types import LABELS, UNKNOWN
 
 VIDEO_SUFFIXES = (
     ".mp4",
@@ -51,7 +52,7 @@ VIDEO_SUFFIXES = (
 FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt", ".csv", ".json")
 SHIPPED = Path(__file__).parent / "tables"
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
-RESERVED = ("normal", "abnormal", "unknown", "score")  # what stands beside classes, in labels and tables
+RESERVED = (*LABELS.values(), "score")  # words that labels and tables use, so that no class can have them
 PARTS = ("train", "val", "test", "predict")
 COLUMN_ALIASES = {"anomalous_intervals": "intervals"}
 INTERVAL = re.compile(r"(\d+)\s*-\s*(\d+)(?:\s*:\s*(\S.*))?")
@@ -137,12 +138,16 @@ class VideoAnnotation:
                 object.__setattr__(self, "interval_classes", ())
 
     @property
-    def events(self) -> tuple[tuple[int, int, str], ...] | None:
-        """The anomalies as ``(start, end, class)``; None if their frames or classes are unknown."""
+    def events(self) -> tuple[Event, ...] | None:
+        """The anomalies with their classes; None if their frames or classes are unknown."""
         if self.intervals is None or (self.intervals and not self.classes):
             return None
         named = zip_longest(self.intervals, self.interval_classes)
-        return tuple((*span, name) for span, own in named for name in ([own] if own else self.classes))
+        return tuple(
+            Event(start, end, name)
+            for (start, end), own in named
+            for name in ([own] if own else self.classes)
+        )
 
     def check_num_frames(self, num_frames: int) -> None:
         """Compare with a frame count, that of the decoded video for example.
@@ -286,7 +291,6 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
     Raises:
         WSVADError: if it cannot be written.
     """
-    words = {0: "normal", 1: "abnormal", UNKNOWN: "unknown"}
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
@@ -295,7 +299,7 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
             intervals = ";".join(f"{s}-{e}:{name}" if name else f"{s}-{e}" for (s, e), name in spans)
             classes, split = ";".join(video.classes), video.split or ""
             frames = "" if video.num_frames is None else video.num_frames
-            table.writerow((video.video_id, words[video.label], frames, intervals, classes, split))
+            table.writerow((video.video_id, LABELS[video.label], frames, intervals, classes, split))
 
 
 def read_video_paths(path: str | Path) -> list[Path]:

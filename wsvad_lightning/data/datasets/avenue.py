@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.datasets.draft import Draft, files_of
-from wsvad_lightning.data.datasets.masks import intervals_of, read_array
+from wsvad_lightning.data.datasets.masks import read_array
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import runs
 
 NAME = re.compile(r"(\d+)(_label)?")
 
@@ -39,7 +40,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
             path,
             label=int(masks.any()),
             num_frames=len(masks),
-            intervals=intervals_of(masks),
+            intervals=runs(masks),
             split="test",
         )
 

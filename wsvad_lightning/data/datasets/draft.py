@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation, canonical_id
 from wsvad_lightning.errors import WSVADError
-
-Interval = tuple[int, int]
-Event = tuple[int, int, str]  # an interval of a class
+from wsvad_lightning.timeline import Event, Interval, join
 
 
 class Repair(NamedTuple):
@@ -83,7 +81,7 @@ class Draft:
         Raises:
             WSVADError: if another file says otherwise.
         """
-        joined = None if intervals is None else join_intervals(intervals)
+        joined = None if intervals is None else tuple(join(intervals))
         named = None if events is None else tuple(sorted(events))
         told = _Facts(label, classes, num_frames, joined, named, split)
         video_id = canonical_id(video)
@@ -116,8 +114,8 @@ class Draft:
         if facts.label is None:
             raise WSVADError("video", video_id, "no file tells its label", "Give the list that names it")
         events, last = self._settle_events(video_id, facts), facts.num_frames
-        intervals = facts.intervals or () if events is None else tuple((s, e) for s, e, _ in events)
-        interval_classes = tuple(name for _, _, name in events or ())
+        intervals = facts.intervals or () if events is None else tuple((e.start, e.end) for e in events)
+        interval_classes = tuple(event.name for event in events or ())
         for start, end in intervals:
             if last is not None and end > last:
                 self.repair("end behind the last frame, clipped", f"{video_id} {start}-{end} of {last}")
@@ -138,26 +136,16 @@ class Draft:
         kept = tuple(
             event
             for event in facts.events
-            if any(s <= event[0] and event[1] <= e for s, e in facts.intervals)
+            if any(start <= event.start and event.end <= end for start, end in facts.intervals)
         )
-        for start, end, name in facts.events:
-            if (start, end, name) not in kept:
-                self.repair("class of normal frames, left out", f"{video_id} {start}-{end}:{name}")
-        if join_intervals((start, end) for start, end, _ in kept) != facts.intervals:
+        for event in facts.events:
+            if event not in kept:
+                where = f"{video_id} {event.start}-{event.end}:{event.name}"
+                self.repair("class of normal frames, left out", where)
+        if tuple(join((event.start, event.end) for event in kept)) != facts.intervals:
             problem = f"tells classes of other frames of {video_id} than {facts.told_by['intervals']} tells"
             raise WSVADError("sources", facts.told_by["events"], problem, "Give files that belong together")
         return kept
-
-
-def join_intervals(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
-    """Sort intervals and join those that touch or overlap; the frames stay the same."""
-    joined: list[Interval] = []
-    for start, end in sorted(intervals):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return tuple(joined)
 
 
 def files_of(sources: Sequence[Path], patterns: Sequence[str], draft: Draft) -> list[Path]:

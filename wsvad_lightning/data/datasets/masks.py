@@ -4,23 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from wsvad_lightning.data.datasets.draft import Interval
 from wsvad_lightning.errors import WSVADError
 
 PICTURES = (".bmp", ".png", ".tif", ".tiff", ".jpg", ".jpeg")
-
-
-def intervals_of(labels: ArrayLike) -> tuple[Interval, ...]:
-    """Runs ``[start, end)`` of anomalous frames.
-
-    Args:
-        labels: ``[F]``, anomalous where it is not zero.
-    """
-    anomalous = np.asarray(labels) != 0
-    borders = np.flatnonzero(np.diff(anomalous, prepend=False, append=False))
-    return tuple((int(start), int(end)) for start, end in borders.reshape(-1, 2))
 
 
 def read_array(path: Path) -> NDArray[np.bool_]:

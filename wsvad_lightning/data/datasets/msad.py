@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsvad_lightning.data.datasets.annotations import canonical_id
-from wsvad_lightning.data.datasets.draft import Draft, Interval, files_of
+from wsvad_lightning.data.datasets.draft import Draft, files_of
 from wsvad_lightning.data.datasets.text import read_once, split_of
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import Interval
 
 FILES = ("MSAD*.txt", "MSAD*.list", "*MSAD*.json", "*MSAD*.json.gz")
 SNIPPET = 16

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import SnippetGrid
 
 SNIPPET = 16
 SHORTER = {  # UCF-Crime videos of whole snippets of which the published I3D features lack the last one
@@ -95,18 +96,17 @@ class Rule(NamedTuple):
             labels[num_frames:] = exact[-1]
         return labels
 
-    def check_snippets(self, length: int, stride: int) -> None:
+    def check_snippets(self, grid: SnippetGrid) -> None:
         """Compare with the snippets of a store.
 
         Args:
-            length: frames covered by a snippet.
-            stride: frames from the start of one snippet to the start of the next.
+            grid: where they lie.
 
         Raises:
-            WSVADError: if the rule is about other snippets.
+            WSVADError: if the rule needs other snippets.
         """
-        if self.counts is not None and (length, stride) != (SNIPPET, SNIPPET):
-            problem = f"is about snippets of {SNIPPET} frames; the store has {length} every {stride}"
+        if self.counts is not None and (grid.length, grid.stride) != (SNIPPET, SNIPPET):
+            problem = f"needs snippets of {SNIPPET} frames; the store has {grid}"
             raise WSVADError("data.gt_rule", self.name, problem, "Use exact")
 
     def _count(self, video: VideoAnnotation, num_frames: int, given: int | None) -> int:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from wsvad_lightning.data.datasets.draft import Draft, Interval, files_of
-from wsvad_lightning.data.datasets.masks import intervals_of, read_array
+from wsvad_lightning.data.datasets.draft import Draft, files_of
+from wsvad_lightning.data.datasets.masks import read_array
 from wsvad_lightning.data.datasets.text import read_once, split_of
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import Interval, runs
 
 NAME = re.compile(r"\d\d_\d{3,4}")
 MASKS = ("[01][0-9]_[0-9][0-9][0-9][0-9].npy", "*mask*.json")
@@ -35,7 +36,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     for path in files_of(sources, FILES, draft):
         if path.suffix == ".npy":
             labels = read_array(path)
-            _tell(draft, path.stem, path, len(labels), intervals_of(labels))
+            _tell(draft, path.stem, path, len(labels), runs(labels))
         elif path.suffix == ".json":
             for video, num_frames, intervals in _read_json(path):
                 _tell(draft, video, path, num_frames, intervals)
@@ -47,7 +48,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
                 )
 
 
-def _tell(draft: Draft, video: str, path: Path, num_frames: int, intervals: tuple[Interval, ...]) -> None:
+def _tell(draft: Draft, video: str, path: Path, num_frames: int, intervals: list[Interval]) -> None:
     label = _label_of(video)
     if label == 1 and not intervals:
         raise WSVADError("sources", path, f"says that {video} has no anomaly", "Give the mask of the video")
@@ -61,7 +62,7 @@ def _label_of(video_id: str) -> int:
     return int(len(video_id) == len("01_0014"))
 
 
-def _read_json(path: Path) -> list[tuple[str, int, tuple[Interval, ...]]]:
+def _read_json(path: Path) -> list[tuple[str, int, list[Interval]]]:
     try:
         content: dict[str, dict[str, Any]] = json.loads(path.read_text())
         found = [(video, int(entry["num_frames"]), _intervals(entry)) for video, entry in content.items()]
@@ -74,7 +75,7 @@ def _read_json(path: Path) -> list[tuple[str, int, tuple[Interval, ...]]]:
     return found
 
 
-def _intervals(entry: dict[str, Any]) -> tuple[Interval, ...]:
+def _intervals(entry: dict[str, Any]) -> list[Interval]:
     if "labels" in entry:
-        return intervals_of(np.array(entry["labels"], dtype=float))
-    return tuple((int(start), int(end)) for start, end in entry["anomalous"])
+        return runs(np.array(entry["labels"], dtype=float))
+    return [(int(start), int(end)) for start, end in entry["anomalous"]]

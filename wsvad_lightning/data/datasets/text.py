@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsvad_lightning.data.datasets.annotations import canonical_id
-from wsvad_lightning.data.datasets.draft import Draft, Interval
+from wsvad_lightning.data.datasets.draft import Draft
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import Interval
 
 HEADERS = ("video-id", "video", "path")  # first cell of lists that are tables
 SUFFIX_OF_FEATURES = re.compile(r"(_i3d|__\d)$")  # of lists that name feature files, one a crop

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from wsvad_lightning.data.datasets.draft import Draft, Interval, join_intervals
-from wsvad_lightning.data.datasets.masks import intervals_of, pictures_of, read_pictures
+from wsvad_lightning.data.datasets.draft import Draft
+from wsvad_lightning.data.datasets.masks import pictures_of, read_pictures
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import Interval, join, runs
 
 CLIP = re.compile(r"(Train|Test)\d{3}(_gt)?")
 ENTRY = re.compile(r"^[^%\n]*gt_frame\s*=\s*\[([^\]]*)\]", re.MULTILINE)  # not behind a comment sign
@@ -27,7 +28,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     Raises:
         WSVADError: if there is no such folder, or the parts contradict each other.
     """
-    listed: dict[str, tuple[Interval, ...]] = {}
+    listed: dict[str, list[Interval]] = {}
     for path in _find(sources, "*.m"):
         listed |= _read_list(path)
         for video, intervals in listed.items():
@@ -54,20 +55,20 @@ def _find(sources: Sequence[Path], pattern: str) -> Iterator[Path]:
             yield from sorted(path for path in source.rglob(pattern) if path.name[0] != ".")
 
 
-def _read_list(path: Path) -> dict[str, tuple[Interval, ...]]:
+def _read_list(path: Path) -> dict[str, list[Interval]]:
     entries = ENTRY.findall(path.read_text(encoding="utf-8", errors="replace"))
     if not entries:
         raise WSVADError("sources", path, "holds no gt_frame = [...]", "Give UCSDped1.m or UCSDped2.m")
     clips = {}
     for number, entry in enumerate(entries, start=1):
         ranges = [(int(match[1]), int(match[2] or match[1])) for match in RANGE.finditer(entry)]
-        clips[f"Test{number:03d}"] = join_intervals((start - 1, end) for start, end in ranges)
+        clips[f"Test{number:03d}"] = join((start - 1, end) for start, end in ranges)
     return clips
 
 
-def _read_masks(folder: Path, listed: dict[str, tuple[Interval, ...]], draft: Draft) -> None:
+def _read_masks(folder: Path, listed: dict[str, list[Interval]], draft: Draft) -> None:
     video, masks = folder.name.removesuffix("_gt"), read_pictures(folder)
-    intervals = intervals_of(masks)
+    intervals = runs(masks)
     if video not in listed:
         draft.tell(video, folder, label=1, num_frames=len(masks), intervals=intervals, split="test")
     elif intervals != listed[video]:

@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsvad_lightning.data.datasets.draft import Draft, Event, files_of
+from wsvad_lightning.data.datasets.draft import Draft, files_of
 from wsvad_lightning.data.datasets.text import Line, read_once, split_of
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import Event
 
 FILES = (
     "annotations.txt",
@@ -68,7 +69,7 @@ def _events_of(path: Path, line: Line, draft: Draft) -> list[Event] | None:
     for (start, end), code in zip(line.pairs, line.words, strict=True):
         if end + 1 in starts:
             draft.repair("frame between two segments, added to the first", f"{line.video_id} {end}")
-        events.append((start, end + (end + 1 in starts), code))
+        events.append(Event(start, end + (end + 1 in starts), code))
     return events
 
 

@@ -27,10 +27,10 @@ from wsvad_lightning.data.loading.sampler import BagSampler
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, Sampling
 from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize, Streams
 from wsvad_lightning.data.loading.windows import TrainingWindows
+from wsvad_lightning.data.store import Features, FeatureStore
 from wsvad_lightning.data.store.artefacts import artefact_path, read_artefact
-from wsvad_lightning.data.store.store import Features, FeatureStore
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.types import UNKNOWN, Bags, StoreInfo
+from wsvad_lightning.types import LABELS, UNKNOWN, Bags, StoreInfo
 
 HOLD_OUT_STREAM = 3  # of the seed; the sampler uses the first ones
 NAMED_IN_ERRORS = 3  # of many missing videos
@@ -183,8 +183,7 @@ class WSVADDataModule(LightningDataModule):
             streams=self.store.streams,
             text_aligned=source.text_aligned,
             classes=self.classes,
-            snippet_length=source.snippet_length,
-            snippet_stride=source.snippet_stride,
+            grid=source.grid,
             moved_by=moving[0] if moving else None,
         )
 
@@ -251,7 +250,7 @@ class WSVADDataModule(LightningDataModule):
     def prepared_path(self, name: str) -> Path:
         """Where an artefact of these features lies, or will lie once it is prepared."""
         return artefact_path(
-            self.store, name, self.transform.streams, self.transform.settings, self.reference_videos
+            self.store, name, tuple(self.transform.streams), self.transform.settings, self.reference_videos
         )
 
     def prepared(self, name: str) -> Tensor | None:
@@ -334,7 +333,7 @@ class WSVADDataModule(LightningDataModule):
 
     def test_dataloader(self) -> BatchLoader:
         """The test videos of this rank, with frame labels where they are known."""
-        self.gt_rule.check_snippets(self.info.snippet_length, self.info.snippet_stride)
+        self.gt_rule.check_snippets(self.info.grid)
         return self._whole_videos(self.parts["test"], self.annotations, self.gt_rule)
 
     def predict_dataloader(self) -> BatchLoader:
@@ -442,7 +441,7 @@ class WSVADDataModule(LightningDataModule):
         own = sorted(name for name in names if self.annotations[name].label == label)
         count = max(1, round(self.val_fraction * len(own)))
         if count >= len(own):
-            problem = f"of {len(own)} {('normal', 'abnormal')[label]} training videos it leaves none"
+            problem = f"of {len(own)} {LABELS[label]} training videos it leaves none"
             raise WSVADError("data.val_fraction", self.val_fraction, problem, "Give less, or more videos")
         rng = np.random.default_rng([self.seed, HOLD_OUT_STREAM, label])
         return [own[i] for i in rng.permutation(len(own))[:count]]

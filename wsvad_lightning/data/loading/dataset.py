@@ -14,7 +14,7 @@ from wsvad_lightning.data.datasets.rules import Rule
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.loading.sampling import Sampling, sample_segments, valid_segments
 from wsvad_lightning.data.loading.transform import ALL_VIEWS, FeatureTransform, Streams
-from wsvad_lightning.data.store.store import Features, FeatureStore
+from wsvad_lightning.data.store import Features, FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import WSVADBatch
 
@@ -272,18 +272,10 @@ def _make_batch(
         features=torch.from_numpy(features),
         lengths=lengths,
         labels=torch.tensor([float(video.label) for video in videos]),
-        class_ids=torch.tensor([class_id(video, classes) for video in videos]),
         video_ids=[video.video_id for video in videos],
         streams={name: torch.from_numpy(np.array(values, np.float32)) for name, values in streams.items()},
         class_targets=torch.stack([class_target(video, classes) for video in videos]),
     )
-
-
-def class_id(video: VideoAnnotation, classes: Sequence[str]) -> int:
-    """Give 0 for a normal video, else 1 + the index of its dominant class, or -1 where that is unknown."""
-    if video.label == 0:
-        return 0
-    return 1 + classes.index(video.classes[0]) if video.classes else -1
 
 
 def class_target(video: VideoAnnotation, classes: Sequence[str]) -> torch.Tensor:

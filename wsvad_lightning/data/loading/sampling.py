@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsvad_lightning.data.store.store import Features
+from wsvad_lightning.data.store import Features
 
 Sampling = Literal["mean_bins", "c3d_bins", "pick", "linear", "pad_or_bins", "window"]
 DETERMINISTIC: tuple[Sampling, ...] = ("mean_bins", "c3d_bins", "pick", "linear", "pad_or_bins")

@@ -88,7 +88,6 @@ def window_batch(
         features=torch.from_numpy(np.ascontiguousarray(features.swapaxes(1, 2))),
         lengths=torch.full((size,), length),
         labels=torch.full((size,), torch.nan),
-        class_ids=torch.full((size,), -1),
         video_ids=video_ids,
         streams={},
         positions=torch.from_numpy(positions),

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import track
 
 from wsvad_lightning.data.datasets.annotations import write_annotations
-from wsvad_lightning.data.store.store import Features, FeatureStore
+from wsvad_lightning.data.store.layout import Features
+from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 

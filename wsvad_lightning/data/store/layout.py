@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
+from wsvad_lightning.timeline import SnippetGrid
+from wsvad_lightning.types import StreamInfo
 
 SCHEMA = 1
 ALIGNMENT = 64  # bytes: mapped arrays then suit any vector instruction
@@ -74,7 +76,7 @@ class Provenance:
         views: names of the N crops or patches of each stream; those of other streams are numbered.
 
     Raises:
-        WSVADError: if a length or stride is not positive.
+        WSVADError: if a length or stride is less than 1.
     """
 
     backbone: str
@@ -89,10 +91,17 @@ class Provenance:
     views: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("snippet_length", "snippet_stride", "frame_stride"):
-            if getattr(self, name) < 1:
-                raise WSVADError(name, getattr(self, name), "is no number of frames", "Give 1 or more")
+        SnippetGrid(self.snippet_length, self.snippet_stride)
+        if self.frame_stride < 1:
+            raise WSVADError(
+                "frame_stride", self.frame_stride, "must be at least 1", "Give a number of frames"
+            )
         object.__setattr__(self, "views", {stream: tuple(names) for stream, names in self.views.items()})
+
+    @property
+    def grid(self) -> SnippetGrid:
+        """Where the snippets lie."""
+        return SnippetGrid(self.snippet_length, self.snippet_stride)
 
     def check_same(self, other: "Provenance", path: Path) -> None:
         """Compare with features that are to stand in one store with these.
@@ -153,6 +162,41 @@ class VideoRecord:
     num_frames: int
     fps: float
     streams: Mapping[str, StreamLocation]
+
+
+def describe_streams(
+    video_id: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    provenance: Provenance,
+    expected: Mapping[str, StreamInfo] | None,
+) -> dict[str, StreamInfo]:
+    """Give channels and views of each stream of a video, the same for all videos of a store.
+
+    Args:
+        video_id: canonical name.
+        shapes: ``(T, N, D)`` of each stream.
+        provenance: names the views.
+        expected: streams of the other videos; None for the first video.
+
+    Raises:
+        WSVADError: if they differ from those of the other videos, or from the named views.
+    """
+    described = {}
+    for name, (_, num_views, dim) in sorted(shapes.items()):
+        views = provenance.views.get(name, tuple(map(str, range(num_views))))
+        if len(views) != num_views:
+            problem = f"stream {name!r} has {num_views} views where the store names {len(views)}: {views}"
+            raise WSVADError("video", video_id, problem, "Extract the video again, with the same settings")
+        described[name] = StreamInfo(dim, views)
+    if expected is not None and described != expected:
+        problem = f"its streams are {_spell(described)} where other videos have {_spell(expected)}"
+        raise WSVADError("video", video_id, problem, "Extract the video again, with the same settings")
+    return described
+
+
+def _spell(streams: Mapping[str, StreamInfo]) -> str:
+    """Streams in words."""
+    return ", ".join(f"{name} ({len(info.views)} x {info.dim})" for name, info in streams.items())
 
 
 def blocks(array: Rows) -> Iterator[tuple[slice, Features]]:

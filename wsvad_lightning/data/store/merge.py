@@ -8,8 +8,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from wsvad_lightning.data.store.layout import checksum, damaged, new_file, write_video
-from wsvad_lightning.data.store.store import Features, FeatureStore, Provenance, VideoRecord
+from wsvad_lightning.data.store.layout import (
+    Features,
+    Provenance,
+    VideoRecord,
+    checksum,
+    damaged,
+    new_file,
+    write_video,
+)
+from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.errors import WSVADError
 
 

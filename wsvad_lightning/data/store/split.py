@@ -12,12 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_column
-from wsvad_lightning.data.store.store import FeatureStore
+from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.types import UNKNOWN
+from wsvad_lightning.types import LABELS, UNKNOWN
 
-KINDS = {0: "normal", 1: "abnormal", UNKNOWN: "unknown"}
 DEFAULT_TEST = 0.2
 
 Videos = Mapping[str, VideoAnnotation]
@@ -177,7 +176,7 @@ def _names(groups: Sequence[Group]) -> list[str]:
 
 def _kind(video: VideoAnnotation) -> str:
     """The dominant class, or what else is known."""
-    return video.classes[0] if video.classes else KINDS[video.label]
+    return video.classes[0] if video.classes else LABELS[video.label]
 
 
 def _check(parts: Parts, videos: Videos) -> None:
@@ -186,7 +185,7 @@ def _check(parts: Parts, videos: Videos) -> None:
         for label in {video.label for video in videos.values()} - {UNKNOWN}:
             if not any(videos[name].label == label for name in names):
                 remedy = "Give more videos, other fractions, another seed or smaller groups"
-                raise WSVADError("part", part, f"would have no {KINDS[label]} video", remedy)
+                raise WSVADError("part", part, f"would have no {LABELS[label]} video", remedy)
 
 
 def _table(choices: Sequence[Parts], videos: Videos, output: str) -> Table:

@@ -15,9 +15,9 @@ from rich.table import Table
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_splits
 from wsvad_lightning.data.datasets.counts import table_of_classes
 from wsvad_lightning.data.store.artefacts import Artefact, artefacts_of, read_artefact
-from wsvad_lightning.data.store.store import FeatureStore, Provenance, VideoRecord, checksum, store_paths
+from wsvad_lightning.data.store.layout import Provenance, VideoRecord, checksum
+from wsvad_lightning.data.store.reader import FeatureStore, store_paths
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.timeline import snippet_count_bounds
 from wsvad_lightning.types import UNKNOWN
 
 
@@ -127,8 +127,7 @@ def _check_features(store: FeatureStore, video_id: str) -> Iterator[Finding]:
 
 def _check_length(video_id: str, record: VideoRecord, provenance: Provenance) -> Iterator[Finding]:
     """T snippets fit F frames if the tail was dropped, padded, or anything between."""
-    length, stride = provenance.snippet_length, provenance.snippet_stride
-    fewest, most = snippet_count_bounds(record.num_frames, stride, length)
+    fewest, most = provenance.grid.bounds(record.num_frames)
     if not fewest <= record.num_snippets <= most:
         problem = (
             f"has {record.num_snippets} snippets where {record.num_frames} frames give {fewest} to {most}"

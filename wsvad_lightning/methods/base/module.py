@@ -18,8 +18,16 @@ from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MagnitudeSelection
-from wsvad_lightning.metrics import NORMAL, Event, EventMetrics, FrameMetrics
-from wsvad_lightning.types import FeatureRequirements, Prediction, PseudoLabels, StoreInfo, WSVADBatch
+from wsvad_lightning.metrics import EventMetrics, FrameMetrics
+from wsvad_lightning.timeline import Event
+from wsvad_lightning.types import (
+    NORMAL,
+    FeatureRequirements,
+    Prediction,
+    PseudoLabels,
+    StoreInfo,
+    WSVADBatch,
+)
 
 
 class WSVADModule(LightningModule):
@@ -118,8 +126,8 @@ class WSVADModule(LightningModule):
                 f"the features of {info.path} have {info.dim} channels ({info.backbone})",
                 "Choose the store, streams and transform that the model was made for, or train anew",
             )
-        self.val_metrics = FrameMetrics(info.snippet_stride, info.snippet_length, info.classes)
-        self.test_metrics = FrameMetrics(info.snippet_stride, info.snippet_length, info.classes)
+        self.val_metrics = FrameMetrics(info.grid, info.classes)
+        self.test_metrics = FrameMetrics(info.grid, info.classes)
         if stage == "fit":
             if self.requires.classes:
                 tell_unseen(data)
@@ -220,7 +228,7 @@ class WSVADModule(LightningModule):
         if not batch.labels[i]:
             return [Event(0, int(batch.num_frames[i]), NORMAL)]
         events = batch.events[i]
-        return None if events is None else [Event(*event) for event in events]
+        return None if events is None else list(events)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the videos of the last validation."""
@@ -229,9 +237,8 @@ class WSVADModule(LightningModule):
     def on_test_epoch_start(self) -> None:
         """Forget the videos of the last test."""
         self.test_metrics.reset()
-        of = self.test_metrics
         # The classes came with the checkpoint, after the setup.
-        self.test_events = EventMetrics(of.snippet_stride, of.snippet_length, self.classes).to(self.device)
+        self.test_events = EventMetrics(self.test_metrics.grid, self.classes).to(self.device)
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the held-out videos."""
@@ -373,7 +380,7 @@ def described(info: StoreInfo) -> dict[str, str | int]:
     """What features must have in common to be scored by one model, in plain values."""
     return {
         "backbone": info.backbone,
-        "snippet_length": info.snippet_length,
-        "snippet_stride": info.snippet_stride,
+        "snippet_length": info.grid.length,
+        "snippet_stride": info.grid.stride,
         "views": info.views,
     }

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import LearnedPrompt, TextTower
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.types import FeatureRequirements
-
-NORMAL = "normal"  # what stands beside the classes
+from wsvad_lightning.types import NORMAL, FeatureRequirements
 
 
 class PromptedNet(nn.Module):

@@ -1,14 +1,12 @@
+"""Reading a store: what comes back, shards, damaged files."""
+
 import dataclasses
-import errno
 import fcntl
-import math
 import os
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,37 +18,18 @@ from tests.data.store.store_cases import (
     StoreDataset,
     add_video,
     assert_whole,
-    file_size_limit,
-    make_annotation,
     make_streams,
-    write_missing,
     write_store,
 )
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.store import layout
-from wsvad_lightning.data.store import store as store_module
-from wsvad_lightning.data.store.store import Features, FeatureStore, StoreWriter
+from wsvad_lightning.data.store import FeatureStore, StoreWriter
+from wsvad_lightning.data.store import reader as reader_module
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import StreamInfo
-
-Change = Callable[[dict[str, Any]], Any]
-
-
-@pytest.fixture(scope="module")
-def ten(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished store of ten videos that no test changes."""
-    return write_store(tmp_path_factory.mktemp("store") / "ten.h5", range(10))
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*"))
 
 
 def count_open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-# ------------------------------------------------------------------------------------------- reading
 
 
 def test_everything_comes_back(ten: Path) -> None:
@@ -157,7 +136,7 @@ def test_opening_reads_no_features_and_keeps_no_file(ten: Path) -> None:
 
 
 def test_few_files_are_open_however_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MAX_OPEN", 3)
+    monkeypatch.setattr(reader_module, "MAX_OPEN", 3)
     with StoreWriter(tmp_path / "many.h5", PROVENANCE) as writer:
         for number in range(8):
             add_video(writer, number)
@@ -206,9 +185,6 @@ def test_mean_norm(tmp_path: Path) -> None:
     assert FeatureStore(tmp_path / "norms.h5").mean_norm() == pytest.approx(expected, rel=1e-6)
 
 
-# -------------------------------------------------------------------------------------------- shards
-
-
 def test_shards_read_as_one_store(tmp_path: Path, ten: Path) -> None:
     shards = [
         write_store(tmp_path / "part_a.h5", range(0, 10, 2)),
@@ -253,199 +229,6 @@ def test_shards_of_different_provenance_are_refused(
     shard = write_store(tmp_path / "b.h5", [20], dataclasses.replace(PROVENANCE, **change))
     with pytest.raises(WSVADError, match=message):
         FeatureStore([ten, shard])
-
-
-# ------------------------------------------------------------------------------------------- writing
-
-
-def test_an_unfinished_store_is_readable_and_resumed(tmp_path: Path) -> None:
-    path = tmp_path / "store.h5"
-
-    def two_and_an_error() -> Iterator[int]:
-        yield 0
-        yield 1
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        write_store(path, two_and_an_error())
-    assert not path.exists()
-    assert_whole(FeatureStore(path))
-    with StoreWriter(path, PROVENANCE) as writer:
-        assert "video00" in writer
-        assert "video02" not in writer
-        add_video(writer, 2)
-    assert names_in(tmp_path) == ["store.h5"]
-    assert len(FeatureStore(path)) == 3
-    assert_whole(FeatureStore(path))
-
-
-@pytest.mark.parametrize("compression", [None, "gzip"])
-def test_the_size_of_blocks_changes_no_number(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: Literal["gzip"] | None
-) -> None:
-    stores = []
-    for size in (2**22, 300, 1):  # all snippets of a video, two of 'features', one
-        monkeypatch.setattr(layout, "BLOCK", size)
-        with StoreWriter(tmp_path / f"{size}.h5", PROVENANCE, compression=compression) as writer:
-            for number in range(10):
-                add_video(writer, number)
-        stores.append(FeatureStore(writer.path))
-        assert_whole(stores[-1])
-    for name in stores[0].streams:
-        assert len({store.checksum() for store in stores}) == 1
-        assert len({store.mean_norm(name) for store in stores}) == 1
-
-
-def test_videos_are_added_to_a_finished_store(tmp_path: Path, ten: Path) -> None:
-    path = write_store(tmp_path / "store.h5", range(6))
-    with StoreWriter(path, PROVENANCE) as writer:
-        add_video(writer, 6)
-        assert len(FeatureStore(path)) == 7
-        for number in range(7, 10):
-            add_video(writer, number)
-    assert names_in(tmp_path) == ["store.h5"]
-    assert_whole(FeatureStore(path))
-    assert FeatureStore(path).checksum() == FeatureStore(ten).checksum()
-
-
-def test_the_last_of_several_writers_joins(tmp_path: Path) -> None:
-    path = tmp_path / "store.h5"
-    first, last = StoreWriter(path, PROVENANCE), StoreWriter(path, PROVENANCE)
-    add_video(first, 0)
-    add_video(last, 1)
-    assert "video00" in last
-    first.close()
-    assert not path.exists()
-    assert list(FeatureStore(path)) == ["video00", "video01"]
-    add_video(last, 2)
-    last.close()
-    last.close()
-    assert names_in(tmp_path) == ["store.h5"]
-    assert list(FeatureStore(path)) == ["video00", "video01", "video02"]
-
-
-def test_a_writer_without_videos_leaves_nothing(tmp_path: Path) -> None:
-    with StoreWriter(tmp_path / "store.h5", PROVENANCE):
-        pass
-    assert names_in(tmp_path) == []
-
-
-def test_another_provenance_is_refused(tmp_path: Path) -> None:
-    path = write_store(tmp_path / "store.h5", range(2))
-    other = dataclasses.replace(PROVENANCE, pooling="max")
-    with pytest.raises(WSVADError, match="its pooling is 'mean' where 'max' is wanted"):
-        StoreWriter(path, other)
-    assert names_in(tmp_path) == ["store.h5"]
-
-
-def streams_with(**changes: Any) -> dict[str, Any]:
-    return {"streams": {**make_streams(1), **changes}}
-
-
-NAN = np.full((2, 2, 17), np.nan, np.float32)
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "nan": (streams_with(features=NAN), "'features' holds NaN or infinite values"),
-    "infinite": (streams_with(features=np.full_like(NAN, np.inf)), "'features' holds NaN or infinite values"),
-    "no snippets": (streams_with(features=NAN[:0]), r"'features' is empty, of shape \(0, 2, 17\)"),
-    "two axes": (streams_with(features=NAN[0]), r"shape \(2, 17\), not float16 or float32 \[T, N, D\]"),
-    "no axis": (streams_with(features=np.float32(1)), r"shape \(\), not float16 or float32 \[T, N, D\]"),
-    "float64": (streams_with(features=np.zeros((2, 2, 17))), "'features' is float64"),
-    "other length": (
-        streams_with(patches_2x3=np.zeros((3, 6, 5), np.float16)),
-        "has 3 snippets where another",
-    ),
-    "other dim": (streams_with(features=np.zeros((2, 2, 16), np.float32)), "where other videos have"),
-    "other views": (
-        streams_with(features=np.zeros((2, 3, 17), np.float32)),
-        "3 views where the store names 2",
-    ),
-    "other streams": ({"streams": {"features": make_streams(1)["features"]}}, "where other videos have"),
-    "stream name": (streams_with(**{"a/b": NAN}), "'a/b' has a name that is not of letters"),
-    "no streams": ({"streams": {}}, "has no streams"),
-    "no frames": ({"annotation": VideoAnnotation("new", 0), "num_frames": 0}, "the video has 0 frames"),
-    "other frames": ({"num_frames": 31}, "32 frames are annotated and the video has 31"),
-    "interval": (
-        {"annotation": VideoAnnotation("new", 1, intervals=((3, 40),))},
-        "the interval 3-40 passes the end of the video at frame 32",
-    ),
-    "fps": ({"fps": 0.0}, "has 0.0 frames a second"),
-    "fps unknown": ({"fps": math.nan}, "has nan frames a second"),
-    "name": ({"annotation": VideoAnnotation("new.mp4", 0)}, "is no canonical name. Name it new"),
-    "twice": ({"annotation": make_annotation(0), "num_frames": 16}, "video00.*already"),
-}
-
-
-@pytest.mark.parametrize(("change", "message"), REFUSED.values(), ids=REFUSED)
-def test_a_wrong_video_is_refused_and_leaves_nothing(
-    tmp_path: Path, change: dict[str, Any], message: str
-) -> None:
-    path = write_store(tmp_path / "store.h5", [0])
-    before = path.read_bytes()
-    given = {"annotation": make_annotation(1), "streams": make_streams(1), "num_frames": 32, "fps": 25.0}
-    with pytest.raises(WSVADError, match=message) as error, StoreWriter(path, PROVENANCE) as writer:
-        writer.add(**{**given, **change})
-    assert error.value.argument == "video"
-    assert names_in(tmp_path) == ["store.h5"]
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("name", ["snippet_length", "snippet_stride", "frame_stride"])
-def test_wrong_provenance_is_refused(name: str) -> None:
-    change: dict[str, Any] = {name: 0}
-    with pytest.raises(WSVADError, match=name):
-        dataclasses.replace(PROVENANCE, **change)
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(WSVADError, match=r"cannot be written \(Not a directory\)"):
-        StoreWriter(tmp_path / "file" / "store.h5", PROVENANCE)
-
-
-@contextmanager
-def without_privileges() -> Iterator[None]:
-    """Be nobody for a while, if now the superuser, who may write everywhere."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-
-
-def test_a_read_only_folder_is_refused() -> None:
-    with TemporaryDirectory() as name:  # pytest's own folders are closed to nobody
-        Path(name).chmod(0o555)
-        refused = pytest.raises(WSVADError, match=r"cannot be written \(Permission denied\)")
-        with without_privileges(), refused:
-            StoreWriter(Path(name) / "store.h5", PROVENANCE)
-        Path(name).chmod(0o700)
-
-
-def test_a_full_disk_costs_only_the_video_in_hand(tmp_path: Path) -> None:
-    path = tmp_path / "store.h5"
-    large: dict[str, Features] = {
-        "features": np.ones((500, 2, 17), np.float32),
-        "patches_2x3": np.ones((500, 6, 5), np.float16),
-    }
-    writer = StoreWriter(path, PROVENANCE)
-    for number in range(6):
-        add_video(writer, number)
-    with file_size_limit(30_000), pytest.raises(WSVADError, match=os.strerror(errno.EFBIG)):
-        writer.add(VideoAnnotation("large", 0), large, num_frames=8000, fps=25.0)
-    assert "large" not in writer
-    with file_size_limit(20_000), pytest.raises(WSVADError, match=os.strerror(errno.EFBIG)):
-        writer.close()
-    assert names_in(tmp_path) == ["lock", "store.h5.parts", *(f"video{number:02d}.h5" for number in range(6))]
-    assert_whole(FeatureStore(path))
-    write_missing(path, range(7))
-    assert names_in(tmp_path) == ["store.h5"]
-    assert len(FeatureStore(path)) == 7
-    assert_whole(FeatureStore(path))
-
-
-# ------------------------------------------------------------------------------------ damaged stores
 
 
 def truncated(path: Path) -> None:
@@ -528,10 +311,3 @@ def test_a_damaged_chunk_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(WSVADError, match="features does not decompress"):
         FeatureStore(path).read("video08")
-
-
-def test_a_folder_is_no_store_to_write(tmp_path: Path) -> None:
-    with pytest.raises(WSVADError, match="is a folder. Name a file"):
-        StoreWriter(tmp_path, PROVENANCE)
-    assert list(tmp_path.iterdir()) == []
-    assert not tmp_path.with_name(f"{tmp_path.name}.parts").exists()

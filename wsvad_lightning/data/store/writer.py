@@ -1,0 +1,180 @@
+"""Writing a feature store: video by video, each complete or absent.
+
+Each video first becomes a complete store of its own, ``store.h5.parts/<video_id>.h5``, and
+:meth:`StoreWriter.close` joins the parts into ``store.h5``. Every file appears in one step, after its last
+byte is on the disk: a writer that is killed leaves a readable store, and the next one goes on where it
+stopped. Any number of processes may add to a store at once, and the last to finish joins the parts; a shared
+lock shows which one is the last, see :mod:`wsvad_lightning.data.store.lock`.
+"""
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation, canonical_id
+from wsvad_lightning.data.store.layout import (
+    Compression,
+    Provenance,
+    Rows,
+    blocks,
+    describe_streams,
+    new_file,
+    open_file,
+    read_provenance,
+    write_video,
+)
+from wsvad_lightning.data.store.reader import FeatureStore, files_of, parts_folder
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import StreamInfo
+
+
+class StoreWriter:
+    """Writes a store video by video, each complete or absent, and resumes what a killed writer left.
+
+    Use it as a context manager. If it is left by an error the parts stay; they read as a store, and the next
+    writer joins them. Joining needs as much free space as the store takes.
+
+    Args:
+        path: the store to make or to add to.
+        provenance: where the features come from.
+        compression: HDF5 filter that makes the file smaller and reading slower.
+
+    Raises:
+        WSVADError: if it is a folder or cannot be written, or holds features of another provenance.
+    """
+
+    def __init__(
+        self, path: str | Path, provenance: Provenance, *, compression: Compression | None = None
+    ) -> None:
+        from wsvad_lightning.data.store.lock import WriterLock  # on use: readers start without it
+
+        self.path, self.provenance, self.compression = Path(path), provenance, compression
+        if self.path.is_dir():
+            raise WSVADError("store", path, "is a folder", "Name a file, such as features.h5 in it")
+        self._parts = parts_folder(self.path)
+        self._lock = WriterLock(self._parts)
+        self._present: set[str] = set()
+        self._streams: Mapping[str, StreamInfo] | None = None
+        try:
+            self._resume()
+        except BaseException:
+            self._leave(join=False)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._leave(join=kind is None)
+
+    def __contains__(self, video_id: str) -> bool:
+        return video_id in self._present or self._part(video_id).exists()
+
+    def add(
+        self, annotation: VideoAnnotation, streams: Mapping[str, Rows], *, num_frames: int, fps: float
+    ) -> None:
+        """Write one video; once this returns, no crash loses it.
+
+        Args:
+            annotation: what is known of the video.
+            streams: ``[T, N, D]`` float16 or float32 each, of the same T.
+            num_frames: frames of the video, counted by decoding.
+            fps: frames a second.
+
+        Raises:
+            WSVADError: if the video is in the store, contradicts its annotation, differs in streams from
+                the other videos, is empty or not finite, or the disk is full. Nothing of it is written then.
+        """
+        video_id = annotation.video_id
+        if video_id != canonical_id(video_id):
+            raise WSVADError("video", video_id, "is no canonical name", f"Name it {canonical_id(video_id)}")
+        if video_id in self._present:
+            raise WSVADError("video", video_id, f"is in {self.path} already", "Write each video once")
+        if not 0 < fps < np.inf:
+            raise WSVADError("video", video_id, f"has {fps} frames a second", "Give its true fps")
+        annotation.check_num_frames(num_frames)
+        _check_values(video_id, streams)
+        shapes = {name: array.shape for name, array in streams.items()}
+        described = describe_streams(video_id, shapes, self.provenance, self._streams)
+        with new_file(self._part(video_id), self.provenance) as videos:
+            write_video(videos, annotation, streams, num_frames, fps, self.compression)
+        self._streams = described
+        self._present.add(video_id)
+
+    def close(self) -> None:
+        """Join the parts into one file, unless other writers are at work: then the last of them does.
+
+        Raises:
+            WSVADError: if the disk is full. The parts stay, and read as a store.
+        """
+        self._leave(join=True)
+
+    def _resume(self) -> None:
+        """Take over what was written before."""
+        if files_of(self.path):
+            before = FeatureStore([self.path])
+            self.provenance.check_same(before.provenance, self.path)
+            self._present, self._streams = set(before), before.streams
+
+    def _part(self, video_id: str) -> Path:
+        return self._parts / f"{video_id}.h5"
+
+    def _leave(self, *, join: bool) -> None:
+        """Give the lock up; the last writer tidies."""
+        if self._lock.released:
+            return
+        try:
+            if self._lock.is_last():
+                self._tidy(join)
+        finally:
+            self._lock.release()
+
+    def _tidy(self, join: bool) -> None:
+        """Remove what killed writers left, and join the parts if asked to; no other writer is at work."""
+        half_joined = f".{glob.escape(self.path.name)}.{'?' * 8}.tmp"
+        for leftover in [*self._parts.glob("*.tmp"), *self.path.parent.glob(half_joined)]:
+            leftover.unlink()
+        parts = sorted(self._parts.glob("*.h5"))
+        if parts and join:
+            self._join(parts)
+        if join or not parts:
+            self._lock.remove()
+
+    def _join(self, parts: Sequence[Path]) -> None:
+        whole = [self.path] if self.path.exists() else []
+        with new_file(self.path, self.provenance) as videos:
+            for source in [*whole, *parts]:
+                with open_file(source) as file:
+                    self.provenance.check_same(read_provenance(file), source)
+                    for video_id, group in file["videos"].items():
+                        if video_id not in videos:  # else its part was joined by a writer killed just after
+                            file.copy(group, videos)
+        for part in parts:
+            part.unlink()
+
+
+def _check_values(video_id: str, streams: Mapping[str, Rows]) -> None:
+    if not streams:
+        raise WSVADError("video", video_id, "has no streams", "Give at least the stream 'features'")
+    num_snippets = next(iter(streams.values())).shape[:1]
+    for name, array in streams.items():
+        problem = _problem_of(name, array)
+        if not problem and array.shape[:1] != num_snippets:
+            problem = f"has {array.shape[0]} snippets where another stream has {num_snippets[0]}"
+        if problem:
+            raise WSVADError("video", video_id, f"stream {name!r} {problem}", "Extract the video again")
+
+
+def _problem_of(name: str, array: Rows) -> str:
+    if not name.isidentifier():
+        return "has a name that is not of letters, digits and underscores"
+    if len(array.shape) != 3 or array.dtype not in (np.float16, np.float32):
+        return f"is {array.dtype} of shape {array.shape}, not float16 or float32 [T, N, D]"
+    if 0 in array.shape:
+        return f"is empty, of shape {array.shape}"
+    finite = all(np.isfinite(block).all() for _, block in blocks(array))
+    return "" if finite else "holds NaN or infinite values"
