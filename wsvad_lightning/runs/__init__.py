@@ -1,0 +1,1 @@
+"""One run: fit, validate, test, predict, and the stages of a method."""
