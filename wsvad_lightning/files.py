@@ -1,10 +1,13 @@
-"""Files that are whole or not there."""
+"""Files that are written whole or not at all, and JSON in them."""
 
+import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from wsvad_lightning.errors import WSVADError
 
@@ -39,6 +42,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise WSVADError(
             "output", path, f"cannot be written ({error.strerror})", "Free space or choose another folder"
         ) from error
+
+
+def write_json(record: object, path: str | Path, *, indent: int | None = 2) -> None:
+    """Write a record as JSON in UTF-8, whole or not at all; undefined numbers become ``null``.
+
+    Args:
+        record: mappings, sequences and plain values.
+        path: the file.
+        indent: spaces a level; None for one line.
+
+    Raises:
+        WSVADError: if the file cannot be written.
+    """
+    text = json.dumps(without_nan(record), indent=indent, ensure_ascii=False)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def without_nan(value: Any) -> Any:
+    """Replace NaN by None in nested mappings and sequences: JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _umask() -> int:

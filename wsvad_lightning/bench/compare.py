@@ -24,7 +24,7 @@ import yaml
 
 import wsvad_lightning
 from wsvad_lightning.bench.overrides import check_settings, share_of
-from wsvad_lightning.bench.results import Result, write_json, write_results
+from wsvad_lightning.bench.results import Result, write_results
 from wsvad_lightning.bench.workers import work_off, write_output_to
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.configs import config_folder, find_config
@@ -32,7 +32,7 @@ from wsvad_lightning.data.datasets.annotations import read_splits
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.store.reader import store_paths
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import replacing
+from wsvad_lightning.files import replacing, write_json
 from wsvad_lightning.methods.base.prompted import PromptedModule
 from wsvad_lightning.prepare import PREPARATIONS
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer, writable_folder

@@ -1,6 +1,5 @@
 """Results of many runs, and what sums them up: a table and a picture."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,12 +11,11 @@ from lightning_utilities.core.imports import RequirementCache
 from rich.table import Column, Table
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import replacing
+from wsvad_lightning.files import replacing, write_json
 from wsvad_lightning.reporting.comparison import comparison_figure
+from wsvad_lightning.reporting.tables import OF_CLASSES, SHOWN
 
 Key = tuple[str, str, str]  # method, store and selection
-SHOWN = {"auc": "AUC", "auc_abnormal": "AUC inside abnormal", "ap": "AP"}
-OF_CLASSES = {"mAP": "event mAP"}  # shown where a method gives it
 
 
 @dataclass(frozen=True)
@@ -84,12 +82,6 @@ def write_results(
     if RequirementCache("matplotlib"):
         draw_results(groups, output / "results.png")
     console.print(f"written to {output}/results.*", markup=False, soft_wrap=True)
-
-
-def write_json(record: object, path: Path) -> None:
-    """Write a record as a person reads it, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def draw_results(groups: Mapping[Key, Sequence[Result]], path: Path) -> None:

@@ -1,8 +1,6 @@
 """Side work of a run: its configuration in folder and checkpoints, its scores in tables and pictures."""
 
 import csv
-import json
-import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,7 +21,7 @@ from torch import Tensor
 from wsvad_lightning.carried import write_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.files import replacing
+from wsvad_lightning.files import replacing, write_json
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.metrics import expand_classes, expand_scores, find_events
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
@@ -193,8 +191,7 @@ class ScoreWriter(Callback):
         if not trainer.is_global_zero:
             return
         Console().print(*tables_of(metrics, per_class))
-        with replacing(folder / "metrics.json") as path:
-            path.write_text(json.dumps(without_nan(record), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_json(record, folder / "metrics.json")
         self.curves = [
             video_curve(video, truths[video.video_id], data.info.grid, data.annotations[video.video_id])
             for video in predictions
@@ -260,13 +257,6 @@ def absolute(path: str | list[str] | None) -> str | list[str] | None:
     if isinstance(path, list):
         return [os.path.abspath(one) for one in path]  # noqa: PTH100  # a pattern is no path
     return None if path is None else os.path.abspath(path)  # noqa: PTH100
-
-
-def without_nan(value: Any) -> Any:
-    """Replace undefined numbers in nested dictionaries by None: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def write_scores(

@@ -1,4 +1,4 @@
-"""What a test shows when it ends: metrics of frames and videos, of events, and of each class."""
+"""Metrics as tables on the terminal: the names that people read, and what a test shows when it ends."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from rich.markup import escape
 from rich.table import Table
 
-LEFT_OUT = ("AP@0.2", "AP@0.4")  # of a class, for want of room
+SHOWN = {"auc": "AUC", "auc_abnormal": "AUC inside abnormal", "ap": "AP"}  # by the metric's name
+OF_CLASSES = {"mAP": "event mAP"}  # shown where a method reports it
+LEFT_OUT = ("AP@0.2", "AP@0.4")  # not shown for each class, to keep the table narrow
 PROTOCOLS = {"": "repaired", "vadclip_": "vadclip", "vadclip_ucf_": "vadclip_ucf"}  # prefixes of mAP
 
 Values = Mapping[str, float]
@@ -33,7 +35,7 @@ def tables_of(metrics: Values, per_class: Mapping[str, Values]) -> list[Table]:
 
 
 def _is_of(name: str, prefix: str) -> bool:
-    """Tell whether a metric is an mAP of a protocol."""
+    """Whether a metric is an mAP of a protocol."""
     return name.startswith(f"{prefix}mAP")
 
 

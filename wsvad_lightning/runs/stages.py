@@ -13,9 +13,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
-from wsvad_lightning.bench.results import SHOWN, write_json
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.reporting.callbacks import without_nan
+from wsvad_lightning.files import without_nan, write_json
+from wsvad_lightning.reporting.tables import SHOWN
 from wsvad_lightning.runs.run import resolve_configs, run_trainer
 
 RECORD = "stages.json"
