@@ -7,10 +7,16 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool3d
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.backbones.i3d import crop_frames, resize_frames, scale_clips
-from wsvad_lightning.extraction.backbones.i3d_inception import I3DInception, SameMaxPool3d, load_i3d_inception
+from wsvad_lightning.extraction.backbones.i3d_inception import (
+    POOL,
+    I3DInception,
+    SameMaxPool3d,
+    load_i3d_inception,
+)
 from wsvad_lightning.extraction.backbones.i3d_inception import layer_table as inception_table
 from wsvad_lightning.extraction.backbones.i3d_resnet50 import I3DResNet50, load_i3d_resnet50
 from wsvad_lightning.extraction.backbones.i3d_resnet50 import layer_table as resnet_table
@@ -83,6 +89,26 @@ def test_zeros_pad_the_maximum_in_time_too() -> None:
     pooled = SameMaxPool3d((3, 3, 3), (2, 2, 2))(x)
     assert pooled.shape == (1, 2, 2, 3, 2)
     torch.testing.assert_close(pooled[0, :, 1, 2, 1], x[0, :, 1:, 3:, 2:].amax(dim=(1, 2, 3)))
+
+
+def test_a_map_of_any_size_becomes_one_vector() -> None:
+    network = I3DInception()
+    network.stages = nn.Sequential()  # the last map itself
+    published = torch.rand(2, 1024, *POOL)
+    assert torch.equal(network.features(published), avg_pool3d(published, POOL, stride=1).flatten(1))
+    larger = torch.rand(2, 1024, 3, 8, 7)
+    windows = [larger[:, :, t : t + 2, y : y + 7].mean(dim=(2, 3, 4)) for t in (0, 1) for y in (0, 1)]
+    torch.testing.assert_close(network.features(larger), torch.stack(windows).mean(dim=0))
+    smaller = torch.rand(2, 1024, 1, 2, 3)
+    torch.testing.assert_close(network.features(smaller), smaller.mean(dim=(2, 3, 4)))
+
+
+def test_longer_and_larger_clips_have_one_vector_and_one_row_of_logits() -> None:
+    clips = torch.rand(1, 3, 24, 256, 256)
+    with torch.inference_mode():
+        network = I3DInception(num_classes=7).eval()
+        assert network.features(clips).shape == (1, 1024)
+        assert network(clips[:, :, :9, :64, :96]).shape == (1, 7)
 
 
 def test_a_stream_sees_what_was_published(inception_file: Path, frames: Tensor) -> None:

@@ -21,7 +21,7 @@ from wsvad_lightning.extraction.backbones.weights import LayerTable, hash_file, 
 
 FEATURE_DIM = 1024
 NORM_EPSILON = 1e-3
-POOL = (2, 7, 7)  # of the last map: what 16 frames of 224 pixels leave
+POOL = (2, 7, 7)  # window over the last map, which is what 16 frames of 224 x 224 pixels leave of a clip
 NUM_CLASSES = 400
 
 
@@ -115,18 +115,24 @@ class I3DInception(nn.Module):
         self.classifier = nn.Conv3d(FEATURE_DIM, num_classes, 1)
 
     def features(self, clips: Tensor) -> Tensor:
-        """Average of the last feature map.
+        """One vector a clip: the mean of the authors' feature map over time and space.
+
+        The authors average the last map over windows of 2 x 7 x 7, which leaves a single vector of 16 frames
+        of 224 x 224 pixels and a map of vectors of longer or larger clips; those are averaged here. Of a
+        shorter or smaller clip, which the authors' window does not fit, the whole map is averaged.
 
         Args:
-            clips: ``[B, 3, 16, 224, 224]`` RGB in -1..1.
+            clips: ``[B, 3, T, H, W]`` RGB in -1..1; the published features are of 16 x 224 x 224.
 
         Returns:
-            ``[B, 1024]``.
+            ``[B, 1024]``, whatever T, H and W.
         """
-        return functional.avg_pool3d(self.stages(clips), POOL, stride=1).flatten(1)
+        last = self.stages(clips)
+        window = [min(side, size) for side, size in zip(POOL, last.shape[2:], strict=True)]
+        return functional.avg_pool3d(last, window, stride=1).mean(dim=(2, 3, 4))
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Logits ``[B, classes]`` of ``[B, 3, 16, 224, 224]`` RGB in -1..1."""
+        """Logits ``[B, classes]``, see :meth:`features`."""
         logits: Tensor = self.classifier(self.features(clips)[..., None, None, None])
         return logits.flatten(1)
 
