@@ -435,5 +435,5 @@ def test_patch_grids_add_the_patches_of_the_first_stream(make_video: VideoMaker,
 
 @pytest.mark.parametrize("grids", ["2x", "full", "2x3,", "0x3"])
 def test_a_grid_that_is_none_is_refused(grids: str, make_video: VideoMaker, tmp_path: Path) -> None:
-    with pytest.raises(WSVADError, match="is no grid"):
+    with pytest.raises(WSVADError, match="is not a grid"):
         extract(str(make_video("walk.mp4", 9)), str(tmp_path / "store.h5"), patch_grids=grids)

@@ -133,7 +133,7 @@ def test_a_missing_checkpoint_is_named_by_its_argument(tmp_path: Path) -> None:
     [
         ({"stage": 5}, r"3 grids make 4 stages"),
         ({"stage": 0}, r"model.stage='0'"),
-        ({"stage": 2, "grids": ["2by3"]}, "is no grid"),
+        ({"stage": 2, "grids": ["2by3"]}, "is not a grid"),
     ],
 )
 def test_wrong_arguments_are_told(arguments: dict[str, object], message: str) -> None:

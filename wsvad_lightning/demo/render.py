@@ -18,9 +18,10 @@ from wsvad_lightning.demo.drawing import draw_scene
 from wsvad_lightning.demo.scenes import CAMERAS, Camera
 from wsvad_lightning.demo.script import ANOMALIES, Scene, Stage, stage_scene
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import replacing
+from wsvad_lightning.files import write_json
 from wsvad_lightning.timeline import runs
 from wsvad_lightning.types import NORMAL
+from wsvad_lightning.video.writer import write_video
 
 CRF = 26  # some blocks in the noise, as surveillance recorders give
 
@@ -144,18 +145,12 @@ def render_dataset(
 
 def render_clip(clip: Clip, folder: Path) -> None:
     """Draw one clip and write it as H.264 in mp4, whole or not at all."""
-    import av
-
     scene, rng = clip.scene()
     size = clip.spec.width, clip.spec.height
-    with replacing(folder / f"{clip.name}.mp4") as path, av.open(path, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", clip.spec.fps, {"preset": "veryfast", "crf": str(CRF)})
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1  # the pool keeps the cores busy
-        for frame in draw_scene(scene, clip.camera, size, rng):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+    # One thread: the pool keeps the cores busy.
+    with write_video(folder / f"{clip.name}.mp4", clip.spec.fps, CRF, threads=1) as video:
+        for picture in draw_scene(scene, clip.camera, size, rng):
+            video.write(picture)
 
 
 def _claim(folder: Path, recipe: dict[str, Any]) -> None:
@@ -172,8 +167,7 @@ def _claim(folder: Path, recipe: dict[str, Any]) -> None:
     elif (folder / "videos").exists() or (folder / "annotations.csv").exists():
         raise WSVADError("folder", folder, "holds videos that are not the demo's", "Choose another folder")
     else:
-        with replacing(note) as path:
-            path.write_text(json.dumps(recipe, indent=2))
+        write_json(recipe, note)
 
 
 def _annotate(clip: Clip) -> VideoAnnotation:

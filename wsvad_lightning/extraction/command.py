@@ -22,7 +22,7 @@ from wsvad_lightning.extraction.recipe import Dtype, ExtractionRecipe, with_weig
 from wsvad_lightning.extraction.streams import StreamSpec
 from wsvad_lightning.types import UNKNOWN
 from wsvad_lightning.video.reader import import_av
-from wsvad_lightning.video.views import GRID
+from wsvad_lightning.video.views import parse_grid
 
 DEFAULT_STREAMS = (StreamSpec(),)
 TABLE_SUFFIXES = (".csv", ".tsv")
@@ -101,8 +101,7 @@ def extract(
 def _patches(streams: Sequence[StreamSpec], grids: Sequence[str]) -> list[StreamSpec]:
     """The first stream once more for each grid, of its patches."""
     for grid in grids:
-        if not GRID.fullmatch(grid):
-            raise WSVADError("patch_grids", grid, "is no grid", "Give rows and columns, such as 2x3,3x5,4x7")
+        parse_grid(grid, "patch_grids")
     return [replace(streams[0], name=f"patches_{grid}", view=grid) for grid in grids if streams]
 
 

@@ -18,7 +18,6 @@ what it starts from (the authors' script forgets to, and freezes random weights 
 snippets; k is clamped to T. Frozen branches take the snippets in parts, so that long videos fit.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -32,6 +31,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.types import FeatureRequirements, StreamForm, WSVADBatch
+from wsvad_lightning.video.views import parse_grid
 
 GRIDS = ("2x3", "3x5", "4x7")
 KERNEL = 3  # of the convolution over a grid
@@ -49,7 +49,7 @@ class GridBranch(nn.Module):
 
     def __init__(self, dim: int, grid: str, dropout: float) -> None:
         super().__init__()
-        self.rows, columns = parse_grid(grid)
+        self.rows, columns = parse_grid(grid, "model.grids")
         width = max(1, dim // 2)
         padding = int(min(self.rows, columns) < KERNEL)
         trimmed = KERNEL - 1 - 2 * padding
@@ -238,19 +238,7 @@ def _words(method: object, stage: int, grids: Sequence[str], feature_dim: object
     return f"{method} in stage {stage} on {on} of {feature_dim} channels"
 
 
-def parse_grid(grid: str) -> tuple[int, int]:
-    """Read rows and columns.
-
-    Raises:
-        WSVADError: if it is no grid.
-    """
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", grid)
-    if match is None:
-        raise WSVADError("model.grids", grid, "is no grid", "Give rows and columns, such as 2x3")
-    return int(match[1]), int(match[2])
-
-
 def patch_count(grid: str) -> int:
     """Count the patches of a grid."""
-    rows, columns = parse_grid(grid)
+    rows, columns = parse_grid(grid, "model.grids")
     return rows * columns

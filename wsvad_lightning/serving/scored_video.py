@@ -3,7 +3,6 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,9 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.serving.overlay import Image, Overlay
-from wsvad_lightning.video.reader import VideoReader, import_av
+from wsvad_lightning.video.reader import VideoReader
+from wsvad_lightning.video.writer import write_video
 
-CRF = "23"
-CLOCK = 90_000  # ticks a second, as in most containers
 SCORE_COLUMNS = {"frame": "d", "seconds": ".3f", "score": ".6g"}  # of a table, and how they are written
 EVENT_COLUMNS = {
     "start_frame": "d",
@@ -111,19 +109,11 @@ def write_drawn(reader: VideoReader, curve: VideoCurve, path: Path) -> list[floa
         WSVADError: if the video has another number of frames than there are scores, or ``path`` cannot be
             written.
     """
-    av, seconds, ticks = import_av(), list[float](), -1
-    with replacing(path) as temporary, av.open(temporary, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", options={"preset": "veryfast", "crf": CRF})
-        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, CLOCK)
+    seconds = []
+    with write_video(path) as video:
         for picture in draw(reader, curve):
-            if not seconds:
-                stream.height, stream.width = picture.shape[:2]
-            ticks = max(ticks + 1, round(reader.seconds * CLOCK))  # rising, whatever the file says
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = ticks, Fraction(1, CLOCK)
-            container.mux(stream.encode(frame))
+            video.write(picture, reader.seconds)
             seconds.append(reader.seconds)
-        container.mux(stream.encode())
     return seconds
 
 

@@ -17,7 +17,8 @@ from wsvad_lightning.extraction.encoders import build_encoder
 from wsvad_lightning.extraction.pooling import SnippetRecipe
 from wsvad_lightning.extraction.streams import Encoder, FrameWindow, StreamSpec
 from wsvad_lightning.speed.console import open_console
-from wsvad_lightning.video.reader import VideoReader, import_av
+from wsvad_lightning.video.reader import VideoReader
+from wsvad_lightning.video.writer import write_video
 
 BATCH_SIZE = 16
 RECIPE = SnippetRecipe()
@@ -87,15 +88,10 @@ def moving_texture(path: Path) -> Path:
     rng = np.random.default_rng(0)
     tiles = rng.uniform(40, 216, (HEIGHT // 8, WIDTH // 8 + FRAMES // 4, 3))
     texture = np.kron(tiles, np.ones((8, 8, 1)))
-    av = import_av()
-    with av.open(path, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", 25, {"preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+    with write_video(path, fps=25) as video:
         for t in range(FRAMES):
             picture = texture[:, 2 * t : 2 * t + WIDTH] + rng.normal(0, 4, (HEIGHT, WIDTH, 1))
-            frame = av.VideoFrame.from_ndarray(picture.clip(0, 255).astype(np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            video.write(picture.clip(0, 255).astype(np.uint8))
     return path
 
 

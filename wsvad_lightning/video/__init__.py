@@ -1,1 +1,1 @@
-"""Videos as pixels: reading, crops and patch grids."""
+"""Videos as pixels: decoded frames, their crops and patch grids, and encoded videos."""

@@ -65,7 +65,7 @@ MIRRORED_CROPS = tuple(
 
 
 def parse_views(view: str) -> tuple[View, ...]:
-    """The views that a name stands for.
+    """Get the views of a name.
 
     * ``full``: the whole frame.
     * ``center``: a square in the centre, 7/8 of the shorter side (224 of 256).
@@ -85,14 +85,31 @@ def parse_views(view: str) -> tuple[View, ...]:
         return FIVE_CROPS
     if view == "ten_crop":
         return FIVE_CROPS + MIRRORED_CROPS
-    if grid := GRID.fullmatch(view):
-        return _grid(int(grid[1]), int(grid[2]))
+    if GRID.fullmatch(view):
+        return patch_views(*parse_grid(view))
     raise WSVADError(
-        "view", view, "is no view", "Give full, center, five_crop, ten_crop or a grid such as 2x3"
+        "view", view, "there is no such view", "Give full, center, five_crop, ten_crop or a grid such as 2x3"
     )
 
 
-def _grid(rows: int, columns: int) -> tuple[View, ...]:
+def parse_grid(grid: str, argument: str = "view") -> tuple[int, int]:
+    """Read the rows and columns of a patch grid such as ``2x3``.
+
+    Args:
+        grid: rows and columns, each from 1 to 99.
+        argument: that names the grid, for messages.
+
+    Raises:
+        WSVADError: if it is not such a grid.
+    """
+    match = GRID.fullmatch(grid)
+    if match is None:
+        raise WSVADError(argument, grid, "is not a grid", "Give rows and columns, such as 2x3")
+    return int(match[1]), int(match[2])
+
+
+def patch_views(rows: int, columns: int) -> tuple[View, ...]:
+    """Get the patches of a grid, row by row, named ``r0c0`` and so on."""
     extent = (1 / rows, 1 / columns)
     return tuple(
         View(f"r{r}c{c}", extent, (r / max(1, rows - 1), c / max(1, columns - 1)))
