@@ -1,10 +1,11 @@
-"""Files that are written whole or not at all, and JSON in them."""
+"""Files that are written whole or not at all, and JSON and tables in them."""
 
+import csv
 import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,23 @@ def write_json(record: object, path: str | Path, *, indent: int | None = 2) -> N
     text = json.dumps(without_nan(record), indent=indent, ensure_ascii=False)
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV table in UTF-8 with line feeds, whole or not at all.
+
+    Args:
+        path: the file.
+        columns: their names.
+        rows: a cell a column, written as text; None leaves its cell empty.
+
+    Raises:
+        WSVADError: if the file cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 def without_nan(value: Any) -> Any:

@@ -15,7 +15,7 @@ from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.store import Provenance, StoreWriter
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.reporting.callbacks import ScoreWriter, own_classes
+from wsvad_lightning.reporting.scores import ScoreWriter, own_classes
 from wsvad_lightning.timeline import Event
 from wsvad_lightning.types import WSVADBatch
 
@@ -78,9 +78,9 @@ def test_events_and_their_metrics_are_written(tmp_path: Path) -> None:
     with (tested / "events.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows == [
-        ["video", "start_frame", "end_frame", "class", "score"],
-        ["fall", "4", "8", "fall", "0.7"],
-        ["riot", "8", "16", "riot", "0.6"],
+        ["video", "start_frame", "end_frame", "start_seconds", "end_seconds", "class", "score"],
+        ["fall", "4", "8", "0.160", "0.320", "fall", "0.7"],
+        ["riot", "8", "16", "0.320", "0.640", "riot", "0.6"],
     ]
     assert (run("predict", store, tmp_path, "fall", "riot") / "events.csv").read_bytes() == (
         tested / "events.csv"

@@ -1,10 +1,15 @@
-"""The tables that a test ends with."""
+"""Tables of scores and events, and those that a test ends with."""
 
+import csv
 import math
+from pathlib import Path
 
+import torch
 from rich.console import Console
 
-from wsvad_lightning.reporting.tables import tables_of
+from wsvad_lightning.reporting.tables import steady_clock, tables_of, write_curve, write_events, write_scores
+from wsvad_lightning.timeline import Event, SnippetGrid
+from wsvad_lightning.types import Prediction
 
 
 def shown(*arguments: dict[str, float] | dict[str, dict[str, float]]) -> list[list[str]]:
@@ -30,3 +35,43 @@ def test_events_have_a_row_a_protocol_and_classes_a_row_each() -> None:
         ["vadclip", "50.0", "75.0"],
     ]
     assert lines[-2:] == [["[red]", "100.0", "n/a"], ["fall", "50.0", "0.0"]]
+
+
+def rows_of(path: Path) -> list[list[str]]:
+    text = path.read_bytes()
+    assert b"\r" not in text  # line feeds on every system
+    return list(csv.reader(text.decode("utf-8").splitlines()))
+
+
+def test_scores_have_a_row_a_snippet_with_its_frames_and_seconds(tmp_path: Path) -> None:
+    videos = [
+        Prediction("Tür", torch.tensor([0.25, 0.5]), 10, torch.tensor([[0.9, 0.1], [0.2, 0.8]])),
+        Prediction("b", torch.tensor([1.0]), 3, torch.tensor([[0.0, 1.0]])),
+    ]
+    clocks = {"Tür": steady_clock(25.0), "b": steady_clock(math.nan)}
+    write_scores(tmp_path / "scores.csv", videos, SnippetGrid(8, 4), ("fall",), clocks)
+    assert rows_of(tmp_path / "scores.csv") == [
+        ["video", "start_frame", "end_frame", "start_seconds", "end_seconds", "score", "normal", "fall"],
+        ["Tür", "0", "8", "0.000", "0.320", "0.25", "0.9", "0.1"],
+        ["Tür", "4", "10", "0.160", "0.400", "0.5", "0.2", "0.8"],
+        ["b", "0", "3", "", "", "1", "0", "1"],
+    ]
+    bare = [video._replace(class_scores=None) for video in videos]
+    write_scores(tmp_path / "bare.csv", bare, SnippetGrid(8, 4), (), clocks)
+    assert rows_of(tmp_path / "bare.csv")[0][-1] == "score"
+
+
+def test_events_and_curves_have_seconds_by_the_clock_of_their_video(tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.5, 0.6]
+    events = {"a": [Event(1, 3, "fall, or worse", 0.123456789)], "calm": []}
+    write_events(tmp_path / "events.csv", events, {"a": times.__getitem__, "calm": times.__getitem__})
+    assert rows_of(tmp_path / "events.csv") == [
+        ["video", "start_frame", "end_frame", "start_seconds", "end_seconds", "class", "score"],
+        ["a", "1", "3", "0.100", "0.600", "fall, or worse", "0.123457"],
+    ]
+    write_curve(tmp_path / "curve.csv", [0.5, 1.0], times.__getitem__)
+    assert rows_of(tmp_path / "curve.csv") == [
+        ["frame", "seconds", "score"],
+        ["0", "0.000", "0.5"],
+        ["1", "0.100", "1"],
+    ]

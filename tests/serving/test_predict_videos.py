@@ -80,7 +80,7 @@ def test_everything_is_written_of_every_video(
     snippets = rows_of(run / "scores.csv")
     assert {row["video"] for row in snippets} == {"gate", "still", "jerky"}
     for name, num_frames, size in (("gate", 20, (66, 74)), ("still", 1, (64, 72)), ("jerky", 5, (64, 72))):
-        frames = rows_of(run / name / "scores.csv")
+        frames = rows_of(run / name / "curve.csv")
         assert [int(row["frame"]) for row in frames] == list(range(num_frames))
         told = json.loads((run / name / "scores.json").read_text())
         assert list(told) == ["video", "fps", "seconds", "scores"]
@@ -93,7 +93,7 @@ def test_everything_is_written_of_every_video(
             drawn = list(container.decode(video=0))
         assert len(drawn) == num_frames
         assert (drawn[0].width, drawn[0].height) == size
-    assert [float(row["seconds"]) for row in rows_of(run / "jerky" / "scores.csv")] == stamps
+    assert [float(row["seconds"]) for row in rows_of(run / "jerky" / "curve.csv")] == stamps
     assert [round(frame.time, 3) for frame in av.open(run / "jerky" / "scored.mp4").decode(video=0)] == stamps
 
 
@@ -112,17 +112,19 @@ def test_events_are_told_with_their_classes_and_times(trained: Trained, tmp_path
     table = (run / "Tür" / "events.csv").read_text("utf-8").splitlines()
     # Snippets of 8 frames begin every 4; where both of a frame are of the class, it is likely enough.
     assert table == [
-        "start_frame,end_frame,start_seconds,end_seconds,class,score",
-        f"8,12,0.800,2.200,{CLASSES[0]},0.7",
-        f"20,24,3.000,{stamps[-1] + stamps[-1] / 23:.3f},{CLASSES[1]},0.6",
+        "video,start_frame,end_frame,start_seconds,end_seconds,class,score",
+        f"Tür,8,12,0.800,2.200,{CLASSES[0]},0.7",
+        f"Tür,20,24,3.000,{stamps[-1] + stamps[-1] / 23:.3f},{CLASSES[1]},0.6",
     ]
-    all_events = (run / "events.csv").read_text("utf-8").splitlines()
-    assert all_events == [f"video,{table[0]}", *(f"Tür,{row}" for row in table[1:])]
+    assert (run / "events.csv").read_text("utf-8").splitlines() == table
+    covered = [row for row in rows_of(run / "scores.csv") if row["video"] == "Tür"]
+    seconds = [float(covered[1][name]) for name in ("start_seconds", "end_seconds")]
+    assert seconds == [stamps[4], stamps[12]]  # by the time stamps, not by a frame rate
     assert (run / "calm" / "events.csv").read_text("utf-8").splitlines() == table[:1]
     text = (run / "Tür" / "scores.json").read_text("utf-8")
     assert f'"class": "{CLASSES[0]}"' in text
     events = json.loads(text)["events"]
-    assert [format(event["end_seconds"], ".3f") for event in events] == [r.split(",")[3] for r in table[1:]]
+    assert [format(event["end_seconds"], ".3f") for event in events] == [r.split(",")[4] for r in table[1:]]
     assert json.loads((run / "calm" / "scores.json").read_text("utf-8"))["events"] == []
     with av.open(run / "Tür" / "scored.mp4") as container:
         below_number = [frame.to_ndarray(format="gray")[16:26, 6:58] for frame in container.decode(video=0)]
@@ -141,7 +143,7 @@ def test_features_come_out_as_in_the_training_and_only_once(trained: Trained, tm
     assert store.stat().st_mtime_ns == written
     runs = [tmp_path / "runs" / "cameras" / f"version_{n}" for n in range(3)]
     assert [len(list(run.glob("*/scored.mp4"))) for run in runs] == [4, 1, 4]
-    assert len({(run / "n1" / "scores.csv").read_text() for run in runs}) == 1
+    assert len({(run / "n1" / "curve.csv").read_text() for run in runs}) == 1
 
 
 def test_a_checkpoint_with_its_recipe_loads_without_running_code(trained: Trained) -> None:

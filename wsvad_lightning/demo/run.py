@@ -18,8 +18,8 @@ from wsvad_lightning.demo.render import DemoSpec, render_dataset
 from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.extraction.streams import StreamSpec
 from wsvad_lightning.metrics import FrameMetrics
-from wsvad_lightning.reporting.callbacks import ScoreWriter, video_curve
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
+from wsvad_lightning.reporting.scores import ScoreWriter, video_curve
 from wsvad_lightning.runs.run import run_trainer
 from wsvad_lightning.types import Prediction
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from unicodedata import east_asian_width
 
 import numpy as np
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
@@ -108,6 +110,17 @@ def new_figure(path: str | Path, height: float) -> "Figure":
             "report", path, "a picture needs matplotlib", 'Run pip install "wsvad-lightning[report]"'
         ) from None
     return Figure(figsize=(13, height), dpi=120, layout="constrained")
+
+
+def log_picture(trainer: Trainer, name: str, path: Path) -> None:
+    """Send a PNG to Weights & Biases and TensorBoard, where they are in use."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [str(path)])
+        elif isinstance(logger, TensorBoardLogger):
+            from matplotlib.image import imread
+
+            logger.experiment.add_image(name, imread(path), trainer.global_step, dataformats="HWC")
 
 
 def choose(videos: Sequence[VideoCurve]) -> list[VideoCurve]:

@@ -16,8 +16,7 @@ from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, sample_segments
 from wsvad_lightning.files import replacing
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.reporting.callbacks import log_picture
-from wsvad_lightning.reporting.figures import INK, KINDS, MODEL, new_figure
+from wsvad_lightning.reporting.figures import INK, KINDS, MODEL, log_picture, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,10 +1,25 @@
-"""Metrics as tables on the terminal: the names that people read, and what a test shows when it ends."""
+"""Tables of results: scores and events as CSV files, metrics on the terminal.
+
+Every ``scores.csv`` and every ``events.csv`` has the same columns, whichever command writes it. Frames count
+from 0, and ``end_frame`` is the first one behind the span. Seconds count from the first frame; their cells
+are empty where the frame rate is unknown.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import torch
 from rich.markup import escape
 from rich.table import Table
+
+from wsvad_lightning.files import write_table
+from wsvad_lightning.timeline import Event, SnippetGrid
+from wsvad_lightning.types import NORMAL, Prediction
+
+SPAN = ("start_frame", "end_frame", "start_seconds", "end_seconds")
+Clock = Callable[[int], float | None]  # from a frame to when it is shown; None where that is unknown
 
 SHOWN = {"auc": "AUC", "auc_abnormal": "AUC inside abnormal", "ap": "AP"}  # by the metric's name
 OF_CLASSES = {"mAP": "event mAP"}  # shown where a method reports it
@@ -12,6 +27,74 @@ LEFT_OUT = ("AP@0.2", "AP@0.4")  # not shown for each class, to keep the table n
 PROTOCOLS = {"": "repaired", "vadclip_": "vadclip", "vadclip_ucf_": "vadclip_ucf"}  # prefixes of mAP
 
 Values = Mapping[str, float]
+
+
+def steady_clock(fps: float) -> Clock:
+    """Get the clock of a video with a constant frame rate; NaN for an unknown one."""
+    return lambda frame: None if math.isnan(fps) else frame / fps
+
+
+def write_scores(
+    path: Path,
+    predictions: Sequence[Prediction],
+    grid: SnippetGrid,
+    classes: Sequence[str],
+    clocks: Mapping[str, Clock],
+) -> None:
+    """Write ``scores.csv``: a row a snippet, with the frames that it covers.
+
+    Args:
+        path: the file.
+        predictions: of the videos.
+        grid: of the snippets.
+        classes: that the method knows; with any, the row has the probabilities of normal and of each class.
+        clocks: of the videos.
+    """
+    columns = ("video", *SPAN, "score", *((NORMAL, *classes) if classes else ()))
+    write_table(path, columns, (row for video in predictions for row in _score_rows(video, grid, clocks)))
+
+
+def _score_rows(
+    prediction: Prediction, grid: SnippetGrid, clocks: Mapping[str, Clock]
+) -> Iterator[list[Any]]:
+    video_id, scores, num_frames, class_scores = prediction
+    columns = [scores[:, None]] if class_scores is None else [scores[:, None], class_scores]
+    for t, values in enumerate(torch.cat(columns, dim=1).tolist()):
+        yield [video_id, *_span(*grid.span(t, num_frames), clocks[video_id]), *map(_number, values)]
+
+
+def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapping[str, Clock]) -> None:
+    """Write ``events.csv``: a row an event, with its class and score.
+
+    Args:
+        path: the file.
+        events: by video, in the order of time.
+        clocks: of the videos.
+    """
+    rows = (
+        [video_id, *_span(event.start, event.end, clocks[video_id]), event.name, _number(event.score)]
+        for video_id, own in events.items()
+        for event in own
+    )
+    write_table(path, ("video", *SPAN, "class", "score"), rows)
+
+
+def write_curve(path: Path, scores: Sequence[float], clock: Clock) -> None:
+    """Write ``curve.csv`` of one video: a row a frame, with when it is shown and its score."""
+    rows = ([frame, _seconds(clock(frame)), _number(score)] for frame, score in enumerate(scores))
+    write_table(path, ("frame", "seconds", "score"), rows)
+
+
+def _span(start: int, end: int, clock: Clock) -> list[Any]:
+    return [start, end, _seconds(clock(start)), _seconds(clock(end))]
+
+
+def _seconds(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:.3f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
 
 
 def tables_of(metrics: Values, per_class: Mapping[str, Values]) -> list[Table]:

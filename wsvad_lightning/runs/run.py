@@ -23,9 +23,11 @@ from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.reporting.callbacks import LastCheckpoint, RunRecord, ScoreWriter
 from wsvad_lightning.reporting.labels import LabelPicture
+from wsvad_lightning.reporting.scores import ScoreWriter
+from wsvad_lightning.runs.checkpoints import LastCheckpoint
 from wsvad_lightning.runs.progress import StepProgress
+from wsvad_lightning.runs.record import RunRecord
 
 # A configuration names classes: none is made where the parameter takes any value, and none is imported that
 # jsonargparse's own list denies (an empty list adds nothing to it, and makes it hold).

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,9 +19,10 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import find_videos
 from wsvad_lightning.extraction.job import PATIENCE, Processes, extract_videos
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
-from wsvad_lightning.reporting.callbacks import ScoreWriter, gather, video_curve, video_events
+from wsvad_lightning.reporting.scores import ScoreWriter, gather, video_curve, video_events, write_tables
 from wsvad_lightning.runs.run import WSVADCLI
-from wsvad_lightning.serving.scored_video import EVENT_COLUMNS, Row, write_scored_video, write_table
+from wsvad_lightning.serving.scored_video import write_scored_video
+from wsvad_lightning.types import Prediction
 
 
 class PredictCLI(WSVADCLI):
@@ -67,31 +68,35 @@ class PredictCLI(WSVADCLI):
             raise
 
     def after_predict(self) -> None:
-        """Write the scores of every video, each on the process that has scored it, and all events."""
+        """Write what there is of every video, each on the process that has scored it.
+
+        The tables of all videos are written once more, with the seconds of the videos' own time stamps.
+        """
         if self.config[self.config.subcommand].videos is None:
             return
         several = distributed.is_initialized()
         waiting = distributed.new_group(backend="gloo", timeout=PATIENCE) if several else None
-        folder = Path(self.trainer.log_dir or ".")
-        events = gather(self._write_videos(folder), waiting)
-        if self.model.classes and self.trainer.is_global_zero:
-            rows = ({"video": video_id, **row} for video_id in sorted(events) for row in events[video_id])
-            write_table(folder / "events.csv", {"video": "s", **EVENT_COLUMNS}, rows)
-
-    def _write_videos(self, folder: Path) -> dict[str, list[Row]]:
-        """Write what there is of each video of this process; give their events."""
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]  # typed without it
         (writer,) = (callback for callback in callbacks if isinstance(callback, ScoreWriter))
-        info, classes = self.datamodule.info, self.model.classes
+        folder = Path(self.trainer.log_dir or ".")
+        times = gather(self._write_videos(writer.predictions.values(), folder), waiting)
+        predictions = sorted(gather(writer.predictions, waiting).values())
+        if self.trainer.is_global_zero:
+            clocks = {video_id: seconds.__getitem__ for video_id, seconds in times.items()}
+            write_tables(folder, predictions, self.datamodule.info.grid, self.model.classes, clocks)
+
+    def _write_videos(self, predictions: Collection[Prediction], folder: Path) -> dict[str, list[float]]:
+        """Write what there is of the videos of this process; give when their frames begin and end."""
+        grid, classes = self.datamodule.info.grid, self.model.classes
         paths = {annotation.video_id: path for path, annotation in self.todo}
-        events: dict[str, list[Row]] = {}
-        for prediction in track(list(writer.predictions.values()), "draw scores", transient=True):
-            curve = video_curve(prediction, None, info.grid)
+        times: dict[str, list[float]] = {}
+        for prediction in track(predictions, "draw scores", len(predictions), transient=True):
+            curve = video_curve(prediction, None, grid)
             if classes:
-                curve = replace(curve, events=video_events(prediction, info, classes))
+                curve = replace(curve, events=video_events(prediction, grid, classes))
             video = paths[prediction.video_id], curve, self.recipe.fps
-            events[curve.video_id] = write_scored_video(*video, folder / curve.video_id)
-        return events
+            times[curve.video_id] = write_scored_video(*video, folder / curve.video_id)
+        return times
 
     def _key(self) -> str:
         """What the features follow from, in twelve digits."""

@@ -1,35 +1,24 @@
 """What is written of a scored video: tables, a curve, and the video with its scores drawn on it."""
 
-import csv
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import replacing
+from wsvad_lightning.files import write_json
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
+from wsvad_lightning.reporting.tables import SPAN, write_curve, write_events
 from wsvad_lightning.serving.overlay import Image, Overlay
+from wsvad_lightning.timeline import Event
 from wsvad_lightning.video.reader import VideoReader
 from wsvad_lightning.video.writer import write_video
 
-SCORE_COLUMNS = {"frame": "d", "seconds": ".3f", "score": ".6g"}  # of a table, and how they are written
-EVENT_COLUMNS = {
-    "start_frame": "d",
-    "end_frame": "d",
-    "start_seconds": ".3f",
-    "end_seconds": ".3f",
-    "class": "s",
-    "score": ".6g",
-}
 
-Row = Mapping[str, Any]
+def write_scored_video(path: Path, curve: VideoCurve, resample: float | None, folder: Path) -> list[float]:
+    """Write ``scored.mp4``, ``curve.csv``, ``scores.json`` and ``scores.png``, each whole or not at all.
 
-
-def write_scored_video(path: Path, curve: VideoCurve, resample: float | None, folder: Path) -> list[Row]:
-    """Write ``scored.mp4``, ``scores.csv``, ``scores.json`` and ``scores.png``, each whole or not at all.
-
-    Where events are known or known to be none, there are ``events.csv`` and, in ``scores.json``, ``events``.
+    Where the events are known, even if there are none, ``events.csv`` is added, and ``events`` to
+    ``scores.json``.
 
     Args:
         path: the video.
@@ -38,7 +27,7 @@ def write_scored_video(path: Path, curve: VideoCurve, resample: float | None, fo
         folder: where to write.
 
     Returns:
-        The events, a row each, by the names of the columns.
+        Seconds ``[F + 1]`` after the first frame: when each frame is shown, and when the last one ends.
 
     Raises:
         WSVADError: if the video does not have these frames, matplotlib is not installed, or the folder cannot
@@ -47,51 +36,21 @@ def write_scored_video(path: Path, curve: VideoCurve, resample: float | None, fo
     report_figure([curve], folder / "scores.png")
     reader = VideoReader(path, resample=resample)
     seconds, scores = write_drawn(reader, curve, folder / "scored.mp4"), curve.scores.tolist()
-    rows = [
-        {"frame": i, "seconds": time, "score": score}
-        for i, (time, score) in enumerate(zip(seconds, scores, strict=True))
-    ]
-    write_table(folder / "scores.csv", SCORE_COLUMNS, rows)
-    table = {"video": curve.video_id, "fps": reader.fps, "seconds": seconds, "scores": scores}
-    events = timed_events(curve, [*seconds, seconds[-1] + 1 / reader.fps])
+    times = [*seconds, seconds[-1] + 1 / reader.fps]
+    clock = times.__getitem__
+    write_curve(folder / "curve.csv", scores, clock)
+    record = {"video": curve.video_id, "fps": reader.fps, "seconds": seconds, "scores": scores}
     if curve.events is not None:
-        write_table(folder / "events.csv", EVENT_COLUMNS, events)
-        table["events"] = events
-    with replacing(folder / "scores.json") as temporary:
-        temporary.write_text(json.dumps(table, ensure_ascii=False) + "\n", "utf-8")
-    return events
+        write_events(folder / "events.csv", {curve.video_id: curve.events}, {curve.video_id: clock})
+        record["events"] = [timed(event, times) for event in curve.events]
+    write_json(record, folder / "scores.json", indent=None)
+    return times
 
 
-def timed_events(curve: VideoCurve, times: list[float]) -> list[Row]:
-    """Give a row an event, with seconds by the ``[F + 1]`` ones at which frames begin and end."""
-    return [
-        {
-            "start_frame": start,
-            "end_frame": end,
-            "start_seconds": times[start],
-            "end_seconds": times[end],
-            "class": name,
-            "score": score,
-        }
-        for start, end, name, score in curve.events or ()
-    ]
-
-
-def write_table(path: Path, columns: Mapping[str, str], rows: Iterable[Row]) -> None:
-    """Write a CSV table, whole or not at all.
-
-    Args:
-        path: the file.
-        columns: name and format of each.
-        rows: values by column.
-
-    Raises:
-        WSVADError: if it cannot be written.
-    """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([format(row[name], form) for name, form in columns.items()] for row in rows)
+def timed(event: Event, times: Sequence[float]) -> dict[str, Any]:
+    """Describe an event by the names of the columns of ``events.csv``, in full precision."""
+    values = (event.start, event.end, times[event.start], times[event.end])
+    return {**dict(zip(SPAN, values, strict=True)), "class": event.name, "score": event.score}
 
 
 def write_drawn(reader: VideoReader, curve: VideoCurve, path: Path) -> list[float]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 
-from wsvad_lightning.reporting.callbacks import BestOnVal
+from wsvad_lightning.runs.checkpoints import BestOnVal
 
 
 def test_a_later_equal_is_kept_a_worse_one_is_not(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
-from wsvad_lightning.reporting.callbacks import remove_logs
+from wsvad_lightning.runs.record import remove_logs
 
 SMALL = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]
 

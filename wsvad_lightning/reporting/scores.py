@@ -1,0 +1,174 @@
+"""What ``test`` and ``predict`` leave of the scores: tables, metrics with a receipt, and curves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch.distributed
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from lightning_utilities.core.imports import RequirementCache
+from rich.console import Console
+from torch import Tensor
+
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.files import write_json
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.metrics import expand_classes, expand_scores, find_events
+from wsvad_lightning.reporting.figures import VideoCurve, log_picture, report_figure
+from wsvad_lightning.reporting.receipt import receipt
+from wsvad_lightning.reporting.tables import Clock, steady_clock, tables_of, write_events, write_scores
+from wsvad_lightning.timeline import Event, SnippetGrid
+from wsvad_lightning.types import Prediction, WSVADBatch
+
+Value = TypeVar("Value")
+
+
+class ScoreWriter(Callback):
+    """Write what ``test`` and ``predict`` computed into the run's folder, each video once.
+
+    ``scores.csv`` has a row a snippet and, where the method knows classes, ``events.csv`` a row an event;
+    ``test`` shows the metrics, and adds ``metrics.json`` with a receipt and ``scores.png``.
+
+    Attributes:
+        predictions: of the videos of this rank.
+        truths: frame labels of the test videos of this rank, None where they are unknown.
+        curves: after a test, frame scores and ground truth of all videos, on the first rank.
+    """
+
+    def __init__(self) -> None:
+        self.predictions: dict[str, Prediction] = {}
+        self.truths: dict[str, Tensor | None] = {}
+        self.curves: list[VideoCurve] = []
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: WSVADBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep a test video's scores and ground truth."""
+        self.on_predict_batch_end(trainer, pl_module, outputs["predictions"], batch, batch_idx)
+        for video_id, truth in zip(batch.video_ids, batch.frame_labels or [], strict=True):
+            self.truths[video_id] = None if truth is None else truth.cpu()
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: WSVADBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep a video's scores."""
+        self.predictions |= {prediction.video_id: prediction for prediction in outputs}
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write scores and events."""
+        self._write_tables(trainer, pl_module)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write scores and events, metrics with a receipt, and curves."""
+        predictions = self._write_tables(trainer, pl_module)
+        assert isinstance(pl_module, WSVADModule)
+        folder, data = Path(trainer.log_dir or "."), _data(trainer)
+        truths = gather(self.truths)
+        metrics, per_class = pl_module.test_results(), pl_module.test_results_per_class()  # collective
+        record = {"metrics": metrics, "per_class": per_class, "receipt": receipt(trainer)}
+        if not trainer.is_global_zero:
+            return
+        Console().print(*tables_of(metrics, per_class))
+        write_json(record, folder / "metrics.json")
+        self.curves = [
+            video_curve(video, truths[video.video_id], data.info.grid, data.annotations[video.video_id])
+            for video in predictions
+        ]
+        if not RequirementCache("matplotlib"):
+            rank_zero_info('No picture of the scores: pip install "wsvad-lightning[report]" draws one')
+            return
+        report_figure(self.curves, folder / "scores.png")
+        log_picture(trainer, "test/scores", folder / "scores.png")
+
+    def _write_tables(self, trainer: Trainer, pl_module: LightningModule) -> list[Prediction]:
+        """Write the tables of all videos by the frame rates of the store; give the predictions, sorted."""
+        folder, data = Path(trainer.log_dir or "."), _data(trainer)  # collective
+        predictions = sorted(gather(self.predictions).values())
+        if trainer.is_global_zero:
+            assert isinstance(pl_module, WSVADModule)
+            clocks = {name: steady_clock(data.store[name].fps) for name, *_ in predictions}
+            write_tables(folder, predictions, data.info.grid, pl_module.classes, clocks)
+        return predictions
+
+
+def write_tables(
+    folder: Path,
+    predictions: Sequence[Prediction],
+    grid: SnippetGrid,
+    classes: Sequence[str],
+    clocks: Mapping[str, Clock],
+) -> None:
+    """Write ``scores.csv`` and, where the method knows classes, ``events.csv``.
+
+    Args:
+        folder: where to write.
+        predictions: of the videos.
+        grid: of the snippets.
+        classes: that the method knows.
+        clocks: of the videos.
+    """
+    write_scores(folder / "scores.csv", predictions, grid, classes, clocks)
+    if classes:
+        events = {video.video_id: video_events(video, grid, classes) for video in predictions}
+        write_events(folder / "events.csv", events, clocks)
+
+
+def _data(trainer: Trainer) -> Any:
+    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
+
+
+def gather(mine: dict[str, Value], group: Any = None) -> dict[str, Value]:
+    """Join what the ranks hold, by video: nothing twice, nothing lost.
+
+    Args:
+        mine: of this rank, by video.
+        group: of all ranks, for example one that waits longer than theirs.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return mine
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, mine, group)
+    return {video_id: value for part in parts for video_id, value in part.items()}
+
+
+def video_events(prediction: Prediction, grid: SnippetGrid, classes: Sequence[str]) -> tuple[Event, ...]:
+    """Find the events of a video by its probabilities of classes; see :func:`find_events`."""
+    video_id, _, num_frames, class_scores = prediction
+    assert class_scores is not None, "a method with classes gives their probabilities"
+    return tuple(find_events(expand_classes(class_scores, num_frames, grid, video_id), classes))
+
+
+def video_curve(
+    prediction: Prediction,
+    truth: Tensor | None,
+    grid: SnippetGrid,
+    annotation: VideoAnnotation | None = None,
+) -> VideoCurve:
+    """Spread a video's scores over its frames, with its ground truth and the annotated classes."""
+    scores = expand_scores(prediction.scores.numpy(), prediction.num_frames, grid)
+    labels = None if truth is None else truth.numpy()
+    if annotation is None:
+        return VideoCurve(prediction.video_id, scores, labels)
+    return VideoCurve(prediction.video_id, scores, labels, annotation.classes, own_classes(annotation))
+
+
+def own_classes(annotation: VideoAnnotation) -> tuple[Event, ...]:
+    """Get the intervals of a video as events, if they have classes of their own."""
+    if not annotation.interval_classes:
+        return ()
+    everything = ", ".join(annotation.classes)
+    spans = zip(annotation.intervals or (), annotation.interval_classes, strict=True)
+    return tuple(Event(start, end, name or everything) for (start, end), name in spans)
