@@ -93,7 +93,7 @@ def kinds_of(record: VideoRecord, store: FeatureStore, number: int) -> Tensor:
 
 
 def new_tower() -> tuple[CLIPTextModelWithProjection, CLIPTokenizer]:
-    """Make a text tower of CLIP's form, untaught, whose tokens are bytes."""
+    """Make an untrained text tower of CLIP's architecture, whose tokens are bytes."""
     letters = sorted(ByteLevel.alphabet())
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     config = CLIPTextConfig(

@@ -15,9 +15,9 @@ from wsvad_lightning.errors import WSVADError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to, and move it there when all went well.
+    """Yield a temporary path in the folder of ``path``, and move it to ``path`` when the block succeeds.
 
-    A process that is killed leaves the old file, or none; after an error nothing of the new one is left.
+    A killed process leaves the old file, or none; after an error nothing of the new one is left.
 
     Args:
         path: the file to make or replace; its folder is made.

@@ -1,1 +1,1 @@
-"""From videos to feature stores."""
+"""From videos to feature stores: command, many videos, one video, encoders, snippets, the recipe."""

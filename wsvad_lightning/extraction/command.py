@@ -64,7 +64,7 @@ def extract(
         snippet_stride: frames from the start of one snippet to the start of the next, by default the length.
         frame_stride: every how many frames one goes through the backbones.
         pooling: how the frames of a snippet become one vector; ``mean_max`` doubles the channels.
-        tail: what becomes of the frames behind the last full snippet: ``keep`` pools those there are,
+        tail: what becomes of the frames after the last full snippet: ``keep`` pools those there are,
             ``pad`` repeats the last one until the snippet is full, ``drop`` leaves them out.
         fps: frames a second to play the videos at, by their time stamps; every decoded frame counts unless
             given. Snippets, frame counts and annotated intervals count the frames that are played.
@@ -82,7 +82,7 @@ def extract(
     """
     import_av()
     if batch_size < 1:
-        raise WSVADError("batch_size", batch_size, "is no number of frames", "Give 1 or more")
+        raise WSVADError("batch_size", batch_size, "must be at least 1", "Give a number of frames")
     stride = snippet_length if snippet_stride is None else snippet_stride
     snippets = SnippetRecipe(snippet_length, stride, frame_stride, pooling, tail)
     streams = DEFAULT_STREAMS if streams is None else streams
@@ -92,7 +92,7 @@ def extract(
     todo = find_videos(videos, None if labels is None else read_annotations(labels))
     before = read_store(output)
     outcome = extract_videos(todo, output, recipe, batch_size, trainer, skip_broken=skip_broken)
-    tell(outcome)
+    report(outcome)
     if store := read_store(output):
         rank_zero_info(describe(store, there_before=len(before or ())))
     return 1 if outcome.broken else 0
@@ -105,7 +105,7 @@ def _patches(streams: Sequence[StreamSpec], grids: Sequence[str]) -> list[Stream
     return [replace(streams[0], name=f"patches_{grid}", view=grid) for grid in grids if streams]
 
 
-def tell(outcome: Outcome) -> None:
+def report(outcome: Outcome) -> None:
     """Name the videos that were skipped, and those of a variable frame rate, on standard error."""
     lines = [f"skipped: {problem}" for problem in outcome.broken]
     if outcome.irregular:

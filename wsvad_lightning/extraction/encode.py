@@ -59,7 +59,7 @@ def encode_video(
         recipe: how the video is cut into snippets.
         batch_size: frames of a window, which are encoded at once; the result does not depend on it.
         resample: frames a second to play the video at; None for every frame of the file.
-        count: told now and then how many more frames were decoded.
+        count: called now and then with the number of frames decoded since.
         dtype: type of the features.
         folder: where the temporary files take their space, by default the system's folder for such.
 

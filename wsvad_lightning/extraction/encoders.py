@@ -31,7 +31,7 @@ class Network:
         views: N parts that it sees of a frame.
         prepare: frames ``[K, 3, H, W]`` uint8 to images ``[K, N, 3, S, S]``.
         features: images ``[B, 3, S, S]``, or clips ``[B, L, 3, S, S]``, to vectors ``[B, D]``.
-        details: what its vectors depend on besides the stream's settings.
+        details: what its vectors depend on, apart from the stream's settings.
         clip_length: L; None for a network of single images.
     """
 

@@ -1,4 +1,4 @@
-"""The extraction of many videos as Lightning's predict loop: on one process, or on many of many machines."""
+"""The extraction of many videos by Lightning's predict loop, in one or many processes and machines."""
 
 import time
 import warnings
@@ -38,7 +38,7 @@ class Processes:
             the videos and the store.
 
     Raises:
-        WSVADError: if a number is not positive.
+        WSVADError: if a number is less than 1.
     """
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -48,7 +48,7 @@ class Processes:
     def __post_init__(self) -> None:
         for name, number in {"devices": self.devices, "num_nodes": self.num_nodes}.items():
             if number < 1:
-                raise WSVADError(f"trainer.{name}", number, "nothing would compute", "Give 1 or more")
+                raise WSVADError(f"trainer.{name}", number, "must be at least 1", "Give 1 or more")
 
     def trainer(self) -> Trainer:
         """Lightning's trainer on these, without any of its side work."""
@@ -71,7 +71,7 @@ ONE_PROCESS = Processes()
 
 
 class Outcome(NamedTuple):
-    """What there is to tell of the videos; with several processes, on the first one.
+    """What happened to the videos; with several processes, on the first one.
 
     Attributes:
         broken: what was wrong with those that could not be extracted.

@@ -18,7 +18,7 @@ class SnippetRecipe(SnippetGrid):
     """How a video is cut into snippets, and how their frames are pooled.
 
     Snippet t covers the frames ``[t * stride, t * stride + length)`` and pools every ``frame_stride``-th of
-    them. ``tail`` says what becomes of the frames behind the last full snippet:
+    them. ``tail`` says what becomes of the frames after the last full snippet:
 
     * ``keep``: they make one more snippet, pooled over the frames there are; every frame is covered.
     * ``pad``: the same, with the last frame repeated until the snippet is full.

@@ -1,4 +1,4 @@
-"""The recipe of an extraction: all that features depend on but the videos; stores tell it."""
+"""The recipe of an extraction: everything but the videos that features depend on; stores record it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class ExtractionRecipe:
         snippets: how a video is cut.
         fps: frames a second that videos are played at; None for every frame of the file.
         dtype: type of the stored features.
-        trained: what a store must say of them to be scored by a trained model; None for anything.
+        trained: what a store must record to be scored by a trained model; None for anything.
 
     Raises:
         WSVADError: if no stream is named or one twice, or ``fps`` is not positive.
@@ -46,11 +46,11 @@ class ExtractionRecipe:
         if not names or len(set(names)) < len(names):
             raise WSVADError("streams", names, "is empty or names a stream twice", "Name each stream once")
         if self.fps is not None and not self.fps > 0:
-            raise WSVADError("fps", self.fps, "is no number of frames a second", "Give more than 0")
+            raise WSVADError("fps", self.fps, "must be more than 0", "Give frames a second")
 
     @classmethod
     def recorded(cls, provenance: Provenance, weights: str | None = None) -> Self:
-        """The recipe that a store tells of; whatever is made by it must be the same.
+        """Get the recipe that a store records; features made by it must come out the same.
 
         Args:
             provenance: of the store.
@@ -69,7 +69,7 @@ class ExtractionRecipe:
         except (ValueError, RecursionError) as error:
             if isinstance(error, WSVADError) and error.argument == "weights":
                 raise
-            problem = f"the checkpoint tells of its features what makes no recipe ({error})"
+            problem = f"the checkpoint does not record a valid recipe of its features ({error})"
             remedy = "Extract the videos as those features were, and give their store by --data.store"
             raise WSVADError("--videos", provenance.backbone, problem, remedy) from None
 
@@ -81,14 +81,14 @@ class ExtractionRecipe:
         """
         encoders = {spec.name: build_encoder(spec, device) for spec in self.streams}
         for encoder in encoders.values():
-            encoder.open(self.snippets)  # tells now what is wrong with every video
+            encoder.open(self.snippets)  # fails now, not at the first video
         return encoders
 
     def provenance(self, encoders: Mapping[str, Encoder]) -> Provenance:
-        """What a store says of this recipe.
+        """Get what a store records of this recipe.
 
         Raises:
-            WSVADError: if something else was said in the training, such as the hash of other weights.
+            WSVADError: if the training recorded something else, such as the hash of other weights.
         """
         recipes: dict[str, dict[str, Any]] = {name: encoder.recipe for name, encoder in encoders.items()}
         rest = {"dtype": self.dtype, "streams": recipes} | ({"fps": self.fps} if self.fps else {})
@@ -120,9 +120,8 @@ def _recorded(kind: type[Recipe], provenance: Provenance, weights: str | None) -
         raise ValueError("no streams")
     recorded = [{**stream, "weights": None} for stream in recipe["streams"].values()]
     streams = with_weights([record_of(StreamSpec, stream) for stream in recorded], weights)
-    told = asdict(provenance)
-    told |= {"length": told["snippet_length"], "stride": told["snippet_stride"]}
-    snippets = record_of(SnippetRecipe, told)
+    recorded_grid = {"length": provenance.snippet_length, "stride": provenance.snippet_stride}
+    snippets = record_of(SnippetRecipe, asdict(provenance) | recorded_grid)
     values = {"fps": recipe.get("fps"), "dtype": recipe.get("dtype"), "streams": streams}
     return record_of(kind, {**values, "snippets": snippets, "trained": provenance})
 

@@ -1,4 +1,4 @@
-"""Features of a video that is not over yet: they wait in a file, since they may not fit into memory."""
+"""Features of a video that is still being decoded, in a file, since they may not fit into memory."""
 
 import tempfile
 from collections.abc import Iterable
@@ -51,7 +51,7 @@ class Spool:
         for snippet in snippets:
             self._file.write(snippet.numpy().astype(self.dtype, order="C", copy=False).data)
             self.shape = (self.shape[0] + 1, *snippet.shape)
-        self._file.flush()  # tells now of a full disk
+        self._file.flush()  # a full disk is noticed now
 
     def cut(self, num_snippets: int) -> None:
         """Leave out what is behind so many snippets."""

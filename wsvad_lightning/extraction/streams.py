@@ -1,4 +1,4 @@
-"""Streams: what a backbone sees of the frames, and the vectors it makes of them."""
+"""Streams: what a backbone sees of the frames, and the interface of the encoders that compute vectors."""
 
 import re
 from dataclasses import dataclass
@@ -61,7 +61,9 @@ class StreamSpec:
 
     def __post_init__(self) -> None:
         if not STREAM_NAME.fullmatch(self.name):
-            raise WSVADError("streams.name", self.name, "is no name", "Give letters, digits and underscores")
+            raise WSVADError(
+                "streams.name", self.name, "is not valid", "Give letters, digits and underscores"
+            )
         if self.size is not None and self.size < MIN_SIZE:
             raise WSVADError("streams.size", self.size, "is too small", f"Give {MIN_SIZE} pixels or more")
         if self.size is not None and self.needs_weights:

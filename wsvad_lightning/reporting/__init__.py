@@ -1,1 +1,1 @@
-"""What a run leaves for people to look at."""
+"""Results for people: tables of scores and events, figures, receipts, and their callbacks."""

@@ -33,7 +33,7 @@ ROWS = 4  # of spans with their names in a panel
 
 @dataclass(frozen=True)
 class VideoCurve:
-    """Scores of a video beside its ground truth.
+    """Scores of a video with its ground truth.
 
     Attributes:
         video_id: canonical name.
@@ -172,13 +172,13 @@ def _draw_video(axes: "Axes", video: VideoCurve) -> None:
     axes.set_xlim(0, len(video.scores))
     _name_spans(axes, video.truths, len(video.scores), KINDS["abnormal"])
     _name_spans(axes, video.events or (), len(video.scores), INK)
-    told = video.kind
+    words = video.kind
     if video.kind == "abnormal" and video.classes:
-        told = legible(", ".join(video.classes))[0]
-    if len(told) > LONGEST_CLASSES:
-        told = f"{told[: LONGEST_CLASSES - 1]}…"
-    _write_title(axes, told, KINDS[video.kind], "right")
-    longest = min(LONGEST_NAME, LONGEST_TITLE - len(told))
+        words = legible(", ".join(video.classes))[0]
+    if len(words) > LONGEST_CLASSES:
+        words = f"{words[: LONGEST_CLASSES - 1]}…"
+    _write_title(axes, words, KINDS[video.kind], "right")
+    longest = min(LONGEST_NAME, LONGEST_TITLE - len(words))
     _write_title(axes, _shorten(video.video_id, longest), INK, "left")
 
 

@@ -49,7 +49,7 @@ def font_files() -> tuple[Path, ...]:
 
 
 def missing(words: str, path: Path) -> set[str]:
-    """Tell which letters a font lacks; of one that is made of bitmaps, all."""
+    """Find the letters that a font lacks; a font of bitmaps counts as lacking all."""
     from matplotlib.ft2font import FT2Font
 
     font = FT2Font(str(path))

@@ -1,4 +1,4 @@
-"""The picture of a self-training: the labels that a method makes of its own judgement, beside the truth."""
+"""The figure of a self-training: the pseudo-labels of a method over the steps, with the ground truth."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 VIDEOS = 4
-MOMENTS = 100  # of a training at which labels are looked at
+MOMENTS = 100  # of a training at which the labels are recorded
 LEFT_OUT, TRUE = "#c3c8cf", KINDS["abnormal"]
 
 
@@ -42,11 +42,11 @@ class LabelPicture(Callback):
         self.seen: dict[str, dict[int, Tensor]] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what was seen."""
+        """Get the recorded labels."""
         return {"seen": self.seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what was seen before."""
+        """Take over the labels that were recorded before."""
         self.seen = state_dict["seen"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -58,7 +58,7 @@ class LabelPicture(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the labels now and then."""
+        """Record the labels at even intervals."""
         assert isinstance(pl_module, WSVADModule)
         if trainer.global_step % self.interval:
             return
@@ -69,7 +69,7 @@ class LabelPicture(Callback):
                 self.seen.setdefault(video_id, {})[trainer.global_step] = target
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw what was seen, and log it."""
+        """Draw the recorded labels, and log the figure."""
         path = Path(trainer.log_dir or ".") / "pseudo_labels.png"  # collective: every rank asks
         if not self.seen or not trainer.is_global_zero:
             return
@@ -115,8 +115,8 @@ def draw_labels(
     grid = figure.subplots(2 * len(videos), 1, squeeze=False, height_ratios=(1, 9) * len(videos))[:, 0]
     for (video_id, (seen, truth)), above, below in zip(videos.items(), grid[::2], grid[1::2], strict=True):
         above.set_title(video_id, color=INK, fontsize=9.5, loc="left", parse_math=False)
-        told = "no ground truth" if truth is None else "ground truth, and what is taken for it"
-        above.set_title(told, color=INK, fontsize=9.5, loc="right")
+        caption = "no ground truth" if truth is None else "ground truth, and what is taken for it"
+        above.set_title(caption, color=INK, fontsize=9.5, loc="right")
         above.set_axis_off()
         if truth is not None:
             _draw_rows(above, truth[None], TRUE)

@@ -1,4 +1,4 @@
-"""What a number needs to be believed: what produced it, from what, on which machine."""
+"""The receipt of a number: what produced it, from which data, on which machine."""
 
 import os
 import platform

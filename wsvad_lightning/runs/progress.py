@@ -1,4 +1,4 @@
-"""Progress of a run, counted in steps as the papers count their training."""
+"""Progress of a run, counted in steps, as papers count their training."""
 
 from typing import Any
 

@@ -65,7 +65,7 @@ class RunRecord(SaveConfigCallback):
         """Remove what loggers made for a run that has not begun."""
         if self.already_saved or not trainer.is_global_zero:
             return
-        loggers, trainer.loggers = trainer.loggers, []  # they finish here, not behind the removal
+        loggers, trainer.loggers = trainer.loggers, []  # they finish here, not after the removal
         for logger in loggers:
             logger.finalize("failed")
         remove_logs(_run_folder(loggers), Path(loggers[0].save_dir or "."))
@@ -106,5 +106,5 @@ def remove_logs(folder: Path, output: Path) -> None:
 def absolute(path: str | list[str] | None) -> str | list[str] | None:
     """Make paths and patterns hold from any folder."""
     if isinstance(path, list):
-        return [os.path.abspath(one) for one in path]  # noqa: PTH100  # a pattern is no path
+        return [os.path.abspath(one) for one in path]  # noqa: PTH100  # a pattern is not a path
     return None if path is None else os.path.abspath(path)  # noqa: PTH100

@@ -1,1 +1,1 @@
-"""Trained models at work: videos in, scores, curves and scored videos out."""
+"""Trained models in use: scores of stores and videos, on the command line and in Python."""

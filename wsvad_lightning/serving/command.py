@@ -1,4 +1,4 @@
-"""``wsvad predict``: of a store, or of videos, whose features are extracted as those of the training were."""
+"""``wsvad predict``: scores of a store, or of videos, whose features are extracted as in the training."""
 
 import hashlib
 import json
@@ -28,12 +28,12 @@ from wsvad_lightning.types import Prediction
 class PredictCLI(WSVADCLI):
     """One prediction; with ``--videos``, from the extraction to the videos with their scores drawn on them.
 
-    The features stay beside the folders of the runs, under a name that follows from videos and recipe. So an
-    interrupted extraction goes on where it stopped, and videos that have changed are extracted anew.
+    The features are kept next to the folders of the runs, under a name that depends on videos and recipe. An
+    interrupted extraction therefore goes on where it stopped, and changed videos are extracted again.
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what to score."""
+        """Add the arguments that name videos."""
         super().add_arguments_to_parser(parser)
         parser.add_argument(
             "--videos",
@@ -121,9 +121,9 @@ def trained_recipe(checkpoint: str, weights: str | None) -> ExtractionRecipe:
         remedy = "Extract the videos as those features were, and give their store by --data.store"
         raise WSVADError("--videos", checkpoint, problem, remedy)
     try:
-        told = record_of(Provenance, provenance)
+        recorded = record_of(Provenance, provenance)
     except ValueError as error:
-        problem = f"the checkpoint tells of its features what makes no recipe ({error})"
+        problem = f"the checkpoint does not record a valid recipe of its features ({error})"
         remedy = "Extract the videos as those features were, and give their store by --data.store"
         raise WSVADError("--videos", checkpoint, problem, remedy) from None
-    return ExtractionRecipe.recorded(told, weights)
+    return ExtractionRecipe.recorded(recorded, weights)

@@ -33,7 +33,7 @@ class Detector:
 
     Attributes:
         model: the method.
-        classes: names of the anomaly classes that it tells apart; empty if it knows none.
+        classes: names of the anomaly classes that it distinguishes; empty if it knows none.
     """
 
     def __init__(self, checkpoint: Path, model: WSVADModule, transform: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ class Detector:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the anomaly classes that the model tells apart; empty if it knows none."""
+        """Names of the anomaly classes that the model distinguishes; empty if it knows none."""
         return self.model.classes
 
     def score_store(
@@ -70,7 +70,7 @@ class Detector:
     ) -> dict[str, Prediction]:
         """Score all videos of a feature store, whose features are transformed as those of the training were.
 
-        Labels are not looked at.
+        Labels are not read.
 
         Args:
             store: a feature store, several of them, or a glob pattern.

@@ -17,7 +17,7 @@ Values = NDArray[np.floating[Any]]
 CALM, ALARM = np.array([62, 138, 66]), np.array([214, 58, 42])
 PAPER, INK = np.array([24, 27, 32], np.uint8), 255
 SMALLEST = 6  # pixels of a letter
-AHEAD = 0.4  # how bright the curve is behind the frame that is shown
+AHEAD = 0.4  # brightness of the curve after the frame that is shown
 
 
 class Overlay:

@@ -1,4 +1,4 @@
-"""What is written of a scored video: tables, a curve, and the video with its scores drawn on it."""
+"""The results of one scored video: tables, a figure, and the video with its scores drawn on it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -61,7 +61,7 @@ class Official:
     Attributes:
         recipe: shipped configuration.
         crops: of a video in their features.
-        settings: of the method, besides the recipe's.
+        settings: of the method, in addition to the recipe's.
     """
 
     recipe: str

@@ -1,4 +1,4 @@
-"""Decoding: the frames of a video, one at a time, in bounded memory."""
+"""Decoding: the frames of a video one at a time, in bounded memory."""
 
 import math
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def import_av() -> ModuleType:
 
 
 class TimeStamps:
-    """What the time stamps of a video's frames tell, while these come in.
+    """Duration, order and rate of a video by the time stamps of its frames, while these come in.
 
     Attributes:
         num_frames: frames that came.
@@ -80,14 +80,14 @@ class VideoReader:
     Every frame is decoded, and counted: the number in a file's header is often wrong. All frames get the
     size of the first. The file is closed when the iteration ends or is abandoned.
 
-    Without ``resample`` every decoded frame is one, however long it is shown. With it the video is played at
-    an even rate by its time stamps: frame k is the last one that is due by ``(k + 1/2) / resample`` seconds
-    after the first, so that frames are repeated or left out where the file has too few or too many. The last
-    frame lasts as long as the average one.
+    Without ``resample``, every decoded frame counts once, however long it is shown. With ``resample``, the
+    video is played at a constant rate by its time stamps: frame k is the last one that is due by
+    ``(k + 1/2) / resample`` seconds after the first. Frames are repeated where the file has too few of them
+    and left out where it has too many. The last frame lasts as long as the average one.
 
-    A decoding error, or a packet or frame that is marked as corrupt, makes the whole video broken: the frames
-    behind it would have wrong numbers. So does a missing end where the container shows it, as MP4 and AVI do;
-    Matroska then reads as a shorter video, which a frame count in the annotations catches.
+    A decoding error, or a packet or frame that is marked as corrupt, makes the whole video broken, as the
+    frames after it would have wrong numbers. A missing end does too where the container shows it, as MP4 and
+    AVI do. Matroska then reads as a shorter video; a frame count in the annotations catches that.
 
     Args:
         path: the file.
@@ -101,7 +101,7 @@ class VideoReader:
         irregular: whether the file has a variable frame rate; known once the iteration is over.
 
     Raises:
-        WSVADError: if PyAV is not installed; while iterating, if the file is missing, is no video, has no
+        WSVADError: if PyAV is not installed; while iterating, if the file is missing, is not a video, has no
             frames, cannot be decoded to its end, or lacks the time stamps to resample it.
     """
 

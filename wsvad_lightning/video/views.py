@@ -1,6 +1,6 @@
 """Views of a frame: the whole of it, crops, or the patches of a grid.
 
-A view is a rectangle, so it cuts a picture and a motion field alike.
+A view is a rectangle, which cuts images and motion fields alike.
 """
 
 import re
@@ -33,7 +33,7 @@ class View:
     mirrored: bool = False
 
     def cut(self, x: Tensor) -> Tensor:
-        """The view of ``[..., H, W]``, as a view of the same memory unless it is mirrored."""
+        """The view of ``[..., H, W]``, sharing its memory unless the view is mirrored."""
         height, width = x.shape[-2:]
         side = CROP * min(height, width)
         rows, columns = (

@@ -1,1 +1,1 @@
-"""Networks and descriptors that turn frames into features."""
+"""Backbones: networks with released weights, and optical flow, which turn frames or clips into vectors."""

@@ -13,7 +13,7 @@ from wsvad_lightning.video.views import View, view_images
 WIDTH, HEIGHT = 340, 256  # whatever the aspect of the video
 CROP_SIZE = 224
 CLIP_LENGTH = 16
-PREPROCESSING = "340x256 by Lanczos, crops of 224, scaled to -1..1"  # as stores tell it
+PREPROCESSING = "340x256 by Lanczos, crops of 224, scaled to -1..1"  # as stores record it
 
 
 def resize_frames(frames: Tensor) -> Tensor:

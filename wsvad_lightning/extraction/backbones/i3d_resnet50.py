@@ -58,7 +58,7 @@ class NonLocal(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A temporal, a spatial and a 1x1x1 convolution, beside a shortcut.
+    """A temporal, a spatial and a 1x1x1 convolution, and a shortcut around them.
 
     Args:
         in_channels: input channels.

@@ -5,7 +5,7 @@ normalization, with Pillow. The vector of
 
 * ``clip`` is the projected image embedding, not normalised, in the space of the text tower (A. Radford et
   al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021);
-* ``dinov2`` is the class token behind the last normalization (M. Oquab et al., "DINOv2: Learning Robust
+* ``dinov2`` is the class token after the last normalization (M. Oquab et al., "DINOv2: Learning Robust
   Visual Features without Supervision", TMLR 2024);
 * ``videomae`` is the mean over all tokens (Z. Tong et al., "VideoMAE: Masked Autoencoders are Data-Efficient
   Learners for Self-Supervised Video Pre-Training", NeurIPS 2022): a fine-tuned network normalizes the mean,
@@ -65,7 +65,7 @@ def load_pretrained(backbone: str, folder: str | Path, device: torch.device) -> 
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != backbone:
             raise _unusable(folder, f"is of a {config.model_type} network", backbone)
-        model, told = getattr(transformers, _architecture(config)).from_pretrained(
+        model, report = getattr(transformers, _architecture(config)).from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=weights.suffix == ".safetensors",
@@ -76,7 +76,7 @@ def load_pretrained(backbone: str, folder: str | Path, device: torch.device) -> 
             folder, local_files_only=True, backend="pil"
         )
     for kind in ("missing", "unexpected"):
-        if keys := [key for key in told[f"{kind}_keys"] if not key.endswith(IGNORED)]:
+        if keys := [key for key in report[f"{kind}_keys"] if not key.endswith(IGNORED)]:
             raise _unusable(folder, f"{weights.name} has the {kind} key {min(keys)!r}", backbone)
     model.eval().requires_grad_(False).to(device)
     recipe = {
@@ -165,7 +165,7 @@ def _readable(folder: Path, backbone: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet(transformers: ModuleType) -> Iterator[None]:
-    """Without transformers' progress bars and its list of keys; what is wrong with these is told here."""
+    """Without transformers' progress bars and its list of keys; wrong keys are reported here."""
     logging = transformers.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
