@@ -161,7 +161,7 @@ CASES: list[Case] = [
     (
         "all held out",
         lambda d: d.fit("--data.val_fraction", "1.0"),
-        ("data.val_fraction", "'1.0'", "below 1"),
+        ("data.val_fraction", "'1.0'", "[0, 1)"),
     ),
     ("too many axes", lambda d: d.fit("--data.pca_dim", "17"), ("data.pca_dim", "'17'", "16")),
     (

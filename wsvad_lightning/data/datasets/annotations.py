@@ -336,6 +336,18 @@ def read_split(path: str | Path, index: int = 0) -> Split:
     return _make_split(path, choices[index])
 
 
+def count_splits(path: str | Path) -> int:
+    """How many splits a file holds.
+
+    Args:
+        path: the file.
+
+    Raises:
+        WSVADError: if it cannot be read, or holds none.
+    """
+    return len(_read_choices(path))
+
+
 def read_splits(path: str | Path) -> list[Split]:
     """Read every split of a file; see :func:`read_split`.
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsvad_lightning.data.loading.dataset import BatchDataset, FeatureReader
+from wsvad_lightning.data.loading.dataset import BatchDataset
+from wsvad_lightning.data.loading.readers import FeatureReader
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.types import WSVADBatch
 
