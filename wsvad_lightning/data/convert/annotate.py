@@ -5,12 +5,13 @@ from dataclasses import replace
 from itertools import compress
 from typing import Literal
 
-from wsvad_lightning.data.convert.names import Label, label_of, parse_label
+from wsvad_lightning.data.convert.names import listed_label, named_label
 from wsvad_lightning.data.convert.source import Item
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.labels import Label
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid
-from wsvad_lightning.types import UNKNOWN
+from wsvad_lightning.types import LABELS, UNKNOWN
 
 Table = Mapping[str, VideoAnnotation]
 Frames = Literal["exact", "covered"]
@@ -41,7 +42,7 @@ def annotate(item: Item, table: Table | None, split: str | None) -> tuple[VideoA
         WSVADError: if the label that a list gives is none.
     """
     listed = item.file.label
-    told = parse_label(listed) if listed else label_of(item.video, item.file.folders)
+    told = listed_label(listed) if listed else named_label(item.video, item.file.folders)
     if table is None:
         label = told or Label(UNKNOWN)
         return VideoAnnotation(item.video, label.label, label.classes, split=split or item.split), ""
@@ -51,8 +52,7 @@ def annotate(item: Item, table: Table | None, split: str | None) -> tuple[VideoA
     annotation = replace(known, split=known.split or split or item.split)
     if told is None or UNKNOWN in (annotation.label, told.label) or told.label == annotation.label:
         return annotation, ""
-    words = ("normal", "abnormal")
-    return annotation, f"{words[known.label]} in the annotations, {words[told.label]} by list or name"
+    return annotation, f"{LABELS[known.label]} in the annotations, {LABELS[told.label]} by list or name"
 
 
 def settle_frames(

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from wsvad_lightning.data.datasets.labels import RESERVED, label_of
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.timeline import Event
@@ -52,11 +52,9 @@ VIDEO_SUFFIXES = (
 FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt", ".csv", ".json")
 SHIPPED = Path(__file__).parent / "tables"
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
-RESERVED = (*LABELS.values(), "score")  # words that labels and tables use, so that no class can have them
 PARTS = ("train", "val", "test", "predict")
 COLUMN_ALIASES = {"anomalous_intervals": "intervals"}
 INTERVAL = re.compile(r"(\d+)\s*-\s*(\d+)(?:\s*:\s*(\S.*))?")
-NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def canonical_id(name: str) -> str:
@@ -408,34 +406,21 @@ def _read_table(
 
 
 def _parse_row(row: dict[str, str]) -> VideoAnnotation:
-    label, class_name = _parse_label(row["label"])
+    label = label_of(row["label"])
     cell = row.get("classes", "")
-    class_names = [class_name, *(map(str.strip, cell.split(";")) if cell else ())]
+    class_names = [*label.classes, *(map(str.strip, cell.split(";")) if cell else ())]
     cell = row.get("intervals", "")
     intervals = list(map(_parse_interval, cell.split(";"))) if cell else []
     interval_classes = tuple(name for _, _, name in intervals)
     return VideoAnnotation(
         video_id=canonical_id(row["video"]),
-        label=label,
+        label=label.label,
         classes=tuple(dict.fromkeys(name for name in (*class_names, *interval_classes) if name is not None)),
         num_frames=_parse_count(row.get("num_frames", "")),
         intervals=tuple((start, end) for start, end, _ in intervals) or None,
         split=row.get("split") or None,
         interval_classes=interval_classes,
     )
-
-
-def _parse_label(cell: str) -> tuple[int, str | None]:
-    """Return the label and the class that the cell names, None if none."""
-    known = {"normal": 0, "0": 0, "abnormal": 1, "1": 1, "unknown": UNKNOWN, "-1": UNKNOWN}
-    if cell.lower() in known:
-        return known[cell.lower()], None
-    if not cell or NUMBER.fullmatch(cell):
-        raise WSVADError("label", cell, "is no label", "Give normal, abnormal, unknown or an anomaly class")
-    if meant := get_close_matches(cell.lower(), known, 1, cutoff=0.8):
-        remedy = "Correct it; a class of that name goes to the column 'classes', its label is abnormal"
-        raise WSVADError("label", cell, f"is no label, is {meant[0]} meant?", remedy)
-    return 1, cell
 
 
 def _parse_interval(cell: str) -> tuple[int, int, str | None]:
