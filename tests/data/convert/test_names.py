@@ -194,5 +194,5 @@ def test_labels_of_lists(text: str, label: Label) -> None:
 
 @pytest.mark.parametrize("text", ["3", "nan", "", "abnromal"])
 def test_what_is_no_label(text: str) -> None:
-    with pytest.raises(WSVADError, match=f"label='{text}': is no label"):
+    with pytest.raises(WSVADError, match=f"label='{text}': is not a label"):
         listed_label(text)

@@ -1,4 +1,4 @@
-"""What the names of feature files and folders tell: video, stream, crop, split and label.
+"""What the names of feature files and folders say: video, stream, crop, split and label.
 
 UCF_Test_ten_crop_i3d/Abuse028_x264_i3d.npy     video Abuse028_x264, class Abuse, split test
 RGB/Bad.Boys.1995__#00-26-51_label_B2-0-0__3.npy   video Bad.Boys…_label_B2-0-0, crop 3, class B2
@@ -40,12 +40,12 @@ WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
 class Name(NamedTuple):
-    """What the name of a file tells.
+    """What the name of a file says.
 
     Attributes:
         video: canonical name of the video.
-        stream: stream that the name ends in, None if it tells none.
-        crop: number of the crop, None if it tells none.
+        stream: stream that the name ends in, None if it names none.
+        crop: number of the crop, None if it names none.
     """
 
     video: str
@@ -56,7 +56,7 @@ class Name(NamedTuple):
 def parse_names(names: Iterable[str], known: Container[str] = ()) -> dict[str, Name]:
     """Split file names into video, stream and crop.
 
-    ``__3`` and ``_crop3`` always tell a crop. ``_3`` could as well be part of the video's name; it tells a
+    ``__3`` and ``_crop3`` always name a crop. ``_3`` could as well be part of the video's name; it names a
     crop where all names end so, and mostly in sets that count from 0.
 
     Args:
@@ -79,13 +79,13 @@ def is_complete(crops: Iterable[int | None]) -> bool:
 
 
 def crop_of(folders: Iterable[str]) -> int | None:
-    """The crop that a folder such as ``crop3`` tells."""
+    """The crop that a folder such as ``crop3`` names."""
     matches = [match for match in map(CROP_FOLDER.fullmatch, folders) if match]
     return int(matches[-1][1]) if matches else None
 
 
 def stream_of(folders: Iterable[str]) -> str | None:
-    """The stream that the names of folders tell, the innermost first."""
+    """The stream that the names of folders give, the innermost first."""
     for folder in reversed(list(folders)):
         if match := PATCHES.search(folder):
             return _patches(match)
@@ -96,7 +96,7 @@ def stream_of(folders: Iterable[str]) -> str | None:
 
 
 def split_of(folders: Iterable[str]) -> str | None:
-    """The part of the data set that the names of folders or of a list tell, the innermost first."""
+    """The part of the data set that the names of folders or of a list give, the innermost first."""
     for folder in reversed(list(folders)):
         found = {SPLITS[word] for word in _words(folder) if word in SPLITS}
         if len(found) == 1:
@@ -105,7 +105,7 @@ def split_of(folders: Iterable[str]) -> str | None:
 
 
 def named_label(video: str, folders: Iterable[str]) -> Label | None:
-    """The label that the name of a video tells, or else the folder it lies in.
+    """The label that the name of a video gives, or else the folder it lies in.
 
     Args:
         video: canonical name.

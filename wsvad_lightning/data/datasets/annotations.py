@@ -73,7 +73,7 @@ def canonical_id(name: str) -> str:
     while base.lower().endswith(VIDEO_SUFFIXES + FEATURE_SUFFIXES):
         base = base.rpartition(".")[0].rstrip()
     if base in ("", ".", ".."):
-        raise WSVADError("video", name, "is no name of a video", "Name the video by its file name")
+        raise WSVADError("video", name, "is not a name of a video", "Name the video by its file name")
     return base
 
 
@@ -121,10 +121,12 @@ class VideoAnnotation:
         for name in self.classes:
             if name.casefold() in RESERVED or ";" in name or name != name.strip() or not name:
                 self._reject(
-                    f"{name!r} is no name of a class", "Call it otherwise; join several by ; in classes"
+                    f"{name!r} is not a name of a class", "Call it otherwise; join several by ; in classes"
                 )
         if self.split is not None and self.split not in PARTS:
-            self._reject(f"{self.split!r} is no part of a split", f"Give one of {', '.join(PARTS)}, or none")
+            self._reject(
+                f"{self.split!r} is not a part of a split", f"Give one of {', '.join(PARTS)}, or none"
+            )
         for start, end in self.intervals or ():
             if not 0 <= start < end:
                 self._reject(f"the interval {start}-{end} is empty or reversed", "Give start < end")
@@ -301,7 +303,7 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
 
 
 def read_video_paths(path: str | Path) -> list[Path]:
-    """Read which files the column ``video`` of a table names, seen from the table's folder.
+    """Read which files the column ``video`` of a table names, relative to the table's folder.
 
     Args:
         path: CSV or TSV file, such as an annotations table.
@@ -426,18 +428,22 @@ def _parse_row(row: dict[str, str]) -> VideoAnnotation:
 def _parse_interval(cell: str) -> tuple[int, int, str | None]:
     match = INTERVAL.fullmatch(cell.strip())
     if match is None:
-        raise WSVADError("intervals", cell, "is no interval", "Give start-end or start-end:class, as 60-180")
+        raise WSVADError(
+            "intervals", cell, "is not an interval", "Give start-end or start-end:class, as 60-180"
+        )
     return int(match[1]), int(match[2]), match[3]
 
 
 def _parse_count(cell: str) -> int | None:
     if cell and not cell.isdecimal():
-        raise WSVADError("num_frames", cell, "is no number of frames", "Give a whole number or leave it out")
+        raise WSVADError(
+            "num_frames", cell, "is not a number of frames", "Give a whole number or leave it out"
+        )
     return int(cell) if cell else None
 
 
 def _read_choices(path: str | Path) -> list[Any]:
-    """The splits of a file as they stand there: names by part."""
+    """The splits of a file as they are written: names by part."""
     if Path(path).suffix.lower() != ".json":
         return [_read_table_split(path)]
     try:
@@ -455,7 +461,7 @@ def _read_table_split(path: str | Path) -> dict[str, list[str]]:
     parts: dict[str, list[str]] = {"train": [], "test": [], "val": []}
     for line, row in _read_table(path, argument="split", required=("video", "split")):
         if row["split"] not in parts:
-            problem = f"{row['split']!r} is no part of a split"
+            problem = f"{row['split']!r} is not a part of a split"
             raise WSVADError("split", f"{path}, line {line}", problem, f"Give one of {list(parts)}")
         parts[row["split"]].append(row["video"])
     return parts

@@ -41,8 +41,10 @@ def label_of(word: str) -> Label:
     if number in LABELS:
         return Label(int(number))
     if not word or number is not None:
-        raise WSVADError("label", word, "is no label", "Give normal, abnormal, unknown or an anomaly class")
+        raise WSVADError(
+            "label", word, "is not a label", "Give normal, abnormal, unknown or an anomaly class"
+        )
     if meant := get_close_matches(word.lower(), known, 1, cutoff=0.8):
         remedy = "Correct it; a class of that name goes to the column 'classes', its label is abnormal"
-        raise WSVADError("label", word, f"is no label, is {meant[0]} meant?", remedy)
+        raise WSVADError("label", word, f"is not a label, is {meant[0]} meant?", remedy)
     return Label(1, (word,))

@@ -48,7 +48,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
                 problem = f"calls {line.video_id} {' '.join(line.words)}"
                 raise WSVADError("sources", path, problem, "Correct the class by the name")
             annotated = line.num_frames is not None or bool(line.words)
-            draft.tell(
+            draft.add(
                 line.video_id,
                 path,
                 label=label.label,
@@ -63,5 +63,5 @@ def _label_of_name(video_id: str) -> Label:
     """The label that a name such as ``Abuse028_x264`` begins with."""
     match = re.match(r"([A-Za-z]+)_?(Videos)?_?\d", video_id)
     if match is None or match[1] not in (*CLASSES, "Normal"):
-        raise WSVADError("video", video_id, "is no video of UCF-Crime", "Choose --from by the data set")
+        raise WSVADError("video", video_id, "is not a video of UCF-Crime", "Choose --from by the data set")
     return label_of(match[1])

@@ -1,4 +1,4 @@
-"""XD-Violence: 4754 videos, six classes of which a video may have up to three, told by its name.
+"""XD-Violence: 4754 videos, six classes of which a video may have up to three, given by its name.
 
 The codes of the data set: B1 fighting, B2 shooting, B4 riot, B5 abuse, B6 car accident, G explosion.
 """
@@ -28,7 +28,7 @@ LABEL = re.compile("(?:{0})(?:-(?:{0}))*".format("|".join(("A", "0", *CODES)))) 
 def read(sources: Sequence[Path], draft: Draft) -> None:
     """Read ``annotations.txt`` or ``XD_Annotation.txt``, and lists of names.
 
-    VadCLIP's ``annotations_multiclasses.txt`` tells the class of each interval besides. No official file
+    VadCLIP's ``annotations_multiclasses.txt`` also gives the class of each interval. No official file
     holds frame counts: they come from the videos, or from the features.
 
     Args:
@@ -43,7 +43,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
             if line.pairs and line.name.lower().endswith(".mp4"):
                 draft.repair(f"stray .mp4 in {path.name}, removed", line.video_id)
             label = _label_of_name(line.video_id)
-            draft.tell(
+            draft.add(
                 line.video_id,
                 path,
                 label=label.label,
@@ -87,7 +87,7 @@ def _label_of_name(video_id: str) -> Label:
     """The label that a name such as ``..._label_G-B2-0`` ends in."""
     label = label_of_codes(video_id.rpartition("_label_")[2])
     if "_label_" not in video_id or label is None:
-        raise WSVADError("video", video_id, "is no video of XD-Violence", "Choose --from by the data set")
+        raise WSVADError("video", video_id, "is not a video of XD-Violence", "Choose --from by the data set")
     return label
 
 

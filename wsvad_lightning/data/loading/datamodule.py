@@ -251,7 +251,7 @@ class WSVADDataModule(LightningDataModule):
                 self.trainer.limit_val_batches = 0  # else Lightning warns of validation without videos
 
     def carry(self, streams: Iterable[str], stage: str) -> None:
-        """Let batches carry more streams of the store, all views of each, beside the features.
+        """Let batches carry more streams of the store, all views of each, along with the features.
 
         They are normalised and clipped as the features are, and neither merged nor joined. A method that
         reads any asks for them in its ``setup``, which follows that of the data module.

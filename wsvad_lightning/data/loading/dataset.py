@@ -203,7 +203,7 @@ class BatchLoader(DataLoader[WSVADBatch]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Tell Lightning that the loader resumes; where, its sampler learns from the trainer's own count."""
+        """Show Lightning that the loader resumes; where, its sampler reads from the trainer's own count."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

@@ -71,7 +71,7 @@ class FeatureReader:
 
 
 class FeatureReaders:
-    """The reader of the features, and those of the streams that batches carry beside them.
+    """The reader of the features, and those of further streams that batches carry.
 
     Args:
         store: where they lie.
@@ -110,7 +110,7 @@ class FeatureReaders:
         self.beside: dict[str, FeatureReader] = {}
 
     def carry(self, streams: Iterable[str]) -> None:
-        """Read these streams, too, and no others beside the features."""
+        """Read these streams, too, and no others than these and the features."""
         held = self._store.streams
         self.beside = {
             name: FeatureReader(self._store, FeatureTransform({name: held[name]}, *self._scale))
