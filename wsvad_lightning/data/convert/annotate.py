@@ -93,9 +93,7 @@ def settle_frames(
         return annotation, total, ""
     problem = f"{num_snippets} snippets cover {covered} frames, {total} are annotated"
     few = covered < total and frames == "exact"
-    remedy = (
-        "Give --frames covered to drop the rest" if few else "Correct --snippet_stride or num_frames"
-    )
+    remedy = "Give --frames covered to drop the rest" if few else "Correct --snippet_stride or num_frames"
     raise WSVADError("source", annotation.video_id, problem, remedy)
 
 

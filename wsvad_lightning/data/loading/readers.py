@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -121,7 +122,7 @@ class FeatureReaders:
         """Compute the statistics that transforms lack from these videos."""
         for reader in (self.features, *self.beside.values()):
             if reader.transform.needs_fit:
-                reader.transform.fit(lambda reader=reader: reader.read_finite_streams(video_ids))
+                reader.transform.fit(partial(reader.read_finite_streams, video_ids))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the statistics of all streams."""
