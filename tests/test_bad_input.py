@@ -161,7 +161,7 @@ CASES: list[Case] = [
     (
         "all held out",
         lambda d: d.fit("--data.val_fraction", "1.0"),
-        ("data.val_fraction", "'1.0'", "below 1"),
+        ("data.val_fraction", "'1.0'", "[0, 1)"),
     ),
     ("too many axes", lambda d: d.fit("--data.pca_dim", "17"), ("data.pca_dim", "'17'", "16")),
     (
@@ -172,7 +172,7 @@ CASES: list[Case] = [
     # stores
     ("no store", lambda d: d.fit(store="absent.h5"), ("absent.h5", "no such store")),
     ("truncated store", lambda d: d.fit(store=truncated(d)), ("cut.h5", "cannot be read", "verify")),
-    ("not a store", lambda d: d.fit(store=foreign(d)), ("foreign.h5", "no feature store", "extract")),
+    ("not a store", lambda d: d.fit(store=foreign(d)), ("foreign.h5", "not a feature store", "extract")),
     ("text as a store", lambda d: d.fit(store=d.file("a.h5", "hello")), ("a.h5", "no HDF5 file")),
     ("NaN features", lambda d: d.fit(store=nan_features(d)), ("train_normal_000", "NaN")),
     ("absent stream", lambda d: d.fit("--data.features", "flow"), ("data.features", "'flow'", "features")),

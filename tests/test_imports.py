@@ -10,10 +10,10 @@ import builtins, importlib, sys
 
 plain = builtins.__import__
 
-def without_fcntl(name, globals=None, *rest):
+def without_fcntl(name, globals=None, *rest, **named):
     if name == "fcntl" and globals and globals["__name__"].partition(".")[0] == "wsvad_lightning":
         raise ModuleNotFoundError("No module named 'fcntl'", name=name)
-    return plain(name, globals, *rest)
+    return plain(name, globals, *rest, **named)
 
 builtins.__import__ = without_fcntl
 for module in sys.argv[1:]:

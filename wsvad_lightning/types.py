@@ -71,7 +71,7 @@ class Prediction(NamedTuple):
 
 
 class PseudoLabels(NamedTuple):
-    """What a method makes of its own judgement to learn from.
+    """Labels that a method makes from its own scores to learn from.
 
     Attributes:
         target: ``[..., T]`` in [0, 1], how anomalous each snippet is taken to be.
@@ -148,7 +148,7 @@ class FeatureRequirements:
     """What a method needs of a store; compared once, before the first step.
 
     Attributes:
-        streams: named streams that must be there besides the features, and their form; batches carry them.
+        streams: named streams required in addition to the features, and their shapes; batches carry them.
         text_aligned: the backbone must have a text tower, and features must stay in its space.
         classes: the store must name its anomaly classes.
         prepared: artefacts that must have been computed from the training videos, see

@@ -29,7 +29,7 @@ from wsvad_lightning.bench.workers import work_off, write_output_to
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.data.datasets.annotations import read_splits
-from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.data.store.reader import store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing, write_json
@@ -242,8 +242,8 @@ def read_videos(store: str, splits: str | None, split: int) -> dict[str, Any]:
     Raises:
         WSVADError: if store and split do not fit together.
     """
-    data = WSVADDataModule(store, splits, split)
-    return {**data.parts, "store_checksum": data.store.checksum()}
+    catalogue = Catalogue(store, splits, split)
+    return {**catalogue.parts, "store_checksum": catalogue.store.checksum()}
 
 
 def find_methods(names: Sequence[str]) -> dict[str, Path]:

@@ -92,7 +92,7 @@ def video_means(data: WSVADDataModule) -> NDArray[np.float64]:
     videos = data.reference_videos
     if not videos:
         problem = "the training part has no normal video"
-        raise WSVADError("data.split", data.split_path, problem, "Name normal videos to train with")
+        raise WSVADError("data.split", data.catalogue.split_path, problem, "Name normal videos to train with")
     means = np.empty((len(videos), data.feature_dim))
     for row, video_id in enumerate(track(videos, description="reading normal videos", transient=True)):
         means[row] = mean_bins(data.read(video_id), SEGMENTS).mean(axis=(0, 1), dtype=np.float64)

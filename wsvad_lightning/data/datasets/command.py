@@ -105,7 +105,7 @@ def label_tests(videos: Mapping[str, VideoAnnotation], rule: Rule) -> dict[str, 
         if video.split != "test":
             continue
         if video.num_frames is None:
-            problem = "its frame count is unknown, no file of the benchmark tells it"
+            problem = "its frame count is unknown, no file of the benchmark gives it"
             raise WSVADError("gt_vectors", name, problem, "Test with data.gt_rule: a store knows the frames")
         labels[name] = rule.label(video, video.num_frames)
     if not labels:

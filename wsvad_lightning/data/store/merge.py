@@ -82,14 +82,16 @@ def _join_recipes(stores: Sequence[FeatureStore]) -> Provenance:
         seen |= set(store.streams)
     recipes = [store.provenance for store in stores]
     main = next((store.provenance for store in stores if "features" in store.streams), first)
-    told = [{"streams": sorted(store.streams), "recipe": store.provenance.preprocessing} for store in stores]
+    recorded = [
+        {"streams": sorted(store.streams), "recipe": store.provenance.preprocessing} for store in stores
+    ]
     return replace(
         first,
         backbone=_join(recipe.backbone for recipe in recipes),
         source=_join(recipe.source for recipe in recipes),
         pooling=_join(recipe.pooling for recipe in recipes),
         tail=_join(recipe.tail for recipe in recipes),
-        preprocessing=json.dumps(told),
+        preprocessing=json.dumps(recorded),
         text_aligned=main.text_aligned,
         views={name: views for recipe in recipes for name, views in recipe.views.items()},
     )

@@ -106,7 +106,7 @@ def _fractions(test: float | None, val: float, folds: int | None) -> list[float]
         if test is not None:
             raise WSVADError("test", test, f"each of {folds} folds is tested once", "Give test or folds")
         if folds < 2:
-            raise WSVADError("folds", folds, "is no number of parts", "Give 2 or more")
+            raise WSVADError("folds", folds, "is not a number of parts", "Give at least 2")
     tested = 1 / folds if folds else DEFAULT_TEST if test is None else test
     if not (0 < tested < 1 and 0 <= val < 1 - tested):
         raise WSVADError("test, val", f"{tested}, {val}", "leave nothing to train with", "Give parts of 1")
@@ -139,7 +139,9 @@ def _key(source: str, group_by: str | None, group_column: str | None) -> Callabl
     try:
         pattern = re.compile(group_by)
     except re.error as error:
-        raise WSVADError("group_by", group_by, f"is no regular expression: {error}", "Correct it") from None
+        raise WSVADError(
+            "group_by", group_by, f"is not a regular expression: {error}", "Correct it"
+        ) from None
 
     def find(video_id: str) -> str:
         match = pattern.search(video_id)

@@ -192,8 +192,8 @@ class PromptedModule(WSVADModule):
     def source_of_classes(self) -> tuple[str, str]:
         """Which argument tells the classes at hand, and its value."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
-        if data.annotations_path is not None:
-            return "data.annotations", str(data.annotations_path)
+        if data.catalogue.annotations_path is not None:
+            return "data.annotations", str(data.catalogue.annotations_path)
         return "data.store", str(data.info.path)
 
     def _unknown_classes(self, unknown: Sequence[str], own: Mapping[str, str]) -> WSVADError:
