@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from wsvad_lightning.runs import stages
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
+from wsvad_lightning.runs import stages
 from wsvad_lightning.runs.run import run_trainer
 
 
