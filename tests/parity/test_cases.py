@@ -25,6 +25,8 @@ def test_clips_of_other_sizes_keep_time_and_space_apart() -> None:
     assert pooled["features"].shape == (1, 1024, 2, 1, 2)
     assert pooled["logits"].shape == (1, 2, 2, 1, 2)
     torch.testing.assert_close(pooled["features"][0, :, 1, 0, 1], last[0, :, 1:, :, 1:].mean(dim=(1, 2, 3)))
+    (single,) = i3d_inception.pool(network, last[:, :, :2, :, :7], [2, 7, 7])["features"].squeeze()[None]
+    torch.testing.assert_close(single, last[0, :, :2, :, :7].mean(dim=(1, 2, 3)))
     square = i3d_inception.pool(network, last[..., :7], [2, 7, 7])
     assert square["logits"].shape == (1, 2, 2)
     assert list(i3d_inception.pool(network, last[..., :6], [2, 7, 7])) == ["map"]
