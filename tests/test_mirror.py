@@ -1,4 +1,4 @@
-"""The tests mirror the package: ``tests/<room>/test_<module>.py`` tests ``<room>/<module>.py`` of the package."""
+"""The tests mirror the package: ``tests/<room>/test_<module>.py`` tests the module ``<room>/<module>.py``."""
 
 from pathlib import Path
 
