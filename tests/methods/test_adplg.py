@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, distributed, multiprocessing
 
-from tests.parity.golden import training_batch
+from tests.parity.batches import training_batch
 from wsvad_lightning.cli import main
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import ADPLG

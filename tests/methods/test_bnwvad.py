@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.methods.small import small
-from tests.parity.golden import training_batch
+from tests.parity.batches import training_batch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import BNWVAD
 from wsvad_lightning.methods.bnwvad import divergence, select_pairs

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.interop import export_official, load_official
 from wsvad_lightning.interop.cliptsa import TABLE, init_args

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.data.loading.test_datamodule import make_trainer
 from tests.methods.small import SMALLER, small
-from tests.parity.golden import evaluation_batch
+from tests.parity.batches import evaluation_batch
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError

@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.methods.plain_mil import PlainSpanMIL
 from tests.methods.small import CLASSES, small
 from tests.methods.towers import save_tower, tiny_tower
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.methods import TPWNG

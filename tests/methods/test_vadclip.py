@@ -11,7 +11,7 @@ import torch
 
 from tests.methods.small import small
 from tests.methods.towers import save_tower, tiny_tower
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError

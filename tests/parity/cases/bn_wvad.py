@@ -8,7 +8,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tests.parity import golden
+from tests.parity.batches import pair_by_name
+from tests.parity.case import Manifest, MethodCase
 from wsvad_lightning.interop.bnwvad import TABLE
 from wsvad_lightning.methods import BNWVAD
 from wsvad_lightning.methods.base.module import WSVADModule
@@ -16,13 +17,11 @@ from wsvad_lightning.methods.bnwvad import BNWVADNet, select_pairs
 from wsvad_lightning.ops import halves
 from wsvad_lightning.types import WSVADBatch
 
-__all__ = ["TABLE", "batches", "build", "clip", "evaluate", "extra", "optimizer", "train_outputs"]
 
-
-def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
+def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
     """Put the video that stands apart, for its scale, behind the other abnormal ones."""
     together = [value for name, value in inputs.items() if name.startswith("train_abnormal")]
-    return golden.batches({**inputs, "train_abnormal": torch.cat(together)})
+    return pair_by_name({**inputs, "train_abnormal": torch.cat(together)})
 
 
 def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
@@ -108,3 +107,15 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
     """Give the weighted sum of both triplet terms, which the reference lists as a term."""
     first, second = config["triplet_weights"]
     return {"loss/mpp": (first * losses["triplet1"] + second * losses["triplet2"]).detach().numpy()}
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    batches=batches,
+    clip=clip,
+    extra=extra,
+)

@@ -7,13 +7,12 @@ import torch
 from einops import rearrange
 from numpy.typing import NDArray
 
+from tests.parity.case import MethodCase
 from wsvad_lightning.interop.urdmu import TABLE
 from wsvad_lightning.methods import URDMU
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.urdmu import URDMUNet
 from wsvad_lightning.types import WSVADBatch
-
-__all__ = ["TABLE", "build", "evaluate", "optimizer", "train_outputs"]
 
 WEIGHTS = {  # names in the manifest's configuration -> terms
     "video_bce": ("video_bce",),
@@ -89,3 +88,12 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
         for key, value in activations.items()
     }
     return {"frame": np.asarray(out.scores), **averaged}
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+)
