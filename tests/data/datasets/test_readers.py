@@ -118,7 +118,7 @@ def test_xd_violence_takes_frames_from_one_file_and_their_classes_from_the_other
     [
         (
             "a__#1_label_B1-0-0 B1 3 8",
-            "multiclasses.txt.*tells classes of other frames of a__#1_label_B1-0-0",
+            "multiclasses.txt.*gives classes of other frames of a__#1_label_B1-0-0",
         ),
         ("a__#1_label_B1-0-0 B1 3 5 6 9", "no class of each interval"),
         ("a__#1_label_B1-0-0 B3 3 9", "no class of each interval"),
@@ -259,7 +259,7 @@ def test_tad_reads_classes_off_names(tmp_path: Path) -> None:
         ("msad", "MSAD_Train.list", ["Riot_3.npy"], "Riot_3.*is not a video of MSAD"),
         ("msad", "MSAD.json", ['[{"file_name": "Fire_1.mp4"}]'], "holds no list of events"),
         ("ucsd", "x.m", ["TestVideoFile = {};"], "holds no gt_frame"),
-        ("avenue", "x_label.mat", [""], "its name tells no video"),
+        ("avenue", "x_label.mat", [""], "its name gives no video"),
         ("tad", "a.txt", ["Accident1.mp4 1 2"], "is not a video of TAD"),
     ],
 )
