@@ -74,7 +74,7 @@ def further(
     manifest: dict[str, Any], inputs: dict[str, Tensor], build: Callable[[], WSVADModule]
 ) -> dict[str, NDArray[Any]]:
     """Train for two steps; make labels."""
-    module, batch = build().train(), batches(inputs)["train"]
+    module, batch = build().train(), batches(manifest, inputs)["train"]
     stepper = optimizer(manifest["config"], module)
     for _ in range(2):
         stepper.zero_grad()

@@ -27,7 +27,7 @@ def training_batches(manifest: Manifest, inputs: dict[str, Tensor]) -> list[WSVA
     """Make the windows that begin at each snippet, a batch for each array of features."""
     layouts = {entry["name"]: entry["layout"] for entry in manifest["inputs"]}
     made = []
-    for name in sorted(name for name in inputs if re.fullmatch(r"features_\d+", name)):
+    for name in (name for name in inputs if re.fullmatch(r"features_\d+", name)):
         snippets = inputs[name]
         (block,) = re.findall(r"gain\[i // (\d+)\]", layouts[f"{name}_gain"])
         gain = inputs[f"{name}_gain"].repeat_interleave(int(block))[: len(snippets), None, None]
