@@ -212,15 +212,20 @@ class VadCLIP(PromptedModule):
 
     def score_and_classify(self, batch: WSVADBatch) -> tuple[Tensor, Tensor]:
         """Give scores and class probabilities in one pass, each the mean over crops."""
-        out: VadCLIPOutput = self.net(batch.features, batch.lengths)
+        out = self.run(batch)
         classes = out.class_logits.softmax(dim=-1).mean(dim=1)
         scores = 1 - classes[..., 0] if self.score_from == "text" else out.logits.sigmoid().mean(dim=1)
         return scores, classes
 
+    def run(self, batch: WSVADBatch) -> VadCLIPOutput:
+        """Pass a batch through the network."""
+        out: VadCLIPOutput = self.net(batch.features, batch.lengths)
+        return out
+
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the raw terms that the module's docstring lists."""
         assert batch.class_targets is not None, "paired batches know the classes of their videos"
-        out: VadCLIPOutput = self.net(batch.features, batch.lengths)
+        out = self.run(batch)
         lengths = batch.lengths[:, None]  # of every crop
         scores = topk_mean_each(out.logits.sigmoid(), lengths, lengths // 16 + 1)
         lengths = lengths[..., None]  # of every crop and class
