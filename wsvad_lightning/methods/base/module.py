@@ -52,7 +52,8 @@ class WSVADModule(LightningModule):
         lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
 
     Raises:
-        WSVADError: if there are no channels, or ``loss_weights`` names a term that the method does not have.
+        WSVADError: if there are no channels, ``loss_weights`` names a term that the method does not have, or
+            a subclass names ``optimizer`` or ``lr_scheduler`` without a type.
     """
 
     requires: FeatureRequirements = FeatureRequirements()
@@ -72,7 +73,9 @@ class WSVADModule(LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=self.not_saved)  # of this constructor and all that called it
         if feature_dim < 1:
-            raise WSVADError("model.feature_dim", feature_dim, "features have channels", "Give at least 1")
+            raise WSVADError(
+                "model.feature_dim", feature_dim, "must be at least 1", "Give the channels of the store"
+            )
         unknown = sorted(set(loss_weights or {}) - set(self.default_loss_weights))
         if unknown:
             raise WSVADError(
@@ -81,6 +84,11 @@ class WSVADModule(LightningModule):
                 f"{type(self).__name__} has no such loss term",
                 f"Its terms are {', '.join(self.default_loss_weights)}",
             )
+        for name, make in (("optimizer", optimizer), ("lr_scheduler", lr_scheduler)):
+            if make is not None and not callable(make):
+                problem = f"the constructor of {type(self).__name__} names it without a type"
+                remedy = "Leave it to **kwargs there, or annotate it as the constructor of WSVADModule does"
+                raise WSVADError(f"model.{name}", make, problem, remedy)
         self.feature_dim = feature_dim
         self.loss_weights = {**self.default_loss_weights, **(loss_weights or {})}
         self.optimizer = optimizer
