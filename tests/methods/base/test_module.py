@@ -88,7 +88,12 @@ def test_a_constructor_passes_on_what_it_does_not_name() -> None:
 class Untyped(WSVADModule):
     """Names the optimizer, and not what it is."""
 
-    def __init__(self, feature_dim=8, optimizer=torch.optim.Adam, **kwargs):  # type: ignore  # noqa: ANN, PGH003
+    def __init__(
+        self,
+        feature_dim: int = 8,
+        optimizer=torch.optim.Adam,  # type: ignore[no-untyped-def]  # noqa: ANN001
+        **kwargs: Any,
+    ) -> None:
         super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         self.net = nn.Linear(feature_dim, 1)
 
