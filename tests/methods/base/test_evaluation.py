@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from tests.parity.golden import evaluation_batch
-from wsvad_lightning.methods.base import Evaluation
+from tests.parity.batches import evaluation_batch
+from wsvad_lightning.methods.base.evaluation import Evaluation, annotated_events
 from wsvad_lightning.timeline import Event, SnippetGrid
-from wsvad_lightning.types import Prediction, StoreInfo, WSVADBatch
+from wsvad_lightning.types import NORMAL, Prediction, StoreInfo, WSVADBatch
 
 INFO = StoreInfo("s.h5", "clip", 4, classes=("fall", "fight"), grid=SnippetGrid(2, 2))
 CLASSES = ("fight", "fall")  # of the method, in another order
@@ -54,12 +54,12 @@ def test_classes_of_the_store_are_measured_each() -> None:
     assert list(fill(Evaluation(INFO)).per_class()) == ["fight"]
 
 
-def test_a_normal_video_is_an_event_of_the_published_protocol() -> None:
-    """A normal video that is taken for anomalous loses the event that it is."""
-    evaluation = fill(Evaluation(INFO, CLASSES))
-    published = evaluation.results()["vadclip_mAP@0.5"]
-    evaluation.update(video("m", [0] * 8, ()), [prediction("m", [0.9, 0.0, 0.9, 0.0])])
-    assert evaluation.results()["vadclip_mAP@0.5"] < published
+def test_events_are_as_annotated_and_a_normal_video_is_one() -> None:
+    events = (Event(2, 6, "fight"),)
+    abnormal = video("a", [0, 0, 1, 1, 1, 1, 0, 0], events)
+    assert annotated_events(abnormal, 0) == list(events)
+    assert annotated_events(abnormal._replace(events=[None]), 0) is None
+    assert annotated_events(video("n", [0] * 8, ()), 0) == [Event(0, 8, NORMAL)]
 
 
 def test_a_class_without_probabilities_is_a_mistake_of_the_method() -> None:

@@ -107,7 +107,7 @@ def evaluate(module: VadCLIP, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
         "logits1": out.logits[0, 0].numpy(),
         "logits2": out.class_logits[0, 0].numpy(),
         "lengths": np.array(chunk_lengths(batch.features.shape[2], module.net.length)),
-        "visual_features": seen[0].flatten(0, 2)[: batch.features.shape[2] : 10, ::8].numpy(),
+        "visual_features": seen[0].flatten(0, 3)[: batch.features.shape[2] : 10, ::8].numpy(),
     }
 
 
