@@ -5,7 +5,7 @@ Layout letters used everywhere: B videos, N crops, T snippets, D channels, P pat
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event, SnippetGrid
@@ -80,6 +80,15 @@ class PseudoLabels(NamedTuple):
 
     target: "Tensor"
     ignored: "Tensor"
+
+
+@runtime_checkable
+class MakesPseudoLabels(Protocol):
+    """A method whose pseudo-labels change as it trains."""
+
+    def current_labels(self, video_id: str) -> PseudoLabels | None:
+        """Give the present labels of a training video; None if it has none yet."""
+        ...
 
 
 @dataclass(frozen=True)

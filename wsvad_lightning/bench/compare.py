@@ -34,6 +34,7 @@ from wsvad_lightning.data.store.reader import store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing, write_json
 from wsvad_lightning.methods.base.prompted import PromptedModule
+from wsvad_lightning.methods.base.staged import stage_of
 from wsvad_lightning.prepare import PREPARATIONS
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer, writable_folder
 
@@ -330,8 +331,9 @@ def check_fit(cell: Cell) -> None:
             names of its classes.
     """
     made = Making(["fit", *cell.arguments], cell.folder.name)
-    if made.model.num_stages > 1:
-        last = ("--model.stage", str(made.model.num_stages))
+    _, num_stages = stage_of(made.model)
+    if num_stages > 1:
+        last = ("--model.stage", str(num_stages))
         made = Making(["fit", *cell.arguments, *last], cell.folder.name)
     made.model.requires.check(type(made.model).__name__, made.datamodule.info)
     if isinstance(made.model, PromptedModule):
@@ -423,9 +425,10 @@ def train(cell: Cell) -> tuple[str, Path]:
             interval = trained.trainer.val_check_interval
             remedy = "Set it to at most trainer.max_steps"
             raise WSVADError("trainer.val_check_interval", interval, "the training ends before", remedy)
-        if trained.model.stage == trained.model.num_stages:
+        stage, num_stages = stage_of(trained.model)
+        if stage == num_stages:
             return trained.config.fit.model.class_path, checkpoint
-        next_stage = ["--model.stage", str(trained.model.stage + 1), "--model.previous", str(checkpoint)]
+        next_stage = ["--model.stage", str(stage + 1), "--model.previous", str(checkpoint)]
 
 
 def keep_weights(checkpoint: Path) -> None:

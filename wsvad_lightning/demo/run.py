@@ -94,7 +94,7 @@ def train_and_test(folder: Path, store: Path, name: str, settings: Sequence[str]
     tested = run_trainer(test)
     callbacks: list[Callback] = tested.trainer.callbacks  # type: ignore[attr-defined]  # typed without it
     (writer,) = (callback for callback in callbacks if isinstance(callback, ScoreWriter))
-    metrics = tested.model.test_metrics.compute()
+    metrics = tested.model.evaluation.results()
     return Evaluation(name, metrics, writer.curves, Path(tested.trainer.log_dir or folder))
 
 

@@ -13,15 +13,15 @@ Numbers equal the authors' code. Two attention layers that their state dict hold
 out.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.layers import ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
-from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.prepared import PreparedModule
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
 LABELS = "c2fpl_labels"
@@ -49,16 +49,15 @@ class C2FPLNet(nn.Module):
         return scores
 
 
-class C2FPL(WSVADModule):
+class C2FPL(PreparedModule):
     """C2FPL as a LightningModule; the recipe of the paper is in ``ucf_c2fpl.yaml``.
 
     Args:
         feature_dim: D, channels of the features; taken from the store on the command line.
         hidden_dims: widths of the two hidden layers.
         dropout: probability after each of them.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
         optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`PreparedModule`.
 
     Attributes:
         pseudo_labels: one a snippet of the training videos, joined end to end; none in a new module.
@@ -74,12 +73,10 @@ class C2FPL(WSVADModule):
         feature_dim: int = 2048,
         hidden_dims: tuple[int, int] = (512, 32),
         dropout: float = 0.6,
-        loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = torch.optim.SGD,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         self.net = C2FPLNet(feature_dim, hidden_dims, dropout)
         self.pseudo_labels = torch.empty(0)  # no buffer, which several processes would share at every step
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import without_nan, write_json
+from wsvad_lightning.methods.base.staged import stage_of
 from wsvad_lightning.reporting.tables import SHOWN
 from wsvad_lightning.runs.run import resolve_configs, run_trainer
 
@@ -75,8 +76,9 @@ def run_stage(number: int, arguments: Sequence[str], where: Sequence[str], folde
     checkpoint = chosen(trained.trainer) or str(begun)
     method = trained.config.fit.model.class_path  # one of the user's own is taken from no checkpoint alone
     tested = run_trainer(["test", "--model", method, "--ckpt_path", checkpoint, *where])
-    metrics = without_nan(tested.model.test_metrics.compute())
-    return Stage(number, tested.model.num_stages, checkpoint, metrics)
+    metrics = without_nan(tested.model.evaluation.results())
+    _, num_stages = stage_of(tested.model)
+    return Stage(number, num_stages, checkpoint, metrics)
 
 
 def chosen(trainer: Trainer) -> str | None:

@@ -110,11 +110,11 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
         out: VideoOutput = module.net.video(batch.features)
         scores = module.net.snippet(batch.features)
     return {
-        "scores_v": out.scores.numpy(),
-        "attention_norm": min_max(out.attention).numpy(),
-        "attention": out.attention.numpy(),
-        "cross_attention": out.cross_attention.numpy(),
-        "feats_v": torch.cat([out.normal, out.abnormal])[:, ::8].numpy(),
+        "scores_v": out.scores.flatten().numpy(),
+        "attention_norm": min_max(out.attention).flatten(0, 1).numpy(),
+        "attention": out.attention.flatten(0, 1).numpy(),
+        "cross_attention": out.cross_attention.flatten(0, 1).numpy(),
+        "feats_v": torch.cat([out.normal, out.abnormal]).flatten(0, 1)[:, ::8].numpy(),
         "scores_s": rearrange(scores, "b n t -> (b n) t").numpy(),
     }
 

@@ -68,14 +68,14 @@ def clip(config: dict[str, Any], module: WSVADModule) -> NDArray[Any]:
 def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Score a video, and give what the network computes on the way."""
     assert isinstance(module, BNWVAD)
-    probability, (first, second) = module.net.score_rows(batch.features)
+    probability, (first, second) = module.net.score_crops(batch.features)
     crops = rearrange(batch.features, "b n t d -> (b n) 1 t d")
     return {
         "scores": module.score(batch).squeeze(0).numpy(),
         "crop_scores": module.net(crops).numpy(),
-        "normal_head": probability.numpy(),
-        "dist1": first.numpy(),
-        "dist2": second.numpy(),
+        "normal_head": probability[0].numpy(),
+        "dist1": first[0].numpy(),
+        "dist2": second[0].numpy(),
     }
 
 
@@ -85,12 +85,13 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
     head = module.net.head
     with torch.no_grad():
         probability, levels = head(module.net.encoder(batch.features))
-    found = {"normal_head": probability.numpy()}
+    found = {"normal_head": probability.flatten(0, 1).numpy()}
     for i, (level, norm, divergences) in enumerate(
         zip(levels, (head.bn1, head.bn2), head.divergences(levels), strict=True), start=1
     ):
+        divergences = divergences.flatten(0, 1)
         index = select_pairs(*halves(divergences), module.sample_ratio, module.batch_ratio)
-        features = halves(rearrange(level, "r c t -> r t c"))
+        features = halves(rearrange(level, "b n c t -> (b n) t c"))
         normal, abnormal = (half.flatten(0, 1)[chosen] for half, chosen in zip(features, index, strict=True))
         found |= {
             f"anchor{i}": np.asarray(norm.running_mean),

@@ -104,10 +104,10 @@ def evaluate(module: VadCLIP, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     return {
         "scores": scores["binary"],
         "scores2": scores["text"],
-        "logits1": out.logits.squeeze(0).numpy(),
-        "logits2": out.class_logits.squeeze(0).numpy(),
+        "logits1": out.logits[0, 0].numpy(),
+        "logits2": out.class_logits[0, 0].numpy(),
         "lengths": np.array(chunk_lengths(batch.features.shape[2], module.net.length)),
-        "visual_features": seen[0].flatten(0, 1)[: batch.features.shape[2] : 10, ::8].numpy(),
+        "visual_features": seen[0].flatten(0, 3)[: batch.features.shape[2] : 10, ::8].numpy(),
     }
 
 
@@ -123,8 +123,8 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
         out = module.run(batch)
     return {
         "text_features": out.texts[:, ::4].numpy(),
-        "logits1": out.logits.numpy(),
-        "logits2": out.class_logits[:, ::4].numpy(),
+        "logits1": out.logits[:, 0].numpy(),
+        "logits2": out.class_logits[:, 0, ::4].numpy(),
     }
 
 
