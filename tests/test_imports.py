@@ -28,7 +28,7 @@ def run(code: str, *arguments: str) -> None:
 
 def test_every_module_imports_where_fcntl_is_absent() -> None:
     """As on Windows. The locking library may import it; on Windows it takes another way."""
-    names = [f"{PACKAGE.name}.{name}".rstrip(".") for name in MODULES if name != "__main__"]
+    names = [f"{PACKAGE.root.name}.{name}".rstrip(".") for name in MODULES if name != "__main__"]
     run(IMPORT_WITHOUT_FCNTL, *names)
 
 
