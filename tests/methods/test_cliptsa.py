@@ -62,8 +62,8 @@ def test_drawing_in_scoring_is_the_authors_way() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("keep", 0.0, "is no share"),
-        ("keep", 1.5, "is no share"),
+        ("keep", 0.0, "must be in"),
+        ("keep", 1.5, "must be in"),
         ("samples", 0, "must be at least 1"),
         ("sigma", 0.0, "must be above 0"),
         ("most_kept", 0, "must be at least 1"),

@@ -122,12 +122,9 @@ class CLIPTSA(MagnitudeMIL):
             raise WSVADError("model.keep", keep, "must be in (0, 1]", "Give a share of the snippets")
         if samples < 1:
             raise WSVADError("model.samples", samples, "must be at least 1", "Give the draws of the noise")
-        if not sigma > 0:
+        if not sigma > 0:  # without noise the choice has no gradient
             raise WSVADError(
-                "model.sigma",
-                sigma,
-                "must be above 0, or the choice has no gradient",
-                "Give a positive number",
+                "model.sigma", sigma, "must be above 0", "Give a standard deviation such as 0.05"
             )
         if most_kept is not None and most_kept < 1:
             raise WSVADError(
