@@ -124,7 +124,7 @@ class CLIPTSA(MagnitudeMIL):
             raise WSVADError("model.samples", samples, "must be at least 1", "Give the draws of the noise")
         if not sigma > 0:  # without noise the choice has no gradient
             raise WSVADError(
-                "model.sigma", sigma, "must be above 0", "Give a standard deviation such as 0.05"
+                "model.sigma", sigma, "must be above 0", "Give the noise a deviation"
             )
         if most_kept is not None and most_kept < 1:
             raise WSVADError(
