@@ -1,4 +1,4 @@
-"""BN-WVAD: BatchNorm statistics tell abnormal snippets (Zhou et al., IEEE TCSVT 2024, arXiv 2311.15367).
+"""BN-WVAD: abnormal snippets by BatchNorm statistics (Zhou et al., IEEE TCSVT 2024, arXiv 2311.15367).
 
 Most snippets of a batch are normal, so the running mean of a BatchNorm is a prototype of normality. How far
 a snippet lies from it, in running standard deviations, is its divergence:
@@ -19,7 +19,7 @@ Loss terms (names as in ``loss_weights``; rows are the crops of one half's video
     triplet2    the same at level 2
 
 Pairs: of the abnormal half, every snippet among the ``sample_ratio`` T most divergent of its row or among the
-``batch_ratio`` share of most divergent ones of the half, in the order of rows and time; beside them, as many
+``batch_ratio`` share of most divergent ones of the half, in the order of rows and time; with them, as many
 normal snippets, the most divergent of every row first, then the second most of every row, and so on.
 
 Numbers equal the authors' code. Deviations, none of which changes them:
@@ -163,7 +163,7 @@ class BNWVAD(WSVADModule):
         super().__init__(feature_dim=feature_dim, **kwargs)
         for name, ratio in {"sample_ratio": sample_ratio, "batch_ratio": batch_ratio}.items():
             if not 0 <= ratio <= 1:
-                raise WSVADError(f"model.{name}", ratio, "is no share of the snippets", "Give 0 to 1")
+                raise WSVADError(f"model.{name}", ratio, "must be in [0, 1]", "Give a share of the snippets")
         self.sample_ratio, self.batch_ratio, self.margin = sample_ratio, batch_ratio, margin
         self.net = BNWVADNet(feature_dim, hidden_dim, mlp_dim=hidden_dim)
 

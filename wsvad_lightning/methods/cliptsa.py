@@ -101,8 +101,7 @@ class CLIPTSA(MagnitudeMIL):
         **kwargs: arguments of :class:`MagnitudeMIL`.
 
     Raises:
-        WSVADError: if ``keep`` is no share, nothing would be drawn or chosen, or there would be no noise to
-            learn from.
+        WSVADError: if ``keep``, ``samples``, ``sigma`` or ``most_kept`` is out of range.
     """
 
     net: CLIPTSANet
@@ -120,14 +119,19 @@ class CLIPTSA(MagnitudeMIL):
     ) -> None:
         super().__init__(feature_dim=feature_dim, **kwargs)
         if not 0 < keep <= 1:
-            raise WSVADError("model.keep", keep, "is no share of the snippets", "Give above 0 and at most 1")
+            raise WSVADError("model.keep", keep, "must be in (0, 1]", "Give a share of the snippets")
         if samples < 1:
-            raise WSVADError("model.samples", samples, "no noise would be drawn", "Give at least 1")
-        if not sigma > 0:
-            raise WSVADError("model.sigma", sigma, "what is chosen has no gradient", "Give above 0")
+            raise WSVADError("model.samples", samples, "must be at least 1", "Give the draws of the noise")
+        if not sigma > 0:  # without noise the choice has no gradient
+            raise WSVADError(
+                "model.sigma", sigma, "must be above 0", "Give the noise a deviation"
+            )
         if most_kept is not None and most_kept < 1:
             raise WSVADError(
-                "model.most_kept", most_kept, "nothing would be chosen", "Give at least 1, or null"
+                "model.most_kept",
+                most_kept,
+                "must be at least 1",
+                "Give null for no limit",
             )
         self.net = CLIPTSANet(feature_dim, keep, samples, sigma, most_kept, noise_in_scoring, dropout)
 

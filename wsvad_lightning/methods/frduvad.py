@@ -20,7 +20,7 @@ Loss terms (names as in ``loss_weights``):
 The memory, off in the authors' recipe, keeps windows that were taken for anomalous. They are reconstructed
 with each batch, and pushed above the threshold.
 
-Numbers equal the authors' code, with its habits: the auxiliary scorer, which is not trained, has its dropout
+Numbers equal the authors' code, with its quirks: the auxiliary scorer, which is not trained, has its dropout
 on while the rest trains. Deviations: disruption and dropout stay on throughout; the authors' training never
 leaves the evaluation mode of its first test, which ``disruption_steps`` restores. Channels that do not divide
 into tokens and heads are filled up with zeros, for the reconstruction alone. An autoencoder that the authors'

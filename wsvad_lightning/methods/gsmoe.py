@@ -7,7 +7,7 @@ is learnt: temporal Gaussian splatting (TGS) makes soft labels of it.
     x = transformer(relu(conv(features)))                     [R, T, H], R rows: videos x crops
     e_c = sigmoid(mlp(transformer layer(x)))                  experts, [R, T] each
     q = linear([e_1 .. e_C])                                  [R, T, H]
-    g = [q looks at x; x looks at q]                          cross-attention both ways, [R, T, 2H]
+    g = [q attends to x; x to q]                              cross-attention both ways, [R, T, 2H]
     score = mean_crops(sigmoid(mlp(transformer layer(g))))
 
 Loss terms (names as in ``loss_weights``; k = T // 16 + 1):
@@ -167,7 +167,7 @@ class GSMoE(WSVADModule):
         centres: ``[C, D]`` of the clusters; 0 until training starts, and where experts are by classes.
 
     Raises:
-        WSVADError: if there is no expert.
+        WSVADError: if ``num_experts`` is less than 1.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {
@@ -200,7 +200,7 @@ class GSMoE(WSVADModule):
     ) -> None:
         super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         if num_experts < 1:
-            raise WSVADError("model.num_experts", num_experts, "no expert would score", "Give at least 1")
+            raise WSVADError("model.num_experts", num_experts, "must be at least 1", "Give an expert a class")
         self.requires = FeatureRequirements(classes=experts_by == "classes")
         self.num_experts, self.experts_by, self.encoder_from = num_experts, experts_by, encoder_from
         self.warm_up, self.prominence, self.neighbours = warm_up, prominence, neighbours

@@ -18,7 +18,7 @@ Loss terms (names as in ``loss_weights``):
     smooth       squared differences of neighbouring scores, all videos
     sparsity     Euclidean norm of the scores of all normal videos together
 
-Numbers equal the authors' code, with its habits: row i is paired with row i + half, crop after crop, so that
+Numbers equal the authors' code, with its quirks: row i is paired with row i + half, crop after crop, so that
 an even number of crops pairs two crops of one video instead of two videos of a class (``cluster``); and
 scores are kept sparse in normal instead of abnormal videos (``sparsity_on``). Magnitudes are taken after a
 layer normalisation: in a new network they are almost equal, and rounding selects the top snippets.
@@ -59,7 +59,7 @@ class MGFNNet(nn.Module):
         feature_dim: D, channels of the features.
         dims: channels of the glance stage and the two focus stages, multiples of 64.
         depths: layers of the stages.
-        magnitude_ratio: weight of the magnitude beside the features.
+        magnitude_ratio: weight of the magnitude, added to the features.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """RTFM: robust temporal feature magnitude learning (Tian et al., ICCV 2021, arXiv 2101.10030).
 
 Features gain temporal context at several scales; abnormal snippets should then have longer features than
-normal ones, and the k snippets of longest features, averaged over crops, stand for their video.
+normal ones, and the k snippets of longest features, averaged over crops, represent their video.
 
     F = dropout(multi-scale(features))                      temporal context, [B, N, T, D]
     s = mean_crops(sigmoid(mlp(F)))                         score
@@ -13,7 +13,7 @@ Loss terms (names as in ``loss_weights``):
     smooth       squared differences of neighbouring scores of abnormal videos
     sparsity     Euclidean norm of the scores of all abnormal videos together
 
-Numbers equal the authors' code, with its habits: abnormal scores are smoothed as one curve, also from the end
+Numbers equal the authors' code, with its quirks: abnormal scores are smoothed as one curve, also from the end
 of a video to the start of the next (``smooth_across_videos``), and sparsity is one norm over the whole batch.
 Deviation: any number of crops and snippets where the authors have 10 and 32; k is clamped to T.
 """

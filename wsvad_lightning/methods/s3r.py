@@ -17,7 +17,7 @@ Loss terms (names as in ``loss_weights``):
     cls, magnitude, smooth, sparsity   as RTFM's, on s and X
     macro                              BCE of m against 0, for normal and abnormal videos alike
 
-Numbers equal the authors' code, with its habits: attention is not scaled by the square root of its channels,
+Numbers equal the authors' code, with its quirks: attention is not scaled by the square root of its channels,
 GroupNorm in the multi-scale networks makes a score depend on the whole length of its video, and smoothness
 and sparsity sum over the batch as RTFM's. Deviations: any number of snippets and channels; k is clamped to T.
 Two projections that the authors' state dict holds and nothing uses are left out.

@@ -12,7 +12,7 @@ from what the one before has learnt, freezes it, and trains the branch of one mo
 keep their statistics, while dropout acts everywhere. Loss terms are RTFM's, see
 :mod:`wsvad_lightning.methods.base.magnitude`.
 
-Numbers equal the authors' code, with its habits: ReLU before BatchNorm, padding of the map only for grids
+Numbers equal the authors' code, with its quirks: ReLU before BatchNorm, padding of the map only for grids
 too small for a 3 x 3 convolution, dropout in the branch of the last grid alone. Deviations: a stage loads
 what it starts from (the authors' script forgets to, and freezes random weights instead); any grids, crops and
 snippets; k is clamped to T. Frozen branches take the snippets in parts, so that long videos fit.
@@ -139,7 +139,7 @@ class SSRL(StagedModule, MagnitudeMIL):
         **kwargs: arguments of :class:`MagnitudeMIL`.
 
     Raises:
-        WSVADError: if a grid is none, or there is no such stage.
+        WSVADError: if a grid is not rows x columns, or ``stage`` is out of range.
     """
 
     not_saved: ClassVar[tuple[str, ...]] = (*MagnitudeMIL.not_saved, "previous")

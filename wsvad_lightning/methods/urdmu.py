@@ -22,7 +22,7 @@ Loss terms (names as in ``loss_weights``; k = T // 16 + 1):
     kl               the normal latent against a standard Gaussian
     distance         the abnormal latent is longer than the normal one by a margin of 100
 
-Numbers equal the authors' code, with its habits: the KL term sums over time (so it grows with T), and the
+Numbers equal the authors' code, with its quirks: the KL term sums over time (so it grows with T), and the
 columns instead of the rows of the distance prior sum to one. Deviation: unit vectors are guarded against a
 norm of zero (below 1e-12), which changes no other number.
 """

@@ -1,7 +1,7 @@
 """VadCLIP: CLIP's two towers adapted to weak labels (Wu et al., AAAI 2024, arXiv 2308.11681).
 
 Snippets gain context, first among neighbours and then by two graphs; one branch scores them, the other
-compares them with texts of the classes: prompts learnt around their names, which look at the video as well.
+compares them with texts of the classes: prompts learnt around their names, which take the video in as well.
 
     x = windowed transformer(features + position)      [R, T, D], R rows: videos x crops
     v = linear([g(x, alike); g(x, near)])              two graph layers each: by cosine, by distance in time
@@ -17,7 +17,7 @@ Loss terms (names as in ``loss_weights``; k = T_i // 16 + 1, of the T_i valid sn
     align    cross-entropy of the mean of the k largest m of each class against the classes of the video
     text     mean |cos(t_normal, t_c)| over the anomaly classes
 
-Numbers equal the authors' code, with its habit: a video shorter than a chunk is filled up with zeros, which
+Numbers equal the authors' code, with its quirk: a video shorter than a chunk is filled up with zeros, which
 windows, the graph of distances and the texts see like snippets. ``padding: masked`` hides them.
 
 Deviations: each crop is a row of its own, as the authors' files are; a score is their mean, where the authors
@@ -60,7 +60,7 @@ class VadCLIPOutput(NamedTuple):
     Attributes:
         logits: ``[B, N, T]`` float32, of being anomalous.
         class_logits: ``[B, N, T, 1 + C]`` float32, normal first.
-        texts: ``[1 + C, D]`` of the classes, before they look at a video.
+        texts: ``[1 + C, D]`` of the classes, before the video is added.
     """
 
     logits: Tensor
@@ -195,7 +195,7 @@ class VadCLIP(PromptedModule):
         super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         for name, size in (("length", length), ("layers", layers)):
             if size < 1:
-                raise WSVADError(f"model.{name}", size, "nothing would see its neighbours", "Give at least 1")
+                raise WSVADError(f"model.{name}", size, "must be at least 1", "Give a positive number")
         if window < 1 or length % window:
             problem = f"does not divide model.length {length}"
             raise WSVADError("model.window", window, problem, "Give a divisor")

@@ -1,4 +1,4 @@
-"""What methods share whose classes are texts: where the texts come from, and what a checkpoint tells of them.
+"""What methods share whose classes are texts: where these come from, and what a checkpoint records of them.
 
 Training takes the names of the classes from the store, and a text tower that reads them. A checkpoint carries
 the names, the texts and their features, so that scoring takes neither; the tower is never in a checkpoint.
@@ -146,7 +146,7 @@ class PromptedModule(WSVADModule):
         Args:
             own: texts of the checkpoint's classes by name, the normal one first.
             features: of these texts.
-            asked: classes of the videos at hand; none where nobody looks at them.
+            asked: classes of the videos at hand; none where they are not read.
 
         Raises:
             WSVADError: if a class of the videos is unknown, or a text is empty or given twice.
@@ -186,9 +186,9 @@ class PromptedModule(WSVADModule):
     def _unknown_classes(self, unknown: Sequence[str], own: Mapping[str, str]) -> WSVADError:
         videos = self.data.annotations.items()
         places = [next(video for video, known in videos if name in known.classes) for name in unknown]
-        told = [f"{name} (video {place})" for name, place in zip(unknown, places, strict=True)]
+        unknown_in = [f"{name} (video {place})" for name, place in zip(unknown, places, strict=True)]
         meant = [close for name in unknown for close in get_close_matches(name, own, 1)]
-        problem = f"the checkpoint knows {', '.join(list(own)[1:])}, not {', '.join(told)}"
+        problem = f"the checkpoint knows {', '.join(list(own)[1:])}, not {', '.join(unknown_in)}"
         question = f"Is {', '.join(meant)} meant? Else name" if meant else "Name"
         remedy = f"{question} each by model.prompts; one that is new is read from model.text_tower"
         return WSVADError(*self.source_of_classes, problem, remedy)
@@ -200,7 +200,7 @@ def folded(text: str) -> str:
 
 
 def check_texts(texts: Mapping[str, str]) -> None:
-    """Make sure that classes, by name, can be told apart by their texts.
+    """Make sure that classes, by name, have different texts.
 
     Raises:
         WSVADError: if one has no text, or two have the same.
