@@ -53,7 +53,8 @@ def test_what_needs_no_library_imports_none(args: list[str], status: int) -> Non
 
 
 def test_stores_are_inspected_without_pytorch(store: Path) -> None:
-    code = f"import sys; from wsvad_lightning.cli import main; assert main(['data', 'info', {str(store)!r}]) == 0"
+    args = ["data", "info", str(store)]
+    code = f"import sys; from wsvad_lightning.cli import main; assert main({args}) == 0"
     code += "; loaded = {'torch', 'lightning', 'scipy'} & sys.modules.keys(); assert not loaded, loaded"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
@@ -63,7 +64,6 @@ def test_a_run_starts_without_what_only_torchmetrics_wants() -> None:
     code += (
         "; loaded = {'scipy', 'matplotlib', 'transformers'} & sys.modules.keys(); assert not loaded, loaded"
     )
-    code += "; import lightning_utilities.core.imports as i; assert i.RequirementCache('numpy'), i.package_available"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 

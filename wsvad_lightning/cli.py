@@ -57,7 +57,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: command line without the program's name; that of the process by default.
 
     Returns:
-        0, or 2 after a user's mistake, which is explained in one line; some commands have statuses of their own.
+        0, or 2 after a user's mistake, which is explained in one line; some commands return others.
     """
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given
@@ -140,7 +140,7 @@ def completion(shell: Literal["bash", "zsh", "fish", "tcsh"]) -> None:
     """Write what completes commands and options in a shell.
 
     Args:
-        shell: which one; for bash, ``wsvad completion bash > ~/.local/share/bash-completion/completions/wsvad``.
+        shell: which one; ``wsvad completion bash > ~/.wsvad`` makes a file to source in ``~/.bashrc``.
     """
     from jsonargparse import ArgumentParser
 

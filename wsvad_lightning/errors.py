@@ -13,7 +13,7 @@ class WSVADError(ValueError):
 
     Args:
         argument: what was given, by the name the user knows it under (``"data.store"``, ``"--videos"``).
-        value: the value it had; None if it was not given, so that the problem reads as "--output is required".
+        value: the value it had; None if it was not given: the message is then "--output is required".
         problem: what is wrong with the value.
         remedy: what to change, as a full sentence.
     """

@@ -63,8 +63,8 @@ def parse_function(command: str, function: Callable[..., Any], args: Sequence[st
 def function_parser(command: str, function: Callable[..., Any]) -> ArgumentParser:
     """Make the parser of a command from its function's signature and docstring.
 
-    Parameters without a default are required: by position, or as ``--name`` where they are keyword-only. Lists
-    take one or more values, ``bool`` is switched on by its name, and ``_`` in a name may be written ``-``.
+    Parameters without a default are required: by position, or as ``--name`` where they are keyword-only.
+    Lists take one or more values, ``bool`` is switched on by its name, and ``_`` may be written ``-``.
     """
     doc, hints = docstring_parser.parse(inspect.getdoc(function) or ""), get_type_hints(function)
     described = {entry.arg_name: entry.description for entry in doc.params}
@@ -82,9 +82,8 @@ def function_parser(command: str, function: Callable[..., Any]) -> ArgumentParse
             parser.add_argument(name, **settings)
             continue
         settings |= {"required": True} if required else {"default": parameter.default}
-        spellings = dict.fromkeys(
-            f"--{spelling}" for spelling in (name.strip("_").replace("_", "-"), name.strip("_"))
-        )
+        typed = name.removesuffix("_")
+        spellings = dict.fromkeys((f"--{typed.replace('_', '-')}", f"--{typed}"))
         if name.endswith("_"):  # a word that Python reserves
             settings["dest"] = name
         parser.add_argument(*SHORT.get(name, ()), *spellings, **settings)

@@ -1,8 +1,8 @@
 """A quick start: what torchmetrics imports for metrics that nothing here uses is left out.
 
-Lightning imports torchmetrics, and that imports SciPy, Matplotlib and transformers wherever they are installed:
-nearly half of the time that a run takes to start. Its metrics of text and audio, and its plots, find these
-packages absent; whoever imports them for themselves is not affected.
+Lightning imports torchmetrics, and that imports SciPy, Matplotlib and transformers where they are installed,
+which takes nearly half of the time that a run needs to start. Its metrics of text and audio, and its plots,
+find these packages absent; whoever imports them for themselves is not affected.
 """
 
 from importlib.metadata import PackageNotFoundError
@@ -13,7 +13,7 @@ LEFT_OUT = ("scipy", "matplotlib", "transformers")
 
 
 def import_torchmetrics() -> None:
-    """Import torchmetrics as if the packages were not installed; nothing changes if it is imported already."""
+    """Import torchmetrics as if the packages were not installed; without effect if it is imported."""
     version, available = imports._version, imports.package_available
 
     def find_version(package: str) -> str:

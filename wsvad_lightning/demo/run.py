@@ -37,7 +37,7 @@ SHOWN = {
 
 
 def demo(output: str = "runs/demo") -> None:
-    """Render surveillance-like videos, extract features, train UR-DMU, test it, and compare it with baselines.
+    """Render surveillance-like videos, extract features, train and test UR-DMU, compare it with baselines.
 
     Args:
         output: folder for everything; what is already there is not made again.

@@ -50,7 +50,7 @@ def schema(output: str | None = None) -> None:
     for name, kind in {"seed_everything": int, "name": str, "output": str}.items():
         parser.add_argument(f"--{name}", type=kind)
     described = json.loads(parser.get_completion_script("jsonschema"))
-    described["properties"]["trainer"]["properties"] |= dict.fromkeys(UNDESCRIBED, {})
+    described["properties"]["trainer"]["properties"] |= {name: {} for name in UNDESCRIBED}
     text = json.dumps(described, indent=1) + "\n"
     if output is None:
         sys.stdout.write(text)

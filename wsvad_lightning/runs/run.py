@@ -1,7 +1,6 @@
-"""``wsvad fit``, ``validate``, ``test`` and ``predict``: LightningCLI over all methods and one data module."""
+"""A run of ``wsvad fit``, ``validate``, ``test`` or ``predict``: LightningCLI over all methods."""
 
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,8 @@ from wsvad_lightning.reporting.labels import LabelPicture
 from wsvad_lightning.reporting.scores import ScoreWriter
 from wsvad_lightning.runs.checkpoints import LastCheckpoint
 from wsvad_lightning.runs.progress import StepProgress
-from wsvad_lightning.runs.record import RunRecord
 from wsvad_lightning.runs.quiet import be_quiet
+from wsvad_lightning.runs.record import RunRecord
 from wsvad_lightning.runs.summary import TrainingSummary
 from wsvad_lightning.runs.trained import (
     carried_defaults,
@@ -50,6 +49,7 @@ class Method:
     """What ``--model`` takes: the id of a method of the suite for its class, anything else as it is."""
 
     def __new__(cls, given: str) -> str:  # type: ignore[misc]  # a class, because help shows its name
+        """Give the name of the class."""
         return IDS.get(given, given)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import rich
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""What decides, before the arguments are parsed, what the parser takes: a checkpoint, and the methods named."""
+"""What decides, before the arguments are parsed, what the parser takes: checkpoint and methods."""
 
 import re
 import sys
@@ -51,7 +51,7 @@ def _methods_in(path: Path) -> Iterator[object]:
 
 
 def import_from_here(class_paths: set[str]) -> None:
-    """Let class paths that the user names be found in the current folder, where nothing else has their name."""
+    """Let class paths that the user names be found in the current folder, if nowhere else."""
     for path in class_paths:
         package, dot, _ = path.partition(".")
         here = Path(package).is_dir() or Path(f"{package}.py").is_file()
