@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS: Floors = (
     ("errors",),
     ("ops", "timeline"),
-    ("files", "types", "configs", "checkpoint"),
-    ("layers", "losses"),
+    ("files", "types", "configs", "checkpoint", "startup"),
+    ("layers", "losses", "parsing"),
     ("video", "metrics"),
     ("data.datasets",),
     ("data.store",),

@@ -56,6 +56,11 @@ def part(args: Sequence[str]) -> tuple[list[str], list[str]]:
     return parts
 
 
+def parser_of(command: str) -> ArgumentParser:
+    """Make the parser of ``wsvad bench``."""
+    return make_parser()
+
+
 def make_parser() -> ArgumentParser:
     """Make the parser of the options without a dot."""
     parser = ArgumentParser(prog="wsvad bench", description=DESCRIPTION, exit_on_error=False)

@@ -36,6 +36,15 @@ SHOWN = {
 }
 
 
+def demo(output: str = "runs/demo") -> None:
+    """Render surveillance-like videos, extract features, train and test UR-DMU, compare it with baselines.
+
+    Args:
+        output: folder for everything; what is already there is not made again.
+    """
+    tour(Path(output))
+
+
 def tour(folder: Path, spec: DemoSpec | None = None, settings: Sequence[str] = ()) -> None:
     """Render videos, extract features, train and test UR-DMU, and compare it with two baselines.
 

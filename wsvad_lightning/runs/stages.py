@@ -10,6 +10,7 @@ from typing import Any
 import rich
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
@@ -17,7 +18,8 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import without_nan, write_json
 from wsvad_lightning.methods.base.staged import stage_of
 from wsvad_lightning.reporting.tables import SHOWN
-from wsvad_lightning.runs.run import resolve_configs, run_trainer
+from wsvad_lightning.runs.parsed import parse_fit, parser_of_fit
+from wsvad_lightning.runs.run import run_trainer
 
 RECORD = "stages.json"
 
@@ -49,13 +51,10 @@ def run_stages(args: Sequence[str]) -> list[Stage]:
     Raises:
         WSVADError: if no method is named, or the folder holds stages that were trained with other arguments.
     """
-    resolved, name = resolve_configs(args)
-    if not any(arg in ("--config", "-c", "--model") for arg in resolved):
-        raise WSVADError("--config", None, "no method is named", "Give a recipe, such as sht_ssrl.yaml")
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--name", default=name)
+    parser.add_argument("--name", default=parse_fit([*args, "--model.stage", "1"]).name)
     parser.add_argument("--output", default="runs")
-    given, arguments = parser.parse_known_args(resolved)
+    given, arguments = parser.parse_known_args(args)
     record = Path(given.output) / given.name / RECORD
     stages = read_record(record, arguments)
     while not stages or len(stages) < stages[-1].of:
@@ -123,3 +122,8 @@ def show(stages: Sequence[Stage], name: str) -> None:
         table.add_row(str(stage.number), *cells)
     rich.print("", table)
     rich.print(f"the last one: {stages[-1].checkpoint}")
+
+
+def parser_of(command: str) -> LightningArgumentParser:
+    """Make the parser of ``wsvad stages``, which takes what ``wsvad fit`` takes."""
+    return parser_of_fit()

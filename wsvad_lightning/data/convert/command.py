@@ -25,7 +25,8 @@ Videos = dict[str, list[Item]]
 
 def convert(
     source: str,
-    output: str | None = None,
+    *,
+    output: str,
     from_: LayoutName = "auto",
     annotations: str | None = None,
     folder: str | None = None,
@@ -49,8 +50,8 @@ def convert(
     Args:
         source: folder of feature files, searched with all its subfolders and ZIP archives; a list or table
             of them; or one file.
-        output: the store to make or to add to, also ``-o``; to be named. What became of every file is
-            written next to it, ``store.h5.report.csv``.
+        output: the store to make or to add to. What became of every file is written next to it, into
+            ``store.h5.report.csv``.
         from_: layout of the source; ``auto`` recognises it and says by what.
         annotations: table of the videos; others are left out. Without it, labels and splits are those that
             the names and lists give.
@@ -79,10 +80,8 @@ def convert(
         WSVADError: if an option is wrong, the layout is not recognised, or videos cannot be converted and
             must not be skipped. What is converted by then stays, and the next run goes on.
     """
-    if output is None:
-        raise WSVADError("--output", None, "no store to write is named", "Give -o store.h5")
     if audio_hop is not None and audio_hop <= 0:
-        raise WSVADError("audio_hop", audio_hop, "is not a time", "Give seconds, such as 0.96")
+        raise WSVADError("audio_hop", audio_hop, "must be above 0", "Give seconds, such as 0.96")
     if audio_hop is not None and fps is None:
         raise WSVADError("audio_hop", audio_hop, "needs the frame rate", "Give --fps, 24 for XD-Violence")
     rate = 30.0 if fps is None else fps

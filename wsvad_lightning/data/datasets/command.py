@@ -35,8 +35,9 @@ SHOWN = 5  # videos of a repair
 
 def annotations(
     sources: list[str],
-    from_: BenchmarkName | None = None,
-    output: str | None = None,
+    *,
+    from_: BenchmarkName,
+    output: str,
     gt_rule: str = "exact",
     gt_vectors: str | None = None,
 ) -> None:
@@ -44,18 +45,14 @@ def annotations(
 
     Args:
         sources: files, or folders that hold them.
-        from_: the benchmark, also ``--from``; to be named.
-        output: CSV file to write, also ``-o``; to be named.
+        from_: the benchmark.
+        output: CSV file to write.
         gt_rule: how the frames of ``gt_vectors`` are labelled: ``exact``, or as authors do.
         gt_vectors: file for the frame labels of all test videos, an array of 0 and 1 a video (.npz).
 
     Raises:
-        WSVADError: if the files are none of the benchmark, contradict each other or lack something.
+        WSVADError: if the files are not those of the benchmark, contradict each other or lack something.
     """
-    if from_ is None:
-        raise WSVADError("--from", None, "is to be named", f"Give one of {', '.join(READERS)}")
-    if output is None:
-        raise WSVADError("--output", None, "is to be named", "Give -o annotations.csv")
     rule, draft = find_rule(gt_rule), Draft()
     videos = read_benchmark(from_, [Path(source) for source in sources], draft)
     if gt_vectors is not None:

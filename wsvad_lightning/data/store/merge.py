@@ -21,22 +21,20 @@ from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.errors import WSVADError
 
 
-def merge(stores: list[str], output: str | None = None) -> None:
+def merge(stores: list[str], *, output: str) -> None:
     """Join stores: videos of one recipe, or streams of the same videos in the same snippets.
 
     The new store appears when it is complete; the old ones stay as they are. Every checksum is compared.
 
     Args:
         stores: the stores; they have no video in common, or all of them.
-        output: the store to make, also ``-o``; to be named.
+        output: the store to make.
 
     Raises:
         WSVADError: if there is nothing to join, the stores do not fit, or one is damaged.
     """
     if len(stores) < 2:
         raise WSVADError("stores", " ".join(stores), "there is nothing to join", "Give two stores or more")
-    if output is None:
-        raise WSVADError("--output", None, "is to be named", "Give -o joined.h5")
     path = Path(output)
     if path.exists() or Path(f"{path}.parts").exists():
         raise WSVADError("output", output, "is there already", "Choose another name, or remove it")
