@@ -23,7 +23,15 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     make_store(tmp_path / "store.h5", dim=16, train=3, test=2)
     monkeypatch.chdir(tmp_path)
     data = ["--data.store", "store.h5", "--data.batch_size", "2", "--data.segments", "4"]
-    return ["--model", "my_method.MyMethod", *data, "--trainer.max_steps", "2", "--trainer.accelerator", "cpu"]
+    return [
+        "--model",
+        "my_method.MyMethod",
+        *data,
+        "--trainer.max_steps",
+        "2",
+        "--trainer.accelerator",
+        "cpu",
+    ]
 
 
 def wsvad(*args: str) -> subprocess.CompletedProcess[str]:

@@ -123,9 +123,7 @@ class CLIPTSA(MagnitudeMIL):
         if samples < 1:
             raise WSVADError("model.samples", samples, "must be at least 1", "Give the draws of the noise")
         if not sigma > 0:  # without noise the choice has no gradient
-            raise WSVADError(
-                "model.sigma", sigma, "must be above 0", "Give the noise a deviation"
-            )
+            raise WSVADError("model.sigma", sigma, "must be above 0", "Give the noise a deviation")
         if most_kept is not None and most_kept < 1:
             raise WSVADError(
                 "model.most_kept",
