@@ -9,9 +9,11 @@ from wsvad_lightning.checkpoint import take_part
 from wsvad_lightning.errors import WSVADError
 
 
-def part(width: int = 3) -> nn.Sequential:
-    torch.manual_seed(width)
-    return nn.Sequential(nn.Linear(2, width), nn.Linear(width, 1))
+class Part(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(2, 3), nn.Linear(3, 1)
 
 
 def save(folder: Path, weights: dict[str, Any], method: str = "Other") -> Path:
@@ -29,53 +31,53 @@ def take(module: nn.Module, path: Path, **settings: Any) -> None:
 
 
 def test_all_weights_of_the_part_are_taken_and_no_others(tmp_path: Path) -> None:
-    source, target = part(), part()
-    source[0].weight.data.fill_(7.0)
+    source, target = Part(), Part()
+    source.first.weight.data.fill_(7.0)
     take(target, save(tmp_path, {**weights_of(source), "net.head.weight": torch.ones(1)}))
     assert all(torch.equal(value, target.state_dict()[name]) for name, value in source.state_dict().items())
 
 
 def test_weights_that_are_new_keep_their_values(tmp_path: Path) -> None:
-    source, target = part(), part()
-    source[0].weight.data.fill_(7.0)
-    kept = target[1].weight.clone()
-    take(target, save(tmp_path, weights_of(source[0], "net.encoder.0.")), new="1.")
-    assert torch.equal(target[1].weight, kept)
-    assert torch.equal(target[0].weight, source[0].weight)
+    source, target = Part(), Part()
+    source.first.weight.data.fill_(7.0)
+    kept = target.second.weight.clone()
+    take(target, save(tmp_path, weights_of(source.first, "net.encoder.first.")), new="second.")
+    assert torch.equal(target.second.weight, kept)
+    assert torch.equal(target.first.weight, source.first.weight)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"net.encoder.1.bias": None}, r"lacks net\.encoder\.1\.bias\. Give"),
+        ({"net.encoder.second.bias": None}, r"lacks net\.encoder\.second\.bias\. Give"),
         (
-            {"net.encoder.2.bias": torch.ones(1)},
-            r"has net\.encoder\.2\.bias, which does not belong there",
+            {"net.encoder.third.bias": torch.ones(1)},
+            r"has net\.encoder\.third\.bias, which does not belong there",
         ),
         (
-            {"net.encoder.0.bias": torch.ones(4)},
-            r"net\.encoder\.0\.bias of shape \[4\], not \[3\]\. Give",
+            {"net.encoder.first.bias": torch.ones(4)},
+            r"net\.encoder\.first\.bias of shape \[4\], not \[3\]\. Give",
         ),
         (
-            {"net.encoder.1.bias": None, "net.encoder.2.bias": torch.ones(1)},
-            r"lacks net\.encoder\.1\.bias \(1 more differ\)",
+            {"net.encoder.second.bias": None, "net.encoder.third.bias": torch.ones(1)},
+            r"lacks net\.encoder\.second\.bias \(1 more differ\)",
         ),
     ],
 )
 def test_what_differs_is_named_and_nothing_is_taken(
     change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    source, target = part(), part()
-    source[0].weight.data.fill_(7.0)
+    source, target = Part(), Part()
+    source.first.weight.data.fill_(7.0)
     weights = {name: value for name, value in {**weights_of(source), **change}.items() if value is not None}
-    before = target[0].weight.clone()
+    before = target.first.weight.clone()
     with pytest.raises(WSVADError, match=f"^model.start=.*{message}"):
         take(target, save(tmp_path, weights))
-    assert torch.equal(target[0].weight, before)
+    assert torch.equal(target.first.weight, before)
 
 
 def test_another_method_and_a_missing_file_are_named_by_the_argument(tmp_path: Path) -> None:
     with pytest.raises(WSVADError, match="^model.start=.*is of Third, not Other. Give a checkpoint of Other"):
-        take(part(), save(tmp_path, weights_of(part()), method="Third"))
+        take(Part(), save(tmp_path, weights_of(Part()), method="Third"))
     with pytest.raises(WSVADError, match="^model.start=.*no such file"):
-        take(part(), tmp_path / "none.ckpt")
+        take(Part(), tmp_path / "none.ckpt")

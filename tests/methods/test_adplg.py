@@ -111,7 +111,7 @@ def test_crops_of_a_bag_share_a_label_where_they_share_a_history(history_of: str
     batch = paired(torch.randn(2, 3, 5, 8))
     visits = torch.rand(3, 3, 5)
     for attention in visits:
-        labels = module.label(batch, attention)
+        labels = module.label(batch, attention[None])
     curves = visits.mean(dim=1, keepdim=True).expand(-1, 3, -1) if history_of == "video" else visits
     expected = label_snippets(curves[-2:].transpose(0, 1), 0.25, 0.4)
     assert torch.equal(labels.target[1], expected.target)

@@ -2,18 +2,14 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
-Block = TypeVar("Block")
-Others = ParamSpec("Others")
-Result = TypeVar("Result")
+Forward = TypeVar("Forward", bound=Callable[..., Any])
 
 
-def over_rows(
-    forward: Callable[Concatenate[Block, Tensor, Others], Result],
-) -> Callable[Concatenate[Block, Tensor, Others], Result]:
+def over_rows(forward: Forward) -> Forward:
     """Turn a method of rows ``[R, T, D]`` into one of ``[..., T, D]``.
 
     The leading axes of the first tensor become one, and are put back in every tensor that comes out. The
@@ -21,12 +17,12 @@ def over_rows(
     """
 
     @wraps(forward)
-    def of_any(self: Block, x: Tensor, *others: Others.args, **named: Others.kwargs) -> Result:
+    def of_any(self: Any, x: Tensor, *others: Tensor | None) -> Any:
         leading = x.shape[:-2]
         if len(leading) == 1:
-            return forward(self, x, *others, **named)
+            return forward(self, x, *others)
 
-        def rows(value: Any) -> Any:
+        def rows(value: Tensor | None) -> Tensor | None:
             if value is None:
                 return None
             return value.flatten(0, len(leading) - 1) if leading else value[None]
@@ -36,8 +32,6 @@ def over_rows(
                 return tuple(map(restored, value))
             return value.reshape(*leading, *value.shape[1:])
 
-        out = forward(self, rows(x), *map(rows, others), **named)
-        result: Result = restored(out)
-        return result
+        return restored(forward(self, rows(x), *map(rows, others)))
 
-    return of_any
+    return cast(Forward, of_any)
