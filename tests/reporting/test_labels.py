@@ -51,7 +51,7 @@ def test_videos_with_annotated_frames_are_preferred(tmp_path: Path) -> None:
     assert choose_videos(data) == [f"train_abnormal_00{i}" for i in (0, 3, 5, 8)]
     known = {name: replace(video, intervals=None) for name, video in data.annotations.items()}
     known["train_abnormal_004"] = data.annotations["train_abnormal_004"]
-    data.annotations = known
+    data.catalogue.annotations = known
     assert choose_videos(data) == ["train_abnormal_004"]
 
 

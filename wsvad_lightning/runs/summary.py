@@ -3,7 +3,6 @@
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from wsvad_lightning.data.datasets.annotations import read_splits
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 
 VALIDATIONS = 10  # fewer are too few to choose a checkpoint by
@@ -36,9 +35,10 @@ def count_videos(data: WSVADDataModule) -> str:
 def describe_split(data: WSVADDataModule) -> str:
     """Name the split, and count the other parts."""
     counts = f"{len(data.parts['val'])} videos to validate with, {len(data.parts['test'])} to test with"
-    if data.split_path is None:
+    catalogue = data.catalogue
+    if catalogue.split_path is None:
         return f"split of the store: {counts}"
-    return f"split {data.split_index} of {len(read_splits(data.split_path))} in {data.split_path}: {counts}"
+    return f"{catalogue.chosen_split or 'split'} in {catalogue.split_path}: {counts}"
 
 
 def note_validations(trainer: Trainer) -> str | None:

@@ -1,6 +1,5 @@
 """What became of every file of a source."""
 
-import csv
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import NamedTuple
 from rich.markup import escape
 from rich.table import Table
 
-from wsvad_lightning.files import replacing
+from wsvad_lightning.files import write_table
 
 USED = "used"
 SKIPPED = "skipped"  # no part of the store: no features, or of a video that nobody asked for
@@ -40,10 +39,7 @@ def write_report(path: Path, entries: Iterable[Entry]) -> None:
     Raises:
         WSVADError: if it cannot be written.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(Entry._fields)
-        writer.writerows(entries)
+    write_table(path, Entry._fields, entries)
 
 
 def table_of(entries: Sequence[Entry], report: Path) -> Table:

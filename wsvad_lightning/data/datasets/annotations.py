@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from wsvad_lightning.data.datasets.labels import RESERVED, label_of
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import replacing
+from wsvad_lightning.files import write_table
 from wsvad_lightning.timeline import Event
 from wsvad_lightning.types import LABELS, UNKNOWN
 
@@ -291,15 +291,13 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
     Raises:
         WSVADError: if it cannot be written.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for video in annotations.values():
-            spans = zip_longest(video.intervals or (), video.interval_classes)
-            intervals = ";".join(f"{s}-{e}:{name}" if name else f"{s}-{e}" for (s, e), name in spans)
-            classes, split = ";".join(video.classes), video.split or ""
-            frames = "" if video.num_frames is None else video.num_frames
-            table.writerow((video.video_id, LABELS[video.label], frames, intervals, classes, split))
+    rows = []
+    for video in annotations.values():
+        spans = zip_longest(video.intervals or (), video.interval_classes)
+        intervals = ";".join(f"{s}-{e}:{name}" if name else f"{s}-{e}" for (s, e), name in spans)
+        classes = ";".join(video.classes)
+        rows.append((video.video_id, LABELS[video.label], video.num_frames, intervals, classes, video.split))
+    write_table(path, COLUMNS, rows)
 
 
 def read_video_paths(path: str | Path) -> list[Path]:
