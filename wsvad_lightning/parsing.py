@@ -148,7 +148,8 @@ def explain(message: str, parser: ArgumentParser, classes: Mapping[str, Mapping[
         )
         if unknown in known:
             remedy = f"In a configuration it is {known[unknown]}"
-        given = unknown if value is None or value.startswith("{") else value
+        paths = re.findall(r"class_path '([^']+)'", message) if found[1] is None else []
+        given = paths[-1] if paths else unknown
         return WSVADError(argument, given, "there is no such class", remedy)
     if found := re.search(r"Literal\[(.*?)\]", message):
         choices = re.findall(r"'([^']*)'", found[1])

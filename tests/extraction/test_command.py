@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from jsonargparse import auto_cli
 
 from tests.data.store.store_cases import file_size_limit
 from tests.videos import VideoMaker, write_stamped
@@ -26,6 +25,7 @@ from wsvad_lightning.extraction.encode import encode_video
 from wsvad_lightning.extraction.encoders import FrameEncoder, build_encoder
 from wsvad_lightning.extraction.pooling import SnippetRecipe
 from wsvad_lightning.extraction.streams import FrameWindow, StreamSpec
+from wsvad_lightning.parsing import parse_function
 from wsvad_lightning.types import UNKNOWN
 from wsvad_lightning.video.reader import VideoReader
 from wsvad_lightning.video.views import parse_views
@@ -357,7 +357,10 @@ def test_the_command_line_takes_streams_from_yaml(videos: Path, tmp_path: Path) 
         "  - {name: grid, backbone: flow_histogram, view: 2x2, size: 32}\n"
     )
     output = tmp_path / "store.h5"
-    assert auto_cli(extract, args=[str(videos), str(output), "--config", str(config)]) == 0
+    assert (
+        extract(**parse_function("extract", extract, [str(videos), str(output), "--config", str(config)]))
+        == 0
+    )
     store = FeatureStore(output)
     assert store.provenance.snippet_stride == 4
     assert {name: len(stream.views) for name, stream in store.streams.items()} == {"motion": 1, "grid": 4}

@@ -6,16 +6,14 @@ import signal
 import sys
 from pathlib import Path
 
-from jsonargparse import auto_cli
-
 from wsvad_lightning.data.convert import command
 from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.parsing import parse_function
 
 
 def run(*args: str) -> int:
     """Give the exit status; a mistake is raised."""
-    status: int = auto_cli(command.convert, args=list(args), exit_on_error=False)
-    return status
+    return command.convert(**parse_function("data convert", command.convert, args))
 
 
 def convert(source: Path, output: Path, *args: str, from_: str = "auto", status: int = 0) -> FeatureStore:

@@ -394,7 +394,7 @@ def test_mistakes_of_newcomers(source: Path, tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "cut.pkl").write_bytes(b"\x80")
     table = write_table(tmp_path / "videos.csv", "gate_0412,normal,,,train")
     mistakes = [
-        ([str(source)], "--output='None': no store to write is named. Give -o store.h5"),
+        ([str(source)], "--output is required. See `wsvad data convert --help`"),
         ([str(source / "nothing"), "-o", str(output)], "there is no such file or folder"),
         ([str(empty), "-o", str(output)], "holds no files"),
         ([str(tmp_path / "void"), "-o", str(output)], "from='auto': no arrays were found"),

@@ -79,7 +79,7 @@ def test_an_existing_store_is_left_alone(tmp_path: Path) -> None:
     paths = [str(write_store(tmp_path / f"{i}.h5", [i])) for i in range(2)]
     before = Path(paths[0]).read_bytes()
     with pytest.raises(WSVADError, match="is there already"):
-        merge(paths, paths[0])
+        merge(paths, output=paths[0])
     assert Path(paths[0]).read_bytes() == before
 
 
@@ -92,7 +92,7 @@ def test_a_damaged_store_is_not_copied(tmp_path: Path) -> None:
 
 def test_what_is_merged_can_be_added_to(tmp_path: Path) -> None:
     paths = [str(write_store(tmp_path / f"{i}.h5", [i])) for i in range(2)]
-    merge(paths, str(tmp_path / "merged.h5"))
+    merge(paths, output=str(tmp_path / "merged.h5"))
     with StoreWriter(tmp_path / "merged.h5", PROVENANCE) as writer:
         add_video(writer, 2)
     assert list(FeatureStore(tmp_path / "merged.h5")) == ["video00", "video01", "video02"]
