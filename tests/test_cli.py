@@ -10,7 +10,7 @@ from wsvad_lightning.runs import run as training
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert capsys.readouterr().out == HELP
-    others = ("extract", "data info", "data verify", "prepare", "import-weights", "bench", "demo")
+    others = ("extract", "data info", "data verify", "import-weights", "bench", "demo")
     for command in (*training.COMMANDS, *others):
         assert f"\n  {command} " in HELP
 

@@ -222,7 +222,7 @@ def test_command_parses(line: str, workplace: Path) -> None:
 def test_options_and_settings_in_the_text_exist(page: Path) -> None:
     commands = ("fit", "predict", "extract", "import-weights", "bench", "demo")
     known = frozenset().union(*(help_of(name) for name in commands))
-    known = known.union(*(help_of(kind, name) for kind in ("data", "prepare") for name in COMMANDS[kind]))
+    known = known.union(*(help_of("data", name) for name in COMMANDS["data"]))
     for span in spans(page):
         if span.startswith("--"):
             assert is_listed(re.split(r"[ =]", span)[0], known), f"there is no option {span}"

@@ -2,21 +2,18 @@
 
 import json
 import logging
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError, auto_cli
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser
 
 from wsvad_lightning import methods
 from wsvad_lightning.bench.command import bench
 from wsvad_lightning.data.convert.command import convert
 from wsvad_lightning.data.datasets.command import annotations
-from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.store.export import export
 from wsvad_lightning.data.store.merge import merge
 from wsvad_lightning.data.store.split import split
@@ -25,7 +22,6 @@ from wsvad_lightning.demo.run import tour
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.interop.command import import_weights
-from wsvad_lightning.prepare import PREPARATIONS
 from wsvad_lightning.runs import run as training
 from wsvad_lightning.runs.stages import run_stages
 from wsvad_lightning.serving.command import PredictCLI
@@ -51,7 +47,6 @@ COMMANDS: dict[str, Any] = {  # a function, or several by name
         "merge": merge,
         "export": export,
     },
-    "prepare": {name.replace("_", "-"): preparation for name, preparation in PREPARATIONS.items()},
     "import-weights": import_weights,
     "stages": run_stages,
     "bench": bench,
@@ -78,8 +73,6 @@ make and check feature stores:
   data split      new parts:          wsvad data split mine.h5 -o split.json --test 0.3 --group_by '^[^_]+'
   data merge      several into one:   wsvad data merge a.h5 b.h5 -o c.h5
   data export     back to .npy files: wsvad data export mine.h5 arrays/ --layout crops
-  prepare         what a method needs computed before it trains, with the arguments of fit:
-                                      wsvad prepare s3r-dictionary --config ucf_s3r.yaml --store mine.h5
 compare methods:
   bench           on every split and seed:
                                       wsvad bench --methods urdmu rtfm --store mine.h5 --splits splits.json
@@ -117,9 +110,6 @@ def run(args: Sequence[str]) -> int:
     if command in training.COMMANDS:
         training.run_trainer(args, PredictCLI if command == "predict" else training.WSVADCLI)
         return 0
-    if command == "prepare":
-        prepare(rest)
-        return 0
     if command == "stages" and not {"-h", "--help"} & set(rest):
         run_stages(rest)
         return 0
@@ -133,52 +123,6 @@ def run(args: Sequence[str]) -> int:
         resolved = gather(resolved)
     status: int | None = auto_cli(COMMANDS[command], args=spell_out(resolved), exit_on_error=False)
     return status or 0
-
-
-def prepare(args: Sequence[str]) -> None:
-    """Run ``wsvad prepare ARTEFACT ...``, with the arguments of ``wsvad fit``.
-
-    Raises:
-        WSVADError: if there is no such artefact.
-    """
-    artefact, *rest = args or ["--help"]
-    if artefact in ("-h", "--help"):
-        sys.stdout.write(HELP)
-        return
-    if artefact not in COMMANDS["prepare"]:
-        known = ", ".join(COMMANDS["prepare"])
-        raise WSVADError("artefact", artefact, "nothing of this name is prepared", f"Give one of {known}")
-    rest = [re.sub("^--store(?=$|=)", "--data.store", arg) for arg in spell_out(rest)]
-    resolved, name = training.resolve_configs(rest)
-    PrepareCLI(["fit", "--model", "S3R", *resolved], name, COMMANDS["prepare"][artefact])
-
-
-class PrepareCLI(training.WSVADCLI):
-    """The arguments of ``wsvad fit``, which decide what the features are, and those of a preparation.
-
-    Args:
-        args: ``fit`` and its arguments.
-        name: see :class:`WSVADCLI`.
-        preparation: takes the data module and arguments of its own.
-    """
-
-    def __init__(self, args: Sequence[str], name: str, preparation: Callable[..., Path]) -> None:
-        self.preparation = preparation
-        super().__init__(args, name)
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add those of the preparation."""
-        super().add_arguments_to_parser(parser)
-        self.own_arguments = parser.add_function_arguments(self.preparation, skip={"data"})
-
-    def instantiate_classes(self) -> None:
-        """Make the data module alone."""
-        self.datamodule = WSVADDataModule(**self.config.fit.data)
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Prepare, where Lightning would train."""
-        own = {name: self.config.fit[name] for name in self.own_arguments}
-        self.preparation(self.datamodule, **own)
 
 
 def spell_out(args: Sequence[str]) -> list[str]:

@@ -1,9 +1,9 @@
 """S3R: self-supervised sparse representation (Wu et al., ECCV 2022).
 
-A dictionary of what normal training videos are made of is computed before training (``wsvad prepare
-s3r-dictionary``). Snippets are put together from its atoms; what is normal about a video comes out well, what
-is anomalous does not. Channels in which a video and its reconstruction differ are let through for the one and
-held back for the other.
+A dictionary of what normal training videos are made of is learnt before training, see
+:mod:`wsvad_lightning.prepare.s3r_dictionary`. Snippets are put together from its atoms; what is normal about
+a video comes out well, what is anomalous does not. Channels in which a video and its reconstruction differ
+are let through for the one and held back for the other.
 
     R = softmax(Q(x) K(atoms)^T) V(atoms)                     reconstruction, en-normal
     X, Y = dropout(multi-scale(x)), dropout(multi-scale(R))   temporal context, two networks
@@ -17,7 +17,7 @@ Loss terms (names as in ``loss_weights``):
     cls, magnitude, smooth, sparsity   as RTFM's, on s and X
     macro                              BCE of m against 0, for normal and abnormal videos alike
 
-Numbers equal the authors' code, with its habits: attention is not scaled by the square root of its channels,
+Numbers equal the authors' code, with its quirks: attention is not scaled by the square root of its channels,
 GroupNorm in the multi-scale networks makes a score depend on the whole length of its video, and smoothness
 and sparsity sum over the batch as RTFM's. Deviations: any number of snippets and channels; k is clamped to T.
 Two projections that the authors' state dict holds and nothing uses are left out.
@@ -31,13 +31,15 @@ from einops import rearrange
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.prepare import s3r_dictionary
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
-DICTIONARY = "s3r_dictionary"
+DICTIONARY = s3r_dictionary.NAME
 GATE_REDUCTION = 16
 
 
@@ -117,8 +119,8 @@ class S3RNet(nn.Module):
         """
         feature_dim = self.dictionary.shape[1]
         if atoms.ndim != 2 or len(atoms) == 0 or atoms.shape[1] != feature_dim:
-            problem = f"its form is {tuple(atoms.shape)} where the features have {feature_dim} channels"
-            remedy = f"Give atoms of the form [S, {feature_dim}], prepared from features like these"
+            problem = f"its shape is {tuple(atoms.shape)} where the features have {feature_dim} channels"
+            remedy = f"Give atoms of shape [S, {feature_dim}], prepared from features like these"
             raise WSVADError("dictionary", DICTIONARY, problem, remedy)
         self.dictionary = atoms.to(self.dictionary)
 
@@ -154,12 +156,15 @@ class S3RNet(nn.Module):
 class S3R(MagnitudeMIL):
     """S3R as a LightningModule; the recipe of the paper is in ``ucf_s3r.yaml``.
 
-    The dictionary is taken from beside the store when training starts, and travels in the checkpoint. One
-    without it, made of the authors' weights, takes that of the store it is used with.
+    The dictionary is learnt when training starts, unless it already lies next to the store, and travels in
+    the checkpoint. A checkpoint without one, imported from the authors' weights, takes that of the store it
+    is used with.
 
     Args:
         feature_dim: D, channels of the features; taken from the store on the command line.
         attention_dim: channels in which snippets are compared with atoms.
+        fraction: atoms of the dictionary for every normal training video.
+        dictionary: ``.npy`` file of atoms ``[S, D]`` to take instead of learning them, such as the authors'.
         k: snippets that stand for a video, clamped to T.
         margin: length that the features of abnormal snippets should have.
         dropout: probability in the network.
@@ -180,6 +185,8 @@ class S3R(MagnitudeMIL):
         self,
         feature_dim: int = 2048,
         attention_dim: int = 512,
+        fraction: float = 0.5,
+        dictionary: str | None = None,
         k: int = 3,
         margin: float = 100.0,
         dropout: float = 0.7,
@@ -192,7 +199,8 @@ class S3R(MagnitudeMIL):
         super().__init__(
             feature_dim, k, margin, exclude, smooth_across_videos, loss_weights, optimizer, lr_scheduler
         )
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "dictionary"])
+        self.fraction, self.dictionary = fraction, dictionary
         self.net = S3RNet(feature_dim, attention_dim, dropout)
 
     def encode(self, batch: WSVADBatch) -> S3ROutput:
@@ -205,6 +213,10 @@ class S3R(MagnitudeMIL):
         out = self.encode(batch)
         macro = probability_bce(out.macro_scores, 0.0)
         return {**self.magnitude_terms(out, batch.labels), "macro": macro}
+
+    def prepare(self, data: WSVADDataModule) -> None:
+        """Put the dictionary next to the store, unless it is there."""
+        s3r_dictionary.prepare(data, self.fraction, self.dictionary)
 
     def take_prepared(self, name: str, values: Tensor) -> None:
         """Reconstruct from the dictionary that was prepared from the store."""

@@ -4,13 +4,14 @@ import re
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -198,6 +199,43 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # else its threads may abort the process as it ends
     return run
+
+
+class ParsedRun(WSVADCLI):
+    """A run whose arguments are parsed; :meth:`make` makes its method and data, nothing is executed."""
+
+    def _set_seed(self) -> None:
+        """Leave the random generators alone."""
+
+    def instantiate_classes(self) -> None:
+        """Make nothing yet."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Execute nothing."""
+
+    def make(self) -> tuple[WSVADModule, WSVADDataModule]:
+        """Make the method and the data module, without a trainer."""
+        made = self.parser.instantiate_classes(self.config)[self.subcommand]
+        return made.model, made.data
+
+
+def parse_fit(args: Sequence[str]) -> Namespace:
+    """Parse the arguments of ``wsvad fit``, configurations by name included.
+
+    Raises:
+        ArgumentError: if they do not parse.
+        WSVADError: if a configuration is neither a file nor shipped.
+    """
+    resolved, name = resolve_configs(args)
+    config: Namespace = ParsedRun(["fit", *resolved], name).config.fit
+    return config
+
+
+@cache
+def parser_of_fit() -> LightningArgumentParser:
+    """The parser of the arguments of ``wsvad fit``."""
+    least = ["fit", "--model", "URDMU", "--data.store", "store.h5"]
+    return ParsedRun(least, "wsvad")._parser("fit")
 
 
 def resolve_configs(args: Sequence[str]) -> tuple[list[str], str]:

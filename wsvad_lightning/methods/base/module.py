@@ -3,7 +3,6 @@
 A method gives ``__init__``, ``compute_losses(batch)`` and ``score(batch)``; everything else is here.
 """
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -141,28 +140,30 @@ class WSVADModule(LightningModule):
                     )
 
     def load_prepared(self) -> None:
-        """Take over the artefacts that the method needs from beside the store.
+        """Take over the artefacts that the method needs; the first process of each machine prepares them.
 
         Raises:
-            WSVADError: if one was not prepared; says how to.
+            WSVADError: if one cannot be prepared.
         """
+        if not self.requires.prepared:
+            return
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
+        if self.trainer.local_rank == 0:
+            self.prepare(data)
+        self.trainer.strategy.barrier("prepared artefacts")
         for name in self.requires.prepared:
-            values: Tensor | None = data.prepared(name)
-            if values is None:
-                store = data.info.path
-                command = f"wsvad prepare {name.replace('_', '-')} --store {shlex.quote(store)}"
-                raise WSVADError(
-                    "data.store",
-                    store,
-                    f"{type(self).__name__} needs {name}, not yet prepared for these videos and settings",
-                    f"Run `{command}` with the other --config and --data arguments of this run",
-                )
-            self.take_prepared(name, values)
+            self.take_prepared(name, data.prepared(name))
+
+    def prepare(self, data: Any) -> None:
+        """Put what ``requires.prepared`` names next to the store of a data module, unless it is there.
+
+        Methods that require any artefact override this and ``take_prepared``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override prepare")
 
     def take_prepared(self, name: str, values: Tensor) -> None:
-        """Keep an artefact that ``requires`` names; methods that name any give this."""
-        raise NotImplementedError(f"{type(self).__name__} must give take_prepared")
+        """Keep an artefact that ``requires.prepared`` names."""
+        raise NotImplementedError(f"{type(self).__name__} must override take_prepared")
 
     def training_step(self, batch: WSVADBatch, batch_idx: int) -> Tensor:
         """One optimisation step on a paired batch."""
