@@ -235,8 +235,8 @@ def test_what_texts_lack_is_found_before_the_training(
     own = replace(one_step, methods=[str(desk / "vadclip.yaml")])
     overrides = [*one_step.arguments, "--model.text_tower=tower30"]
     (fitting,) = make_cells(replace(own, arguments=overrides))
-    (cell,) = make_cells(replace(own, arguments=[*overrides, setting]))
     check_fit(fitting)
+    (cell,) = make_cells(replace(own, arguments=[*overrides, setting]))
     with pytest.raises(ValueError, match=re.escape(told)):
         check_fit(cell)
 
@@ -266,7 +266,7 @@ def composed(method: str, configs: list[str], selection: str = "last", *argument
 
 
 def test_nothing_of_the_recipes_own_model_is_left(tmp_path: Path) -> None:
-    """Not even what bears a name that the other method knows: here dropout, the loss weights, the schedule."""
+    """Not even what bears a name that the other method knows: here the schedule."""
     own = composed("ucf_deepmil.yaml", ["bench/default.yaml"])["model"]["init_args"]
     assert own["lr_scheduler"] is not None
     assert own["loss_weights"] is not None
@@ -311,8 +311,10 @@ def test_streams_are_those_of_the_store_where_it_lacks_the_recipes(
     plain = replace(plan(desk, tmp_path), splits=None, selections=["last"])
     both = replace(plain, stores=[str(motion), str(desk / "plain.h5")])
     moving, still = make_cells(both)
-    told = "motion has no stream features: methods read [motion_1x1, motion_2x3], the maximum over the views of each"
-    assert capsys.readouterr().out.splitlines() == [told]
+    (note,) = capsys.readouterr().out.splitlines()
+    assert note.startswith(
+        "motion has no stream features: methods read [motion_1x1, motion_2x3], the maximum"
+    )
     assert (moving.made_from["streams"], still.made_from["streams"]) == (
         ["--data.features", "[motion_1x1, motion_2x3]", "--data.crops", "max"],
         [],
