@@ -93,7 +93,9 @@ def run_stages(args: Sequence[str]) -> list[Stage]:
     if not stages or len(stages) < stages[-1].of:
         first = arguments_of(len(stages) + 1, stages[-1].checkpoint if stages else None)
         for run, checkpoint in train_stages(train, first):
-            method = run.config.fit.model.class_path  # one of the user's own is taken from no checkpoint alone
+            method = (
+                run.config.fit.model.class_path
+            )  # one of the user's own is taken from no checkpoint alone
             tested = run_trainer(["test", "--model", method, "--ckpt_path", checkpoint, *where()])
             metrics = without_nan(tested.model.test_metrics.compute())
             stages.append(Stage(run.model.stage, run.model.num_stages, checkpoint, metrics))
