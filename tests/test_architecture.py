@@ -25,8 +25,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("extraction", "methods"),
     ("carried",),
     ("interop", "reporting"),
-    ("runs", "speed"),
-    ("bench", "demo", "serving"),
+    ("runs",),
+    ("bench", "demo", "serving", "speed"),
     ("cli",),
     ("__main__",),
 )

@@ -373,7 +373,7 @@ def test_all_are_the_shipped_ones() -> None:
         ),
         (["--stores", "plain.h5", "--methods", "vadclip.yaml"], "VadCLIP needs text-aligned (CLIP) features"),
         (["--", "--data.features", "nothing"], "data.features='nothing'"),
-        (["--config", "store.h5"], "config"),
+        (["--config", "splits.json"], "splits"),
     ],
 )
 def test_a_mistake_is_told_before_anything_runs(

@@ -158,7 +158,7 @@ def setting_of(option: Sequence[str]) -> str:
 
 def as_text(recipe: Namespace) -> str:
     """Write a recipe as YAML, without what differs between the runs of a comparison."""
-    values = yaml.safe_load(parser_of_fit().dump(recipe, skip_none=False))
+    values = yaml.safe_load(parser_of_fit().dump(recipe, skip_unset=False))
     parts = {
         part: {name: value for name, value in values[part].items() if f"{part}.{name}" not in OWN}
         for part in ("model", "data", "trainer")

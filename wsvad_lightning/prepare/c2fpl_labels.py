@@ -133,7 +133,7 @@ def fit_mixture(statistics: Values) -> "GaussianMixture":
         from sklearn.mixture import GaussianMixture
     except ImportError:
         remedy = 'Run pip install "wsvad-lightning[prepare]"'
-        raise WSVADError("model", "C2FPL", "computing its pseudo-labels needs scikit-learn", remedy) from None
+        raise WSVADError("artefact", NAME, "computing pseudo-labels needs scikit-learn", remedy) from None
     with warnings.catch_warnings():  # of videos that are all alike
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
         return GaussianMixture(**MIXTURE).fit(statistics)

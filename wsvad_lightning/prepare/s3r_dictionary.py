@@ -112,7 +112,7 @@ def learn_atoms(means: NDArray[np.float64], fraction: float) -> NDArray[np.float
         from sklearn.utils.extmath import randomized_svd
     except ImportError:
         remedy = 'Run pip install "wsvad-lightning[prepare]"'
-        raise WSVADError("model", "S3R", "learning its dictionary needs scikit-learn", remedy) from None
+        raise WSVADError("artefact", NAME, "learning a dictionary needs scikit-learn", remedy) from None
     channels = np.ascontiguousarray(means.T)
     num_atoms = max(1, round(fraction * len(means)))
     rng = np.random.RandomState(SEED)  # the generator whose numbers the authors drew

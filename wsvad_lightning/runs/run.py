@@ -215,7 +215,7 @@ class ParsedRun(WSVADCLI):
 
     def make(self) -> tuple[WSVADModule, WSVADDataModule]:
         """Make the method and the data module, without a trainer."""
-        made = self.parser.instantiate_classes(self.config)[self.subcommand]
+        made = self.parser.instantiate(self.config)[self.subcommand]
         return made.model, made.data
 
 
@@ -234,7 +234,7 @@ def parse_fit(args: Sequence[str]) -> Namespace:
 @cache
 def parser_of_fit() -> LightningArgumentParser:
     """The parser of the arguments of ``wsvad fit``."""
-    least = ["fit", "--model", "URDMU", "--data.store", "store.h5"]
+    least = ["fit", "--model", f"{WSVADModule.__module__}.{WSVADModule.__name__}", "--data.store", "store.h5"]
     return ParsedRun(least, "wsvad")._parser("fit")
 
 
