@@ -11,20 +11,18 @@ from wsvad_lightning import methods
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "wsvad_lightning"
-PLACES = re.findall(
-    r"^\| \d \| `([^`]+/[^`]+)` \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE
-)
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+PLACES = re.findall(r"^\| \d \| `([^`]+/[^`]+)` \|", CONTRIBUTING, re.MULTILINE)
 FROM_CODE = ("interop/", "parity/")  # places of methods whose authors released code
 WITHOUT_CODE = {"GSMoE", "TPWNG"}
 SPEED = "speed/step.py"  # measures methods that it names, not all
 
 
 def exists(place: str, name: str) -> bool:
-    """Whether a place holds a file of a method; golden manifests, and their cases, have names of their own."""
+    """Whether a place holds a file of a method; golden manifests and their cases have names of their own."""
     if "parity/" in place:
-        return any(
-            case.stem.replace("_", "").startswith(name) for case in ROOT.glob(place.replace("<id>", "*"))
-        )
+        cases = ROOT.glob(place.replace("<id>", "*"))
+        return any(case.stem.replace("_", "").startswith(name) for case in cases)
     pattern = place.replace("<id>", name).replace("<dataset>", "*")
     folder = pattern.replace(".py", "/__init__.py")  # a method of many lines
     return any([*ROOT.glob(pattern), *ROOT.glob(folder)])
@@ -56,7 +54,7 @@ def names_in(module: Path) -> Iterator[str]:
 
 
 def test_nothing_else_in_the_package_names_a_method() -> None:
-    known = {name for method in methods.__all__ for name in (method, method.lower())}
+    known = set(methods.__all__)
     for module in PACKAGE.rglob("*.py"):
         path = module.relative_to(PACKAGE).as_posix()
         if path.startswith(("methods/", "interop/")) or path == SPEED:
