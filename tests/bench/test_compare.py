@@ -410,5 +410,5 @@ def test_recipes_are_shown_without_running(
     assert bench(desk, tmp_path / "runs", "--print_config", methods=("rtfm",)) == 0
     printed = capsys.readouterr().out
     assert "# rtfm, last\n" in printed
-    assert "class_path: RTFM" in printed
+    assert "class_path: wsvad_lightning.methods.RTFM" in printed
     assert not (tmp_path / "runs").exists()

@@ -231,11 +231,18 @@ def parse_fit(args: Sequence[str]) -> Namespace:
     return config
 
 
+class _Unparsed(ParsedRun):
+    """The parser of ``fit``, and nothing else."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse nothing."""
+        self.config = Namespace(subcommand="fit")
+
+
 @cache
 def parser_of_fit() -> LightningArgumentParser:
-    """The parser of the arguments of ``wsvad fit``."""
-    least = ["fit", "--model", f"{WSVADModule.__module__}.{WSVADModule.__name__}", "--data.store", "store.h5"]
-    return ParsedRun(least, "wsvad")._parser("fit")
+    """Give the parser of ``wsvad fit``."""
+    return _Unparsed(["fit"], "wsvad")._parser("fit")
 
 
 def resolve_configs(args: Sequence[str]) -> tuple[list[str], str]:
