@@ -5,7 +5,7 @@ from functools import cache
 from jsonargparse import Namespace
 
 from wsvad_lightning.configs import config_folder
-from wsvad_lightning.runs.run import parser_of_fit
+from wsvad_lightning.runs.parsed import parser_of_fit
 
 
 @cache

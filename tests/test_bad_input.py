@@ -131,20 +131,32 @@ PARTS = {"train": ["train_normal_000", "train_abnormal_000"], "test": ["test_nor
 
 CASES: list[Case] = [
     # the command line
-    ("no such command", lambda d: ["train"], ("'train'", "fit, validate, test, predict")),
-    ("no such data command", lambda d: ["data", "inspect"], ("inspect", "info")),
+    ("no such command", lambda d: ["tets"], ("'tets'", "Did you mean test", "wsvad --help")),
+    ("no such data command", lambda d: ["data", "inof"], ("'inof'", "Did you mean info")),
     ("unknown option", lambda d: d.fit("--data.batchsize", "3"), ("data.batchsize", "--help")),
     ("unknown trainer option", lambda d: d.fit("--trainer.steps", "3"), ("trainer.steps", "--help")),
-    ("unknown method option", lambda d: d.fit("--model.dim", "3"), ("'dim' is not accepted", "--help")),
-    ("typo in the method", lambda d: d.fit("--model", "URDUM"), ("URDUM", "methods are", "URDMU")),
-    ("word for a number", lambda d: d.fit("--trainer.max_steps", "many"), ("max_steps", "many", "int")),
+    (
+        "unknown method option",
+        lambda d: d.fit("--model.dim", "3"),
+        ("--model.dim is not an option of URDMU", "help URDMU"),
+    ),
+    ("typo in the method", lambda d: d.fit("--model", "URDUM"), ("URDUM", "Did you mean urdmu? Known are")),
+    (
+        "word for a number",
+        lambda d: d.fit("--trainer.max_steps", "many"),
+        ("max_steps", "many", "a whole number"),
+    ),
     ("sampling misspelt", lambda d: d.fit("--data.sampling", "bins"), ("data.sampling", "bins", "mean_bins")),
     ("crops misspelt", lambda d: d.fit("--data.crops", "al"), ("data.crops", "al", "random")),
     ("no store given", lambda d: ["fit", "--model", "URDMU"], ("data.store", "--help")),
     # configurations
-    ("no such configuration", lambda d: ["fit", "--config", "ucf.yaml"], ("'ucf.yaml'", "ucf_urdmu.yaml")),
     (
-        "configuration that is no YAML",
+        "no such configuration",
+        lambda d: ["fit", "--config", "ucf_urdm.yaml"],
+        ("'ucf_urdm.yaml'", "Did you mean ucf_urdmu.yaml"),
+    ),
+    (
+        "configuration that is not YAML",
         lambda d: ["fit", "--config", d.file("bad.yaml", "model: [1")],
         ("config", "--help"),
     ),
@@ -157,11 +169,11 @@ CASES: list[Case] = [
     # numbers out of range
     ("no bags", lambda d: d.fit("--data.batch_size", "0"), ("data.batch_size", "'0'", "at least 1")),
     ("no segments", lambda d: d.fit("--data.segments", "0"), ("data.segments", "'0'", "at least 1")),
-    ("negative seed", lambda d: d.fit("--seed_everything", "-4"), ("seed", "-4")),
+    ("negative seed", lambda d: d.fit("--seed_everything", "-4"), ("seed", "'-4': must be 0 to 4294967295")),
     (
         "all held out",
         lambda d: d.fit("--data.val_fraction", "1.0"),
-        ("data.val_fraction", "'1.0'", "below 1"),
+        ("data.val_fraction", "'1.0'", "[0, 1)"),
     ),
     ("too many axes", lambda d: d.fit("--data.pca_dim", "17"), ("data.pca_dim", "'17'", "16")),
     (
@@ -172,7 +184,7 @@ CASES: list[Case] = [
     # stores
     ("no store", lambda d: d.fit(store="absent.h5"), ("absent.h5", "no such store")),
     ("truncated store", lambda d: d.fit(store=truncated(d)), ("cut.h5", "cannot be read", "verify")),
-    ("not a store", lambda d: d.fit(store=foreign(d)), ("foreign.h5", "no feature store", "extract")),
+    ("not a store", lambda d: d.fit(store=foreign(d)), ("foreign.h5", "not a feature store", "extract")),
     ("text as a store", lambda d: d.fit(store=d.file("a.h5", "hello")), ("a.h5", "no HDF5 file")),
     ("NaN features", lambda d: d.fit(store=nan_features(d)), ("train_normal_000", "NaN")),
     ("absent stream", lambda d: d.fit("--data.features", "flow"), ("data.features", "'flow'", "features")),

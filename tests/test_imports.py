@@ -10,10 +10,10 @@ import builtins, importlib, sys
 
 plain = builtins.__import__
 
-def without_fcntl(name, globals=None, *rest):
+def without_fcntl(name, globals=None, *rest, **named):
     if name == "fcntl" and globals and globals["__name__"].partition(".")[0] == "wsvad_lightning":
         raise ModuleNotFoundError("No module named 'fcntl'", name=name)
-    return plain(name, globals, *rest)
+    return plain(name, globals, *rest, **named)
 
 builtins.__import__ = without_fcntl
 for module in sys.argv[1:]:
@@ -28,7 +28,7 @@ def run(code: str, *arguments: str) -> None:
 
 def test_every_module_imports_where_fcntl_is_absent() -> None:
     """As on Windows. The locking library may import it; on Windows it takes another way."""
-    names = [f"{PACKAGE.name}.{name}".rstrip(".") for name in MODULES if name != "__main__"]
+    names = [f"{PACKAGE.root.name}.{name}".rstrip(".") for name in MODULES if name != "__main__"]
     run(IMPORT_WITHOUT_FCNTL, *names)
 
 

@@ -12,7 +12,7 @@ from wsvad_lightning import methods
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "wsvad_lightning"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-PLACES = re.findall(r"^\| \d \| `([^`]+/[^`]+)` \|", CONTRIBUTING, re.MULTILINE)
+PLACES = re.findall(r"^\| \d\. \| `([^`]+/[^`]+)` \|", CONTRIBUTING, re.MULTILINE)
 FROM_CODE = ("interop/", "parity/")  # places of methods whose authors released code
 WITHOUT_CODE = {"GSMoE", "TPWNG"}
 SPEED = "speed/step.py"  # measures methods that it names, not all

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, did_you_mean
 
 
 def config_folder() -> Path:
-    """Where the shipped configurations lie: inside an installed package, beside a checked-out one."""
+    """The folder of the shipped configurations: inside an installed package, next to a checked-out one."""
     package = Path(__file__).parent
     installed = package / "_configs"
     return installed if installed.is_dir() else package.parent / "configs"
@@ -27,5 +27,8 @@ def find_config(name: str) -> Path:
     shipped = folder / name
     if shipped.is_file():
         return shipped
-    names = ", ".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.yaml")))
-    raise WSVADError("--config", name, "neither a file nor a shipped configuration", f"Shipped are {names}")
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml")]
+    problem = "there is neither such a file nor such a shipped configuration"
+    raise WSVADError(
+        "--config", name, problem, did_you_mean(name, names) or f"The shipped ones are in {folder}"
+    )

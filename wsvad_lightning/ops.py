@@ -18,21 +18,20 @@ def topk_mean(values: Tensor, k: int) -> Tensor:
 
 
 def topk_mean_each(values: Tensor, lengths: Tensor, k: Tensor) -> Tensor:
-    """Mean of the largest values of each row, of its own length and number.
+    """Mean of the k largest valid values along the last axis; each curve has a length and k of its own.
 
     Args:
-        values: ``[R, ..., T]``.
-        lengths: ``[R]`` valid values of each row, the first ones.
-        k: ``[R]`` how many to average, at most as many as are valid.
+        values: ``[..., T]``.
+        lengths: ``[...]``, or what expands to it: valid values of each curve, the first ones.
+        k: likewise, how many to average, at most as many as are valid.
 
     Returns:
-        ``[R, ...]``.
+        ``[...]``.
     """
-    each_row = (-1, *(1,) * (values.ndim - 1))
     place = torch.arange(values.shape[-1], device=values.device)
-    padded = values.masked_fill(place >= lengths.view(each_row), -torch.inf)
+    padded = values.masked_fill(place >= lengths[..., None], -torch.inf)
     largest = padded.sort(dim=-1, descending=True).values
-    return largest.masked_fill(place >= k.view(each_row), 0.0).sum(dim=-1) / k.view(each_row[:-1])
+    return largest.masked_fill(place >= k[..., None], 0.0).sum(dim=-1) / k
 
 
 def min_max(curves: Tensor) -> Tensor:
@@ -61,13 +60,13 @@ def gather_mean(features: Tensor, index: Tensor) -> Tensor:
     """Mean of the snippets at ``index``.
 
     Args:
-        features: ``[R, T, D]``.
-        index: ``[R, k]`` snippet positions.
+        features: ``[..., T, D]``.
+        index: ``[..., k]`` snippet positions.
 
     Returns:
-        ``[R, D]``.
+        ``[..., D]``.
     """
-    return torch.take_along_dim(features, index[..., None], dim=1).mean(dim=1)
+    return torch.take_along_dim(features, index[..., None], dim=-2).mean(dim=-2)
 
 
 def gather_snippets(features: Tensor, index: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Layout letters used everywhere: B videos, N crops, T snippets, D channels, P pat
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event, SnippetGrid
@@ -71,7 +71,7 @@ class Prediction(NamedTuple):
 
 
 class PseudoLabels(NamedTuple):
-    """What a method makes of its own judgement to learn from.
+    """Labels that a method makes from its own scores to learn from.
 
     Attributes:
         target: ``[..., T]`` in [0, 1], how anomalous each snippet is taken to be.
@@ -80,6 +80,15 @@ class PseudoLabels(NamedTuple):
 
     target: "Tensor"
     ignored: "Tensor"
+
+
+@runtime_checkable
+class MakesPseudoLabels(Protocol):
+    """A method whose pseudo-labels change as it trains."""
+
+    def current_labels(self, video_id: str) -> PseudoLabels | None:
+        """Give the present labels of a training video; None if it has none yet."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,7 @@ class FeatureRequirements:
     """What a method needs of a store; compared once, before the first step.
 
     Attributes:
-        streams: named streams that must be there besides the features, and their form; batches carry them.
+        streams: named streams required in addition to the features, and their shapes; batches carry them.
         text_aligned: the backbone must have a text tower, and features must stay in its space.
         classes: the store must name its anomaly classes.
         prepared: artefacts that must have been computed from the training videos, see

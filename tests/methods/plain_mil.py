@@ -3,16 +3,15 @@
 The recipes of the comparison are in ``recipes/``; ``docs/methods`` tells what came out.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.layers import DistanceEncoder
 from wsvad_lightning.losses import topk_bce
-from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base import WSVADModule
 from wsvad_lightning.methods.tpwng import TPWNGNet
 from wsvad_lightning.types import WSVADBatch
 
@@ -25,7 +24,7 @@ class PlainMIL(WSVADModule):
         hidden_dim: H, channels of the encoder.
         dropout: probability inside the encoder.
         optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer.
+        **kwargs: arguments of :class:`WSVADModule`.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {"mil": 1.0}
@@ -36,10 +35,9 @@ class PlainMIL(WSVADModule):
         hidden_dim: int = 512,
         dropout: float = 0.5,
         optimizer: OptimizerCallable = torch.optim.AdamW,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, None, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         self.net = nn.Sequential(
             DistanceEncoder(feature_dim, hidden_dim, 2, 4, 128, hidden_dim, dropout),
             nn.Linear(hidden_dim, 1),
@@ -47,8 +45,8 @@ class PlainMIL(WSVADModule):
 
     def score(self, batch: WSVADBatch) -> Tensor:
         """Score snippets: ``[B, T]``."""
-        scores: Tensor = self.net(batch.features).float().sigmoid()
-        return rearrange(scores, "(b n) t 1 -> b n t", b=len(batch.features)).mean(dim=1)
+        scores: Tensor = self.net(batch.features).squeeze(-1).float().sigmoid()
+        return scores.mean(dim=1)
 
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the only term."""
@@ -63,7 +61,7 @@ class PlainSpanMIL(PlainMIL):
         feature_dim: D, channels of the features.
         dropout: probability inside the transformer.
         optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer.
+        **kwargs: arguments of :class:`WSVADModule`.
     """
 
     def __init__(
@@ -71,8 +69,8 @@ class PlainSpanMIL(PlainMIL):
         feature_dim: int,
         dropout: float = 0.1,
         optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         whole = TPWNGNet(feature_dim, dropout=dropout, text_dim=feature_dim)
-        self.net = nn.Sequential(nn.Flatten(0, 1), whole.context, whole.to_logit)
+        self.net = nn.Sequential(whole.context, whole.to_logit)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, distributed, multiprocessing
 
-from tests.parity.golden import training_batch
+from tests.parity.batches import training_batch
 from wsvad_lightning.cli import main
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import ADPLG
@@ -131,7 +131,7 @@ def test_attention_is_smooth_over_the_batch_or_over_time() -> None:
     losses = {}
     for axis in ("videos", "time"):
         module = make(regularize_over=axis).eval()
-        attention = module.net.video(features).attention
+        attention = module.net.video(features).attention.squeeze(1)
         losses[axis] = module.compute_losses(paired(features))
     over_videos = sum(((attention[i + 1] - attention[i]) ** 2).sum() for i in range(2))
     over_time = sum(((attention[:, t + 1] - attention[:, t]) ** 2).sum() for t in range(3))
@@ -146,7 +146,7 @@ def test_before_the_history_is_complete_attention_itself_is_the_label() -> None:
     batch = paired(torch.randn(2, 1, 6, 8))
     attention = min_max(module.net.video(batch.features).attention)
     losses = module.compute_losses(batch)
-    target = torch.stack([torch.zeros(1, 6), attention.detach()])
+    target = torch.cat([torch.zeros(1, 1, 6), attention.detach()])
     labels = PseudoLabels(target, torch.zeros_like(target, dtype=torch.bool))
     torch.testing.assert_close(losses["sc"], snippet_bce(module.net.snippet(batch.features), labels))
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.methods.small import small
-from tests.parity.golden import training_batch
+from tests.parity.batches import training_batch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import BNWVAD
 from wsvad_lightning.methods.bnwvad import divergence, select_pairs
@@ -64,8 +64,8 @@ def test_the_batch_counts_before_it_is_measured() -> None:
     method = small("BNWVAD")
     assert isinstance(method, BNWVAD)
     batch = training_batch(*torch.randn(2, 1, 1, 10, 8))
-    _, (first, _) = method.net.score_rows(batch.features)
-    _, (again, _) = method.eval().net.score_rows(batch.features)
+    _, (first, _) = method.net.score_crops(batch.features)
+    _, (again, _) = method.eval().net.score_crops(batch.features)
     torch.testing.assert_close(first, again)  # the statistics did not change in between
 
 

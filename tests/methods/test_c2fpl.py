@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.methods.small import small
-from tests.parity.golden import evaluation_batch
+from tests.parity.batches import evaluation_batch
 from wsvad_lightning.losses import probability_bce
 from wsvad_lightning.methods import C2FPL
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.interop import export_official, load_official
 from wsvad_lightning.interop.cliptsa import TABLE, init_args
@@ -62,11 +62,11 @@ def test_drawing_in_scoring_is_the_authors_way() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("keep", 0.0, "is no share"),
-        ("keep", 1.5, "is no share"),
-        ("samples", 0, "no noise would be drawn"),
-        ("sigma", 0.0, "what is chosen has no gradient"),
-        ("most_kept", 0, "nothing would be chosen"),
+        ("keep", 0.0, "must be in"),
+        ("keep", 1.5, "must be in"),
+        ("samples", 0, "must be at least 1"),
+        ("sigma", 0.0, "must be above 0"),
+        ("most_kept", 0, "must be at least 1"),
     ],
 )
 def test_a_gate_that_cannot_choose_or_learn_is_refused(name: str, value: float, problem: str) -> None:

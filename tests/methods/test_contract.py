@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.methods.small import CLASSES, small
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning import methods
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import WSVADBatch

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.data.loading.test_datamodule import make_trainer
 from tests.methods.small import SMALLER, small
-from tests.parity.golden import evaluation_batch
+from tests.parity.batches import evaluation_batch
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
@@ -137,6 +137,25 @@ def test_the_memory_takes_windows_taken_for_anomalous(
     assert [row.tolist() for row in method.bank] == [batch.features[i].tolist() for i in expected]
 
 
+@pytest.mark.parametrize("memory", ["any", "all"])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 8), (3, 2, 4, 8)])
+def test_an_empty_memory_changes_no_term_and_no_gradient(memory: Memory, shape: tuple[int, ...]) -> None:
+    batch = evaluation_batch(torch.randn(shape).transpose(1, 2))
+    found = []
+    for method in (make(memory="off"), make(memory=memory, memory_margin=1e6)):  # nothing is remembered
+        for _ in range(2):
+            method.zero_grad()
+            losses = method.compute_losses(batch)
+            torch.autograd.backward(method.total_loss(losses))
+        assert len(method.bank) == 0
+        assert losses["memory"].item() == 0
+        gradients = {name: p.grad for name, p in method.named_parameters()}
+        assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
+        found.append({**losses, **gradients})
+    without, empty = found
+    assert all(torch.equal(value, empty[name]) for name, value in without.items())
+
+
 def test_what_is_remembered_is_pushed_above_the_threshold() -> None:
     method = make(memory="any")
     method.net = Given(2, 1, 1, 1)
@@ -237,10 +256,10 @@ def test_mistakes_with_the_auxiliary_scorer_are_named(store: str) -> None:
     with pytest.raises(WSVADError, match="model.auxiliary='absent.ckpt': there is no such file"):
         train(make(auxiliary="absent.ckpt", auxiliary_dims=(6, 4)), store, 1)
     path = auxiliary_checkpoint(store, hidden_dims=(6, 5))
-    with pytest.raises(WSVADError, match="holds no C2FPL of these feature_dim and auxiliary_dims"):
+    with pytest.raises(WSVADError, match=r"mlp.3.weight of shape \[5, 6\], not \[4, 6\] \(2 more"):
         train(make(auxiliary=path, auxiliary_dims=(6, 4)), store, 1)
     other = str(train(make(), store, 1))
-    with pytest.raises(WSVADError, match="holds no C2FPL"):
+    with pytest.raises(WSVADError, match="model.auxiliary=.*is of FRDUVAD, not C2FPL"):
         train(make(auxiliary=other, auxiliary_dims=(6, 4)), store, 1)
 
 

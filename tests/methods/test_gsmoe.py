@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.methods.small import CLASSES
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.layers import CrossAttention
@@ -185,5 +185,5 @@ def test_experts_tell_their_classes(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert "mAP@0.5" in (told / "metrics.json").read_text()
     others = make_store(tmp_path / "o.h5", dim=8, classes=("fall", "smoke"), train=4, test=4)
     assert main(["test", *there, "--data.store", str(others)]) == 0
-    assert "no events are told: the experts know fall, fight, not smoke" in caplog.text
+    assert "no events are reported: the experts know fall, fight, not smoke" in caplog.text
     assert not (tmp_path / "told" / "version_1" / "events.csv").exists()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.parity.golden import training_batch
+from tests.parity.batches import training_batch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.interop import export_official
 from wsvad_lightning.interop.mgfn import TABLE, init_args

@@ -2,7 +2,7 @@
 
 import torch
 
-from tests.parity.golden import training_batch
+from tests.parity.batches import training_batch
 from wsvad_lightning.methods import RTFM
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import SSRL
 from wsvad_lightning.methods.ssrl import AT_ONCE, GridBranch, patch_count

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from tests.methods.small import small
+from tests.parity.batches import training_batch
 from tests.parity.cases.sultani_mil import frame_scores
-from tests.parity.golden import training_batch
 from wsvad_lightning.data.loading.sampling import c3d_borders
 from wsvad_lightning.losses import Pairing
 from wsvad_lightning.methods.sultani import Init, Sultani, SultaniNet

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError

@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.methods.plain_mil import PlainSpanMIL
 from tests.methods.small import CLASSES, small
 from tests.methods.towers import save_tower, tiny_tower
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.methods import TPWNG
@@ -72,24 +72,24 @@ def test_alignment_losses_by_hand() -> None:
     assert losses["inconsistency"].item() == pytest.approx((0.6 + 0.0) / 2)
 
 
-def matched(own: list[bool]) -> tuple[Matches, Tensor, Tensor]:
+def matched(own: list[bool]) -> tuple[Matches, Tensor]:
     method = small("TPWNG")
     assert isinstance(method, TPWNG)
-    rows = torch.randn(2, 5, 8)
-    matches = method.net.match(rows, torch.tensor([own]))
+    features = torch.randn(2, 3, 5, 8)
+    matches = method.net.match(features, torch.tensor([own]))
     texts = method.net.prompt()[1:]
-    return matches, F.cosine_similarity(rows[1][:, None], texts, dim=-1), rows
+    return matches, F.cosine_similarity(features[1][..., None, :], texts, dim=-1)
 
 
 def test_an_abnormal_video_is_compared_with_its_own_classes() -> None:
-    matches, cosines, _ = matched([False, True, False])
-    torch.testing.assert_close(matches.abnormal_own[0], cosines[:, 1])
-    matches, cosines, _ = matched([True, False, True])
-    torch.testing.assert_close(matches.abnormal_own[0], cosines[:, [0, 2]].amax(dim=-1))
+    matches, cosines = matched([False, True, False])
+    torch.testing.assert_close(matches.abnormal_own[0], cosines[..., 1])
+    matches, cosines = matched([True, False, True])
+    torch.testing.assert_close(matches.abnormal_own[0], cosines[..., [0, 2]].amax(dim=-1))
 
 
 def test_a_video_of_unknown_class_is_compared_with_all() -> None:
-    matches, cosines, _ = matched([False, False, False])
+    matches, cosines = matched([False, False, False])
     torch.testing.assert_close(matches.abnormal_own[0], cosines.amax(dim=-1))
 
 

@@ -11,7 +11,7 @@ import torch
 
 from tests.methods.small import small
 from tests.methods.towers import save_tower, tiny_tower
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
@@ -33,15 +33,15 @@ def make_net(length: int, padding: Padding = "seen", window: int = 4) -> VadCLIP
 
 @torch.no_grad()
 def test_masked_padding_changes_nothing_and_seen_padding_does() -> None:
-    rows, lengths = torch.randn(2, 8, 8), torch.tensor([8, 6])
+    features, lengths = torch.randn(2, 1, 8, 8), torch.tensor([8, 6])
     paddings: tuple[Padding, ...] = ("seen", "masked")
     for padding in paddings:
         short, long = make_net(8, padding), make_net(16, padding)
         state = long.state_dict()
         short.load_state_dict({**state, "position": state["position"][:8]})
-        exact, filled = short(rows, lengths), long(rows, lengths)
+        exact, filled = short(features, lengths), long(features, lengths)
         same = [
-            torch.allclose(mine[i, :length], theirs[i, :length], atol=1e-5)
+            torch.allclose(mine[i, :, :length], theirs[i, :, :length], atol=1e-5)
             for mine, theirs in zip(exact[:2], filled[:2], strict=True)
             for i, length in enumerate(lengths)
         ]
@@ -50,23 +50,23 @@ def test_masked_padding_changes_nothing_and_seen_padding_does() -> None:
 
 @torch.no_grad()
 def test_what_lies_behind_a_masked_video_is_not_seen() -> None:
-    rows, lengths = torch.randn(1, 8, 8), torch.tensor([5])
-    other = rows.clone()
-    other[:, 5:] = 100.0
+    features, lengths = torch.randn(1, 2, 8, 8), torch.tensor([5])
+    other = features.clone()
+    other[:, :, 5:] = 100.0
     net = make_net(8, "masked")
-    for mine, theirs in zip(net(rows, lengths)[:2], net(other, lengths)[:2], strict=True):
-        torch.testing.assert_close(mine[:, :5], theirs[:, :5])
+    for mine, theirs in zip(net(features, lengths)[:2], net(other, lengths)[:2], strict=True):
+        torch.testing.assert_close(mine[:, :, :5], theirs[:, :, :5])
 
 
 @torch.no_grad()
 def test_a_long_video_is_scored_chunk_by_chunk() -> None:
-    net, rows = make_net(8), torch.randn(2, 19, 8)
-    whole = net(rows, torch.tensor([19, 19]))
-    assert whole.logits.shape == (2, 19)
+    net, features = make_net(8), torch.randn(2, 3, 19, 8)
+    whole = net(features, torch.tensor([19, 19]))
+    assert whole.logits.shape == (2, 3, 19)
     for start, length in ((0, 8), (8, 8), (16, 3)):
-        chunk = net(rows[:, start : start + length], torch.tensor([length, length]))
-        torch.testing.assert_close(whole.logits[:, start : start + length], chunk.logits)
-        torch.testing.assert_close(whole.class_logits[:, start : start + length], chunk.class_logits)
+        chunk = net(features[:, :, start : start + length], torch.tensor([length, length]))
+        torch.testing.assert_close(whole.logits[:, :, start : start + length], chunk.logits)
+        torch.testing.assert_close(whole.class_logits[:, :, start : start + length], chunk.class_logits)
 
 
 @torch.no_grad()
@@ -76,8 +76,8 @@ def test_scores_are_of_either_branch_and_means_over_crops() -> None:
     batch = evaluation_batch(torch.randn(3, 20, 8))
     out = method.run(batch)
     probabilities = method.classify(batch)
-    torch.testing.assert_close(probabilities, out.class_logits.softmax(dim=-1).mean(dim=0, keepdim=True))
-    expected = {"binary": out.logits.sigmoid().mean(dim=0), "text": 1 - probabilities[0, :, 0]}
+    torch.testing.assert_close(probabilities, out.class_logits.softmax(dim=-1).mean(dim=1))
+    expected = {"binary": out.logits.sigmoid().mean(dim=1)[0], "text": 1 - probabilities[0, :, 0]}
     branches: tuple[ScoreFrom, ...] = ("binary", "text")
     for branch in branches:
         method.score_from = branch
@@ -90,7 +90,7 @@ def test_a_video_has_as_many_strongest_snippets_as_its_length_allows() -> None:
     assert isinstance(method, VadCLIP)
     batch = training_batch(*torch.randn(2, 1, 1, 40, 8))
     batch = batch._replace(lengths=torch.tensor([31, 31]), class_targets=torch.eye(4)[:2])
-    logits = method.run(batch).logits[:, :31]
+    logits = method.run(batch).logits[:, 0, :31]
     strongest = logits.sigmoid().topk(2).values.mean(dim=1)
     expected = torch.nn.functional.binary_cross_entropy(strongest, batch.labels)
     torch.testing.assert_close(method.compute_losses(batch)["binary"], expected)

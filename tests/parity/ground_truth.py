@@ -69,7 +69,7 @@ def frame_labels(rule: str, root: Path) -> dict[str, Labels]:
 
 
 def class_of(video: str) -> str:
-    """Class that a video's name tells: ``Abuse`` of ``Abuse028_x264``, ``B4`` of ``..._label_B4-0-0``."""
+    """Class that a video's name states: ``Abuse`` of ``Abuse028_x264``, ``B4`` of ``..._label_B4-0-0``."""
     match = re.search(r"_label_([^-]+)", video) or re.match(r"(.+?)_?\d", video)
     return match[1] if match else video
 

@@ -219,7 +219,7 @@ CASES: dict[str, Callable[[Scores], Scores]] = {"continuous": lambda scores: sco
 
 
 def compare(table: str, case: str, ours: dict[str, Any], reference: dict[str, Any]) -> Iterator[Row]:
-    """Set two nested tables side by side, key by key of the reference."""
+    """Compare two nested tables, key by key of the reference."""
     found = dict(flatten(ours))
     for key, expected in flatten(reference):
         if key.split(".")[-1] in NOT_COMPARED or key.split(".")[0] in NOT_COMPARED:

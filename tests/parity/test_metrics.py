@@ -1,4 +1,4 @@
-"""Reference values of metrics, and a door that can tell them from wrong ones."""
+"""Reference values of metrics, and a comparison that detects wrong ones."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.parity import metrics as door
+from tests.parity import metrics as comparison
 from tests.parity.ground_truth import class_of, frame_labels
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics import frame
@@ -19,20 +19,20 @@ FILE, ROOT = DATA / "tiny_metrics.json", DATA / "annotations"
 
 
 def failed_keys() -> set[str]:
-    return {row.key for row in door.check(FILE, ROOT) if row.failed}
+    return {row.key for row in comparison.check(FILE, ROOT) if row.failed}
 
 
 def test_metrics_give_the_reference_values(capsys: pytest.CaptureFixture[str]) -> None:
-    assert door.main([str(FILE), "--root", str(ROOT)]) == 0
+    assert comparison.main([str(FILE), "--root", str(ROOT)]) == 0
     assert "DIFFERS" not in capsys.readouterr().out
 
 
 def test_every_value_of_the_file_is_compared() -> None:
     reference = json.loads(FILE.read_text())
-    compared = {(row.table, row.case, row.key) for row in door.check(FILE, ROOT)}
+    compared = {(row.table, row.case, row.key) for row in comparison.check(FILE, ROOT)}
     for table, entry in reference["tables"].items():
         for case, expected in entry["cases"].items():
-            keys = {key for key, _ in door.flatten(expected) if key != "video_level.rule"}
+            keys = {key for key, _ in comparison.flatten(expected) if key != "video_level.rule"}
             assert {key for t, c, key in compared if (t, c) == (table, case)} == keys
     degenerate = reference["degenerate"]
     assert len([t for t, _, _ in compared if t == "degenerate"]) == 8 * (len(degenerate) - 1)
@@ -41,7 +41,7 @@ def test_every_value_of_the_file_is_compared() -> None:
 def test_degenerate_inputs_differ_from_scikit_learn_where_that_was_decided() -> None:
     decided = {
         (row.case, row.key)
-        for row in door.check_degenerate(json.loads(FILE.read_text()))
+        for row in comparison.check_degenerate(json.loads(FILE.read_text()))
         if row.verdict.startswith("decided")
     }
     no_class = ("all_normal", "all_normal_scores_below_half", "all_anomalous", "single_frame")
@@ -54,14 +54,14 @@ def test_degenerate_inputs_differ_from_scikit_learn_where_that_was_decided() -> 
     }
 
 
-def test_the_door_sees_another_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_comparison_detects_another_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frame, "average_precision", frame.pr_auc)
     failed = failed_keys()
     assert {"average_precision", "abnormal_only.average_precision"} <= failed
     assert "pr_auc_trapezoid" not in failed
 
 
-def test_the_door_sees_a_silent_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_comparison_detects_a_silent_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frame, "_undefined", lambda name, missing: np.nan)
     assert {"roc_auc_score", "pr_auc_trapezoid"} <= failed_keys()
 
@@ -71,20 +71,20 @@ def test_a_value_that_is_not_computed_fails(tmp_path: Path) -> None:
     reference["tables"]["tiny_array"]["cases"]["quantised"]["brier"] = 0.5
     path = tmp_path / "more.json"
     path.write_text(json.dumps(reference))
-    assert door.main([str(path), "--root", str(ROOT)]) == 1
-    assert [row.key for row in door.check(path, ROOT) if row.failed] == ["brier"]
+    assert comparison.main([str(path), "--root", str(ROOT)]) == 1
+    assert [row.key for row in comparison.check(path, ROOT) if row.failed] == ["brier"]
 
 
 def test_a_root_without_the_ground_truth_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert door.main([str(FILE), "--root", str(tmp_path)]) == 2
+    assert comparison.main([str(FILE), "--root", str(tmp_path)]) == 2
     assert "holds no tiny.json" in " ".join(capsys.readouterr().out.split())
     monkeypatch.delenv("WSVAD_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     elsewhere = tmp_path / "tables.json"
     elsewhere.write_text(FILE.read_text())
-    assert door.main([str(elsewhere)]) == 2
+    assert comparison.main([str(elsewhere)]) == 2
     assert "WSVAD_DATA" in capsys.readouterr().out
 
 
@@ -92,7 +92,7 @@ def test_metrics_give_the_reference_values_on_the_benchmarks() -> None:
     if "WSVAD_DATA" not in os.environ:
         pytest.skip("WSVAD_DATA names no folder with data/annotations and golden/metrics.json")
     folder = Path(os.environ["WSVAD_DATA"])
-    rows = door.check(folder / "golden" / "metrics.json", folder / "data" / "annotations")
+    rows = comparison.check(folder / "golden" / "metrics.json", folder / "data" / "annotations")
     assert [row for row in rows if row.failed] == []
     assert {row.table for row in rows if np.isfinite(row.difference)} > {"degenerate"}
 
@@ -136,5 +136,5 @@ def test_a_rule_without_frame_counts_is_an_error(tmp_path: Path) -> None:
         ("all", "all"),
     ],
 )
-def test_classes_are_told_by_names(video: str, name: str) -> None:
+def test_classes_are_read_off_names(video: str, name: str) -> None:
     assert class_of(video) == name

@@ -1,4 +1,4 @@
-"""VadCLIP's doors, on cases other than the recorded ones."""
+"""VadCLIP's cases, on manifests other than the recorded ones."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_labels_are_those_of_the_reference() -> None:
     targets = torch.eye(3)[[0, 2, 1, 0]]
     videos = {"normal": torch.randn(2, 6, 4), "abnormal": torch.randn(2, 6, 4)}
     given = {"train/lengths": torch.tensor([6, 2, 6, 6]), "train/labels": targets}
-    batch = vadclip.batches(videos | given)["train"]
+    batch = vadclip.batches({}, videos | given)["train"]
     assert batch.labels.tolist() == [0, 1, 1, 0]
     assert batch.features[1, 0, 2:].abs().sum() == 0
 
@@ -73,7 +73,7 @@ def events(dataset: str, outputs: list[str]) -> dict[str, Any]:
 
 
 def test_events_of_another_data_set_are_measured() -> None:
-    found = vadclip_detection_map.measure(events("msad", ["eval/map"]))
+    found = vadclip_detection_map.measure(events("msad", ["eval/map"]), {}, {})
     assert found["eval/lengths"].tolist() == [6 + 8, 9, 10]
     assert found["eval/ap_per_class"].shape == (5, 3)
     assert np.isfinite(found["eval/map"]).all()
@@ -82,6 +82,6 @@ def test_events_of_another_data_set_are_measured() -> None:
 
 def test_normal_videos_are_left_out_where_they_are_known() -> None:
     outputs = ["eval/map", "eval/map_exclude_normal"]
-    assert "eval/map_exclude_normal" in vadclip_detection_map.measure(events("xd", outputs))
+    assert "eval/map_exclude_normal" in vadclip_detection_map.measure(events("xd", outputs), {}, {})
     with pytest.raises(ValueError, match="msad with 3 classes"):
-        vadclip_detection_map.measure(events("msad", outputs))
+        vadclip_detection_map.measure(events("msad", outputs), {}, {})

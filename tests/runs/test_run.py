@@ -7,7 +7,7 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,21 +50,32 @@ def run(*args: str | Path) -> int:
     return main([str(arg) for arg in args])
 
 
-def store_for(config: str, folder: Path) -> Path:
-    """A store with the streams that a recipe reads."""
+@pytest.fixture(scope="module")
+def store_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Stores with the streams and classes that recipes read; recipes that read the same share one."""
+    folder = tmp_path_factory.mktemp("recipes")
+    return lambda config: make_store_for(config, folder)
+
+
+def make_store_for(config: str, folder: Path) -> Path:
     recipe = composed(config)
     features = recipe.data.features
     streams = [features] if isinstance(features, str) else features
     prompts = recipe.model.init_args.get("prompts") or ("fall", "fight")
-    return make_store(
-        folder / "store.h5", crops=2, streams=streams, train=8, classes=list(prompts), text_aligned=True
-    )
+    # What is prepared for a method depends on its settings: a store of its own.
+    prepared = getattr(methods, class_of(config)).requires.prepared
+    key = config if prepared else "-".join([*streams, *prompts])
+    path = folder / f"{key.replace(' ', '_')}.h5"
+    if not path.exists():
+        make_store(path, crops=2, streams=streams, train=8, classes=list(prompts), text_aligned=True)
+    return path
 
 
 @pytest.mark.parametrize("config", RECIPES)
-def test_every_recipe_trains_tests_and_predicts(config: str, tmp_path: Path) -> None:
-    store = store_for(config, tmp_path)
-    trained = fit(config, store, tmp_path, "--data.val_fraction", "0.2")
+def test_every_recipe_trains_tests_and_predicts(
+    config: str, store_for: Callable[[str], Path], tmp_path: Path
+) -> None:
+    trained = fit(config, store_for(config), tmp_path, "--data.val_fraction", "0.2")
     checkpoint = trained / "checkpoints" / "last.ckpt"
     assert run("test", "--ckpt_path", checkpoint) == 0
     metrics = json.loads((newest(tmp_path / "run") / "metrics.json").read_text())["metrics"]

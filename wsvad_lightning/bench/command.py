@@ -39,6 +39,11 @@ def bench(args: Sequence[str]) -> int:
     return 0
 
 
+def parser_of(command: str) -> ArgumentParser:
+    """Make the parser of ``wsvad bench``."""
+    return make_parser()
+
+
 def make_parser() -> ArgumentParser:
     """Make the parser of a comparison."""
     parser = ArgumentParser(

@@ -22,12 +22,14 @@ from wsvad_lightning.bench.recipes import CHECKPOINTS, Recipes, as_text, compose
 from wsvad_lightning.bench.results import write_results
 from wsvad_lightning.bench.workers import work_off
 from wsvad_lightning.data.datasets.annotations import read_splits
-from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.data.store.reader import FeatureStore, store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.methods.base.prompted import PromptedModule
-from wsvad_lightning.runs.run import ParsedRun, writable_folder
+from wsvad_lightning.methods.base.staged import stage_of
+from wsvad_lightning.runs.parsed import ParsedRun
+from wsvad_lightning.runs.run import writable_folder
 
 DEFAULT_STREAMS = ["features"]  # of `bench/default.yaml`; any others were asked for
 
@@ -207,8 +209,8 @@ def read_videos(store: str, splits: str | None, split: int) -> dict[str, Any]:
     Raises:
         WSVADError: if store and split do not fit together.
     """
-    data = WSVADDataModule(store, splits, split)
-    return {**data.parts, "store_checksum": data.store.checksum()}
+    catalogue = Catalogue(store, splits, split)
+    return {**catalogue.parts, "store_checksum": catalogue.store.checksum()}
 
 
 def choose_streams(stores: Mapping[str, str], recipes: Recipes) -> dict[tuple[str, str], list[str]]:
@@ -263,10 +265,11 @@ def check_fit(cell: Cell) -> None:
         WSVADError: if the store lacks something, the method cannot be made for it, or no text tower reads the
             names of its classes.
     """
-    model, data = ParsedRun(["fit", *cell.arguments], cell.folder.name).make()
-    if model.num_stages > 1:
-        last = ("--model.stage", str(model.num_stages))
-        model, data = ParsedRun(["fit", *cell.arguments, *last], cell.folder.name).make()
+    model, data = ParsedRun(["fit", *cell.arguments]).make()
+    _, num_stages = stage_of(model)
+    if num_stages > 1:
+        last = ("--model.stage", str(num_stages))
+        model, data = ParsedRun(["fit", *cell.arguments, *last]).make()
     model.requires.check(type(model).__name__, data.info)
     if isinstance(model, PromptedModule):
         model.take_classes(data.info.classes)

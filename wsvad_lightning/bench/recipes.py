@@ -16,7 +16,7 @@ from jsonargparse import Namespace
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.runs.run import parser_of_fit
+from wsvad_lightning.runs.parsed import parser_of_fit
 
 CHECKPOINTS = {"last": "last.ckpt", "best-on-val": "best.ckpt"}  # files of a run
 VALIDATIONS = 10  # of a training that best-on-val chooses from

@@ -36,6 +36,15 @@ SHOWN = {
 }
 
 
+def demo(output: str = "runs/demo") -> None:
+    """Render surveillance-like videos, extract features, train and test UR-DMU, compare it with baselines.
+
+    Args:
+        output: folder for everything; what is already there is not made again.
+    """
+    tour(Path(output))
+
+
 def tour(folder: Path, spec: DemoSpec | None = None, settings: Sequence[str] = ()) -> None:
     """Render videos, extract features, train and test UR-DMU, and compare it with two baselines.
 
@@ -94,7 +103,7 @@ def train_and_test(folder: Path, store: Path, name: str, settings: Sequence[str]
     tested = run_trainer(test)
     callbacks: list[Callback] = tested.trainer.callbacks  # type: ignore[attr-defined]  # typed without it
     (writer,) = (callback for callback in callbacks if isinstance(callback, ScoreWriter))
-    metrics = tested.model.test_metrics.compute()
+    metrics = tested.model.evaluation.results()
     return Evaluation(name, metrics, writer.curves, Path(tested.trainer.log_dir or folder))
 
 

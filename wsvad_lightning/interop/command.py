@@ -12,7 +12,7 @@ import torch
 from wsvad_lightning import interop
 from wsvad_lightning.carried import write_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, read_official
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, did_you_mean
 from wsvad_lightning.files import replacing
 from wsvad_lightning.interop.weights import load_official
 from wsvad_lightning.methods.base.module import WSVADModule
@@ -25,19 +25,20 @@ def known_methods() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(interop.__path__) if module.name not in SHARED]
 
 
-def find_method(method: str | None) -> ModuleType:
+def find_method(method: str) -> ModuleType:
     """Find the key table of a method.
 
     Raises:
         WSVADError: if there is none.
     """
     if method not in known_methods():
-        known = ", ".join(known_methods())
-        raise WSVADError("--method", method, "there is no key table for it", f"Give one of {known}")
+        known = known_methods()
+        remedy = f"{did_you_mean(method, known)}Known are {', '.join(known)}"
+        raise WSVADError("--method", method, "has no key table", remedy)
     return importlib.import_module(f"wsvad_lightning.interop.{method}")
 
 
-def import_weights(weights: str, method: str | None = None, output: str | None = None) -> None:
+def import_weights(weights: str, *, method: str, output: str) -> None:
     """Turn the authors' weights into a checkpoint for ``wsvad test`` and ``wsvad predict``.
 
     Sizes are read off the weights. The checkpoint carries the method but no data: name a store with
@@ -45,15 +46,13 @@ def import_weights(weights: str, method: str | None = None, output: str | None =
 
     Args:
         weights: the authors' state dict; tensors only are read.
-        method: whose weights they are, such as urdmu; to be named.
-        output: checkpoint to write, also ``-o``; to be named.
+        method: whose weights they are, such as urdmu.
+        output: checkpoint to write.
 
     Raises:
         WSVADError: if the file does not hold exactly the method's parameters; nothing is written then.
     """
     source = find_method(method)
-    if output is None:
-        raise WSVADError("--output", None, "no checkpoint to write is named", "Give -o imported.ckpt")
     state = read_official(weights)
     try:
         init_args = source.init_args(state)
@@ -63,7 +62,7 @@ def import_weights(weights: str, method: str | None = None, output: str | None =
         problem = f"lacks the parameter {error}"
         raise WSVADError("weights", weights, problem, f"Give weights of {method}") from None
     except (IndexError, ValueError):
-        problem = "a parameter that tells sizes has another number of axes"
+        problem = "a parameter has another number of axes"
         raise WSVADError("weights", weights, problem, f"Give weights of {method}") from None
     module: WSVADModule = source.METHOD(**init_args)
     dropped = load_official(module.net, state, source.TABLE)

@@ -1,4 +1,4 @@
-"""Temporal blocks that several methods share: ``[R, T, D]`` in and out."""
+"""Temporal blocks that several methods share: ``[..., T, D]`` in and out, whatever the leading axes."""
 
 from wsvad_lightning.layers.adaptive_span import AdaptiveSpanAttention
 from wsvad_lightning.layers.cross_attention import CrossAttention
@@ -17,6 +17,7 @@ from wsvad_lightning.layers.non_local import NonLocalBlock
 from wsvad_lightning.layers.perturbed_topk import PerturbedTopK
 from wsvad_lightning.layers.pre_norm import PreNormLayer
 from wsvad_lightning.layers.quick_gelu import QuickGELU
+from wsvad_lightning.layers.rows import over_rows
 from wsvad_lightning.layers.score_head import ScoreHead
 from wsvad_lightning.layers.selection import MagnitudeSelection, magnitudes
 from wsvad_lightning.layers.self_attention import SelfAttention
@@ -50,6 +51,7 @@ __all__ = [
     "distance_prior",
     "init_xavier",
     "magnitudes",
+    "over_rows",
     "proximity_graph",
     "similarity_graph",
     "valid_positions",

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.rows import over_rows
+
 
 class AdaptiveSpanAttention(nn.Module):
     """Self-attention with learnt spans (temporal context self-adaptive learning of TPWNG).
@@ -31,8 +33,9 @@ class AdaptiveSpanAttention(nn.Module):
         self.project_out = nn.Linear(heads * head_dim, dim)
         self.dropout = nn.Dropout(dropout)
 
+    @over_rows
     def forward(self, x: Tensor) -> Tensor:
-        """Attend along time: ``[R, T, dim]`` to ``[R, T, dim]``."""
+        """Attend along time: ``[..., T, dim]`` to ``[..., T, dim]``."""
         query, key, value = rearrange(
             self.project_in(x), "r t (part h d) -> part r h t d", part=3, h=self.heads
         )
@@ -42,13 +45,13 @@ class AdaptiveSpanAttention(nn.Module):
         return out
 
     def spans(self, x: Tensor) -> Tensor:
-        """Give how many snippets each of ``[R, T, dim]`` looks at in full to either side: ``[R, T]``."""
+        """Give the snippets that each of ``[..., T, dim]`` attends to in full to each side: ``[..., T]``."""
         part: Tensor = torch.sigmoid(self.to_span(x).squeeze(-1).float())
-        return x.shape[1] * part
+        return x.shape[-2] * part
 
 
 def log_fading(spans: Tensor, ramp: int) -> Tensor:
-    """Give log chi, see :class:`AdaptiveSpanAttention`: ``[R, T]`` spans to ``[R, T, T]``, queries first."""
+    """Give log chi (:class:`AdaptiveSpanAttention`): ``[..., T]`` spans to ``[..., T, T]``, queries first."""
     place = torch.arange(spans.shape[-1], device=spans.device)
     distance = (place[:, None] - place).abs()
     chi = ((ramp + spans[..., None] - distance) / ramp).clamp(0, 1)

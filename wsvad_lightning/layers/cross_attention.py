@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.rows import over_rows
+
 
 class CrossAttention(nn.Module):
     """Multi-head attention whose keys and values come from elsewhere.
@@ -21,11 +23,12 @@ class CrossAttention(nn.Module):
         self.to_key_value = nn.Linear(dim, 2 * heads * head_dim, bias=False)
         self.project_out = nn.Linear(heads * head_dim, dim)
 
-    def forward(self, x: Tensor, looked_at: Tensor) -> Tensor:
-        """Let ``x [R, T, dim]`` look at ``[R, S, dim]``: ``[R, T, dim]``."""
+    @over_rows
+    def forward(self, x: Tensor, attended_to: Tensor) -> Tensor:
+        """Let ``x [..., T, dim]`` attend to ``[..., S, dim]``: ``[..., T, dim]``."""
         query = rearrange(self.to_query(x), "r t (h d) -> r h t d", h=self.heads)
         key, value = rearrange(
-            self.to_key_value(looked_at), "r s (part h d) -> part r h s d", part=2, h=self.heads
+            self.to_key_value(attended_to), "r s (part h d) -> part r h s d", part=2, h=self.heads
         )
         attended = F.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.project_out(rearrange(attended, "r h t d -> r t (h d)"))

@@ -1,4 +1,4 @@
-"""The encoder of UR-DMU and BN-WVAD: self-attention beside attention by temporal distance alone."""
+"""The encoder of UR-DMU and BN-WVAD: self-attention together with attention by temporal distance."""
 
 import torch
 import torch.nn.functional as F
@@ -6,6 +6,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from wsvad_lightning.layers.pre_norm import PreNormLayer
+from wsvad_lightning.layers.rows import over_rows
 from wsvad_lightning.layers.snippet_graph import proximity_graph
 from wsvad_lightning.layers.temporal_conv import TemporalConv
 
@@ -46,8 +47,9 @@ class DistanceAttention(nn.Module):
         self.project_out = nn.Linear(2 * heads * head_dim, dim)
         self.dropout = nn.Dropout(dropout)
 
+    @over_rows
     def forward(self, x: Tensor) -> Tensor:
-        """Attend along time: ``[R, T, dim]`` to ``[R, T, dim]``."""
+        """Attend along time: ``[..., T, dim]`` to ``[..., T, dim]``."""
         *content, distance_value = self.project_in(x).chunk(4, dim=-1)
         query, key, value = (rearrange(part, "r t (h d) -> r h t d", h=self.heads) for part in content)
         by_content = F.scaled_dot_product_attention(query, key, value)
@@ -83,7 +85,7 @@ class DistanceTransformer(nn.Sequential):
 
 
 class DistanceEncoder(nn.Module):
-    """Convolution over three snippets, ReLU, then :class:`DistanceTransformer`; every crop for itself.
+    """Convolution over three snippets, ReLU, then :class:`DistanceTransformer`.
 
     Args:
         feature_dim: D, channels of the features.
@@ -103,7 +105,6 @@ class DistanceEncoder(nn.Module):
         self.transformer = DistanceTransformer(dim, depth, heads, head_dim, mlp_dim, dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Add temporal context: ``[B, N, T, D]`` to ``[B * N, T, H]``."""
-        embedded = F.relu(self.embed(rearrange(features, "b n t d -> (b n) t d")))
-        encoded: Tensor = self.transformer(embedded)
+        """Add temporal context: ``[..., T, D]`` to ``[..., T, H]``."""
+        encoded: Tensor = self.transformer(F.relu(self.embed(features)))
         return encoded

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.rows import over_rows
 from wsvad_lightning.layers.temporal_conv import TemporalConv
 
 HEAD_DIM = 64
@@ -32,7 +33,7 @@ class ChannelNorm(nn.Module):
         self.shift = nn.Parameter(torch.zeros(1, dim, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise each snippet of ``[R, T, dim]``, in float32."""
+        """Normalise each snippet of ``[..., T, dim]``, in float32."""
         variance, mean = torch.var_mean(x.float(), dim=-1, correction=0, keepdim=True)
         deviation = variance.clamp_min(self.eps**2).sqrt()
         return (x - mean) / (deviation + self.eps) * self.gain.flatten() + self.shift.flatten()
@@ -51,8 +52,9 @@ class GlanceBlock(nn.Module):
         self.project_in = TemporalConv(dim, 3 * dim, bias=False)
         self.project_out = TemporalConv(dim, dim)
 
+    @over_rows
     def forward(self, x: Tensor) -> Tensor:
-        """Attend along time: ``[R, T, dim]`` to ``[R, T, dim]``."""
+        """Attend along time: ``[..., T, dim]`` to ``[..., T, dim]``."""
         query, key, value = rearrange(
             self.project_in(self.norm(x)), "r t (part h d) -> part r h t d", part=3, d=HEAD_DIM
         )
@@ -76,8 +78,9 @@ class FocusBlock(nn.Module):
         self.neighbours = nn.Conv1d(heads, heads, kernel_size=5, padding=2, groups=heads)
         self.project_out = TemporalConv(dim, dim)
 
+    @over_rows
     def forward(self, x: Tensor) -> Tensor:
-        """Mix neighbours: ``[R, T, dim]`` to ``[R, T, dim]``."""
+        """Mix neighbours: ``[..., T, dim]`` to ``[..., T, dim]``."""
         value = self.to_value(self.norm(x.flatten(0, 1)).view_as(x))
         mixed = F.conv2d(  # over (time, channel of a head), a channel a head: nothing is copied
             rearrange(value, "r t (d h) -> r h t d", d=HEAD_DIM),
@@ -107,7 +110,7 @@ class GlanceFocusLayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transform ``[R, T, dim]``."""
+        """Transform ``[..., T, dim]``."""
         x = x + self.convolution(x)
         x = x + self.block(x)
         out: Tensor = x + self.feed_forward(x)

@@ -3,11 +3,13 @@
 from local_attention import LocalMHA
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.rows import over_rows
+
 
 class LocalAttention(nn.Module):
     """Learnt positions, then multi-head attention to the snippets at most ``window`` away, with a residual.
 
-    The attention is that of the ``local-attention`` package. Two of its habits are part of what it computes:
+    The attention is that of the ``local-attention`` package. Two of its quirks are part of what it computes:
     the rotary positions of queries are a window ahead of those of keys, and the zeros that fill T up to a
     multiple of the window can be attended to.
 
@@ -26,8 +28,9 @@ class LocalAttention(nn.Module):
         rotary = self.attention.attn_fn.rel_pos
         rotary.register_buffer("inv_freq", rotary.inv_freq, persistent=False)  # constants, no weights
 
+    @over_rows
     def forward(self, x: Tensor) -> Tensor:
-        """Attend along time: ``[R, T, dim]`` to ``[R, T, dim]``."""
+        """Attend along time: ``[..., T, dim]`` to ``[..., T, dim]``."""
         x = x + self.position.weight[: x.shape[1]]
         out: Tensor = x + self.attention(x)
         return out

@@ -18,11 +18,11 @@ class MemoryUnit(nn.Module):
         nn.init.uniform_(self.slots, -(dim**-0.5), dim**-0.5)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Read the memory with features ``x [R, T, dim]``.
+        """Read the memory with features ``x [..., T, dim]``.
 
         Returns:
-            The activation ``[R, T]`` in (0, 1), the mean of the largest sixteenth (plus one) of the slot
-            similarities, and the augmentation ``[R, T, dim]``, the sum of the slots weighted by them.
+            The activation ``[..., T]`` in (0, 1), the mean of the largest sixteenth (plus one) of the slot
+            similarities, and the augmentation ``[..., T, dim]``, the sum of the slots weighted by them.
         """
         similarity = torch.sigmoid((x @ self.slots.T).float() * x.shape[-1] ** -0.5)
         strongest = similarity.topk(self.slots.shape[0] // 16 + 1, dim=-1).values

@@ -8,6 +8,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from wsvad_lightning.layers.non_local import NonLocalBlock
+from wsvad_lightning.layers.rows import over_rows
 
 TemporalNorm = Literal["batch", "group"]
 DILATIONS = (1, 2, 4)
@@ -36,8 +37,9 @@ class MultiScaleTemporal(nn.Module):
         fuse = nn.Conv1d(4 * width, dim, kernel_size=3, padding=1, bias=False)
         self.fuse = _convolution(fuse, norm)
 
+    @over_rows
     def forward(self, x: Tensor) -> Tensor:
-        """Add temporal context: ``[R, T, D]`` to ``[R, T, D]``."""
+        """Add temporal context: ``[..., T, D]`` to ``[..., T, D]``."""
         channels_first = rearrange(x, "r t d -> r d t").contiguous()
         branches = [convolve(channels_first) for convolve in self.dilated]
         branches.append(self.non_local(torch.relu(self.reduce(channels_first))))

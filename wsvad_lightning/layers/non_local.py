@@ -1,4 +1,4 @@
-"""Non-local block: every snippet looks at every other one (Wang et al., CVPR 2018, dot-product version)."""
+"""Non-local block: every snippet attends to every other one (Wang et al., CVPR 2018, dot-product version)."""
 
 from einops import rearrange
 from torch import Tensor, nn

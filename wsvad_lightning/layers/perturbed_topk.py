@@ -49,7 +49,7 @@ class PerturbedTopK(nn.Module):
         return k if self.most is None or rows > 1 else min(k, self.most)
 
     def noise(self, scores: Tensor) -> Tensor:
-        """Give noise ``[R or 1, samples, T]`` for scores ``[R, T]``."""
+        """Give noise ``[R or 1, samples, T]`` for rows of scores ``[R, T]``."""
         rows, length = scores.shape
         if self.training or self.draw_in_scoring:
             return torch.randn_like(scores[:, None].expand(rows, self.samples, length))
@@ -57,10 +57,11 @@ class PerturbedTopK(nn.Module):
         return torch.randn(1, self.samples, length, generator=generator).to(scores)
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Choose by scores ``[R, T]``: frequencies ``[R, T]`` in [0, 1]."""
-        noise, k = self.noise(scores), self.count(*scores.shape)
-        frequency: Tensor = SelectionFrequency.apply(scores, noise, k, self.sigma)  # type: ignore[no-untyped-call]
-        return frequency
+        """Choose by scores ``[..., T]``: frequencies ``[..., T]`` in [0, 1]."""
+        rows = scores.reshape(-1, scores.shape[-1])
+        noise, k = self.noise(rows), self.count(*rows.shape)
+        frequency: Tensor = SelectionFrequency.apply(rows, noise, k, self.sigma)  # type: ignore[no-untyped-call]
+        return frequency.view_as(scores)
 
 
 class SelectionFrequency(torch.autograd.Function):

@@ -7,7 +7,7 @@ class PreNormLayer(nn.Module):
     """Attention, then a feed-forward network, each behind a layer norm and with a residual.
 
     Args:
-        attention: from ``[..., dim]`` to ``[..., dim]``.
+        attention: from ``[..., T, dim]`` to ``[..., T, dim]``.
         dim: channels in and out.
         mlp_dim: hidden width of the feed-forward network.
         dropout: probability after both of its layers.
@@ -34,8 +34,8 @@ class PreNormLayer(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def forward(self, x: Tensor, *looked_at: Tensor | None) -> Tensor:
-        """Transform ``[..., dim]``; the attention is given what follows."""
-        x = x + self.attention(self.attention_norm(x), *looked_at)
+    def forward(self, x: Tensor, *others: Tensor | None) -> Tensor:
+        """Transform ``[..., T, dim]``; the attention takes the other tensors too."""
+        x = x + self.attention(self.attention_norm(x), *others)
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out

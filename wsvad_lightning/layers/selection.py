@@ -1,4 +1,4 @@
-"""Which snippets stand for a video: those whose features are longest (RTFM, MGFN, S3R)."""
+"""Which snippets represent a video: those whose features are longest (RTFM, MGFN, S3R)."""
 
 import torch
 from torch import Tensor, nn

@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.rows import over_rows
+
 
 class SelfAttention(nn.Module):
     """Multi-head attention of all snippets to all.
@@ -22,8 +24,9 @@ class SelfAttention(nn.Module):
         self.project_out = nn.Linear(heads * head_dim, dim)
         self.dropout = nn.Dropout(dropout)
 
+    @over_rows
     def forward(self, x: Tensor) -> Tensor:
-        """Attend along time: ``[R, T, dim]`` to ``[R, T, dim]``."""
+        """Attend along time: ``[..., T, dim]`` to ``[..., T, dim]``."""
         query, key, value = rearrange(
             self.project_in(x), "r t (part h d) -> part r h t d", part=3, h=self.heads
         )

@@ -23,7 +23,7 @@ class GraphLayer(nn.Module):
         self.residual = nn.Identity() if in_dim == out_dim else TemporalConv(in_dim, out_dim, kernel_size=5)
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """Mix snippets ``[R, T, in_dim]`` along ``adjacency [R or 1, T, T]``: ``[R, T, out_dim]``."""
+        """Mix snippets ``[..., T, in_dim]`` along ``adjacency [..., T, T]``: ``[..., T, out_dim]``."""
         residual: Tensor = self.residual(x)
         return adjacency.to(residual.dtype) @ (x @ self.weight) + residual
 
@@ -35,16 +35,16 @@ def similarity_graph(x: Tensor, valid: Tensor, threshold: float = 0.7) -> Tensor
     are not alike have weight.
 
     Args:
-        x: ``[R, T, D]``.
-        valid: ``[R, T]``; what is not has no edge.
+        x: ``[..., T, D]``.
+        valid: ``[..., T]`` bool; a snippet that is not valid has no edge.
         threshold: of the cosine.
 
     Returns:
-        ``[R, T, T]`` float32.
+        ``[..., T, T]`` float32.
     """
     alike = F.threshold(cosine(x, x), threshold, 0.0)
-    weights = alike.masked_fill(~valid[:, None], -torch.inf).softmax(dim=-1)
-    return weights * valid[:, :, None]
+    weights = alike.masked_fill(~valid[..., None, :], -torch.inf).softmax(dim=-1)
+    return weights * valid[..., None]
 
 
 def proximity_graph(num_snippets: int, device: torch.device | None = None) -> Tensor:

@@ -3,9 +3,11 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.rows import over_rows
+
 
 class TemporalConv(nn.Conv1d):
-    """``nn.Conv1d`` on ``[R, T, D]``: it keeps the length, and the weights have the shape of ``nn.Conv1d``.
+    """``nn.Conv1d`` on ``[..., T, D]``: it keeps the length, and the weights have the shape of ``nn.Conv1d``.
 
     Nothing is transposed in memory. PyTorch copies the transposed input of a one-dimensional convolution, but
     takes that of a two-dimensional one as it is ("channels last"): the snippets become an image of one row.
@@ -23,8 +25,9 @@ class TemporalConv(nn.Conv1d):
     ) -> None:
         super().__init__(in_dim, out_dim, kernel_size, dilation=dilation, bias=bias)
 
+    @over_rows
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve ``[R, T, in_dim]`` to ``[R, T, out_dim]``."""
+        """Convolve ``[..., T, in_dim]`` to ``[..., T, out_dim]``."""
         image = x.transpose(1, 2).unsqueeze(2)
         weight, dilation = self.weight.unsqueeze(2), (1, *self.dilation)
         convolved = F.conv2d(image, weight, self.bias, padding="same", dilation=dilation)

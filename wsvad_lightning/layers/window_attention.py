@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.rows import over_rows
+
 
 class WindowAttention(nn.Module):
     """Self-attention in windows side by side: no snippet sees another window.
@@ -24,15 +26,16 @@ class WindowAttention(nn.Module):
         nn.init.zeros_(self.project_in.bias)
         nn.init.zeros_(self.project_out.bias)
 
+    @over_rows
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Attend along time.
 
         Args:
-            x: ``[R, T, dim]``, T a multiple of the window.
-            valid: ``[R, T]`` snippets that may be looked at; None for all.
+            x: ``[..., T, dim]``, T a multiple of the window.
+            valid: ``[..., T]`` bool, snippets that may be attended to; None for all.
 
         Returns:
-            ``[R, T, dim]``.
+            ``[..., T, dim]``.
         """
         query, key, value = rearrange(
             self.project_in(x), "r (w s) (part h d) -> part (r w) h s d", part=3, h=self.heads, s=self.window
@@ -44,12 +47,12 @@ class WindowAttention(nn.Module):
         return out
 
     def _mask(self, valid: Tensor) -> Tensor:
-        """Give the keys that each query may look at; where a window has none, it does not matter: all."""
+        """Give the keys that each query may attend to; all of them in a window that is only padding."""
         keys = rearrange(valid, "r (w s) -> (r w) s", s=self.window)
         keys = keys | ~keys.any(dim=1, keepdim=True)
         return repeat(keys, "rw key -> rw 1 query key", query=self.window)
 
 
 def valid_positions(lengths: Tensor, num_snippets: int) -> Tensor:
-    """Tell snippets from padding: ``[R]`` lengths to ``[R, T]`` bool."""
-    return torch.arange(num_snippets, device=lengths.device) < lengths[:, None]
+    """Mark the snippets that are no padding: ``[...]`` lengths to ``[..., T]`` bool."""
+    return torch.arange(num_snippets, device=lengths.device) < lengths[..., None]

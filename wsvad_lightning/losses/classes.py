@@ -10,10 +10,12 @@ def class_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     ``-mean_i sum_c (y_ic / sum_c y_ic) log softmax(logits_i)_c``
 
     Args:
-        logits: ``[R, C]``.
-        targets: ``[R, C]`` 1 for every class of a video; one of which no class is known does not count.
+        logits: ``[..., C]``.
+        targets: ``[..., C]``, or what expands to it: 1 for every class of a video; a video without a known
+            class does not count.
     """
+    targets = targets.expand_as(logits)
     number = targets.sum(dim=-1)
-    spread = targets / number.clamp_min(1)[:, None]
+    spread = targets / number.clamp_min(1)[..., None]
     entropy = -(spread * F.log_softmax(logits.float(), dim=-1)).sum(dim=-1)
     return entropy.sum() / number.gt(0).sum().clamp_min(1)

@@ -82,7 +82,7 @@ def prominences(curves: Tensor, place: Tensor, neighbours: int | None) -> Tensor
     Args:
         curves: ``[K, T]``.
         place: ``[K]`` where the peak of each is.
-        neighbours: snippets on each side that are looked at (scipy's ``wlen`` is twice as many and one); None
+        neighbours: snippets on each side that are compared (scipy's ``wlen`` is twice as many and one); None
             for all.
 
     Returns:

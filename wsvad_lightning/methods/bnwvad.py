@@ -1,4 +1,4 @@
-"""BN-WVAD: BatchNorm statistics tell abnormal snippets (Zhou et al., IEEE TCSVT 2024, arXiv 2311.15367).
+"""BN-WVAD: abnormal snippets by BatchNorm statistics (Zhou et al., IEEE TCSVT 2024, arXiv 2311.15367).
 
 Most snippets of a batch are normal, so the running mean of a BatchNorm is a prototype of normality. How far
 a snippet lies from it, in running standard deviations, is its divergence:
@@ -19,7 +19,7 @@ Loss terms (names as in ``loss_weights``; rows are the crops of one half's video
     triplet2    the same at level 2
 
 Pairs: of the abnormal half, every snippet among the ``sample_ratio`` T most divergent of its row or among the
-``batch_ratio`` share of most divergent ones of the half, in the order of rows and time; beside them, as many
+``batch_ratio`` share of most divergent ones of the half, in the order of rows and time; with them, as many
 normal snippets, the most divergent of every row first, then the second most of every row, and so on.
 
 Numbers equal the authors' code. Deviations, none of which changes them:
@@ -30,16 +30,14 @@ Numbers equal the authors' code. Deviations, none of which changes them:
     zeros: variances are at least 1e-12, and the gradient of a divergence of zero is zero
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import DistanceEncoder
+from wsvad_lightning.layers import DistanceEncoder, over_rows
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import halves
 from wsvad_lightning.types import WSVADBatch
@@ -51,17 +49,17 @@ def divergence(features: Tensor, norm: nn.BatchNorm1d) -> Tensor:
     """Distance of each snippet from the running mean, in running standard deviations.
 
     Args:
-        features: ``[R, C, T]``, what ``norm`` normalises.
+        features: ``[..., C, T]``, what ``norm`` normalises.
         norm: holds the statistics, as they are now.
 
     Returns:
-        ``[R, T]`` float32.
+        ``[..., T]`` float32.
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None
     deviation = norm.running_var.clamp(min=1e-12).sqrt()
     standardized = (features.float() - norm.running_mean[:, None]) / deviation[:, None]
-    distance: Tensor = standardized.norm(dim=1)
+    distance: Tensor = standardized.norm(dim=-2)
     return distance
 
 
@@ -80,15 +78,16 @@ class DivergenceHead(nn.Module):
         self.bn2 = nn.BatchNorm1d(dim // 32)
         self.conv3 = nn.Conv1d(dim // 32, 1, kernel_size=1)
 
+    @over_rows
     def forward(self, x: Tensor) -> tuple[Tensor, Levels]:
-        """Give the probability ``[R, T]`` of snippets ``[R, T, H]``, and the levels ``[R, C, T]``."""
-        first = self.conv1(rearrange(x, "r t h -> r h t"))
+        """Give the probability ``[..., T]`` of snippets ``[..., T, H]``, and the levels ``[..., C, T]``."""
+        first = self.conv1(x.mT)
         second = self.conv2(F.relu(self.bn1(first)))
         logits = self.conv3(F.relu(self.bn2(second))).squeeze(1)
         return torch.sigmoid(logits.float()), (first, second)
 
     def divergences(self, levels: Levels) -> Levels:
-        """Give the :func:`divergence` ``[R, T]`` of each level."""
+        """Give the :func:`divergence` ``[..., T]`` of each level."""
         first, second = levels
         return divergence(first, self.bn1), divergence(second, self.bn2)
 
@@ -125,16 +124,15 @@ class BNWVADNet(nn.Module):
         self.encoder = DistanceEncoder(feature_dim, hidden_dim, depth, heads, head_dim, mlp_dim, dropout=0.0)
         self.head = DivergenceHead(hidden_dim)
 
-    def score_rows(self, features: Tensor) -> tuple[Tensor, Levels]:
-        """Give probability and divergences of ``[B, N, T, D]``, ``[B * N, T]`` each."""
+    def score_crops(self, features: Tensor) -> tuple[Tensor, Levels]:
+        """Give probability and divergences of ``[B, N, T, D]``, ``[B, N, T]`` each."""
         probability, levels = self.head(self.encoder(features))
         return probability, self.head.divergences(levels)
 
     def forward(self, features: Tensor) -> Tensor:
         """Score videos of any length: ``[B, N, T, D]`` to ``[B, T]``, at least 0 and without upper bound."""
-        probability, (first, second) = self.score_rows(features)
-        scores = (first + second) * probability
-        return rearrange(scores, "(b n) t -> b n t", n=features.shape[1]).mean(dim=1)
+        probability, (first, second) = self.score_crops(features)
+        return ((first + second) * probability).mean(dim=1)
 
 
 class BNWVAD(WSVADModule):
@@ -146,9 +144,7 @@ class BNWVAD(WSVADModule):
         sample_ratio: share of each abnormal row's snippets that is selected.
         batch_ratio: share of the abnormal half's snippets that is selected.
         margin: by how much abnormal snippets should diverge more than normal ones.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`WSVADModule`.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {"normal": 1.0, "triplet1": 5.0, "triplet2": 20.0}
@@ -162,15 +158,12 @@ class BNWVAD(WSVADModule):
         sample_ratio: float = 0.2,
         batch_ratio: float = 0.4,
         margin: float = 1.0,
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, **kwargs)
         for name, ratio in {"sample_ratio": sample_ratio, "batch_ratio": batch_ratio}.items():
             if not 0 <= ratio <= 1:
-                raise WSVADError(f"model.{name}", ratio, "is no share of the snippets", "Give 0 to 1")
+                raise WSVADError(f"model.{name}", ratio, "must be in [0, 1]", "Give a share of the snippets")
         self.sample_ratio, self.batch_ratio, self.margin = sample_ratio, batch_ratio, margin
         self.net = BNWVADNet(feature_dim, hidden_dim, mlp_dim=hidden_dim)
 
@@ -181,7 +174,7 @@ class BNWVAD(WSVADModule):
 
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the raw terms that the module's docstring lists."""
-        probability, (first, second) = self.net.score_rows(batch.features)
+        probability, (first, second) = self.net.score_crops(batch.features)
         normal, _ = halves(probability)
         return {
             "normal": normal.norm(dim=-1).mean(),
@@ -190,8 +183,8 @@ class BNWVAD(WSVADModule):
         }
 
     def triplet(self, divergences: Tensor) -> Tensor:
-        """Order the divergences of paired snippets, ``[B * N, T]``, the normal half first."""
-        normal, abnormal = halves(divergences)
+        """Order the divergences of paired snippets, ``[B, N, T]``, the normal half first."""
+        normal, abnormal = (half.flatten(0, 1) for half in halves(divergences))
         normal_index, abnormal_index = select_pairs(normal, abnormal, self.sample_ratio, self.batch_ratio)
         difference = normal.flatten()[normal_index] - abnormal.flatten()[abnormal_index]
         return F.relu(difference + self.margin).mean()

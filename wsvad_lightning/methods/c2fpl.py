@@ -13,16 +13,16 @@ Numbers equal the authors' code. Two attention layers that their state dict hold
 out.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.layers import ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
-from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.prepared import PreparedModule
 from wsvad_lightning.prepare import c2fpl_labels
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
@@ -51,7 +51,7 @@ class C2FPLNet(nn.Module):
         return scores
 
 
-class C2FPL(WSVADModule):
+class C2FPL(PreparedModule):
     """C2FPL as a LightningModule; the recipe of the paper is in ``ucf_c2fpl.yaml``.
 
     Args:
@@ -63,9 +63,8 @@ class C2FPL(WSVADModule):
         ratio: abnormal videos for each normal one, at least.
         abnormal_component: which component of the first mixture is abnormal: the ``second``, an arbitrary
             one, as in the authors' code, or the one of the ``larger-mean`` variance.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
         optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`PreparedModule`.
 
     Attributes:
         pseudo_labels: one a snippet of the training videos, joined end to end; none in a new module.
@@ -85,12 +84,10 @@ class C2FPL(WSVADModule):
         percentile: float = 3.0,
         ratio: float = 1.0,
         abnormal_component: c2fpl_labels.Component = "second",
-        loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = torch.optim.SGD,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         self.net = C2FPLNet(feature_dim, hidden_dims, dropout)
         self.window, self.percentile, self.ratio = window, percentile, ratio
         self.abnormal_component: c2fpl_labels.Component = abnormal_component

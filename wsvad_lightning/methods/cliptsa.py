@@ -18,9 +18,9 @@ Deviations: the authors draw noise when they score too, so that their test score
 is scored with the same draws (``noise_in_scoring`` draws anew). Any number of crops and snippets, any width.
 """
 
+from typing import Any
+
 import torch
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
@@ -68,16 +68,15 @@ class CLIPTSANet(nn.Module):
         # The authors make this after that initialisation, and leave it as PyTorch does.
         self.narrow = _narrowing(feature_dim) if feature_dim > WIDTH else nn.Identity()
 
-    def attend(self, rows: Tensor) -> Tensor:
-        """Give the weight of each snippet of rows ``[R, T, D]``: ``[R, T]``."""
-        weight: Tensor = self.gate(torch.sigmoid(self.relevance(rows).squeeze(-1).float()))
+    def attend(self, narrowed: Tensor) -> Tensor:
+        """Give the weight of each snippet of ``[..., T, D]``: ``[..., T]``."""
+        weight: Tensor = self.gate(torch.sigmoid(self.relevance(narrowed).squeeze(-1).float()))
         return weight
 
     def forward(self, features: Tensor) -> MagnitudeOutput:
         """Score videos of any length: ``[B, N, T, D]``."""
-        rows = self.narrow(rearrange(features, "b n t d -> (b n) t d"))
-        encoded = self.dropout(self.context(self.attend(rows)[..., None] * rows))
-        encoded = rearrange(encoded, "(b n) t d -> b n t d", n=features.shape[1])
+        narrowed = self.narrow(features)
+        encoded = self.dropout(self.context(self.attend(narrowed)[..., None] * narrowed))
         return MagnitudeOutput(encoded, self.to_score(encoded))
 
 
@@ -98,19 +97,11 @@ class CLIPTSA(MagnitudeMIL):
         most_kept: most snippets that a draw chooses of a video with one crop, as in the authors' tests; None
             for no limit.
         noise_in_scoring: draw the noise in scoring too, as the authors do; else all videos have the same.
-        k: snippets that stand for a video, clamped to T.
-        margin: length that the features of abnormal snippets should have.
         dropout: probability in the network.
-        exclude: probability by which a snippet is kept from standing for its video in training.
-        smooth_across_videos: smooth the abnormal scores of a batch as one curve, as the authors do; false
-            smooths each video for itself.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`MagnitudeMIL`.
 
     Raises:
-        WSVADError: if ``keep`` is no share, nothing would be drawn or chosen, or there would be no noise to
-            learn from.
+        WSVADError: if ``keep``, ``samples``, ``sigma`` or ``most_kept`` is out of range.
     """
 
     net: CLIPTSANet
@@ -123,28 +114,22 @@ class CLIPTSA(MagnitudeMIL):
         sigma: float = 0.05,
         most_kept: int | None = 1000,
         noise_in_scoring: bool = False,
-        k: int = 3,
-        margin: float = 100.0,
         dropout: float = 0.7,
-        exclude: float = 0.7,
-        smooth_across_videos: bool = True,
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            feature_dim, k, margin, exclude, smooth_across_videos, loss_weights, optimizer, lr_scheduler
-        )
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, **kwargs)
         if not 0 < keep <= 1:
-            raise WSVADError("model.keep", keep, "is no share of the snippets", "Give above 0 and at most 1")
+            raise WSVADError("model.keep", keep, "must be in (0, 1]", "Give a share of the snippets")
         if samples < 1:
-            raise WSVADError("model.samples", samples, "no noise would be drawn", "Give at least 1")
-        if not sigma > 0:
-            raise WSVADError("model.sigma", sigma, "what is chosen has no gradient", "Give above 0")
+            raise WSVADError("model.samples", samples, "must be at least 1", "Give the draws of the noise")
+        if not sigma > 0:  # without noise the choice has no gradient
+            raise WSVADError("model.sigma", sigma, "must be above 0", "Give the noise a deviation")
         if most_kept is not None and most_kept < 1:
             raise WSVADError(
-                "model.most_kept", most_kept, "nothing would be chosen", "Give at least 1, or null"
+                "model.most_kept",
+                most_kept,
+                "must be at least 1",
+                "Give null for no limit",
             )
         self.net = CLIPTSANet(feature_dim, keep, samples, sigma, most_kept, noise_in_scoring, dropout)
 

@@ -20,7 +20,7 @@ Loss terms (names as in ``loss_weights``):
 The memory, off in the authors' recipe, keeps windows that were taken for anomalous. They are reconstructed
 with each batch, and pushed above the threshold.
 
-Numbers equal the authors' code, with its habits: the auxiliary scorer, which is not trained, has its dropout
+Numbers equal the authors' code, with its quirks: the auxiliary scorer, which is not trained, has its dropout
 on while the rest trains. Deviations: disruption and dropout stay on throughout; the authors' training never
 leaves the evaluation mode of its first test, which ``disruption_steps`` restores. Channels that do not divide
 into tokens and heads are filled up with zeros, for the reconstruction alone. An autoencoder that the authors'
@@ -32,10 +32,10 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from wsvad_lightning.checkpoint import read_checkpoint
+from wsvad_lightning.checkpoint import take_part
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import PreNormLayer, ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
@@ -65,14 +65,14 @@ class TokenAttention(nn.Module):
         self.project_out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend in each snippet: ``[R, T, P, dim]`` to ``[R, T, P, dim]``."""
+        """Attend in each snippet: ``[..., T, P, dim]`` to ``[..., T, P, dim]``."""
         query, key, value = rearrange(
-            self.project_in(x), "r t p (part h d) -> part r t h p d", part=3, h=self.heads
+            self.project_in(x), "... p (part h d) -> part ... h p d", part=3, h=self.heads
         )
         if self.cascade:
-            query = torch.cat([query[:, :1], query[:, :-1]], dim=1)
+            query = torch.cat([query[..., :1, :, :, :], query[..., :-1, :, :, :]], dim=-4)
         attended = F.scaled_dot_product_attention(query, key, value)
-        out: Tensor = self.project_out(rearrange(attended, "r t h p d -> r t p (h d)"))
+        out: Tensor = self.project_out(rearrange(attended, "... h p d -> ... p (h d)"))
         return out
 
 
@@ -108,10 +108,9 @@ class Reconstructor(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Reconstruct each crop of each window: ``[B, N, T, D]`` to ``[B, N, T, D]``."""
         padded = F.pad(self.disrupt(features), (0, self.padding))
-        tokens = self.embed(rearrange(padded, "b n t (p c) -> (b n) t p c", p=self.tokens))
+        tokens = self.embed(padded.unflatten(-1, (self.tokens, -1)))
         rebuilt: Tensor = self.norm(self.blocks(tokens + self.positions))
-        joined = rearrange(rebuilt, "(b n) t p c -> b n t (p c)", n=features.shape[1])
-        return joined[..., : self.feature_dim]
+        return rebuilt.flatten(-2)[..., : self.feature_dim]
 
 
 class FRDUVADNet(nn.Module):
@@ -186,9 +185,8 @@ class FRDUVAD(WSVADModule):
             taken for anomalous. Each process has a memory of its own; a checkpoint carries that of the first.
         memory_size: number of windows to remember.
         memory_margin: standard deviations by which the scores of remembered snippets exceed the mean score.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
         optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`WSVADModule`.
 
     Attributes:
         bank: ``[M, N, T, D]`` windows in the memory.
@@ -214,12 +212,10 @@ class FRDUVAD(WSVADModule):
         memory: Memory = "off",
         memory_size: int = 32,
         memory_margin: float = 0.5,
-        loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         if auxiliary is not None and auxiliary_dims is None:
             problem = "without model.auxiliary_dims there is no auxiliary scorer"
             raise WSVADError("model.auxiliary", auxiliary, problem, "Set the widths, C2FPL's are [512, 32]")
@@ -238,31 +234,12 @@ class FRDUVAD(WSVADModule):
         Raises:
             WSVADError: if it is missing or does not fit.
         """
-        if self.net.auxiliary is not None and not self._from_checkpoint:
-            self.net.auxiliary.load_state_dict(self._read_auxiliary())
-
-    def _read_auxiliary(self) -> dict[str, Tensor]:
-        """Read the scorer of a checkpoint of C2FPL.
-
-        Raises:
-            WSVADError: if there is none, or of other widths.
-        """
-        assert self.net.auxiliary is not None
+        if self.net.auxiliary is None or self._from_checkpoint:
+            return
         if self.auxiliary is None:
             problem = "model.auxiliary_dims asks for an auxiliary scorer, which is not trained here"
             raise WSVADError("model.auxiliary", None, problem, "Give a checkpoint of C2FPL")
-        prefix = "net.to_score."
-        checkpoint = read_checkpoint(self.auxiliary, "model.auxiliary")
-        found = {
-            name.removeprefix(prefix): values
-            for name, values in checkpoint["state_dict"].items()
-            if name.startswith(prefix)
-        }
-        expected = {name: values.shape for name, values in self.net.auxiliary.state_dict().items()}
-        if checkpoint.get("method") != "C2FPL" or {n: v.shape for n, v in found.items()} != expected:
-            problem = "holds no C2FPL of these feature_dim and auxiliary_dims"
-            raise WSVADError("model.auxiliary", self.auxiliary, problem, "Give one trained on these features")
-        return found
+        take_part(self.net.auxiliary, self.auxiliary, "net.to_score", "model.auxiliary", method="C2FPL")
 
     def on_train_batch_start(self, batch: WSVADBatch, batch_idx: int) -> None:
         """End disruption and dropout where the authors' training does."""

@@ -7,7 +7,7 @@ is learnt: temporal Gaussian splatting (TGS) makes soft labels of it.
     x = transformer(relu(conv(features)))                     [R, T, H], R rows: videos x crops
     e_c = sigmoid(mlp(transformer layer(x)))                  experts, [R, T] each
     q = linear([e_1 .. e_C])                                  [R, T, H]
-    g = [q looks at x; x looks at q]                          cross-attention both ways, [R, T, 2H]
+    g = [q attends to x; x to q]                              cross-attention both ways, [R, T, 2H]
     score = mean_crops(sigmoid(mlp(transformer layer(g))))
 
 Loss terms (names as in ``loss_weights``; k = T // 16 + 1):
@@ -40,12 +40,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from wsvad_lightning.checkpoint import read_checkpoint
+from wsvad_lightning.checkpoint import take_part
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import CrossAttention, DistanceEncoder, PreNormLayer, SelfAttention
 from wsvad_lightning.losses import Sigma, probability_bce, smoothness, splat, splatting_bce, topk_bce
@@ -101,7 +100,7 @@ class Gate(nn.Module):
         self.to_logit = _mlp(2 * dim, dim, *GATE_MLP, 1)
 
     def forward(self, encoded: Tensor, expert_scores: Tensor) -> Tensor:
-        """Weigh ``[R, T, C]`` scores against ``[R, T, H]`` features: logits ``[R, T]``."""
+        """Weigh ``[..., T, C]`` scores against ``[..., T, H]`` features: logits ``[..., T]``."""
         refined = self.refine(expert_scores.to(encoded.dtype))
         both = [self.classes_look(refined, encoded), self.features_look(encoded, refined)]
         logits: Tensor = self.to_logit(self.fuse(torch.cat(both, dim=-1))).squeeze(-1)
@@ -138,15 +137,11 @@ class GSMoENet(nn.Module):
 
     def forward(self, features: Tensor) -> GSMoEOutput:
         """Score videos of any length: ``[B, N, T, D]``."""
-
-        def over_crops(rows: Tensor) -> Tensor:
-            return rearrange(rows, "(b n) ... -> b n ...", n=features.shape[1]).mean(dim=1)
-
         encoded = self.encoder(features)
         logits = torch.cat([expert(encoded) for expert in self.experts], dim=-1)
         expert_scores = logits.float().sigmoid()
         scores = self.gate(encoded, expert_scores).float().sigmoid()
-        return GSMoEOutput(over_crops(scores), over_crops(expert_scores))
+        return GSMoEOutput(scores.mean(dim=1), expert_scores.mean(dim=1))
 
 
 class GSMoE(WSVADModule):
@@ -165,15 +160,14 @@ class GSMoE(WSVADModule):
         sigma: spread of the Gaussian on a peak: half its width in ``snippets``, or the standard deviation of
             the ``score`` around it, as the paper has it.
         dropout: probability inside the encoder.
-        loss_weights: weights by which terms enter the total, where they differ from the defaults.
         optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`WSVADModule`.
 
     Attributes:
         centres: ``[C, D]`` of the clusters; 0 until training starts, and where experts are by classes.
 
     Raises:
-        WSVADError: if there is no expert.
+        WSVADError: if ``num_experts`` is less than 1.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {
@@ -183,6 +177,8 @@ class GSMoE(WSVADModule):
         "smooth": 8e-4,
         "sparsity": 8e-3,
     }
+
+    not_saved: ClassVar[tuple[str, ...]] = (*WSVADModule.not_saved, "encoder_from")
 
     net: GSMoENet
     centres: Tensor
@@ -199,14 +195,12 @@ class GSMoE(WSVADModule):
         neighbours: int | None = None,
         sigma: Sigma = "snippets",
         dropout: float = 0.5,
-        loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
+        super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         if num_experts < 1:
-            raise WSVADError("model.num_experts", num_experts, "nobody would score", "Give at least 1")
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "encoder_from"])
+            raise WSVADError("model.num_experts", num_experts, "must be at least 1", "Give an expert a class")
         self.requires = FeatureRequirements(classes=experts_by == "classes")
         self.num_experts, self.experts_by, self.encoder_from = num_experts, experts_by, encoder_from
         self.warm_up, self.prominence, self.neighbours = warm_up, prominence, neighbours
@@ -229,7 +223,9 @@ class GSMoE(WSVADModule):
         else:
             self.classes = self.read_classes()
         if self.encoder_from is not None:
-            self.start_from(self.encoder_from)
+            take_part(
+                self.net.encoder, self.encoder_from, "net.encoder", "model.encoder_from", method="URDMU"
+            )
 
     def read_classes(self) -> tuple[str, ...]:
         """Read the classes of the store, each of which has its expert.
@@ -237,7 +233,7 @@ class GSMoE(WSVADModule):
         Raises:
             WSVADError: if not.
         """
-        names: tuple[str, ...] = self.trainer.datamodule.info.classes  # type: ignore[attr-defined]  # typed without it
+        names = self.data.info.classes
         if len(names) != self.num_experts:
             problem = f"the store has {len(names)} classes of anomalies: {', '.join(names)}"
             remedy = f"Set it to {len(names)}, or model.experts_by to clusters"
@@ -248,12 +244,12 @@ class GSMoE(WSVADModule):
         """Take over the classes of the experts; where the videos have others, events are not measured."""
         super().on_load_checkpoint(checkpoint)
         names = tuple(checkpoint.get("classes", {}).get("names", ()))
-        if self._trainer is not None and self.trainer.state.fn == "test":
-            data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
-            if others := [name for name in data.info.classes if name not in names and names]:
-                known, unknown = ", ".join(names), ", ".join(others)
-                rank_zero_info(f"note: no events are told: the experts know {known}, not {unknown}")
-                names = ()
+        tested = self._trainer is not None and self.trainer.state.fn == "test"
+        others = [name for name in self.data.info.classes if name not in names] if tested and names else []
+        if others:
+            known, unknown = ", ".join(names), ", ".join(others)
+            rank_zero_info(f"note: no events are reported: the experts know {known}, not {unknown}")
+            names = ()
         self.classes = names
 
     def find_clusters(self) -> None:
@@ -262,38 +258,13 @@ class GSMoE(WSVADModule):
         Raises:
             WSVADError: if there are too few videos.
         """
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
+        data = self.data
         abnormal = [name for name in data.parts["train"] if data.annotations[name].label == 1]
         means = [torch.from_numpy(data.read(name).mean(axis=(0, 1), dtype="float32")) for name in abnormal]
         if len(means) < self.num_experts:
             problem = f"the {len(means)} abnormal videos to train with make fewer clusters"
             raise WSVADError("model.num_experts", self.num_experts, problem, f"Give at most {len(means)}")
         self.centres.copy_(k_means(torch.stack(means), self.num_experts, data.seed))
-
-    def start_from(self, path: str) -> None:
-        """Take the encoder over from a checkpoint of UR-DMU.
-
-        Raises:
-            WSVADError: if it cannot be read, is of another method, or of other sizes.
-        """
-        argument = "model.encoder_from"
-        checkpoint = read_checkpoint(path, argument)
-        if checkpoint.get("method") != "URDMU":
-            problem = f"is of {checkpoint.get('method')}, not URDMU"
-            raise WSVADError(argument, path, problem, "Give a checkpoint of UR-DMU")
-        prefix = "net.encoder."
-        weights = {
-            name.removeprefix(prefix): value
-            for name, value in checkpoint["state_dict"].items()
-            if name.startswith(prefix)
-        }
-        for name, own in self.net.encoder.state_dict().items():
-            given = weights[name].shape if name in weights else None
-            if given != own.shape:
-                problem = f"its {name} has the form {given and list(given)}, not {list(own.shape)}"
-                remedy = "Give one of the same feature_dim and hidden_dim"
-                raise WSVADError(argument, path, problem, remedy)
-        self.net.encoder.load_state_dict(weights)
 
     def score(self, batch: WSVADBatch) -> Tensor:
         """Score snippets: ``[B, T]`` in [0, 1]."""

@@ -18,7 +18,7 @@ Loss terms (names as in ``loss_weights``):
     smooth       squared differences of neighbouring scores, all videos
     sparsity     Euclidean norm of the scores of all normal videos together
 
-Numbers equal the authors' code, with its habits: row i is paired with row i + half, crop after crop, so that
+Numbers equal the authors' code, with its quirks: row i is paired with row i + half, crop after crop, so that
 an even number of crops pairs two crops of one video instead of two videos of a class (``cluster``); and
 scores are kept sparse in normal instead of abnormal videos (``sparsity_on``). Magnitudes are taken after a
 layer normalisation: in a new network they are almost equal, and rounding selects the top snippets.
@@ -29,15 +29,14 @@ gradient (see :class:`ChannelNorm`), which changes no other number.
 """
 
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import ChannelNorm, GlanceFocusLayer, MagnitudeSelection, TemporalConv
+from wsvad_lightning.layers import ChannelNorm, GlanceFocusLayer, TemporalConv
 from wsvad_lightning.layers.glance_focus import HEAD_DIM, GlanceOrFocus
 from wsvad_lightning.losses import (
     magnitude_clustering,
@@ -46,7 +45,7 @@ from wsvad_lightning.losses import (
     smoothness,
     sparsity,
 )
-from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.magnitude import MagnitudeModule
 from wsvad_lightning.ops import gather_snippets, halves
 from wsvad_lightning.types import WSVADBatch
 
@@ -60,7 +59,7 @@ class MGFNNet(nn.Module):
         feature_dim: D, channels of the features.
         dims: channels of the glance stage and the two focus stages, multiples of 64.
         depths: layers of the stages.
-        magnitude_ratio: weight of the magnitude beside the features.
+        magnitude_ratio: weight of the magnitude, added to the features.
     """
 
     def __init__(
@@ -86,12 +85,11 @@ class MGFNNet(nn.Module):
 
     def encode(self, features: Tensor) -> Tensor:
         """Glance and focus, crop by crop: ``[B, N, T, D]`` to ``[B, N, T, C]``."""
-        crops = rearrange(features, "b n t d -> (b n) t d")
-        magnitude = crops.float().norm(dim=-1, keepdim=True)
-        x: Tensor = self.embed(crops) + self.magnitude_ratio * self.embed_magnitude(magnitude)
+        magnitude = features.float().norm(dim=-1, keepdim=True)
+        x: Tensor = self.embed(features) + self.magnitude_ratio * self.embed_magnitude(magnitude)
         for stage, after in zip(self.stages, [*self.widen, self.norm], strict=True):
             x = after(stage(x))
-        return rearrange(x, "(b n) t c -> b n t c", n=features.shape[1])
+        return x
 
     def classify(self, encoded: Tensor) -> Tensor:
         """Score ``[B, N, T, C]``, averaged over crops: ``[B, T]``, float32."""
@@ -102,22 +100,18 @@ class MGFNNet(nn.Module):
         return self.classify(self.encode(features))
 
 
-class MGFN(WSVADModule):
+class MGFN(MagnitudeModule):
     """MGFN as a LightningModule; the recipe of the authors is in ``ucf_mgfn.yaml``.
 
     Args:
         feature_dim: D, channels of the features; taken from the store on the command line.
         dims: channels of the glance stage and the two focus stages, multiples of 64.
         depths: layers of the stages.
-        k: snippets that stand for a video, clamped to T.
         margin: by how much the magnitudes of normal and abnormal crops should differ.
-        exclude: probability by which a snippet is kept from standing for its video in training.
         cluster: what ``con_n`` and ``con_a`` pair: ``rows``, as the authors do, or different ``videos`` of a
             class, the same crop of each.
         sparsity_on: videos whose scores ``sparsity`` takes: ``normal``, as the authors do, or ``abnormal``.
-        loss_weights: weights by which terms enter the total, where they differ from the authors'.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`MagnitudeModule`.
 
     Raises:
         WSVADError: if a stage cannot be split into heads.
@@ -139,23 +133,17 @@ class MGFN(WSVADModule):
         feature_dim: int = 2048,
         dims: tuple[int, int, int] = (64, 128, 1024),
         depths: tuple[int, int, int] = (3, 3, 2),
-        k: int = 3,
         margin: float = 200.0,
-        exclude: float = 0.7,
         cluster: Literal["rows", "videos"] = "rows",
         sparsity_on: Literal["normal", "abnormal"] = "normal",
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
+        super().__init__(feature_dim=feature_dim, **kwargs)
         if any(dim < 1 or dim % HEAD_DIM for dim in dims):
             raise WSVADError(
                 "model.dims", dims, f"a head has {HEAD_DIM} channels", f"Give multiples of {HEAD_DIM}"
             )
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
         self.margin, self.cluster, self.sparsity_on = margin, cluster, sparsity_on
-        self.select = MagnitudeSelection(k, exclude)
         self.net = MGFNNet(feature_dim, dims, depths)
 
     def score(self, batch: WSVADBatch) -> Tensor:

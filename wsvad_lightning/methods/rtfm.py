@@ -1,7 +1,7 @@
 """RTFM: robust temporal feature magnitude learning (Tian et al., ICCV 2021, arXiv 2101.10030).
 
 Features gain temporal context at several scales; abnormal snippets should then have longer features than
-normal ones, and the k snippets of longest features, averaged over crops, stand for their video.
+normal ones, and the k snippets of longest features, averaged over crops, represent their video.
 
     F = dropout(multi-scale(features))                      temporal context, [B, N, T, D]
     s = mean_crops(sigmoid(mlp(F)))                         score
@@ -13,14 +13,13 @@ Loss terms (names as in ``loss_weights``):
     smooth       squared differences of neighbouring scores of abnormal videos
     sparsity     Euclidean norm of the scores of all abnormal videos together
 
-Numbers equal the authors' code, with its habits: abnormal scores are smoothed as one curve, also from the end
+Numbers equal the authors' code, with its quirks: abnormal scores are smoothed as one curve, also from the end
 of a video to the start of the next (``smooth_across_videos``), and sparsity is one norm over the whole batch.
 Deviation: any number of crops and snippets where the authors have 10 and 32; k is clamped to T.
 """
 
-import torch
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from typing import Any
+
 from torch import Tensor, nn
 
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
@@ -45,8 +44,7 @@ class RTFMNet(nn.Module):
 
     def forward(self, features: Tensor) -> MagnitudeOutput:
         """Score videos of any length: ``[B, N, T, D]``."""
-        encoded = self.dropout(self.context(rearrange(features, "b n t d -> (b n) t d")))
-        encoded = rearrange(encoded, "(b n) t d -> b n t d", n=features.shape[1])
+        encoded = self.dropout(self.context(features))
         return MagnitudeOutput(encoded, self.to_score(encoded))
 
 
@@ -55,15 +53,8 @@ class RTFM(MagnitudeMIL):
 
     Args:
         feature_dim: D, channels of the features; taken from the store on the command line.
-        k: snippets that stand for a video, clamped to T.
-        margin: length that the features of abnormal snippets should have.
         dropout: probability in the network.
-        exclude: probability by which a snippet is kept from standing for its video in training.
-        smooth_across_videos: smooth the abnormal scores of a batch as one curve, as the authors do; false
-            smooths each video for itself.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`MagnitudeMIL`.
     """
 
     net: RTFMNet
@@ -71,19 +62,10 @@ class RTFM(MagnitudeMIL):
     def __init__(
         self,
         feature_dim: int = 2048,
-        k: int = 3,
-        margin: float = 100.0,
         dropout: float = 0.7,
-        exclude: float = 0.7,
-        smooth_across_videos: bool = True,
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            feature_dim, k, margin, exclude, smooth_across_videos, loss_weights, optimizer, lr_scheduler
-        )
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, **kwargs)
         self.net = RTFMNet(feature_dim, dropout)
 
     def encode(self, batch: WSVADBatch) -> MagnitudeOutput:

@@ -27,8 +27,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
@@ -36,6 +34,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.methods.base.prepared import PreparedModule
 from wsvad_lightning.prepare import s3r_dictionary
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
@@ -119,8 +118,8 @@ class S3RNet(nn.Module):
         """
         feature_dim = self.dictionary.shape[1]
         if atoms.ndim != 2 or len(atoms) == 0 or atoms.shape[1] != feature_dim:
-            problem = f"its shape is {tuple(atoms.shape)} where the features have {feature_dim} channels"
-            remedy = f"Give atoms of shape [S, {feature_dim}], prepared from features like these"
+            problem = f"its form is {tuple(atoms.shape)} where the features have {feature_dim} channels"
+            remedy = f"Give atoms of the form [S, {feature_dim}], prepared from features like these"
             raise WSVADError("dictionary", DICTIONARY, problem, remedy)
         self.dictionary = atoms.to(self.dictionary)
 
@@ -133,10 +132,8 @@ class S3RNet(nn.Module):
         if len(self.dictionary) == 0:
             remedy = "Load a checkpoint that carries one, train, or call use_dictionary"
             raise WSVADError("dictionary", None, "S3R has none to reconstruct from", remedy)
-        rows = rearrange(features, "b n t d -> (b n) t d")
-        video = self.dropout(self.video_context(rows))
-        normal = self.dropout(self.normal_context(self.reconstruct(rows, self.dictionary)))
-        video, normal = (rearrange(x, "(b n) t d -> b n t d", n=features.shape[1]) for x in (video, normal))
+        video = self.dropout(self.video_context(features))
+        normal = self.dropout(self.normal_context(self.reconstruct(features, self.dictionary)))
         return video, normal
 
     def gate(self, video: Tensor, normal: Tensor) -> Tensor:
@@ -153,7 +150,7 @@ class S3RNet(nn.Module):
         return S3ROutput(video, self.to_score(video), macro_scores)
 
 
-class S3R(MagnitudeMIL):
+class S3R(PreparedModule, MagnitudeMIL):
     """S3R as a LightningModule; the recipe of the paper is in ``ucf_s3r.yaml``.
 
     The dictionary is learnt when training starts, unless it already lies next to the store, and travels in
@@ -165,19 +162,14 @@ class S3R(MagnitudeMIL):
         attention_dim: channels in which snippets are compared with atoms.
         fraction: atoms of the dictionary for every normal training video.
         dictionary: ``.npy`` file of atoms ``[S, D]`` to take instead of learning them, such as the authors'.
-        k: snippets that stand for a video, clamped to T.
-        margin: length that the features of abnormal snippets should have.
         dropout: probability in the network.
-        exclude: probability by which a snippet is kept from standing for its video in training.
-        smooth_across_videos: smooth the abnormal scores of a batch as one curve, as the authors do; false
-            smooths each video for itself.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`MagnitudeMIL`.
     """
 
     requires = FeatureRequirements(prepared=(DICTIONARY,))
     default_loss_weights: ClassVar[dict[str, float]] = {**MagnitudeMIL.default_loss_weights, "macro": 1.0}
+
+    not_saved: ClassVar[tuple[str, ...]] = (*MagnitudeMIL.not_saved, "dictionary")
 
     net: S3RNet
 
@@ -187,19 +179,10 @@ class S3R(MagnitudeMIL):
         attention_dim: int = 512,
         fraction: float = 0.5,
         dictionary: str | None = None,
-        k: int = 3,
-        margin: float = 100.0,
         dropout: float = 0.7,
-        exclude: float = 0.7,
-        smooth_across_videos: bool = True,
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            feature_dim, k, margin, exclude, smooth_across_videos, loss_weights, optimizer, lr_scheduler
-        )
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "dictionary"])
+        super().__init__(feature_dim=feature_dim, **kwargs)
         self.fraction, self.dictionary = fraction, dictionary
         self.net = S3RNet(feature_dim, attention_dim, dropout)
 

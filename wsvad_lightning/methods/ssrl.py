@@ -12,24 +12,24 @@ from what the one before has learnt, freezes it, and trains the branch of one mo
 keep their statistics, while dropout acts everywhere. Loss terms are RTFM's, see
 :mod:`wsvad_lightning.methods.base.magnitude`.
 
-Numbers equal the authors' code, with its habits: ReLU before BatchNorm, padding of the map only for grids
+Numbers equal the authors' code, with its quirks: ReLU before BatchNorm, padding of the map only for grids
 too small for a 3 x 3 convolution, dropout in the branch of the last grid alone. Deviations: a stage loads
 what it starts from (the authors' script forgets to, and freezes random weights instead); any grids, crops and
 snippets; k is clamped to T. Frozen branches take the snippets in parts, so that long videos fit.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from wsvad_lightning.checkpoint import fits, read_checkpoint
+from wsvad_lightning.checkpoint import fits, read_checkpoint, take_part
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
+from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier, over_rows
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
+from wsvad_lightning.methods.base.staged import StagedModule
 from wsvad_lightning.types import FeatureRequirements, StreamForm, WSVADBatch
 from wsvad_lightning.video.views import parse_grid
 
@@ -59,12 +59,11 @@ class GridBranch(nn.Module):
         cells = (self.rows - trimmed) * (columns - trimmed)
         self.to_vector = nn.Sequential(nn.Linear(cells * width, dim), nn.ReLU(), nn.Dropout(dropout))
 
+    @over_rows
     def forward(self, patches: Tensor) -> Tensor:
-        """Join the patches of each snippet, row by row of the grid: ``[B, T, P, D]`` to ``[B, T, D]``."""
-        snippets = patches.flatten(0, 1)
-        at_once = len(snippets) if self.context.training else AT_ONCE  # BatchNorm learns from all of them
-        joined = torch.cat([self._join(part) for part in torch.split(snippets, at_once)])
-        return rearrange(joined, "(b t) d -> b t d", t=patches.shape[1])
+        """Join the patches of each snippet, row by row of the grid: ``[..., P, D]`` to ``[..., D]``."""
+        at_once = len(patches) if self.context.training else AT_ONCE  # BatchNorm learns from all of them
+        return torch.cat([self._join(part) for part in torch.split(patches, at_once)])
 
     def _join(self, snippets: Tensor) -> Tensor:
         grid = rearrange(self.context(snippets), "r (rows columns) d -> r d rows columns", rows=self.rows)
@@ -124,12 +123,11 @@ class SSRLNet(nn.Module):
         """
         for branch, seen in zip(self.branches, patches, strict=True):
             features = features + branch(seen)[:, None]
-        encoded = self.dropout(self.context(rearrange(features, "b n t d -> (b n) t d")))
-        encoded = rearrange(encoded, "(b n) t d -> b n t d", n=features.shape[1])
+        encoded = self.dropout(self.context(features))
         return MagnitudeOutput(encoded, self.to_score(encoded))
 
 
-class SSRL(MagnitudeMIL):
+class SSRL(StagedModule, MagnitudeMIL):
     """One stage of SSRL as a LightningModule; ``wsvad stages --config sht_ssrl.yaml`` runs all of them.
 
     Args:
@@ -137,19 +135,14 @@ class SSRL(MagnitudeMIL):
         stage: 1, or one more for each of the grids in use.
         previous: checkpoint of the stage before, which training starts from; none in stage 1.
         grids: of patches, one more a stage; ``2x3`` is read from the stream ``patches_2x3``.
-        k: snippets that stand for a video, clamped to T.
-        margin: length that the features of abnormal snippets should have.
         dropout: probability in the network.
-        exclude: probability by which a snippet is kept from standing for its video in training.
-        smooth_across_videos: smooth the abnormal scores of a batch as one curve, as the authors do; false
-            smooths each video for itself.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`MagnitudeMIL`.
 
     Raises:
-        WSVADError: if a grid is none, or there is no such stage.
+        WSVADError: if a grid is not rows x columns, or ``stage`` is out of range.
     """
+
+    not_saved: ClassVar[tuple[str, ...]] = (*MagnitudeMIL.not_saved, "previous")
 
     net: SSRLNet
 
@@ -159,19 +152,10 @@ class SSRL(MagnitudeMIL):
         stage: int = 1,
         previous: str | None = None,
         grids: Sequence[str] = GRIDS,
-        k: int = 3,
-        margin: float = 100.0,
         dropout: float = 0.7,
-        exclude: float = 0.7,
-        smooth_across_videos: bool = True,
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            feature_dim, k, margin, exclude, smooth_across_videos, loss_weights, optimizer, lr_scheduler
-        )
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "previous"])
+        super().__init__(feature_dim=feature_dim, **kwargs)
         self.num_stages = len(grids) + 1
         if not 1 <= stage <= self.num_stages:
             raise WSVADError(
@@ -184,37 +168,18 @@ class SSRL(MagnitudeMIL):
         branch_dropouts = [dropout if grid == grids[-1] else 0.0 for grid in self.grids]
         self.net = SSRLNet(feature_dim, self.grids, dropout, branch_dropouts)
 
-    def setup(self, stage: str) -> None:
-        """Compare with the data, and take over what the stage before has learnt.
-
-        Raises:
-            WSVADError: if they do not fit, or that stage's checkpoint is not given, missing, or of another.
-        """
-        super().setup(stage)
-        if stage == "fit" and self.stage > 1:
-            if self.previous is None:
-                problem = f"stage {self.stage} goes on from what stage {self.stage - 1} has learnt"
-                raise WSVADError(
-                    "model.previous", None, problem, "Give its checkpoint, or run all by `wsvad stages`"
-                )
-            self.start_from(self.previous)
-
     def start_from(self, path: str) -> None:
         """Load all but the branch of the newest grid from a checkpoint of the stage before.
 
         Raises:
             WSVADError: if it cannot be read or is of anything else.
         """
-        checkpoint = read_checkpoint(path, "model.previous")
-        found, wanted = _described(checkpoint), self._stage_before()
+        found, wanted = _described(read_checkpoint(path, "model.previous")), self._stage_before()
         if found != wanted:
             problem = f"is of {found}, where {wanted} is what stage {self.stage} starts from"
             raise WSVADError("model.previous", path, problem, "Give the checkpoint of the stage before")
         newest = f"branches.{self.stage - 2}."
-        weights = {name: value for name, value in self.net.state_dict().items() if name.startswith(newest)}
-        for name, value in checkpoint["state_dict"].items():
-            weights[name.removeprefix("net.")] = value
-        self.net.load_state_dict(weights)
+        take_part(self.net, path, "net", "model.previous", method="SSRL", new=newest)
 
     def _stage_before(self) -> str:
         return _words("SSRL", self.stage - 1, self.grids[:-1], self.feature_dim)

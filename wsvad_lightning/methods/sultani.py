@@ -24,11 +24,11 @@ them 0 or 2.5 times as large.
 Numbers equal the authors' code. They take one crop; of several the scores are averaged.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.losses import Pairing, ranking_hinge, smoothness
@@ -103,9 +103,8 @@ class Sultani(WSVADModule):
         output_dropout: probability at the scores while training.
         init: distribution of the weights.
         pairing: which videos are compared, and how the terms are reduced; see the module.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
         optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`WSVADModule`.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {
@@ -127,12 +126,10 @@ class Sultani(WSVADModule):
         output_dropout: float = 0.0,
         init: Init = "xavier_normal",
         pairing: Pairing = "all",
-        loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = torch.optim.Adagrad,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         self.pairing: Pairing = pairing
         self.net = SultaniNet(
             feature_dim, hidden_dim, narrow_dim, narrow_activation, dropout, output_dropout, init

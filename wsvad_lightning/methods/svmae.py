@@ -16,16 +16,14 @@ Fusions, with f(x) = dropout(relu(linear(x))):
 
 Loss terms are RTFM's, see :mod:`wsvad_lightning.methods.base.magnitude`.
 
-Numbers equal the authors' code, with its habits: a text longer than the video is cut behind its own temporal
+Numbers equal the authors' code, with its quirks: a text longer than the video is cut behind its own temporal
 network, of a shorter one the last snippets are repeated. Deviations: any number of crops and snippets; k is
 clamped to T; either stream works alone, and no network is made for the other.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
@@ -103,8 +101,7 @@ class SVMAENet(nn.Module):
 
     def encode_visual(self, context: MultiScaleTemporal, features: Tensor) -> Tensor:
         """Add temporal context to each crop: ``[B, N, T, D]``."""
-        encoded = context(rearrange(features, "b n t d -> (b n) t d"))
-        out: Tensor = self.dropout(rearrange(encoded, "(b n) t d -> b n t d", n=features.shape[1]))
+        out: Tensor = self.dropout(context(features))
         return out
 
     def encode_text(self, context: MultiScaleTemporal, text: Tensor, crops: int, length: int) -> Tensor:
@@ -147,15 +144,8 @@ class SVMAE(MagnitudeMIL):
         text_dim: E, channels of the stream ``text``, one vector a snippet.
         inputs: ``vis`` for the features alone, ``text`` for the text alone, or ``both``.
         fusion: how both are joined; one alone has nothing to join.
-        k: snippets that stand for a video, clamped to T.
-        margin: length that the features of abnormal snippets should have.
         dropout: probability in the network.
-        exclude: probability by which a snippet is kept from standing for its video in training.
-        smooth_across_videos: smooth the abnormal scores of a batch as one curve, as the authors do; false
-            smooths each video for itself.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`MagnitudeMIL`.
 
     Raises:
         WSVADError: if the text has no channels.
@@ -169,19 +159,10 @@ class SVMAE(MagnitudeMIL):
         text_dim: int = 768,
         inputs: Inputs = "both",
         fusion: FusionName = "concat",
-        k: int = 3,
-        margin: float = 100.0,
         dropout: float = 0.7,
-        exclude: float = 0.7,
-        smooth_across_videos: bool = True,
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            feature_dim, k, margin, exclude, smooth_across_videos, loss_weights, optimizer, lr_scheduler
-        )
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, **kwargs)
         if text_dim < 1:
             raise WSVADError("model.text_dim", text_dim, "a text has channels", "Give at least 1")
         self.reads_text = inputs != "vis"

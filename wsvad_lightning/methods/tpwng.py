@@ -33,12 +33,10 @@ here:
 * ``classify`` shares a score out among the classes by softmax(cos(x, t_c) / 0.01), as CLIP classifies.
 """
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.layers import AdaptiveSpanAttention, LearnedPrompt, PreNormLayer
@@ -54,13 +52,13 @@ TEMPERATURE = 0.01
 
 
 class Matches(NamedTuple):
-    """How R normal and R abnormal rows match the texts, float32.
+    """How the crops of b normal and b abnormal videos match the texts, float32.
 
     Attributes:
-        normal_normal: ``[R, T]`` S_nn.
-        normal_anomaly: ``[R, T, C]`` S_na.
-        abnormal_normal: ``[R, T]`` S_an.
-        abnormal_own: ``[R, T]`` S_aa.
+        normal_normal: ``[b, N, T]`` S_nn.
+        normal_anomaly: ``[b, N, T, C]`` S_na.
+        abnormal_normal: ``[b, N, T]`` S_an.
+        abnormal_own: ``[b, N, T]`` S_aa.
     """
 
     normal_normal: Tensor
@@ -106,55 +104,55 @@ class TPWNGNet(PromptedNet):
         )
         self.to_logit = nn.Linear(feature_dim, 1)
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Score ``[R, T, D]``: ``[R, T]`` in [0, 1], float32."""
-        scores: Tensor = self.to_logit(self.context(rows)).squeeze(-1).float().sigmoid()
+    def forward(self, features: Tensor) -> Tensor:
+        """Score every crop by itself: ``[B, N, T, D]`` to ``[B, N, T]`` in [0, 1], float32."""
+        scores: Tensor = self.to_logit(self.context(features)).squeeze(-1).float().sigmoid()
         return scores
 
-    def match(self, rows: Tensor, own: Tensor) -> Matches:
-        """Compare rows with the texts.
+    def match(self, features: Tensor, own: Tensor) -> Matches:
+        """Compare features with the texts.
 
         Args:
-            rows: ``[2R, T, D]``, the normal half first.
-            own: ``[R, C]`` bool, the classes of the abnormal rows; a row without any may be of each.
+            features: ``[B, N, T, D]``, the normal half first.
+            own: ``[B/2, C]`` bool, classes of the abnormal videos; a video without any may be of each.
         """
         texts = self.prompt()
-        normal, abnormal = halves(rows)
+        normal, abnormal = halves(features)
         guided = self.guide_normal(texts[0], normal)
         other = own.any(dim=1, keepdim=True) & ~own
-        anomalies = cosine(abnormal, texts[1:]).masked_fill(other[:, None], -torch.inf)
+        anomalies = cosine(abnormal, texts[1:]).masked_fill(other[:, None, None], -torch.inf)
         return Matches(
             normal_normal=cosine(normal, texts[:1]).squeeze(-1),
             normal_anomaly=cosine(normal, texts[1:]),
-            abnormal_normal=cosine(abnormal, guided[:, None]).squeeze(-1),
+            abnormal_normal=cosine(abnormal, guided[..., None, :]).squeeze(-1),
             abnormal_own=anomalies.amax(dim=-1),
         )
 
-    def guide_normal(self, text: Tensor, rows: Tensor) -> Tensor:
-        """Add to the text of Normal ``[D]`` what each of ``[R, T, D]`` shows of it: ``[R, D]``."""
-        prompt = normality_prompt(text, rows)
-        told = text.expand_as(prompt)
-        guided: Tensor = self.guide(torch.cat([told, prompt], dim=-1)) + told
+    def guide_normal(self, text: Tensor, features: Tensor) -> Tensor:
+        """Add to the text of Normal ``[D]`` what each of ``[..., T, D]`` shows of it: ``[..., D]``."""
+        prompt = normality_prompt(text, features)
+        unguided = text.expand_as(prompt)
+        guided: Tensor = self.guide(torch.cat([unguided, prompt], dim=-1)) + unguided
         return guided
 
 
-def normality_prompt(text: Tensor, rows: Tensor) -> Tensor:
-    """Average snippets ``[R, T, D]`` by how they match a text ``[D]``: softmax(X . t) X, ``[R, D]``."""
-    weights = (rows.float() @ text.float()).softmax(dim=-1)
-    return (weights[:, None] @ rows.float()).squeeze(1)
+def normality_prompt(text: Tensor, features: Tensor) -> Tensor:
+    """Average snippets ``[..., T, D]`` by how they match a text ``[D]``: softmax(X . t) X, ``[..., D]``."""
+    weights = (features.float() @ text.float()).softmax(dim=-1)
+    return (weights[..., None, :] @ features.float()).squeeze(-2)
 
 
 def pseudo_labels(own: Tensor, normal: Tensor, alpha: float, theta: float) -> Tensor:
     """Label the snippets of abnormal videos (PLG).
 
     Args:
-        own: ``[R, T]`` S_aa, how they match their class.
-        normal: ``[R, T]`` S_an, how they match the guided Normal.
+        own: ``[..., T]`` S_aa, how they match their class.
+        normal: ``[..., T]`` S_an, how they match the guided Normal.
         alpha: weight of the former, below 1.
         theta: above which a snippet is anomalous.
 
     Returns:
-        ``[R, T]`` 0 or 1.
+        ``[..., T]`` 0 or 1.
     """
     psi = alpha * min_max(own) + (1 - alpha) * (1 - min_max(normal))
     return (psi > theta).float()
@@ -170,13 +168,8 @@ class TPWNG(PromptedModule):
         theta: above which a snippet is labelled anomalous.
         ramp: snippets over which attention fades out behind a span.
         dropout: probability inside the transformer.
-        text_tower: folder of a CLIP as transformers saves it, with its tokenizer; to train, and for classes
-            that the checkpoint does not know.
         text_dim: channels of its token vectors; None for as many as the features have.
-        prompts: text of a class, or of ``normal``; by default its name with a capital.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`PromptedModule`.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {
@@ -198,15 +191,10 @@ class TPWNG(PromptedModule):
         theta: float = 0.55,
         ramp: int = 256,
         dropout: float = 0.1,
-        text_tower: str | None = None,
         text_dim: int | None = None,
-        prompts: dict[str, str] | None = None,
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, text_tower, prompts, loss_weights, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, **kwargs)
         self.alpha, self.theta = alpha, theta
         self.net = TPWNGNet(feature_dim, layers, ramp, dropout, text_dim or feature_dim)
 
@@ -216,8 +204,8 @@ class TPWNG(PromptedModule):
 
     def score(self, batch: WSVADBatch) -> Tensor:
         """Score snippets: ``[B, T]`` in [0, 1]."""
-        scores: Tensor = self.net(rearrange(batch.features, "b n t d -> (b n) t d"))
-        return rearrange(scores, "(b n) t -> b n t", b=len(batch.features)).mean(dim=1)
+        scores: Tensor = self.net(batch.features)
+        return scores.mean(dim=1)
 
     def classify(self, batch: WSVADBatch) -> Tensor:
         """Give probabilities ``[B, T, 1 + C]`` of normal and of the classes."""
@@ -232,25 +220,23 @@ class TPWNG(PromptedModule):
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the raw terms that the module's docstring lists."""
         assert batch.class_targets is not None, "paired batches know the classes of their videos"
-        rows = rearrange(batch.features, "b n t d -> (b n) t d")
-        targets = batch.class_targets.repeat_interleave(batch.features.shape[1], dim=0)
-        _, own = halves(targets[:, 1:].bool())
-        matches: Matches = self.net.match(rows, own)
+        _, own = halves(batch.class_targets[:, 1:].bool())
+        matches: Matches = self.net.match(batch.features, own)
         with torch.no_grad():
             found = pseudo_labels(matches.abnormal_own, matches.abnormal_normal, self.alpha, self.theta)
-        scores = self.net(rows)
+        scores = self.net(batch.features)
         _, abnormal = halves(scores)
         return {
             **alignment_losses(matches),
             "bce": probability_bce(scores, torch.cat([torch.zeros_like(found), found])),
             "sparsity": abnormal.mean(),
-            "smooth": smoothness(abnormal) / len(abnormal),
+            "smooth": smoothness(abnormal) / abnormal[..., 0].numel(),
         }
 
 
 def alignment_losses(matches: Matches) -> dict[str, Tensor]:
     """Give the terms that fit the texts to the videos."""
-    highest = matches.normal_anomaly.flatten(start_dim=1)
+    highest = matches.normal_anomaly.flatten(start_dim=-2)
     curves = F.cosine_similarity(matches.abnormal_normal, matches.abnormal_own, dim=-1)
     return {
         "rank_abnormal": ranking_hinge(highest, matches.abnormal_own, "matched"),

@@ -22,17 +22,15 @@ Loss terms (names as in ``loss_weights``; k = T // 16 + 1):
     kl               the normal latent against a standard Gaussian
     distance         the abnormal latent is longer than the normal one by a margin of 100
 
-Numbers equal the authors' code, with its habits: the KL term sums over time (so it grows with T), and the
+Numbers equal the authors' code, with its quirks: the KL term sums over time (so it grows with T), and the
 columns instead of the rows of the distance prior sum to one. Deviation: unit vectors are guarded against a
 norm of zero (below 1e-12), which changes no other number.
 """
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.layers import DistanceEncoder, MemoryUnit
@@ -43,20 +41,20 @@ from wsvad_lightning.types import WSVADBatch
 
 
 class URDMUOutput(NamedTuple):
-    """What a training pass yields. R = B/2 * N rows are the crops of one half's videos.
+    """What a training pass yields; of N crops of each video, b = B/2 videos in each half.
 
     Attributes:
         scores: ``[B, T]``, the normal half first.
-        abnormal_of_abnormal: ``[R, T]`` activation of the abnormal memory by abnormal videos.
-        normal_of_abnormal: ``[R, T]`` activation of the normal memory by abnormal videos.
-        abnormal_of_normal: ``[R, T]`` activation of the abnormal memory by normal videos.
-        normal_of_normal: ``[R, T]`` activation of the normal memory by normal videos.
-        normal: ``[R, T, H]`` encoded normal videos.
-        abnormal: ``[R, T, H]`` encoded abnormal videos.
-        normal_latent: ``[R, T, H]`` sampled latent of the normal memory, normal videos.
-        abnormal_latent: ``[R, T, H]`` latent of the abnormal memory, abnormal videos.
-        latent_mean: ``[R, T, H]`` mean of the distribution behind ``normal_latent``.
-        latent_logvar: ``[R, T, H]`` logarithm of its variance.
+        abnormal_of_abnormal: ``[b, N, T]`` activation of the abnormal memory by abnormal videos.
+        normal_of_abnormal: ``[b, N, T]`` activation of the normal memory by abnormal videos.
+        abnormal_of_normal: ``[b, N, T]`` activation of the abnormal memory by normal videos.
+        normal_of_normal: ``[b, N, T]`` activation of the normal memory by normal videos.
+        normal: ``[b, N, T, H]`` encoded normal videos.
+        abnormal: ``[b, N, T, H]`` encoded abnormal videos.
+        normal_latent: ``[b, N, T, H]`` sampled latent of the normal memory, normal videos.
+        abnormal_latent: ``[b, N, T, H]`` latent of the abnormal memory, abnormal videos.
+        latent_mean: ``[b, N, T, H]`` mean of the distribution behind ``normal_latent``.
+        latent_logvar: ``[b, N, T, H]`` logarithm of its variance.
     """
 
     scores: Tensor
@@ -111,17 +109,17 @@ class URDMUNet(nn.Module):
             nn.Linear(2 * hidden_dim, score_dim), nn.ReLU(), nn.Linear(score_dim, 1)
         )
 
-    def classify(self, encoded: Tensor, latent: Tensor, num_crops: int) -> Tensor:
-        """Score ``[B * N, T, H]`` features and latents, averaged over crops: ``[B, T]``."""
+    def classify(self, encoded: Tensor, latent: Tensor) -> Tensor:
+        """Score ``[B, N, T, H]`` features and latents, averaged over crops: ``[B, T]``."""
         probability = torch.sigmoid(self.to_score(torch.cat([encoded, latent], dim=-1)).float())
-        return rearrange(probability, "(b n) t 1 -> b n t", n=num_crops).mean(dim=1)
+        return probability.squeeze(-1).mean(dim=1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Score videos of any length: ``[B, N, T, D]`` to ``[B, T]`` in [0, 1], without sampling."""
         encoded = self.encoder(features)
         _, abnormal = self.abnormal_memory(encoded)
         _, normal = self.normal_memory(encoded)
-        return self.classify(encoded, self.to_mean(abnormal) + self.to_mean(normal), features.shape[1])
+        return self.classify(encoded, self.to_mean(abnormal) + self.to_mean(normal))
 
     def forward_pairs(self, features: Tensor) -> URDMUOutput:
         """Training pass over ``[B, N, T, D]``, the normal half first."""
@@ -142,7 +140,7 @@ class URDMUNet(nn.Module):
             ]
         )
         return URDMUOutput(
-            scores=self.classify(encoded, latent, features.shape[1]),
+            scores=self.classify(encoded, latent),
             abnormal_of_abnormal=abnormal_of_abnormal,
             normal_of_abnormal=normal_of_abnormal,
             abnormal_of_normal=abnormal_of_normal,
@@ -166,9 +164,7 @@ class URDMU(WSVADModule):
         normal_slots: size of the normal memory.
         dropout: probability inside the transformer.
         distance_margin: by how much the abnormal latent should be longer than the normal one.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`WSVADModule`.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {
@@ -192,12 +188,9 @@ class URDMU(WSVADModule):
         normal_slots: int = 60,
         dropout: float = 0.5,
         distance_margin: float = 100.0,
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, **kwargs)
         self.distance_margin = distance_margin
         self.net = URDMUNet(
             feature_dim,
@@ -215,22 +208,20 @@ class URDMU(WSVADModule):
 
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the raw terms that the module's docstring lists."""
-        _, num_crops, num_snippets, _ = batch.features.shape
-        k = num_snippets // 16 + 1
+        k = batch.features.shape[2] // 16 + 1
         out = self.net.forward_pairs(batch.features)
         return {
             "video_bce": topk_bce(out.scores, batch.labels, k),
-            **dual_memory_losses(out, num_crops, k),
-            **self.representation_losses(out, num_crops, k),
+            **dual_memory_losses(out, k),
+            **self.representation_losses(out, k),
             "kl": gaussian_kl(out.latent_mean.float(), out.latent_logvar.float()),
         }
 
-    def representation_losses(self, out: URDMUOutput, num_crops: int, k: int) -> dict[str, Tensor]:
-        """Triplet and distance terms, on the mean of each video's k most telling snippets."""
+    def representation_losses(self, out: URDMUOutput, k: int) -> dict[str, Tensor]:
+        """Triplet and distance terms, on the mean of each video's k snippets of highest activation."""
 
         def represent(features: Tensor, activation: Tensor) -> Tensor:
-            rows = gather_mean(features.float(), activation.topk(k, dim=-1).indices)
-            return rearrange(rows, "(b n) h -> b n h", n=num_crops).mean(dim=1)
+            return gather_mean(features.float(), activation.topk(k, dim=-1).indices).mean(dim=1)
 
         triplet = F.triplet_margin_loss(
             F.normalize(represent(out.normal, out.normal_of_normal), dim=-1),
@@ -244,27 +235,23 @@ class URDMU(WSVADModule):
         return {"triplet": triplet, "distance": distance}
 
 
-def dual_memory_losses(out: URDMUOutput, num_crops: int, k: int) -> dict[str, Tensor]:
+def dual_memory_losses(out: URDMUOutput, k: int) -> dict[str, Tensor]:
     """What each half should activate in each memory (paper, dual memory loss); crops are averaged first."""
-
-    def over_crops(activation: Tensor) -> Tensor:
-        return rearrange(activation, "(b n) t -> b n t", n=num_crops).mean(dim=1)
-
     return {
-        "A_mem_abnormal": topk_bce(over_crops(out.abnormal_of_abnormal), 1.0, k),
-        "N_mem_abnormal": topk_bce(1.0 - over_crops(out.normal_of_abnormal), 1.0, k),
-        "N_mem_normal": probability_bce(over_crops(out.normal_of_normal), 1.0),
-        "A_mem_normal": probability_bce(over_crops(out.abnormal_of_normal), 0.0),
+        "A_mem_abnormal": topk_bce(out.abnormal_of_abnormal.mean(dim=1), 1.0, k),
+        "N_mem_abnormal": topk_bce(1.0 - out.normal_of_abnormal.mean(dim=1), 1.0, k),
+        "N_mem_normal": probability_bce(out.normal_of_normal.mean(dim=1), 1.0),
+        "A_mem_normal": probability_bce(out.abnormal_of_normal.mean(dim=1), 0.0),
     }
 
 
 def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:
     """KL divergence of N(mean, exp(logvar)) from N(0, 1), as the authors reduce it.
 
-    The sum runs over time, the mean over rows and channels.
+    The sum runs over time, the mean over crops and channels.
 
     Args:
-        mean: ``[R, T, H]``.
-        logvar: ``[R, T, H]``.
+        mean: ``[..., T, H]``.
+        logvar: ``[..., T, H]``.
     """
-    return (-0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=1)).mean()
+    return (-0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=-2)).mean()

@@ -1,7 +1,7 @@
 """VadCLIP: CLIP's two towers adapted to weak labels (Wu et al., AAAI 2024, arXiv 2308.11681).
 
 Snippets gain context, first among neighbours and then by two graphs; one branch scores them, the other
-compares them with texts of the classes: prompts learnt around their names, which look at the video as well.
+compares them with texts of the classes: prompts learnt around their names, which take the video in as well.
 
     x = windowed transformer(features + position)      [R, T, D], R rows: videos x crops
     v = linear([g(x, alike); g(x, near)])              two graph layers each: by cosine, by distance in time
@@ -17,7 +17,7 @@ Loss terms (names as in ``loss_weights``; k = T_i // 16 + 1, of the T_i valid sn
     align    cross-entropy of the mean of the k largest m of each class against the classes of the video
     text     mean |cos(t_normal, t_c)| over the anomaly classes
 
-Numbers equal the authors' code, with its habit: a video shorter than a chunk is filled up with zeros, which
+Numbers equal the authors' code, with its quirk: a video shorter than a chunk is filled up with zeros, which
 windows, the graph of distances and the texts see like snippets. ``padding: masked`` hides them.
 
 Deviations: each crop is a row of its own, as the authors' files are; a score is their mean, where the authors
@@ -25,12 +25,11 @@ score one crop. Unit vectors are guarded against a norm of zero. Behind a video 
 the chunk the authors score one more chunk, of zeros, which changes nothing; it is left out.
 """
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
@@ -56,12 +55,12 @@ Padding = Literal["seen", "masked"]
 
 
 class VadCLIPOutput(NamedTuple):
-    """What a pass over rows yields.
+    """What a pass over videos yields.
 
     Attributes:
-        logits: ``[R, T]`` float32, of being anomalous.
-        class_logits: ``[R, T, 1 + C]`` float32, normal first.
-        texts: ``[1 + C, D]`` of the classes, before they look at a video.
+        logits: ``[B, N, T]`` float32, of being anomalous.
+        class_logits: ``[B, N, T, 1 + C]`` float32, normal first.
+        texts: ``[1 + C, D]`` of the classes, before the video is added.
     """
 
     logits: Tensor
@@ -109,33 +108,33 @@ class VadCLIPNet(PromptedNet):
         self.to_logit = nn.Linear(feature_dim, 1)
         self.prompt = LearnedPrompt(text_dim)
 
-    def forward(self, rows: Tensor, lengths: Tensor) -> VadCLIPOutput:
-        """Score rows of any length, chunk by chunk.
+    def forward(self, features: Tensor, lengths: Tensor) -> VadCLIPOutput:
+        """Score videos of any length, crop by crop and chunk by chunk.
 
         Args:
-            rows: ``[R, T, D]``.
-            lengths: ``[R]`` valid snippets of each, the first ones.
+            features: ``[B, N, T, D]``.
+            lengths: ``[B]`` valid snippets of each video, the first ones.
         """
-        num_snippets, texts = rows.shape[1], self.prompt()
-        padded = F.pad(rows, (0, 0, 0, -num_snippets % self.length))
-        starts = torch.arange(0, padded.shape[1], self.length, device=lengths.device)
-        chunks = rearrange(padded, "r (c t) d -> (r c) t d", t=self.length)
-        valid = valid_positions((lengths[:, None] - starts).clamp_min(1).flatten(), self.length)
+        num_snippets, texts = features.shape[2], self.prompt()
+        padded = F.pad(features, (0, 0, 0, -num_snippets % self.length))
+        starts = torch.arange(0, padded.shape[2], self.length, device=lengths.device)
+        chunks = padded.unflatten(2, (-1, self.length))  # [B, N, chunk, length, D]
+        valid = valid_positions((lengths[:, None] - starts).clamp_min(1), self.length)
+        valid = valid[:, None].expand(chunks.shape[:-1])
         visual = self.encode(chunks, valid)
         logits, class_logits = self.compare(visual, valid, texts)
-        logits = rearrange(logits, "(r c) t -> r (c t)", r=len(rows))
-        class_logits = rearrange(class_logits, "(r c) t k -> r (c t) k", r=len(rows))
-        return VadCLIPOutput(logits[:, :num_snippets], class_logits[:, :num_snippets], texts)
+        logits, class_logits = logits.flatten(2, 3), class_logits.flatten(2, 3)
+        return VadCLIPOutput(logits[:, :, :num_snippets], class_logits[:, :, :num_snippets], texts)
 
     def encode(self, chunks: Tensor, valid: Tensor) -> Tensor:
-        """Add context to chunks ``[R, T, D]``, of which ``valid [R, T]`` are snippets: ``[R, T, D]``."""
+        """Add context to the ``valid [..., T]`` snippets of chunks ``[..., T, D]``: ``[..., T, D]``."""
         masked = self.padding == "masked"
         x = chunks + self.position
         for layer in self.context:
             x = layer(x, valid if masked else None)
         near = proximity_graph(self.length, x.device)
         if masked:
-            x, near = x * valid[..., None], near * valid[:, None]
+            x, near = x * valid[..., None], near * valid[..., None, :]
         branches = []
         for layers, graph in ((self.mix_alike, similarity_graph(x, valid)), (self.mix_near, near)):
             mixed = x
@@ -146,13 +145,13 @@ class VadCLIPNet(PromptedNet):
         return visual
 
     def compare(self, visual: Tensor, valid: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """Score encoded chunks by themselves and by the texts: logits ``[R, T]`` and ``[R, T, 1 + C]``."""
+        """Score encoded chunks ``[..., T, D]``: logits ``[..., T]``, and of the texts ``[..., T, 1 + C]``."""
         logits = self.to_logit(visual + self.refine_visual(visual)).squeeze(-1).float()
         weights = logits * valid if self.padding == "masked" else logits
-        shown = F.normalize((weights.to(visual.dtype)[:, None] @ visual).float(), dim=-1)
-        told = texts + shown  # [R, 1 + C, D]
-        told = told + self.refine_text(told)
-        return logits, cosine(visual, told) / TEMPERATURE
+        shown = F.normalize((weights.to(visual.dtype)[..., None, :] @ visual).float(), dim=-1)
+        adapted = texts + shown  # [..., 1 + C, D]
+        adapted = adapted + self.refine_text(adapted)
+        return logits, cosine(visual, adapted) / TEMPERATURE
 
 
 def _mlp(dim: int) -> nn.Sequential:
@@ -169,13 +168,9 @@ class VadCLIP(PromptedModule):
         window: snippets that see each other in it, a divisor of ``length``.
         score_from: the branch that scores: ``binary``, or ``text`` for what is not normal.
         padding: ``seen`` as the authors have it, or ``masked``.
-        text_tower: folder of a CLIP as transformers saves it, with its tokenizer; to train, and for classes
-            that the checkpoint does not know.
         text_dim: channels of its token vectors; None for as many as the features have.
-        prompts: text of a class, or of ``normal``; by default its name in lower case.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
         optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        **kwargs: arguments of :class:`PromptedModule`.
 
     Raises:
         WSVADError: if a size is not positive, or the window does not divide the length.
@@ -193,18 +188,14 @@ class VadCLIP(PromptedModule):
         window: int = 8,
         score_from: ScoreFrom = "binary",
         padding: Padding = "seen",
-        text_tower: str | None = None,
         text_dim: int | None = None,
-        prompts: dict[str, str] | None = None,
-        loss_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
-        lr_scheduler: LRSchedulerCallable | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, text_tower, prompts, loss_weights, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"])
+        super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         for name, size in (("length", length), ("layers", layers)):
             if size < 1:
-                raise WSVADError(f"model.{name}", size, "nothing would see its neighbours", "Give at least 1")
+                raise WSVADError(f"model.{name}", size, "must be at least 1", "Give a positive number")
         if window < 1 or length % window:
             problem = f"does not divide model.length {length}"
             raise WSVADError("model.window", window, problem, "Give a divisor")
@@ -221,32 +212,27 @@ class VadCLIP(PromptedModule):
 
     def score_and_classify(self, batch: WSVADBatch) -> tuple[Tensor, Tensor]:
         """Give scores and class probabilities in one pass, each the mean over crops."""
-        crops = batch.features.shape[1]
         out = self.run(batch)
-        classes = rearrange(out.class_logits.softmax(dim=-1), "(b n) t c -> b n t c", n=crops).mean(dim=1)
-        if self.score_from == "text":
-            return 1 - classes[..., 0], classes
-        return rearrange(out.logits.sigmoid(), "(b n) t -> b n t", n=crops).mean(dim=1), classes
+        classes = out.class_logits.softmax(dim=-1).mean(dim=1)
+        scores = 1 - classes[..., 0] if self.score_from == "text" else out.logits.sigmoid().mean(dim=1)
+        return scores, classes
 
     def run(self, batch: WSVADBatch) -> VadCLIPOutput:
-        """Pass each crop through the network as a row of its own."""
-        crops = batch.features.shape[1]
-        rows = rearrange(batch.features, "b n t d -> (b n) t d")
-        out: VadCLIPOutput = self.net(rows, batch.lengths.repeat_interleave(crops))
+        """Pass a batch through the network."""
+        out: VadCLIPOutput = self.net(batch.features, batch.lengths)
         return out
 
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the raw terms that the module's docstring lists."""
         assert batch.class_targets is not None, "paired batches know the classes of their videos"
-        labels, targets, lengths = (
-            x.repeat_interleave(batch.features.shape[1], dim=0)
-            for x in (batch.labels, batch.class_targets, batch.lengths)
-        )
-        out, k = self.run(batch), lengths // 16 + 1
-        class_logits = topk_mean_each(out.class_logits.transpose(1, 2), lengths, k)
+        out = self.run(batch)
+        lengths = batch.lengths[:, None]  # of every crop
+        scores = topk_mean_each(out.logits.sigmoid(), lengths, lengths // 16 + 1)
+        lengths = lengths[..., None]  # of every crop and class
+        class_logits = topk_mean_each(out.class_logits.mT, lengths, lengths // 16 + 1)
         normal, abnormal = out.texts[:1], out.texts[1:]
         return {
-            "binary": probability_bce(topk_mean_each(out.logits.sigmoid(), lengths, k), labels),
-            "align": class_cross_entropy(class_logits, targets),
+            "binary": probability_bce(scores, batch.labels[:, None]),
+            "align": class_cross_entropy(class_logits, batch.class_targets[:, None]),
             "text": cosine(normal, abnormal).abs().mean(),
         }

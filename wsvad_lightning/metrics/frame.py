@@ -27,7 +27,7 @@ a single sample                         one class is missing: one of the rows ab
 constant scores                         one threshold: ROC area 0.5, ap the share of anomalous samples
 NaN or infinite score                   WSVADError, in FrameMetrics with the name of the video
 scores and labels of different lengths  WSVADError that names both lengths
-nothing at all, labels beside 0 and 1   WSVADError
+nothing at all, labels other than 0, 1 WSVADError
 a video that arrives twice              WSVADError: it would count twice
 unknown frame labels of abnormal videos of all: video-level metrics only; of some: the same, with a
                                         UserWarning. Normal videos need none: all their frames are normal

@@ -93,7 +93,7 @@ def video_means(data: WSVADDataModule) -> NDArray[np.float64]:
     if not videos:
         problem = "the training part has no normal video"
         remedy = "Name normal videos to train with, or give model.dictionary"
-        raise WSVADError("data.split", data.split_path, problem, remedy)
+        raise WSVADError("data.split", data.catalogue.split_path, problem, remedy)
     means = np.empty((len(videos), data.feature_dim))
     for row, video_id in enumerate(track(videos, description="reading normal videos", transient=True)):
         means[row] = mean_bins(data.read(video_id), SEGMENTS).mean(axis=(0, 1), dtype=np.float64)

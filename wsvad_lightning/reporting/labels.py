@@ -15,8 +15,8 @@ from torch import Tensor
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, sample_segments
 from wsvad_lightning.files import replacing
-from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.reporting.figures import INK, KINDS, MODEL, log_picture, new_figure
+from wsvad_lightning.types import MakesPseudoLabels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,8 +59,7 @@ class LabelPicture(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Record the labels at even intervals."""
-        assert isinstance(pl_module, WSVADModule)
-        if trainer.global_step % self.interval:
+        if not isinstance(pl_module, MakesPseudoLabels) or trainer.global_step % self.interval:
             return
         for video_id in self.videos:
             labels = pl_module.current_labels(video_id)

@@ -77,7 +77,8 @@ class ScoreWriter(Callback):
         assert isinstance(pl_module, WSVADModule)
         folder, data = Path(trainer.log_dir or "."), _data(trainer)
         truths = gather(self.truths)
-        metrics, per_class = pl_module.test_results(), pl_module.test_results_per_class()  # collective
+        evaluation = pl_module.evaluation
+        metrics, per_class = evaluation.results(), evaluation.per_class()  # collective
         record = {"metrics": metrics, "per_class": per_class, "receipt": receipt(trainer)}
         if not trainer.is_global_zero:
             return

@@ -9,13 +9,16 @@ from typing import Any
 import rich
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import without_nan, write_json
+from wsvad_lightning.methods.base.staged import stage_of
 from wsvad_lightning.reporting.tables import SHOWN
-from wsvad_lightning.runs.run import WSVADCLI, parse_fit, run_trainer
+from wsvad_lightning.runs.parsed import parse_fit, parser_of_fit
+from wsvad_lightning.runs.run import WSVADCLI, run_trainer
 
 RECORD = "stages.json"
 
@@ -55,9 +58,10 @@ def train_stages(train: Train, first: Sequence[str] = ()) -> Iterator[tuple[WSVA
     while True:
         run, checkpoint = train(stage)
         yield run, checkpoint
-        if run.model.stage == run.model.num_stages:
+        number, last = stage_of(run.model)
+        if number == last:
             return
-        stage = arguments_of(run.model.stage + 1, checkpoint)
+        stage = arguments_of(number + 1, checkpoint)
 
 
 def arguments_of(stage: int, previous: str | None) -> list[str]:
@@ -93,12 +97,10 @@ def run_stages(args: Sequence[str]) -> list[Stage]:
     if not stages or len(stages) < stages[-1].of:
         first = arguments_of(len(stages) + 1, stages[-1].checkpoint if stages else None)
         for run, checkpoint in train_stages(train, first):
-            method = (
-                run.config.fit.model.class_path
-            )  # one of the user's own is taken from no checkpoint alone
+            method = run.config.fit.model.class_path  # a user's own is taken from no checkpoint alone
             tested = run_trainer(["test", "--model", method, "--ckpt_path", checkpoint, *where()])
-            metrics = without_nan(tested.model.test_metrics.compute())
-            stages.append(Stage(run.model.stage, run.model.num_stages, checkpoint, metrics))
+            metrics = without_nan(tested.model.evaluation.results())
+            stages.append(Stage(*stage_of(run.model), checkpoint, metrics))
             write_record(folder / RECORD, args, stages)
     show(stages, config.name)
     return stages
@@ -152,3 +154,8 @@ def show(stages: Sequence[Stage], name: str) -> None:
         table.add_row(str(stage.number), *cells)
     rich.print("", table)
     rich.print(f"the last one: {stages[-1].checkpoint}")
+
+
+def parser_of(command: str) -> LightningArgumentParser:
+    """Make the parser of ``wsvad stages``, which takes what ``wsvad fit`` takes."""
+    return parser_of_fit()

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +20,8 @@ from wsvad_lightning.extraction.command import find_videos
 from wsvad_lightning.extraction.job import PATIENCE, Processes, extract_videos
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.reporting.scores import ScoreWriter, gather, video_curve, video_events, write_tables
-from wsvad_lightning.runs.run import WSVADCLI
+from wsvad_lightning.runs.parsed import Unparsed
+from wsvad_lightning.runs.run import WSVADCLI, run_trainer
 from wsvad_lightning.serving.scored_video import write_scored_video
 from wsvad_lightning.types import Prediction
 
@@ -32,9 +33,8 @@ class PredictCLI(WSVADCLI):
     interrupted extraction therefore goes on where it stopped, and changed videos are extracted again.
     """
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the arguments that name videos."""
-        super().add_arguments_to_parser(parser)
+    def add_own_arguments(self, parser: LightningArgumentParser) -> None:
+        """Add what to score, and where a run is kept."""
         parser.add_argument(
             "--videos",
             type=str | None,
@@ -47,6 +47,8 @@ class PredictCLI(WSVADCLI):
             default=None,
             help="weights of the backbone that --videos go through, if it does not bring its own",
         )
+
+        super().add_own_arguments(parser)
 
     def before_instantiate_classes(self) -> None:
         """Extract the features of the videos, and score these."""
@@ -105,6 +107,11 @@ class PredictCLI(WSVADCLI):
         return hashlib.sha256(origin.encode()).hexdigest()[:12]
 
 
+def predict(args: Sequence[str]) -> None:
+    """Run ``wsvad predict``."""
+    run_trainer(["predict", *args], PredictCLI)
+
+
 def trained_recipe(checkpoint: str, weights: str | None) -> ExtractionRecipe:
     """How the features that a model was trained with were extracted.
 
@@ -127,3 +134,12 @@ def trained_recipe(checkpoint: str, weights: str | None) -> ExtractionRecipe:
         remedy = "Extract the videos as those features were, and give their store by --data.store"
         raise WSVADError("--videos", checkpoint, problem, remedy) from None
     return ExtractionRecipe.recorded(recorded, weights)
+
+
+class _Unparsed(Unparsed, PredictCLI):
+    """The parser of ``wsvad predict``."""
+
+
+def parser_of(command: str) -> LightningArgumentParser:
+    """Make the parser of ``wsvad predict``."""
+    return _Unparsed([command])._parser(command)

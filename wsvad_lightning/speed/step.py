@@ -27,7 +27,7 @@ from wsvad_lightning.methods.adplg import ADPLG
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.base.prompted import PromptedModule
 from wsvad_lightning.methods.s3r import DICTIONARY
-from wsvad_lightning.runs.run import parser_of_fit
+from wsvad_lightning.runs.parsed import parser_of_fit
 from wsvad_lightning.speed.console import open_console
 from wsvad_lightning.types import WSVADBatch
 

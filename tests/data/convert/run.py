@@ -20,7 +20,7 @@ def run(*args: str) -> int:
 
 def convert(source: Path, output: Path, *args: str, from_: str = "auto", status: int = 0) -> FeatureStore:
     """Convert, and open the store."""
-    assert run(str(source), "--output", str(output), "--from_", from_, *args) == status
+    assert run(str(source), "--output", str(output), "--from", from_, *args) == status
     return FeatureStore(output)
 
 

@@ -414,7 +414,7 @@ def test_mistakes_of_newcomers(source: Path, tmp_path: Path, capsys: pytest.Capt
         ),
         ([str(tmp_path / "cut.pkl"), "-o", str(output)], "no arrays were found; cut.pkl cannot be read"),
         ([str(source), "-o", str(output), "--snippet-length", "0"], "snippet_length='0'"),
-        ([str(source), "-o", str(output), "--audio-hop", "0"], "audio_hop='0.0': is no time"),
+        ([str(source), "-o", str(output), "--audio-hop", "0"], "audio_hop='0.0': must be above 0"),
         ([str(source), "-o", str(output), "--audio-hop", "0.96"], "needs the frame rate. Give --fps"),
         ([str(source), "-o", str(output), "--streams.text", "no"], "source='no': there is no such file"),
         ([str(source), "-o", str(output), "--annotatoins", table], "annotatoins"),

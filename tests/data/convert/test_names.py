@@ -8,16 +8,17 @@ import pytest
 
 from wsvad_lightning.data.convert.files import parts_of, read_list
 from wsvad_lightning.data.convert.names import (
-    Label,
     Name,
-    label_of,
-    parse_label,
+    listed_label,
+    named_label,
     parse_names,
     split_of,
     stream_of,
 )
 from wsvad_lightning.data.datasets.annotations import canonical_id
+from wsvad_lightning.data.datasets.labels import Label
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import UNKNOWN
 
 ANNOTATIONS = Path(os.environ.get("WSVAD_DATA", "")) / "data" / "annotations"
 needs_data = pytest.mark.skipif(not os.environ.get("WSVAD_DATA"), reason="WSVAD_DATA names no data")
@@ -79,7 +80,7 @@ def test_official_lists(name: str) -> None:
     labels = {}
     for line, parts in zip(lines, paths, strict=True):
         video = names[parts[-1]].video
-        labels[video] = parse_label(line.label) if line.label else label_of(video, [])
+        labels[video] = listed_label(line.label) if line.label else named_label(video, [])
     if num_abnormal is not None:
         assert sum(label.label for label in labels.values() if label) == num_abnormal
         assert None not in labels.values()
@@ -104,7 +105,7 @@ def test_names_of_all_videos_stay_whole() -> None:
     for video in known_videos(UCF) | known_videos(MSAD):
         word = re.match(r"[A-Za-z]+(_[a-z]+)?", video)
         assert word
-        assert label_of(video, []) == (Label(0) if "ormal" in video else Label(1, (word[0],)))
+        assert named_label(video, []) == (Label(0) if "ormal" in video else Label(1, (word[0],)))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_folders(folder: str, split: str | None, stream: str | None) -> None:
     ],
 )
 def test_labels_of_names(video: str, folders: list[str], label: Label | None) -> None:
-    assert label_of(video, folders) == label
+    assert named_label(video, folders) == label
 
 
 @pytest.mark.parametrize(
@@ -183,12 +184,15 @@ def test_labels_of_names(video: str, folders: list[str], label: Label | None) ->
         ("Abuse", Label(1, ("Abuse",))),
         ("B1-0-0", Label(1, ("B1",))),
         ("A", Label(0)),
+        ("unknown", Label(UNKNOWN)),
+        ("-1", Label(UNKNOWN)),
     ],
 )
 def test_labels_of_lists(text: str, label: Label) -> None:
-    assert parse_label(text) == label
+    assert listed_label(text) == label
 
 
-def test_a_number_that_is_no_label() -> None:
-    with pytest.raises(WSVADError, match="label='3': is no label"):
-        parse_label("3")
+@pytest.mark.parametrize("text", ["3", "nan", "", "abnromal"])
+def test_what_is_no_label(text: str) -> None:
+    with pytest.raises(WSVADError, match=f"label='{text}': is not a label"):
+        listed_label(text)

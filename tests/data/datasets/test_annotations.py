@@ -54,7 +54,7 @@ def test_canonical_id(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", ".mp4", "videos/.mp4", "/", "..", "a/."])
 def test_no_name_is_refused(name: str) -> None:
-    with pytest.raises(WSVADError, match="is no name of a video"):
+    with pytest.raises(WSVADError, match="is not a name of a video"):
         canonical_id(name)
 
 
@@ -138,30 +138,33 @@ WRONG_TABLES = {
     "no label": ("video,class\nx,0\n", "lacks the column 'label'"),
     "no rows": ("video,label\n\n", "has no rows"),
     "twice": ("video,label\nx,0\ny.mp4,1\ny,1\n", "line 4.*video 'y': is listed twice"),
-    "label empty": ("video,label\nx,\n", "line 2.*label '': is no label"),
-    "label a number": ("video,label\nx,2\n", "line 2.*label '2': is no label"),
+    "label empty": ("video,label\nx,\n", "line 2.*label '': is not a label"),
+    "label a number": ("video,label\nx,2\n", "line 2.*label '2': is not a label"),
     "label mistyped": (
         "video,label\nx,abnromal\n",
-        "line 2.*label 'abnromal': is no label, is abnormal meant",
+        "line 2.*label 'abnromal': is not a label, is abnormal meant",
     ),
-    "split mistyped": ("video,label,split\nx,0,tset\n", "line 2.*'tset' is no part of a split"),
-    "class reserved": ("video,label,intervals\nx,1,4-10:Normal\n", "line 2.*'Normal' is no name of a class"),
-    "class empty": ("video,label,classes\nx,1,Riot;;Fall\n", "line 2.*'' is no name of a class"),
-    "classes as label": ("video,label\nx,Riot;Fall\n", "line 2.*'Riot;Fall' is no name of a class"),
+    "split mistyped": ("video,label,split\nx,0,tset\n", "line 2.*'tset' is not a part of a split"),
+    "class reserved": (
+        "video,label,intervals\nx,1,4-10:Normal\n",
+        "line 2.*'Normal' is not a name of a class",
+    ),
+    "class empty": ("video,label,classes\nx,1,Riot;;Fall\n", "line 2.*'' is not a name of a class"),
+    "classes as label": ("video,label\nx,Riot;Fall\n", "line 2.*'Riot;Fall' is not a name of a class"),
     "class spelt twice": ("video,label\nx,Riot\ny,riot\n", "line 3.*'riot': is spelt Riot in a row before"),
-    "name empty": ("video,label\nx,0\n,1\n", "line 3.*is no name of a video"),
-    "frames": ("video,label,num_frames\nx,0,12.5\n", "line 2.*num_frames '12.5': is no number of frames"),
+    "name empty": ("video,label\nx,0\n,1\n", "line 3.*is not a name of a video"),
+    "frames": ("video,label,num_frames\nx,0,12.5\n", "line 2.*num_frames '12.5': is not a number of frames"),
     "no frames": ("video,label,num_frames\nx,0,0\n", "line 2.*the video has 0 frames"),
-    "interval": ("video,label,intervals\nx,1,60\n", "line 2.*intervals '60': is no interval"),
-    "negative": ("video,label,intervals\nx,1,-1--1\n", "line 2.*is no interval"),
-    "trailing": ("video,label,intervals\nx,1,1-2;\n", "line 2.*is no interval"),
+    "interval": ("video,label,intervals\nx,1,60\n", "line 2.*intervals '60': is not an interval"),
+    "negative": ("video,label,intervals\nx,1,-1--1\n", "line 2.*is not an interval"),
+    "trailing": ("video,label,intervals\nx,1,1-2;\n", "line 2.*is not an interval"),
     "reversed": ("video,label,intervals\nx,1,9-4\n", "line 2.*the interval 9-4 is empty or reversed"),
     "no length": ("video,label,intervals\nx,1,4-4\n", "line 2.*the interval 4-4 is empty or reversed"),
     "beyond": (
         "video,label,num_frames,intervals\nx,1,99,4-100\n",
         "4-100 passes the end of the video at frame 99",
     ),
-    "no class": ("video,label,intervals\nx,1,4-10:\n", "line 2.*intervals '4-10:': is no interval"),
+    "no class": ("video,label,intervals\nx,1,4-10:\n", "line 2.*intervals '4-10:': is not an interval"),
     "normal": ("video,label,intervals\nx,0,4-10\n", "line 2.*a normal video has anomalous intervals"),
     "classes": ("video,label,classes\nx,0,Riot\n", "line 2.*a normal video has anomaly classes"),
     "cells": ("video,label\nx,0\ny,1,2-4,5-6\n", "line 3.*4 cells under a header of 2"),
@@ -269,7 +272,7 @@ WRONG_SPLITS: dict[str, tuple[object, str]] = {
     "val": ({"train": ["a"], "test": ["b"], "val": ["b"]}, "video 'b': is in test and again in val"),
     "no list": ({"train": "a", "test": ["b"]}, "part 'train': is not a list of names"),
     "no names": ({"train": ["a"], "test": [1]}, "part 'test': is not a list of names"),
-    "no name": ({"train": ["a"], "test": [""]}, "is no name of a video"),
+    "no name": ({"train": ["a"], "test": [""]}, "is not a name of a video"),
     "a list": (["a", "b"], "holds no split"),
     "no splits": ({"splits": []}, "holds no split"),
     "splits of lists": ({"splits": [["a"]]}, "holds no split"),
@@ -296,7 +299,7 @@ def test_a_split_that_is_not_there_is_refused(tmp_path: Path, index: int) -> Non
     ("name", "text", "message"),
     [
         ("split.json", '{"train": [', "is not JSON.*line 1"),
-        ("split.csv", "video,split\na,train\nb,holdout\n", "line 3.*'holdout' is no part"),
+        ("split.csv", "video,split\na,train\nb,holdout\n", "line 3.*'holdout' is not a part"),
         ("split.csv", "video,label\na,0\n", "lacks the column 'split'"),
     ],
 )

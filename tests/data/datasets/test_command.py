@@ -43,8 +43,6 @@ def test_the_table_reads_back_and_the_summary_tells_all(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"from_": None}, "Give one of ucf_crime, xd_violence"),
-        ({"output": None}, "--output.*is to be named"),
         ({"gt_rule": "rtfm"}, "no such rule"),
         ({"from_": "msad"}, "no file of this benchmark"),
         ({"sources": ["Anomaly_Train.txt"]}, "no file names a test video"),

@@ -12,7 +12,6 @@ from wsvad_lightning.data.datasets.rules import RULES
 from wsvad_lightning.data.loading.cache import SegmentCache
 from wsvad_lightning.data.loading.dataset import (
     BatchLoader,
-    FeatureReader,
     SegmentSource,
     StoreSegments,
     TrainingBags,
@@ -20,6 +19,7 @@ from wsvad_lightning.data.loading.dataset import (
     as_loaded,
     class_target,
 )
+from wsvad_lightning.data.loading.readers import FeatureReader
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.loading.sampling import Sampling
 from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize

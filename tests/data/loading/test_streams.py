@@ -59,7 +59,7 @@ def test_a_checkpoint_carries_the_statistics_of_all_streams(store: Path, streams
     assert all(torch.equal(values, restored.state_dict()[name]) for name, values in state.items())
     other = WSVADDataModule(str(store))
     other.carry(streams, "test")
-    with pytest.raises(WSVADError, match="needs statistics of the form"):
+    with pytest.raises(WSVADError, match="needs statistics of the shapes"):
         other.load_state_dict(state)
 
 

@@ -36,7 +36,7 @@ def test_crops_are_files_of_their_own(store: str, tmp_path: Path) -> None:
 def test_a_folder_in_use_is_left_alone(store: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     export(store, str(tmp_path / "out"))
-    with pytest.raises(WSVADError, match="is no empty folder"):
+    with pytest.raises(WSVADError, match="is not an empty folder"):
         export(store, str(tmp_path / "out"))
-    with pytest.raises(WSVADError, match="is no empty folder"):
+    with pytest.raises(WSVADError, match="is not an empty folder"):
         export(store, store)

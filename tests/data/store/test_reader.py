@@ -258,8 +258,8 @@ def without_label(path: Path) -> None:
     ("damage", "message"),
     [
         (truncated, "truncated file.*wsvad data verify"),
-        (beheaded, "is no HDF5 file"),
-        (without_schema, "is an HDF5 file but no feature store"),
+        (beheaded, "is not an HDF5 file"),
+        (without_schema, "is an HDF5 file but not a feature store"),
         (of_the_future, "has schema 99, not 1"),
         (without_label, "cannot be read.*label.*wsvad data verify"),
         (Path.unlink, "there is no such store"),

@@ -112,12 +112,11 @@ def test_unequal_groups_come_near_their_share() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"output": None}, "--output.*Give -o split.json"),
         ({"test": 1.0}, "leave nothing to train with"),
         ({"test": 0.6, "val": 0.4}, "leave nothing to train with"),
-        ({"folds": 1}, "Give 2 or more"),
+        ({"folds": 1}, "must be at least 2"),
         ({"folds": 3, "test": 0.2}, "each of 3 folds is tested once"),
-        ({"group_by": "("}, "is no regular expression"),
+        ({"group_by": "("}, "is not a regular expression"),
         ({"group_by": "[a-z]+"}, "finds nothing in 00_0000"),
         ({"group_by": "x", "group_column": "y"}, "Give one"),
         ({"group_column": "scene"}, "lacks the column 'scene'"),

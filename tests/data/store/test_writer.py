@@ -146,7 +146,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "fps": ({"fps": 0.0}, "has 0.0 frames a second"),
     "fps unknown": ({"fps": math.nan}, "has nan frames a second"),
-    "name": ({"annotation": VideoAnnotation("new.mp4", 0)}, "is no canonical name. Name it new"),
+    "name": ({"annotation": VideoAnnotation("new.mp4", 0)}, "is not a canonical name. Name it new"),
     "twice": ({"annotation": make_annotation(0), "num_frames": 16}, "video00.*already"),
 }
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from typing import Any
 from unittest.mock import patch
 
@@ -11,7 +12,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.parity.golden import evaluation_batch, training_batch
+from tests.parity.batches import evaluation_batch, training_batch
+from tests.parity.case import Manifest, MethodCase
 from wsvad_lightning.interop.adplg import TABLE
 from wsvad_lightning.methods import ADPLG
 from wsvad_lightning.methods.adplg import ADPLGNet, SnippetNet, VideoNet, VideoOutput, snippet_bce
@@ -19,16 +21,19 @@ from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import min_max
 from wsvad_lightning.types import PseudoLabels, WSVADBatch
 
-__all__ = ["TABLE", "batches", "build", "evaluate", "extra", "further", "optimizer", "train_outputs"]
-
 VIDEO_TERMS = ("vc", "triplet", "cos", "smooth", "sparsity")
 IGNORED = 100.0  # what the reference writes where a snippet is left out
-SLOW, STEPS = 1e-5, 10  # learning rate of the snippet network in the reference's run, and its length
 
 
-def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
+def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
     """Score the crops of a video, and train with the first batch."""
-    return {"eval": evaluation_batch(inputs["eval_features"]), "train": named_batch(inputs, "x")}
+    return {"eval": evaluation_batch(inputs["eval_features"]), "train": named_batches(inputs)[0]}
+
+
+def named_batches(inputs: dict[str, Tensor]) -> list[WSVADBatch]:
+    """Pair the halves of every batch, in the manifest's order."""
+    names = [name.removeprefix("normal_") for name in inputs if name.startswith("normal_")]
+    return [named_batch(inputs, name) for name in names]
 
 
 def named_batch(inputs: dict[str, Tensor], name: str) -> WSVADBatch:
@@ -105,11 +110,11 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
         out: VideoOutput = module.net.video(batch.features)
         scores = module.net.snippet(batch.features)
     return {
-        "scores_v": out.scores.numpy(),
-        "attention_norm": min_max(out.attention).numpy(),
-        "attention": out.attention.numpy(),
-        "cross_attention": out.cross_attention.numpy(),
-        "feats_v": torch.cat([out.normal, out.abnormal])[:, ::8].numpy(),
+        "scores_v": out.scores.flatten().numpy(),
+        "attention_norm": min_max(out.attention).flatten(0, 1).numpy(),
+        "attention": out.attention.flatten(0, 1).numpy(),
+        "cross_attention": out.cross_attention.flatten(0, 1).numpy(),
+        "feats_v": torch.cat([out.normal, out.abnormal]).flatten(0, 1)[:, ::8].numpy(),
         "scores_s": rearrange(scores, "b n t -> (b n) t").numpy(),
     }
 
@@ -127,12 +132,12 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
 def further(
     manifest: dict[str, Any], inputs: dict[str, Tensor], build: Callable[[], WSVADModule]
 ) -> dict[str, NDArray[Any]]:
-    """Give what follows from a scripted history, and from training for one step and for ten."""
+    """Give what follows from a scripted history, and from training for one step and for several."""
     config = manifest["config"]
     return {
         **label_script(inputs, build()),
         **one_step(config, inputs, build().train()),
-        **ten_steps(config, inputs, build().train()),
+        **several_steps(manifest, inputs, build().train()),
     }
 
 
@@ -161,7 +166,7 @@ def one_step(
     config: dict[str, Any], inputs: dict[str, Tensor], module: WSVADModule
 ) -> dict[str, NDArray[Any]]:
     """Split the loss after a step between the networks."""
-    batch = named_batch(inputs, "x")
+    batch = named_batches(inputs)[0]
     step(module, batch, optimizer(config, module))
     losses = module.compute_losses(batch)
     return {
@@ -179,12 +184,15 @@ def step(module: WSVADModule, batch: WSVADBatch, optimizer: torch.optim.Optimize
     return losses
 
 
-def ten_steps(
-    config: dict[str, Any], inputs: dict[str, Tensor], module: WSVADModule
+def several_steps(
+    manifest: Manifest, inputs: dict[str, Tensor], module: WSVADModule
 ) -> dict[str, NDArray[Any]]:
-    """Train with two batches in turn."""
+    """Train with the batches in turn, as long and as slowly as the manifest has it."""
     assert isinstance(module, ADPLG)
-    stepper = both_optimizers(config, module, SLOW)
+    recorded_losses = manifest["outputs"]["pseudo/run_losses"]
+    (rate,) = re.findall(r"net_s at (\S+) instead", recorded_losses["meaning"])
+    stepper = both_optimizers(manifest["config"], module, float(rate))
+    given = named_batches(inputs)
     visits: list[PseudoLabels] = []
     losses, scores = [], []
 
@@ -193,8 +201,7 @@ def ten_steps(
         return visits[-1]
 
     with patch.object(module, "visit", visit):
-        for number in range(STEPS):
-            batch = named_batch(inputs, "xy"[number % 2])
+        for batch in islice(cycle(given), recorded_losses["shape"][0]):
             scores.append(rearrange(module.net.snippet(batch.features), "b n t -> (b n) t").detach())
             found = step(module, batch, stepper)
             terms = (video_total(found), *(found[term] for term in ("sc", "triplet", "vc", "cos")))
@@ -204,3 +211,15 @@ def ten_steps(
         "pseudo/run_losses": torch.stack(losses).numpy(),
         "pseudo/run_scores": torch.stack(scores).numpy(),
     }
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    batches=batches,
+    extra=extra,
+    further=further,
+)

@@ -8,7 +8,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tests.parity import golden
+from tests.parity.batches import pair_by_name
+from tests.parity.case import Manifest, MethodCase
 from wsvad_lightning.interop.bnwvad import TABLE
 from wsvad_lightning.methods import BNWVAD
 from wsvad_lightning.methods.base.module import WSVADModule
@@ -16,13 +17,11 @@ from wsvad_lightning.methods.bnwvad import BNWVADNet, select_pairs
 from wsvad_lightning.ops import halves
 from wsvad_lightning.types import WSVADBatch
 
-__all__ = ["TABLE", "batches", "build", "clip", "evaluate", "extra", "optimizer", "train_outputs"]
 
-
-def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
+def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
     """Put the video that stands apart, for its scale, behind the other abnormal ones."""
     together = [value for name, value in inputs.items() if name.startswith("train_abnormal")]
-    return golden.batches({**inputs, "train_abnormal": torch.cat(together)})
+    return pair_by_name({**inputs, "train_abnormal": torch.cat(together)})
 
 
 def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
@@ -69,14 +68,14 @@ def clip(config: dict[str, Any], module: WSVADModule) -> NDArray[Any]:
 def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Score a video, and give what the network computes on the way."""
     assert isinstance(module, BNWVAD)
-    probability, (first, second) = module.net.score_rows(batch.features)
+    probability, (first, second) = module.net.score_crops(batch.features)
     crops = rearrange(batch.features, "b n t d -> (b n) 1 t d")
     return {
         "scores": module.score(batch).squeeze(0).numpy(),
         "crop_scores": module.net(crops).numpy(),
-        "normal_head": probability.numpy(),
-        "dist1": first.numpy(),
-        "dist2": second.numpy(),
+        "normal_head": probability[0].numpy(),
+        "dist1": first[0].numpy(),
+        "dist2": second[0].numpy(),
     }
 
 
@@ -86,12 +85,13 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
     head = module.net.head
     with torch.no_grad():
         probability, levels = head(module.net.encoder(batch.features))
-    found = {"normal_head": probability.numpy()}
+    found = {"normal_head": probability.flatten(0, 1).numpy()}
     for i, (level, norm, divergences) in enumerate(
         zip(levels, (head.bn1, head.bn2), head.divergences(levels), strict=True), start=1
     ):
+        divergences = divergences.flatten(0, 1)
         index = select_pairs(*halves(divergences), module.sample_ratio, module.batch_ratio)
-        features = halves(rearrange(level, "r c t -> r t c"))
+        features = halves(rearrange(level, "b n c t -> (b n) t c"))
         normal, abnormal = (half.flatten(0, 1)[chosen] for half, chosen in zip(features, index, strict=True))
         found |= {
             f"anchor{i}": np.asarray(norm.running_mean),
@@ -108,3 +108,15 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
     """Give the weighted sum of both triplet terms, which the reference lists as a term."""
     first, second = config["triplet_weights"]
     return {"loss/mpp": (first * losses["triplet1"] + second * losses["triplet2"]).detach().numpy()}
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    batches=batches,
+    clip=clip,
+    extra=extra,
+)

@@ -1,5 +1,6 @@
 """C2FPL as the golden cases see it: the classifier, and how its labels are made."""
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -9,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.parity import golden
+from tests.parity.batches import evaluation_batch
+from tests.parity.case import Manifest, MethodCase
 from wsvad_lightning.data.loading.windows import window_batch, window_positions
 from wsvad_lightning.interop.c2fpl import TABLE
 from wsvad_lightning.methods import C2FPL
@@ -25,18 +27,15 @@ from wsvad_lightning.prepare.c2fpl_labels import (
 )
 from wsvad_lightning.types import WSVADBatch
 
-__all__ = ["NORM_DTYPE", "TABLE", "batches", "build", "evaluate", "further", "optimizer", "train_outputs"]
+LABEL_DRAW = 0.5  # above which a draw is a label 1
 
 
-NORM_DTYPE = torch.float32  # in which the reference took the norms
-
-
-def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
+def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
     """Make a batch of single snippets to train with; to score, one video."""
     snippets = inputs["train_features"].numpy()
     positions = window_positions([len(snippets)], size=1, across_videos=False)
     return {
-        "eval": golden.evaluation_batch(inputs["eval_features"].transpose(0, 1)),
+        "eval": evaluation_batch(inputs["eval_features"].transpose(0, 1)),
         "train": window_batch(snippets[positions], positions, [""] * len(snippets)),
     }
 
@@ -45,7 +44,7 @@ def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
     """Build the method that the configuration describes, with the case's labels and without dropout."""
     *hidden_dims, _ = config["hidden"]
     module = C2FPL(config["feature_size"], tuple(hidden_dims), dropout=0.0)
-    module.take_prepared("c2fpl_labels", inputs["label_draw"] > 0.5)
+    module.take_prepared("c2fpl_labels", inputs["label_draw"] > LABEL_DRAW)
     return module
 
 
@@ -75,7 +74,7 @@ def further(
     manifest: dict[str, Any], inputs: dict[str, Tensor], build: Callable[[], WSVADModule]
 ) -> dict[str, NDArray[Any]]:
     """Train for two steps; make labels."""
-    module, batch = build().train(), batches(inputs)["train"]
+    module, batch = build().train(), batches(manifest, inputs)["train"]
     stepper = optimizer(manifest["config"], module)
     for _ in range(2):
         stepper.zero_grad()
@@ -83,13 +82,15 @@ def further(
         stepper.step()
     with torch.no_grad():
         loss = module.total_loss(module.compute_losses(batch)).numpy()
-    return {"train/loss_after_two_steps": loss, **pseudo_labels(manifest["config"], inputs)}
+    return {"train/loss_after_two_steps": loss, **pseudo_labels(manifest, inputs)}
 
 
-def pseudo_labels(config: dict[str, Any], inputs: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+def pseudo_labels(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
     """Make labels of the case's videos, and give what is computed on the way."""
-    lengths = 8 + (24 * inputs["pl_length_draw"].double()).long().numpy()
-    gains = planted_gains(lengths, inputs["pl_amp_draw"].numpy())
+    config, layouts = manifest["config"], {entry["name"]: entry["layout"] for entry in manifest["inputs"]}
+    ((least, spread),) = re.findall(r"(\d+) \+ int\((\d+) \* draw\)", layouts["pl_length_draw"])
+    lengths = int(least) + (int(spread) * inputs["pl_length_draw"].double()).long().numpy()
+    gains = planted_gains(lengths, inputs["pl_amp_draw"].numpy(), " ".join(manifest["notes"]))
     features = inputs["pl_features"].numpy() * gains[:, None, None]
     borders = np.cumsum([0, *lengths])
     videos = [squared_lengths(features[start:stop]) for start, stop in pairwise(borders)]
@@ -111,10 +112,32 @@ def pseudo_labels(config: dict[str, Any], inputs: dict[str, Tensor]) -> dict[str
     }
 
 
-def planted_gains(lengths: NDArray[np.int64], amplitudes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give what each snippet is multiplied by: more than 1 in an event of every third video."""
+def planted_gains(
+    lengths: NDArray[np.int64], amplitudes: NDArray[np.float32], rule: str
+) -> NDArray[np.float32]:
+    """Make the factor of each snippet: more than 1 in an event of every few videos.
+
+    Args:
+        lengths: snippets of each video.
+        amplitudes: a draw for each video.
+        rule: sentence that says which videos have events, and how strong.
+    """
+    (every,) = map(int, re.findall(r"index divisible by (\d+)", rule))
+    ((least, spread),) = re.findall(r"([\d.]+) \+ ([\d.]+) \* pl_amp_draw", rule)
     gains = [np.ones(length, np.float32) for length in lengths]
-    for gain, amplitude in zip(gains[::3], amplitudes[::3], strict=True):
+    for gain, amplitude in zip(gains[::every], amplitudes[::every], strict=True):
         start = len(gain) // 3
-        gain[start : start + max(2, len(gain) // 4)] = 1.3 + 0.6 * amplitude
+        gain[start : start + max(2, len(gain) // 4)] = float(least) + float(spread) * amplitude
     return np.concatenate(gains)
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    batches=batches,
+    further=further,
+    norm_dtype=torch.float32,
+)

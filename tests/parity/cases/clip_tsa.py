@@ -7,7 +7,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.parity import golden
+from tests.parity.batches import evaluation_batch, training_batch
+from tests.parity.case import Manifest, MethodCase
 from tests.parity.cases import rtfm
 from tests.parity.cases.rtfm import optimizer
 from wsvad_lightning.interop.cliptsa import TABLE
@@ -17,8 +18,6 @@ from wsvad_lightning.methods.base.magnitude import MagnitudeOutput
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import gather_snippets, halves
 from wsvad_lightning.types import WSVADBatch
-
-__all__ = ["TABLE", "batches", "build", "evaluate", "extra", "optimizer", "train_outputs"]
 
 TERMS = {"cls": "bce", "magnitude": "magnitude", "smooth": "smooth", "sparsity": "sparse"}
 
@@ -61,10 +60,10 @@ def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
     return module
 
 
-def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
+def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
     """Pair the videos, once without noise and once with."""
-    train = golden.training_batch(inputs["normal"], inputs["abnormal"])
-    scored = golden.evaluation_batch(inputs["eval"])
+    train = training_batch(inputs["normal"], inputs["abnormal"])
+    scored = evaluation_batch(inputs["eval"])
     return {
         "train": train,
         "eval": scored,
@@ -107,3 +106,14 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
         f"loss/{name}": module.loss_weights[term] * losses[term].detach().numpy()
         for term, name in TERMS.items()
     }
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    batches=batches,
+    extra=extra,
+)

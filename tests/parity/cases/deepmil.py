@@ -6,14 +6,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.parity.case import MethodCase
 from wsvad_lightning.interop.deepmil import TABLE, VARIANT
 from wsvad_lightning.methods import Sultani
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import WSVADBatch
-
-__all__ = ["TABLE", "WEIGHTED", "build", "evaluate", "optimizer", "train_outputs"]
-
-WEIGHTED = frozenset({"smooth", "sparsity"})
 
 
 def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
@@ -45,3 +42,13 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
     """Give the scores of a training pass."""
     with torch.no_grad():
         return {"scores": module.net(batch.features).numpy()}
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    weighted=frozenset({"smooth", "sparsity"}),
+)

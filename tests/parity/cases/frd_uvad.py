@@ -1,6 +1,6 @@
 """FRD-UVAD as the golden cases see it: one step without the memory, then three with either kind."""
 
-import sys
+import re
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -10,35 +10,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.parity import golden
+from tests.parity.batches import evaluation_batch
+from tests.parity.case import Manifest, MethodCase, gradient_norms
 from wsvad_lightning.data.loading.windows import window_batch, window_positions
-from wsvad_lightning.interop.frduvad import TABLE
+from wsvad_lightning.interop.frduvad import TABLE, init_args
 from wsvad_lightning.methods import FRDUVAD
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.frduvad import FRDUVADNet, Memory, running_mean, upper_deviation
 from wsvad_lightning.types import WSVADBatch
 
-__all__ = ["NORM_DTYPE", "TABLE", "batches", "build", "evaluate", "further", "optimizer", "train_outputs"]
-
-NORM_DTYPE = torch.float32  # in which the reference took the norms
-BLOCK = 7  # consecutive snippets that share a gain
 TERMS = ("reconstruction", "memory", "score")
 KINDS: dict[Memory, str] = {"any": "wlab", "all": "slab"}
-ALL_MARGIN = -1.0  # at which windows with four anomalous snippets are found
 
 
-def training_batch(config: dict[str, Any], inputs: dict[str, Tensor], number: int) -> WSVADBatch:
-    """Make the windows that begin at each snippet."""
-    snippets = inputs[f"features_{number}"]
-    gain = inputs[f"features_{number}_gain"].repeat_interleave(BLOCK)[: len(snippets), None, None]
-    positions = window_positions([len(snippets)], config["cross_clip"], across_videos=True)
-    return window_batch((snippets * (1 + gain)).numpy()[positions], positions, [""] * len(snippets))
+def training_batches(manifest: Manifest, inputs: dict[str, Tensor]) -> list[WSVADBatch]:
+    """Make the windows that begin at each snippet, a batch for each array of features."""
+    layouts = {entry["name"]: entry["layout"] for entry in manifest["inputs"]}
+    made = []
+    for name in (name for name in inputs if re.fullmatch(r"features_\d+", name)):
+        snippets = inputs[name]
+        (block,) = re.findall(r"gain\[i // (\d+)\]", layouts[f"{name}_gain"])
+        gain = inputs[f"{name}_gain"].repeat_interleave(int(block))[: len(snippets), None, None]
+        positions = window_positions([len(snippets)], manifest["config"]["cross_clip"], across_videos=True)
+        features = (snippets * (1 + gain)).numpy()[positions]
+        made.append(window_batch(features, positions, [""] * len(snippets)))
+    return made
 
 
-def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
+def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
     """Score a video; train on the first windows."""
-    evaluation = golden.evaluation_batch(inputs["eval_features"].transpose(0, 1))
-    return {"eval": evaluation, "train": training_batch({"cross_clip": 4}, inputs, 1)}
+    evaluation = evaluation_batch(inputs["eval_features"].transpose(0, 1))
+    return {"eval": evaluation, "train": training_batches(manifest, inputs)[0]}
 
 
 def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
@@ -50,17 +52,20 @@ def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
     )
     assert config["token_dim"] * config["tokens"] == config["feature_size"]
     assert config["mlp_ratio"] == 4
+    assert (config["sizes"]["tokens"], config["sizes"]["depth"]) == (config["tokens"], config["blocks"] // 2)
     module.net = FRDUVADNet(
-        config["feature_size"],
-        tokens=config["tokens"],
-        depth=config["blocks"] // 2,
+        **config["sizes"],
         heads=config["heads"],
         disruption=0.0,
         dropout=0.0,
-        auxiliary_dims=(512, 32),
         auxiliary_dropout=0.0,
     )
     return module
+
+
+def sizes(weights: dict[str, Tensor]) -> dict[str, Any]:
+    """Read the widths of both scorers off the weights, as the import does."""
+    return {"sizes": init_args(weights)}
 
 
 def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:
@@ -99,27 +104,45 @@ def further(
     manifest: dict[str, Any], inputs: dict[str, Tensor], build: Callable[[], WSVADModule]
 ) -> dict[str, NDArray[Any]]:
     """Train with the memory: three steps with each kind, one with a memory that is easily reconstructed."""
-    config = manifest["config"]
-    given = [training_batch(config, inputs, number) for number in (1, 2, 3)]
+    config, given = manifest["config"], training_batches(manifest, inputs)
     found: dict[str, Any] = {}
     for kind, name in KINDS.items():
-        module = remembering(build(), kind, config["delta"] if kind == "any" else ALL_MARGIN)
+        module = remembering(build(), kind, margin_of(name, manifest))
         stepper = optimizer(config, module)
         losses, sizes, means = [], [], []
         for number, batch in enumerate(given, start=1):
             stepper.zero_grad()
             losses.append(backward(module, batch))
             sizes.append(len(module.bank))
-            means.append(module.bank.double().mean().item())
+            means.append(mean_of(module.bank))
             if (kind, number) == ("any", 2):
-                found["grad_norm"] = golden.gradient_norms(manifest, sys.modules[__name__], module)
+                found["grad_norm"] = gradient_norms(manifest, TABLE, module, CASE.norm_dtype)
             stepper.step()
         found |= {f"{name}/losses": losses, f"{name}/size": sizes, f"{name}/mean": means}
     module = remembering(build(), "any", config["delta"])
-    module.bank = 0.5 * given[1].features[: config["bank_size"]]
+    module.bank = preset_scale(manifest) * given[1].features[: config["bank_size"]]
     found["preset_losses"] = backward(module, given[0])
-    found["preset_grad_norm"] = golden.gradient_norms(manifest, sys.modules[__name__], module)
+    found["preset_grad_norm"] = gradient_norms(manifest, TABLE, module, CASE.norm_dtype)
     return {f"train_bank/{key}": np.array(value) for key, value in found.items()}
+
+
+def mean_of(bank: Tensor) -> float:
+    """Compute the mean of a memory; the reference records 0 for one that holds nothing."""
+    return bank.double().mean().item() if len(bank) else 0.0
+
+
+def margin_of(kind: str, manifest: Manifest) -> float:
+    """Read at which margin windows are remembered; the stricter kind has one of its own."""
+    meaning = manifest["outputs"][f"train_bank/{kind}/losses"]["meaning"]
+    stated = re.search(rf"(?:delta|,) (-?[\d.]+) for {kind}", meaning)
+    return float(stated[1] if stated else manifest["config"]["delta"])
+
+
+def preset_scale(manifest: Manifest) -> float:
+    """Read by what the windows of a preset memory are multiplied."""
+    meaning = manifest["outputs"]["train_bank/preset_losses"]["meaning"]
+    (scale,) = re.findall(r"preset to ([\d.]+) times", meaning)
+    return float(scale)
 
 
 def remembering(module: WSVADModule, kind: Memory, margin: float) -> FRDUVAD:
@@ -136,3 +159,16 @@ def backward(module: FRDUVAD, batch: WSVADBatch) -> list[float]:
     total = module.total_loss(losses)
     torch.autograd.backward(total)
     return [*(losses[term].item() for term in TERMS), total.item()]
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    batches=batches,
+    sizes=sizes,
+    further=further,
+    norm_dtype=torch.float32,
+)

@@ -7,6 +7,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.parity.case import MethodCase
 from wsvad_lightning.interop.mgfn import TABLE
 from wsvad_lightning.layers import magnitudes
 from wsvad_lightning.methods import MGFN
@@ -15,9 +16,6 @@ from wsvad_lightning.methods.mgfn import STAGES
 from wsvad_lightning.ops import gather_snippets, halves
 from wsvad_lightning.types import WSVADBatch
 
-__all__ = ["TABLE", "WEIGHTED", "build", "evaluate", "optimizer", "train_outputs"]
-
-WEIGHTED = frozenset({"smooth", "sparsity"})
 CHANNEL_STRIDES = (4, 8, 32)  # by which the reference thins the stages' outputs
 
 
@@ -78,3 +76,13 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
         "l1_abnormal": rearrange(abnormal, "b n k -> (n b) k").numpy(),
         "magnitudes": magnitudes(encoded).numpy(),
     }
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    weighted=frozenset({"smooth", "sparsity"}),
+)

@@ -7,6 +7,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.parity.case import MethodCase
 from wsvad_lightning.interop.rtfm import TABLE
 from wsvad_lightning.layers import magnitudes
 from wsvad_lightning.methods import RTFM
@@ -14,10 +15,6 @@ from wsvad_lightning.methods.base.magnitude import MagnitudeMIL
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import gather_snippets, halves
 from wsvad_lightning.types import WSVADBatch
-
-__all__ = ["TABLE", "WEIGHTED", "build", "evaluate", "optimizer", "train_outputs"]
-
-WEIGHTED = frozenset({"smooth", "sparsity"})
 
 
 def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
@@ -70,3 +67,13 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
         "selected_normal_sub": normal,
         "selected_abnormal_sub": abnormal,
     }
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    weighted=frozenset({"smooth", "sparsity"}),
+)

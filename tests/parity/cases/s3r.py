@@ -6,16 +6,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.parity import golden
+from tests.parity.batches import pair_by_name
+from tests.parity.case import Manifest, MethodCase
 from tests.parity.cases import rtfm
-from tests.parity.cases.rtfm import WEIGHTED, optimizer
+from tests.parity.cases.rtfm import optimizer
 from wsvad_lightning.interop.s3r import TABLE
 from wsvad_lightning.layers import magnitudes
 from wsvad_lightning.methods import S3R
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import WSVADBatch
-
-__all__ = ["TABLE", "WEIGHTED", "batches", "build", "evaluate", "optimizer", "train_outputs"]
 
 
 def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
@@ -38,9 +37,9 @@ def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
     return module
 
 
-def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
+def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
     """Pair what is no dictionary."""
-    return golden.batches({name: value for name, value in inputs.items() if name != "dictionary"})
+    return pair_by_name({name: value for name, value in inputs.items() if name != "dictionary"})
 
 
 def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
@@ -65,3 +64,14 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
     with torch.no_grad():
         macro_scores = module.encode(batch).macro_scores
     return {**rtfm.train_outputs(module, batch), "macro_scores": macro_scores.numpy()}
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    batches=batches,
+    weighted=frozenset({"smooth", "sparsity"}),
+)

@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.parity import golden
+from tests.parity.batches import evaluation_batch, training_batch
+from tests.parity.case import Manifest, MethodCase
 from tests.parity.cases.rtfm import optimizer
 from wsvad_lightning.interop.ssrl import TABLE
 from wsvad_lightning.layers import magnitudes
@@ -17,22 +18,7 @@ from wsvad_lightning.methods.ssrl import patch_count
 from wsvad_lightning.ops import halves
 from wsvad_lightning.types import WSVADBatch
 
-__all__ = [
-    "NORM_DTYPE",
-    "TABLE",
-    "WEIGHTED",
-    "batches",
-    "build",
-    "evaluate",
-    "extra",
-    "loose",
-    "optimizer",
-    "small_step",
-    "train_outputs",
-]
-
 WEIGHTED = frozenset({"magnitude", "smooth"})
-NORM_DTYPE = torch.float32
 
 
 def loss_weights(config: dict[str, Any]) -> dict[str, float]:
@@ -79,10 +65,10 @@ def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
     )
 
 
-def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
+def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
     """Pair what there is to train with; all inputs are ``[B, N, T, D]``."""
-    train = golden.training_batch(inputs["normal_features"], inputs["abnormal_features"])
-    return {"train": train, "eval": golden.evaluation_batch(inputs["eval_features"].transpose(1, 2))}
+    train = training_batch(inputs["normal_features"], inputs["abnormal_features"])
+    return {"train": train, "eval": evaluation_batch(inputs["eval_features"].transpose(1, 2))}
 
 
 def small_step(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:
@@ -121,3 +107,18 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
         "loss/bce": losses["cls"].detach().numpy(),
         "loss/sparse": module.loss_weights["sparsity"] * losses["sparsity"].detach().numpy(),
     }
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    batches=batches,
+    weighted=WEIGHTED,
+    extra=extra,
+    small_step=small_step,
+    loose=loose,
+    norm_dtype=torch.float32,
+)

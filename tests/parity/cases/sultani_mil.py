@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.parity import golden
+from tests.parity.batches import pair_by_name
+from tests.parity.case import Manifest, MethodCase
 from wsvad_lightning.data.loading.sampling import bin_means, c3d_borders
 from wsvad_lightning.interop.sultani import TABLE
 from wsvad_lightning.methods import Sultani
@@ -16,18 +17,6 @@ from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import halves
 from wsvad_lightning.types import WSVADBatch
 
-__all__ = [
-    "TABLE",
-    "WEIGHTED",
-    "batches",
-    "build",
-    "evaluate",
-    "extra",
-    "optimizer",
-    "train_outputs",
-]
-
-WEIGHTED = frozenset({"smooth", "sparsity", "l2"})
 CLIP_LENGTH = 16
 
 
@@ -37,9 +26,9 @@ class ReferenceTest(Sultani):
     num_frames: int
 
 
-def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
+def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
     """Give the clips to the video that they make segments of."""
-    made = golden.batches({name: value for name, value in inputs.items() if name != "clips"})
+    made = pair_by_name({name: value for name, value in inputs.items() if name != "clips"})
     made["eval"] = made["eval"]._replace(streams={"clips": inputs["clips"][None]})
     return made
 
@@ -117,3 +106,15 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
     """Give the loss without the penalty on weights, which the authors' optimizer adds apart."""
     penalty = module.loss_weights["l2"] * losses["l2"]
     return {"loss/objective": (module.total_loss(losses) - penalty).detach().numpy()}
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    batches=batches,
+    weighted=frozenset({"smooth", "sparsity", "l2"}),
+    extra=extra,
+)

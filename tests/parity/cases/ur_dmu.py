@@ -7,13 +7,12 @@ import torch
 from einops import rearrange
 from numpy.typing import NDArray
 
+from tests.parity.case import MethodCase
 from wsvad_lightning.interop.urdmu import TABLE
 from wsvad_lightning.methods import URDMU
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.urdmu import URDMUNet
 from wsvad_lightning.types import WSVADBatch
-
-__all__ = ["TABLE", "build", "evaluate", "optimizer", "train_outputs"]
 
 WEIGHTS = {  # names in the manifest's configuration -> terms
     "video_bce": ("video_bce",),
@@ -66,16 +65,15 @@ def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     return {
         "scores": module.score(batch).squeeze(0).numpy(),
         "crop_scores": module.net(crops).numpy(),
-        "A_att": module.net.abnormal_memory(encoded)[0].numpy(),
-        "N_att": module.net.normal_memory(encoded)[0].numpy(),
-        "hidden_sub": encoded[0, ::4, ::16].numpy(),
+        "A_att": module.net.abnormal_memory(encoded)[0][0].numpy(),
+        "N_att": module.net.normal_memory(encoded)[0][0].numpy(),
+        "hidden_sub": encoded[0, 0, ::4, ::16].numpy(),
     }
 
 
 def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Give scores and crop-averaged memory activations of a training pass."""
     assert isinstance(module, URDMU)
-    crops = batch.features.shape[1]
     with torch.no_grad():
         out = module.net.forward_pairs(batch.features)
     activations = {
@@ -84,8 +82,14 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
         "A_Natt": out.abnormal_of_normal,
         "N_Aatt": out.normal_of_abnormal,
     }
-    averaged = {
-        key: rearrange(value, "(b n) t -> b n t", n=crops).mean(dim=1).numpy()
-        for key, value in activations.items()
-    }
+    averaged = {key: value.mean(dim=1).numpy() for key, value in activations.items()}
     return {"frame": np.asarray(out.scores), **averaged}
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+)

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.parity import golden
+from tests.parity.batches import evaluation_batch, training_batch
+from tests.parity.case import Manifest, MethodCase
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.dataset import class_target
 from wsvad_lightning.interop.vadclip import TABLE, UCF_CLASSES, XD_CLASSES, copied_tower, tokenize
@@ -19,21 +20,6 @@ from wsvad_lightning.methods import VadCLIP
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import NORMAL, WSVADBatch
 
-__all__ = [
-    "GIVEN",
-    "TABLE",
-    "batches",
-    "build",
-    "complete",
-    "extra",
-    "follow",
-    "further",
-    "optimizer",
-    "sizes",
-    "train_outputs",
-]
-
-GIVEN = ("train/lengths", "train/labels", "eval/tokens_ucf", "eval/tokens_xd")
 RULE = re.compile(r"frames = ([\d.]+) \* l2normalise\(([\d.]+) \* base\[:, t // (\d+)\] \+ noise\[:, t\]\)")
 
 
@@ -95,10 +81,10 @@ def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimi
     return torch.optim.AdamW(module.parameters(), lr=config["lr"], weight_decay=config["weight_decay"])
 
 
-def batches(inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
+def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
     """Pair the padded training videos; the test videos are for :func:`further`."""
     lengths, targets = inputs["train/lengths"], inputs["train/labels"].float()
-    train = golden.training_batch(inputs["normal"], inputs["abnormal"])
+    train = training_batch(inputs["normal"], inputs["abnormal"])
     features = train.features * valid_positions(lengths, train.features.shape[2])[:, None, :, None]
     labels = 1 - targets[:, 0]  # XD-Violence's videos are drawn from both kinds
     return {"train": train._replace(features=features, lengths=lengths, labels=labels, class_targets=targets)}
@@ -118,10 +104,10 @@ def evaluate(module: VadCLIP, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     return {
         "scores": scores["binary"],
         "scores2": scores["text"],
-        "logits1": out.logits.squeeze(0).numpy(),
-        "logits2": out.class_logits.squeeze(0).numpy(),
+        "logits1": out.logits[0, 0].numpy(),
+        "logits2": out.class_logits[0, 0].numpy(),
         "lengths": np.array(chunk_lengths(batch.features.shape[2], module.net.length)),
-        "visual_features": seen[0].flatten(0, 1)[: batch.features.shape[2] : 10, ::8].numpy(),
+        "visual_features": seen[0].flatten(0, 3)[: batch.features.shape[2] : 10, ::8].numpy(),
     }
 
 
@@ -137,8 +123,8 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
         out = module.run(batch)
     return {
         "text_features": out.texts[:, ::4].numpy(),
-        "logits1": out.logits.numpy(),
-        "logits2": out.class_logits[:, ::4].numpy(),
+        "logits1": out.logits[:, 0].numpy(),
+        "logits2": out.class_logits[:, 0, ::4].numpy(),
     }
 
 
@@ -153,7 +139,7 @@ def further(manifest: dict[str, Any], inputs: dict[str, Tensor], build: Any) -> 
     module = build().eval()
     found = {"eval/text_features": module.net.prompt.features.numpy()}
     for name in (name for name in inputs if re.fullmatch("eval(_.+)?", name)):
-        values, ending = evaluate(module, golden.evaluation_batch(inputs[name])), ending_of(name, manifest)
+        values, ending = evaluate(module, evaluation_batch(inputs[name])), ending_of(name, manifest)
         found |= {f"eval/{key}{ending}": value for key, value in values.items()}
     return found | classes_of(manifest["config"]["label_keys"], inputs) | known_tokens(inputs)
 
@@ -185,3 +171,19 @@ def known_tokens(inputs: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
             width = inputs[key].shape[1]
             found[key] = np.array([row + [0] * (width - len(row)) for row in tokens])
     return found
+
+
+CASE = MethodCase(
+    table=TABLE,
+    build=build,
+    optimizer=optimizer,
+    evaluate=evaluate,
+    train_outputs=train_outputs,
+    given=("train/lengths", "train/labels", "eval/tokens_ucf", "eval/tokens_xd"),
+    follow=follow,
+    sizes=sizes,
+    complete=complete,
+    batches=batches,
+    extra=extra,
+    further=further,
+)

@@ -5,12 +5,13 @@ from dataclasses import replace
 from itertools import compress
 from typing import Literal
 
-from wsvad_lightning.data.convert.names import Label, label_of, parse_label
+from wsvad_lightning.data.convert.names import listed_label, named_label
 from wsvad_lightning.data.convert.source import Item
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.labels import Label
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid
-from wsvad_lightning.types import UNKNOWN
+from wsvad_lightning.types import LABELS, UNKNOWN
 
 Table = Mapping[str, VideoAnnotation]
 Frames = Literal["exact", "covered"]
@@ -31,8 +32,8 @@ def annotate(item: Item, table: Table | None, split: str | None) -> tuple[VideoA
 
     Args:
         item: one of its arrays.
-        table: annotations, in which it stands; None if there are none.
-        split: part of the data set that goes before what folders tell, and behind what the table tells.
+        table: annotations that hold the video; None if there are none.
+        split: part of the data set; folders come after it, the table before it.
 
     Returns:
         The annotation, and a note where the table and the names disagree, empty otherwise.
@@ -41,18 +42,17 @@ def annotate(item: Item, table: Table | None, split: str | None) -> tuple[VideoA
         WSVADError: if the label that a list gives is none.
     """
     listed = item.file.label
-    told = parse_label(listed) if listed else label_of(item.video, item.file.folders)
+    found = listed_label(listed) if listed else named_label(item.video, item.file.folders)
     if table is None:
-        label = told or Label(UNKNOWN)
+        label = found or Label(UNKNOWN)
         return VideoAnnotation(item.video, label.label, label.classes, split=split or item.split), ""
     name = find_name(item.video, table)
     assert name is not None
     known = table[name]
     annotation = replace(known, split=known.split or split or item.split)
-    if told is None or UNKNOWN in (annotation.label, told.label) or told.label == annotation.label:
+    if found is None or UNKNOWN in (annotation.label, found.label) or found.label == annotation.label:
         return annotation, ""
-    words = ("normal", "abnormal")
-    return annotation, f"{words[known.label]} in the annotations, {words[told.label]} by list or name"
+    return annotation, f"{LABELS[known.label]} in the annotations, {LABELS[found.label]} by list or name"
 
 
 def settle_frames(
@@ -62,7 +62,7 @@ def settle_frames(
 
     * ``exact``: as many as are annotated, or else as its snippets and intervals cover. The snippets must
       fit them, see :meth:`SnippetGrid.bounds`.
-    * ``covered``: frames behind the last snippet are dropped, and intervals cut, as UR-DMU, DeepMIL, PEL4VAD
+    * ``covered``: frames after the last snippet are dropped, and intervals cut, as UR-DMU, DeepMIL, PEL4VAD
       and VadCLIP do; by up to three snippets.
     * 32 segments of a whole video have no frames of their own: 32 strides are recorded, and no intervals.
 
@@ -93,12 +93,12 @@ def settle_frames(
         return annotation, total, ""
     problem = f"{num_snippets} snippets cover {covered} frames, {total} are annotated"
     few = covered < total and frames == "exact"
-    remedy = "Give --frames covered to drop those behind" if few else "Correct --snippet_stride or num_frames"
+    remedy = "Give --frames covered to drop the rest" if few else "Correct --snippet_stride or num_frames"
     raise WSVADError("source", annotation.video_id, problem, remedy)
 
 
 def _cut(annotation: VideoAnnotation, num_frames: int) -> VideoAnnotation:
-    """Leave out all behind so many frames."""
+    """Leave out what comes after so many frames."""
     if annotation.intervals is None:
         return replace(annotation, num_frames=num_frames)
     kept = [start < num_frames for start, _ in annotation.intervals]

@@ -36,7 +36,7 @@ class Array:
 
     Attributes:
         name: file name, or its name within the file where that holds several.
-        shape: None where only reading tells it.
+        shape: None if it is known only after reading.
         read: reads it; raises :class:`WSVADError` if that fails.
     """
 
@@ -46,7 +46,7 @@ class Array:
 
 
 def arrays_of(file: SourceFile) -> list[Array] | None:
-    """The arrays that a file holds, or None if it is no file of numbers.
+    """The arrays that a file holds, or None if it is not a file of numbers.
 
     Raises:
         WSVADError: if a pickle or an archive of arrays cannot be read.
@@ -72,7 +72,7 @@ def arrays_of(file: SourceFile) -> list[Array] | None:
 
 
 def npy_shape(file: SourceFile) -> tuple[int, ...] | None:
-    """The shape that the header of a ``.npy`` file tells; None if it is damaged or of objects."""
+    """The shape that the header of a ``.npy`` file gives; None if it is damaged or of objects."""
     try:
         with file.open() as opened:
             shape, _, dtype = _read_header(opened)
@@ -161,7 +161,7 @@ SAFE = _safe_names()
 
 
 def _named(file: SourceFile, key: str, shape: tuple[int, ...] | None, read: Callable[[], Numbers]) -> Array:
-    """An array within a file, named by its key, or by the file where the key tells nothing."""
+    """An array within a file, named by its key, or by the file where the key says nothing."""
     return Array(file.path.name if key in ("", "arr_0", *FEATURE_KEYS) else key, shape, read)
 
 
@@ -233,7 +233,7 @@ def _guard(file: SourceFile, read: Callable[[], Value]) -> Value:
     try:
         return read()
     except DAMAGE as error:
-        told = str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
         raise WSVADError(
-            "source", file, f"cannot be read: {told}", "Remove the file or copy it again"
+            "source", file, f"cannot be read: {reason}", "Remove the file or copy it again"
         ) from None

@@ -25,7 +25,8 @@ Videos = dict[str, list[Item]]
 
 def convert(
     source: str,
-    output: str | None = None,
+    *,
+    output: str,
     from_: LayoutName = "auto",
     annotations: str | None = None,
     folder: str | None = None,
@@ -49,16 +50,16 @@ def convert(
     Args:
         source: folder of feature files, searched with all its subfolders and ZIP archives; a list or table
             of them; or one file.
-        output: the store to make or to add to, also ``-o``; to be named. What became of every file is
-            written beside it, ``store.h5.report.csv``.
+        output: the store to make or to add to. What became of every file is written next to it, into
+            ``store.h5.report.csv``.
         from_: layout of the source; ``auto`` recognises it and says by what.
         annotations: table of the videos; others are left out. Without it, labels and splits are those that
-            the names and lists tell.
-        folder: where the files of lists are, by default beside each.
+            the names and lists give.
+        folder: where the files of lists are, by default next to each.
         streams: folders or lists of more streams by name, such as ``--streams.flow Flow/``.
         nalist: of layout ``c2fpl``: first and last row of each video in the matrix.
         names: of layout ``c2fpl``: list of the videos in the order of the matrix.
-        split: part of the data set of videos whose part the annotations do not tell.
+        split: part of the data set of videos whose part the annotations do not give.
         backbone: name of the network that computed the features.
         text_aligned: the network is CLIP's image tower; always so in layout ``vadclip``.
         snippet_length: frames covered by a snippet.
@@ -79,10 +80,8 @@ def convert(
         WSVADError: if an option is wrong, the layout is not recognised, or videos cannot be converted and
             must not be skipped. What is converted by then stays, and the next run goes on.
     """
-    if output is None:
-        raise WSVADError("--output", None, "no store to write is named", "Give -o store.h5")
     if audio_hop is not None and audio_hop <= 0:
-        raise WSVADError("audio_hop", audio_hop, "is no time", "Give seconds, such as 0.96")
+        raise WSVADError("audio_hop", audio_hop, "must be above 0", "Give seconds, such as 0.96")
     if audio_hop is not None and fps is None:
         raise WSVADError("audio_hop", audio_hop, "needs the frame rate", "Give --fps, 24 for XD-Violence")
     rate = 30.0 if fps is None else fps
@@ -133,18 +132,18 @@ class _Adder:
     fps: float
 
     def add(self, video_id: str, items: Sequence[Item]) -> list[Entry]:
-        """Add one video; a broken one is told in its entries."""
+        """Add one video; a broken one is reported in its entries."""
         try:
             status, reason = USED, self._add(video_id, items)
         except WSVADError as error:
-            if error.argument == "output":  # a full disk is no matter of the video
+            if error.argument == "output":  # a full disk does not concern the video
                 raise
-            told = error.argument == "video"  # by the store, whose remedy is to extract the video again
-            status, reason = BROKEN, error.problem if told else f"{error.problem}. {error.remedy}"
+            by_store = error.argument == "video"  # by the store, whose remedy is to extract the video again
+            status, reason = BROKEN, error.problem if by_store else f"{error.problem}. {error.remedy}"
         return [Entry(str(item.file), video_id, status, reason) for item in items]
 
     def _add(self, video_id: str, items: Sequence[Item]) -> str:
-        """Add a video, and say what is to be known of it."""
+        """Add a video, and give notes on it."""
         if video_id in self.writer:
             return "was in the store before"
         first = next(item for item in items if item.stream == FEATURES)
@@ -172,7 +171,7 @@ def _open(
     table: Table,
 ) -> tuple[Source, str, str]:
     """Find the arrays of a source, its layout, and what that was recognised by."""
-    path, why = Path(source), "as told"
+    path, why = Path(source), "as given"
     if nalist or names:
         if layout not in ("auto", "c2fpl"):
             raise WSVADError("from", layout, "knows no --nalist and --names", "Give --from c2fpl")
@@ -210,8 +209,8 @@ def _sort(path: str, source: Source, table: Table | None) -> tuple[Videos, list[
             reason = "not in the annotations" if name is None else "no features go with it"
             entries += [Entry(str(item.file), video, SKIPPED, reason) for item in items]
     if not videos:
-        told = f"such as {next(iter(found))}" if found else "as it holds no arrays"
-        problem = f"none of its {len(found)} videos can be converted, {told}: {entries[-1].reason}"
+        example = f"such as {next(iter(found))}" if found else "as it holds no arrays"
+        problem = f"none of its {len(found)} videos can be converted, {example}: {entries[-1].reason}"
         raise WSVADError("source", path, problem, "Give the features, and annotations of these videos")
     absent = [name for name in table or {} if name not in videos]
     entries += [Entry("", name, MISSING, "annotated, and there is no file") for name in absent]

@@ -135,7 +135,7 @@ def read_list(path: Path) -> tuple[list[Line], bool]:
 def find_listed(path: Path, folder: Path, known: Container[str]) -> Listed:
     """Find the files that a list names, wherever its author had them.
 
-    A path is looked up as it stands, and then in the folder: by file name, by file name without suffix (as
+    A path is looked up as it is written, then in the folder: by file name, by file name without suffix (as
     lists of videos need), and by name of the video. Of several files of that name the one counts that shares
     most of its folders with the list.
 
@@ -145,7 +145,7 @@ def find_listed(path: Path, folder: Path, known: Container[str]) -> Listed:
         known: names of videos, see :func:`names.parse_names`.
 
     Raises:
-        WSVADError: if the list or the folder cannot be read, none of its files is there, or a name stands for
+        WSVADError: if the list or the folder cannot be read, none of its files is there, or a name may mean
             several files.
     """
     lines, gives_classes = read_list(path)
@@ -195,7 +195,7 @@ def _find(line: Line, folder: Path, index: Sequence[dict[str, list[SourceFile]]]
             best = max(_shared(file.folders, folders) for file in files[key])
             near = [file for file in files[key] if _shared(file.folders, folders) == best]
             if len({file.folders for file in near}) > 1:
-                problem = f"stands for {near[0]} and for {near[1]}"
+                problem = f"may mean {near[0]} or {near[1]}"
                 raise WSVADError("source", line.path, problem, "Give by --folder the folder of one of them")
             yield from near
             return

@@ -39,8 +39,8 @@ class Layout:
     """One layout.
 
     Attributes:
-        crop_axis: axis of the crops in arrays of three axes, also where their shapes do not tell it; shapes
-            that tell another one are refused. None: the shapes alone tell.
+        crop_axis: axis of the crops in arrays of three axes, also where their shapes leave it open; shapes
+            that imply another one are refused. None: it follows from the shapes alone.
         text_aligned: whether the backbone is CLIP's image tower.
         segments: whether arrays of 32 rows may be segments of whole videos, in place of snippets.
     """
@@ -78,8 +78,8 @@ def detect(source: Source) -> tuple[str, str]:
     """
     signs = dict(_signs(source)) or dict(_forms(source))
     if len(signs) != 1:
-        told = "; or ".join(f"{name} ({why})" for name, why in signs.items())
-        problem = f"the source looks like {told}" if signs else _lack(source)
+        candidates = "; or ".join(f"{name} ({why})" for name, why in signs.items())
+        problem = f"the source looks like {candidates}" if signs else _lack(source)
         remedy = "Say which it is by --from" if signs else f"Give a folder or list of {', '.join(LAYOUTS)}"
         raise WSVADError("from", "auto", problem, remedy)
     return next(iter(signs.items()))
@@ -94,8 +94,8 @@ def _lack(source: Source) -> str:
 def crop_axes(items: Iterable[Item]) -> dict[Group, int | None]:
     """Which axis of arrays of three axes is that of the crops, by stream and folder.
 
-    That is the axis that is the same in all arrays of the folder, beside one that is not; or else the one
-    that :func:`axis_of` tells of all; None where neither helps.
+    That is the axis that is the same in all arrays of the folder, next to one that is not; or else the one
+    that :func:`axis_of` gives for all; None where neither helps.
     """
     shapes: dict[Group, list[tuple[int, ...]]] = defaultdict(list)
     for item in items:
@@ -125,8 +125,8 @@ def _vote(shapes: Sequence[tuple[int, ...]], counts: Sequence[int]) -> int | Non
     same = [len({shape[axis] for shape in shapes}) == 1 for axis in (0, 1)]
     if same[0] != same[1]:
         return int(same[1])
-    told = {axis_of(shape, counts) for shape in shapes} - {None}
-    return told.pop() if len(told) == 1 else None
+    axes = {axis_of(shape, counts) for shape in shapes} - {None}
+    return axes.pop() if len(axes) == 1 else None
 
 
 def _signs(source: Source) -> Iterator[tuple[str, str]]:
@@ -154,7 +154,7 @@ def _signs(source: Source) -> Iterator[tuple[str, str]]:
 
 
 def _forms(source: Source) -> Iterator[tuple[str, str]]:
-    """Layouts that differ in the form of their arrays alone."""
+    """Layouts that differ in the shape of their arrays alone."""
     crops = {item.crop for item in source.items if item.crop is not None}
     dims = Counter(len(item.array.shape) for item in source.items if item.array.shape is not None)
     if crops:
@@ -167,9 +167,9 @@ def _forms(source: Source) -> Iterator[tuple[str, str]]:
         if orders != {1}:
             yield "mgfn", f"{len(whole)} arrays [crops, snippets, channels]"
     if not crops and (dims[2] or not dims):
-        form = f"{dims[2]} arrays [snippets, channels]" if dims[2] else "arrays of unknown form"
+        shape = f"{dims[2]} arrays [snippets, channels]" if dims[2] else "arrays of unknown shape"
         if source.items:
-            yield ("sst" if source.is_list else "plain"), form
+            yield ("sst" if source.is_list else "plain"), shape
 
 
 def _orders(items: Sequence[Item]) -> set[int]:

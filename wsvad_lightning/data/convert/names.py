@@ -1,4 +1,4 @@
-"""What the names of feature files and folders tell: video, stream, crop, split and label.
+"""What the names of feature files and folders say: video, stream, crop, split and label.
 
 UCF_Test_ten_crop_i3d/Abuse028_x264_i3d.npy     video Abuse028_x264, class Abuse, split test
 RGB/Bad.Boys.1995__#00-26-51_label_B2-0-0__3.npy   video Bad.Boys…_label_B2-0-0, crop 3, class B2
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from wsvad_lightning.data.datasets import msad, ucf_crime, xd_violence
 from wsvad_lightning.data.datasets.annotations import canonical_id
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.data.datasets.labels import Label, label_of
 
 FEATURES = "features"  # the stream that all others accompany
 CLASSES = tuple(dict.fromkeys((*ucf_crime.CLASSES, *msad.CLASSES)))
@@ -32,21 +32,20 @@ CROP = re.compile(r"(.+?)(?:__|[_.-]crop[_-]?)(\d{1,2})$", re.IGNORECASE)
 CROP_FOLDER = re.compile(r"crop[_-]?(\d{1,2})", re.IGNORECASE)
 DIGIT = re.compile(r"(.+)_(\d)")
 PATCHES = re.compile(r"patch(?:es)?_?(?:(\d+)x(\d+)|(\d)(\d))(?!\d)", re.IGNORECASE)
-XD_CODE = re.compile("(?:{0})(?:-(?:{0}))*".format("|".join(("A", "0", *xd_violence.CODES))))
-XD_NAME = re.compile(rf"_label_({XD_CODE.pattern})(?![\w-])")
-NORMAL = re.compile("(?<!ab)normal", re.IGNORECASE)
-ABNORMAL = re.compile("abnormal|anomal", re.IGNORECASE)
+XD_NAME = re.compile(rf"_label_({xd_violence.LABEL.pattern})(?![\w-])")
+SAYS_NORMAL = re.compile("(?<!ab)normal", re.IGNORECASE)
+SAYS_ABNORMAL = re.compile("abnormal|anomal", re.IGNORECASE)
 CLASS_NAME = re.compile(rf"({'|'.join(CLASSES)})_?\d")
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
 class Name(NamedTuple):
-    """What the name of a file tells.
+    """What the name of a file says.
 
     Attributes:
         video: canonical name of the video.
-        stream: stream that the name ends in, None if it tells none.
-        crop: number of the crop, None if it tells none.
+        stream: stream that the name ends in, None if it names none.
+        crop: number of the crop, None if it names none.
     """
 
     video: str
@@ -54,17 +53,10 @@ class Name(NamedTuple):
     crop: int | None
 
 
-class Label(NamedTuple):
-    """Label of a video, 0 normal or 1 abnormal, and its classes, the dominant one first."""
-
-    label: int
-    classes: tuple[str, ...] = ()
-
-
 def parse_names(names: Iterable[str], known: Container[str] = ()) -> dict[str, Name]:
     """Split file names into video, stream and crop.
 
-    ``__3`` and ``_crop3`` always tell a crop. ``_3`` could as well be part of the video's name; it tells a
+    ``__3`` and ``_crop3`` always name a crop. ``_3`` could as well be part of the video's name; it names a
     crop where all names end so, and mostly in sets that count from 0.
 
     Args:
@@ -87,13 +79,13 @@ def is_complete(crops: Iterable[int | None]) -> bool:
 
 
 def crop_of(folders: Iterable[str]) -> int | None:
-    """The crop that a folder such as ``crop3`` tells."""
+    """The crop that a folder such as ``crop3`` names."""
     matches = [match for match in map(CROP_FOLDER.fullmatch, folders) if match]
     return int(matches[-1][1]) if matches else None
 
 
 def stream_of(folders: Iterable[str]) -> str | None:
-    """The stream that the names of folders tell, the innermost first."""
+    """The stream that the names of folders give, the innermost first."""
     for folder in reversed(list(folders)):
         if match := PATCHES.search(folder):
             return _patches(match)
@@ -104,7 +96,7 @@ def stream_of(folders: Iterable[str]) -> str | None:
 
 
 def split_of(folders: Iterable[str]) -> str | None:
-    """The part of the data set that the names of folders or of a list tell, the innermost first."""
+    """The part of the data set that the names of folders or of a list give, the innermost first."""
     for folder in reversed(list(folders)):
         found = {SPLITS[word] for word in _words(folder) if word in SPLITS}
         if len(found) == 1:
@@ -112,45 +104,34 @@ def split_of(folders: Iterable[str]) -> str | None:
     return None
 
 
-def label_of(video: str, folders: Iterable[str]) -> Label | None:
-    """The label that the name of a video tells, or else the folder it lies in.
+def named_label(video: str, folders: Iterable[str]) -> Label | None:
+    """The label that the name of a video gives, or else the folder it lies in.
 
     Args:
         video: canonical name.
         folders: names of the folders it lies in, the innermost last.
     """
     if match := XD_NAME.search(video):
-        return parse_label(match[1])
+        return xd_violence.label_of_codes(match[1])
     if match := CLASS_NAME.match(video):
         return Label(1, (match[1],))
     for name in (video, *reversed(list(folders))):
         if name in CLASSES:
             return Label(1, (name,))
-        if NORMAL.search(name):
+        if SAYS_NORMAL.search(name):
             return Label(0)
-        if ABNORMAL.search(name):
+        if SAYS_ABNORMAL.search(name):
             return Label(1)
     return None
 
 
-def parse_label(text: str) -> Label:
-    """Read the label that a list gives: a number, a class, or codes of XD-Violence such as ``B1-G-0``.
+def listed_label(text: str) -> Label:
+    """Read the label that a list gives: a word, a number, a class, or codes of XD-Violence (``B1-G-0``).
 
     Raises:
         WSVADError: if it is none of these.
     """
-    if XD_CODE.fullmatch(text) and text != "0":
-        classes = tuple(code for code in text.split("-") if code in xd_violence.CODES)
-        return Label(int(bool(classes)), classes)
-    if text.lower() in ("normal", "abnormal"):
-        return Label(int(text.lower() == "abnormal"))
-    try:
-        number = float(text)
-    except ValueError:
-        return Label(1, (text,))
-    if number not in (0, 1):
-        raise WSVADError("label", text, "is no label", "Give 0 or 1, normal, abnormal or an anomaly class")
-    return Label(int(number))
+    return xd_violence.label_of_codes(text) or label_of(text)
 
 
 def _parse(stem: str, known: Container[str]) -> Name:

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
         file: its path below the source.
         video: canonical name of its video, empty if it has none.
         status: ``used``, ``skipped``, ``missing`` or ``broken``.
-        reason: why, or what is to be known of its use.
+        reason: why, or a note on its use.
     """
 
     file: str
@@ -53,8 +53,8 @@ def table_of(entries: Sequence[Entry], report: Path) -> Table:
     """
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        told = entry.reason if entry.status == BROKEN else re.sub(r"\d+", "#", entry.reason)
-        groups.setdefault((entry.status, told), []).append(entry)
+        reason = entry.reason if entry.status == BROKEN else re.sub(r"\d+", "#", entry.reason)
+        groups.setdefault((entry.status, reason), []).append(entry)
     table = Table("status", "files", "videos", "reason", "such as", title=escape(str(report)))
     table.columns[3].overflow = table.columns[4].overflow = "fold"
     order = sorted(groups, key=lambda group: (group[0] != BROKEN, group[0] != USED))

@@ -25,7 +25,7 @@ from wsvad_lightning.errors import WSVADError
 
 @dataclass(frozen=True)
 class Item:
-    """One array of a source and what its name, folders and list tell of it.
+    """One array of a source and what its name, folders and list say of it.
 
     Attributes:
         file: where it is.
@@ -33,7 +33,7 @@ class Item:
         video: canonical name of its video.
         stream: the stream it belongs to.
         crop: number of its crop, None if it holds all crops or is the only one.
-        split: part of the data set, None if nothing tells.
+        split: part of the data set, None if unknown.
     """
 
     file: SourceFile
@@ -79,7 +79,7 @@ def open_source(path: Path, folder: Path | None, known: Container[str], stream: 
 
     Args:
         path: any of these.
-        folder: where the files of a list are, by default beside it.
+        folder: where the files of a list are, by default next to it.
         known: names of videos, see :func:`names.parse_names`.
         stream: the stream of all arrays, if it is known.
 
@@ -100,7 +100,7 @@ def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
     """Cut a matrix of all videos, as C2FPL joins them, into the videos.
 
     Args:
-        path: the matrix, or a folder that holds one beside its ``nalist`` and its list.
+        path: the matrix, or a folder that holds one next to its ``nalist`` and its list.
         nalist: ``[V, 2]`` first row and row behind the last one of each video; by default found by its name.
         names: list of the V videos in this order; by default the one list of the folder that has V lines.
 
@@ -161,7 +161,7 @@ def _find_items(
         files: where to look.
         known: names of videos.
         stream: the stream of all arrays, if it is known.
-        split: the split of all, where their folders do not tell it.
+        split: the split of all, where their folders do not give it.
     """
     arrays: list[tuple[SourceFile, Array]] = []
     rest: list[Entry] = []
@@ -176,16 +176,16 @@ def _find_items(
             reason = "a list or text; lists are read as the source" if lists else "no file of features"
             rest.append(Entry(str(file), "", SKIPPED, reason))
         arrays += [(file, array) for array in held or ()]
-    by_stream: dict[str | None, set[str]] = defaultdict(set)  # crops may be told in one way in each
+    by_stream: dict[str | None, set[str]] = defaultdict(set)  # crops may be named in one way in each
     for file, array in arrays:
         by_stream[stream_of(file.folders)].add(array.name)
-    parsed = {told: parse_names(names, known) for told, names in by_stream.items()}
+    parsed = {stream: parse_names(names, known) for stream, names in by_stream.items()}
     items = []
     for file, array in arrays:
-        told = stream_of(file.folders)
-        name = parsed[told][array.name]
+        of_folder = stream_of(file.folders)
+        name = parsed[of_folder][array.name]
         crop = crop_of(file.folders) if name.crop is None else name.crop
-        found = stream or name.stream or told or FEATURES
+        found = stream or name.stream or of_folder or FEATURES
         within = () if array.name == file.path.name else (file.path.stem,)  # a file of several videos
         part = split_of((*file.folders, *within)) or split
         items.append(Item(file, array, name.video, found, crop, part))
@@ -202,9 +202,9 @@ def _one(
         return SourceFile(given)
     fitting = list(found)
     if len(fitting) != 1:
-        told = f"several files fit: {', '.join(map(str, fitting))}" if fitting else f"holds no {wanted}"
+        problem = f"several files fit: {', '.join(map(str, fitting))}" if fitting else f"holds no {wanted}"
         remedy = "Give the file of the matrix" if argument == "source" else f"Give it by --{argument}"
-        raise WSVADError(argument, folder, told, remedy)
+        raise WSVADError(argument, folder, problem, remedy)
     return fitting[0]
 
 

@@ -49,8 +49,8 @@ class StreamReader:
         layout: the layout they are in.
         unequal: what becomes of a stream that has more or fewer rows than the features: ``one`` takes one
             row more or less, ``last`` any number, ``zeros`` any number and a missing stream too. Rows too
-            many are dropped; in place of missing ones stands the last row, or zeros.
-        clock: puts audio beside the snippets by time; without it, row t belongs to snippet t.
+            many are dropped; missing ones are filled with the last row, or zeros.
+        clock: aligns audio with the snippets by time; without it, row t belongs to snippet t.
         dtype: type of the values that come out.
     """
 
@@ -72,8 +72,8 @@ class StreamReader:
             ``[T, N, D]`` by stream, and what had to be done to make them of one length.
 
         Raises:
-            WSVADError: if an array cannot be read, is of another form, or not finite; if crops are missing or
-                differ in length; if a stream is missing or of another length.
+            WSVADError: if an array cannot be read, has another shape, or is not finite; if crops are missing
+                or differ in length; if a stream is missing or of another length.
         """
         by_stream: dict[str, list[Item]] = defaultdict(list)
         for item in items:
@@ -93,7 +93,7 @@ class StreamReader:
         return streams, notes
 
     def _read_stream(self, items: Sequence[Item]) -> Features:
-        """Put the crops of one stream beside each other."""
+        """Join the crops of one stream."""
         stream, video, usual = items[0].stream, items[0].video, self._crops[items[0].stream]
         crops = frozenset(item.crop for item in items)
         if len(crops) < len(items):
@@ -112,7 +112,7 @@ class StreamReader:
         return np.concatenate(arrays, axis=1) if len(arrays) > 1 else arrays[0]
 
     def _no_rows(self, name: str) -> Features:
-        """A stream of no snippets, of the form that it has in other videos."""
+        """A stream of no snippets, otherwise of the shape that it has in other videos."""
         _, num_views, dim = self._read(self._examples[name]).shape
         return np.zeros((0, num_views * len(self._crops[name]), dim), self.dtype)
 
@@ -143,11 +143,11 @@ class StreamReader:
     def _axis(self, item: Item, values: Numbers) -> int:
         """The axis of the crops."""
         voted, wanted = self._axes.get(group_of(item)), self.layout.crop_axis
-        told = axis_of(values.shape, view_counts(item.stream)) if voted is None else voted
-        if wanted is not None and told not in (None, wanted):
+        implied = axis_of(values.shape, view_counts(item.stream)) if voted is None else voted
+        if wanted is not None and implied not in (None, wanted):
             problem = f"is of shape {values.shape}, which looks like [crops, snippets, channels]"
             raise _broken(item, problem, "Give --from mgfn, which reads both orders")
-        axis = wanted if told is None else told
+        axis = wanted if implied is None else implied
         if axis is None:
             problem = f"is of shape {values.shape}: either axis could be that of the crops"
             raise _broken(item, problem, "Give --from rtfm if it is [snippets, crops, channels]")

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from wsvad_lightning.data.datasets.labels import RESERVED, label_of
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.timeline import Event
@@ -52,11 +52,9 @@ VIDEO_SUFFIXES = (
 FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt", ".csv", ".json")
 SHIPPED = Path(__file__).parent / "tables"
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
-RESERVED = (*LABELS.values(), "score")  # words that labels and tables use, so that no class can have them
 PARTS = ("train", "val", "test", "predict")
 COLUMN_ALIASES = {"anomalous_intervals": "intervals"}
 INTERVAL = re.compile(r"(\d+)\s*-\s*(\d+)(?:\s*:\s*(\S.*))?")
-NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def canonical_id(name: str) -> str:
@@ -75,7 +73,7 @@ def canonical_id(name: str) -> str:
     while base.lower().endswith(VIDEO_SUFFIXES + FEATURE_SUFFIXES):
         base = base.rpartition(".")[0].rstrip()
     if base in ("", ".", ".."):
-        raise WSVADError("video", name, "is no name of a video", "Name the video by its file name")
+        raise WSVADError("video", name, "is not a name of a video", "Name the video by its file name")
     return base
 
 
@@ -123,10 +121,12 @@ class VideoAnnotation:
         for name in self.classes:
             if name.casefold() in RESERVED or ";" in name or name != name.strip() or not name:
                 self._reject(
-                    f"{name!r} is no name of a class", "Call it otherwise; join several by ; in classes"
+                    f"{name!r} is not a name of a class", "Call it otherwise; join several by ; in classes"
                 )
         if self.split is not None and self.split not in PARTS:
-            self._reject(f"{self.split!r} is no part of a split", f"Give one of {', '.join(PARTS)}, or none")
+            self._reject(
+                f"{self.split!r} is not a part of a split", f"Give one of {', '.join(PARTS)}, or none"
+            )
         for start, end in self.intervals or ():
             if not 0 <= start < end:
                 self._reject(f"the interval {start}-{end} is empty or reversed", "Give start < end")
@@ -303,7 +303,7 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
 
 
 def read_video_paths(path: str | Path) -> list[Path]:
-    """Read which files the column ``video`` of a table names, seen from the table's folder.
+    """Read which files the column ``video`` of a table names, relative to the table's folder.
 
     Args:
         path: CSV or TSV file, such as an annotations table.
@@ -334,6 +334,18 @@ def read_split(path: str | Path, index: int = 0) -> Split:
         problem = f"{path} holds {len(choices)} split(s), counted from 0"
         raise WSVADError("split_index", index, problem, f"Choose one up to {len(choices) - 1}")
     return _make_split(path, choices[index])
+
+
+def count_splits(path: str | Path) -> int:
+    """How many splits a file holds.
+
+    Args:
+        path: the file.
+
+    Raises:
+        WSVADError: if it cannot be read, or holds none.
+    """
+    return len(_read_choices(path))
 
 
 def read_splits(path: str | Path) -> list[Split]:
@@ -396,15 +408,15 @@ def _read_table(
 
 
 def _parse_row(row: dict[str, str]) -> VideoAnnotation:
-    label, class_name = _parse_label(row["label"])
+    label = label_of(row["label"])
     cell = row.get("classes", "")
-    class_names = [class_name, *(map(str.strip, cell.split(";")) if cell else ())]
+    class_names = [*label.classes, *(map(str.strip, cell.split(";")) if cell else ())]
     cell = row.get("intervals", "")
     intervals = list(map(_parse_interval, cell.split(";"))) if cell else []
     interval_classes = tuple(name for _, _, name in intervals)
     return VideoAnnotation(
         video_id=canonical_id(row["video"]),
-        label=label,
+        label=label.label,
         classes=tuple(dict.fromkeys(name for name in (*class_names, *interval_classes) if name is not None)),
         num_frames=_parse_count(row.get("num_frames", "")),
         intervals=tuple((start, end) for start, end, _ in intervals) or None,
@@ -413,34 +425,25 @@ def _parse_row(row: dict[str, str]) -> VideoAnnotation:
     )
 
 
-def _parse_label(cell: str) -> tuple[int, str | None]:
-    """Return the label and the class that the cell names, None if none."""
-    known = {"normal": 0, "0": 0, "abnormal": 1, "1": 1, "unknown": UNKNOWN, "-1": UNKNOWN}
-    if cell.lower() in known:
-        return known[cell.lower()], None
-    if not cell or NUMBER.fullmatch(cell):
-        raise WSVADError("label", cell, "is no label", "Give normal, abnormal, unknown or an anomaly class")
-    if meant := get_close_matches(cell.lower(), known, 1, cutoff=0.8):
-        remedy = "Correct it; a class of that name goes to the column 'classes', its label is abnormal"
-        raise WSVADError("label", cell, f"is no label, is {meant[0]} meant?", remedy)
-    return 1, cell
-
-
 def _parse_interval(cell: str) -> tuple[int, int, str | None]:
     match = INTERVAL.fullmatch(cell.strip())
     if match is None:
-        raise WSVADError("intervals", cell, "is no interval", "Give start-end or start-end:class, as 60-180")
+        raise WSVADError(
+            "intervals", cell, "is not an interval", "Give start-end or start-end:class, as 60-180"
+        )
     return int(match[1]), int(match[2]), match[3]
 
 
 def _parse_count(cell: str) -> int | None:
     if cell and not cell.isdecimal():
-        raise WSVADError("num_frames", cell, "is no number of frames", "Give a whole number or leave it out")
+        raise WSVADError(
+            "num_frames", cell, "is not a number of frames", "Give a whole number or leave it out"
+        )
     return int(cell) if cell else None
 
 
 def _read_choices(path: str | Path) -> list[Any]:
-    """The splits of a file as they stand there: names by part."""
+    """The splits of a file as they are written: names by part."""
     if Path(path).suffix.lower() != ".json":
         return [_read_table_split(path)]
     try:
@@ -458,7 +461,7 @@ def _read_table_split(path: str | Path) -> dict[str, list[str]]:
     parts: dict[str, list[str]] = {"train": [], "test": [], "val": []}
     for line, row in _read_table(path, argument="split", required=("video", "split")):
         if row["split"] not in parts:
-            problem = f"{row['split']!r} is no part of a split"
+            problem = f"{row['split']!r} is not a part of a split"
             raise WSVADError("split", f"{path}, line {line}", problem, f"Give one of {list(parts)}")
         parts[row["split"]].append(row["video"])
     return parts

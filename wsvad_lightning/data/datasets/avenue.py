@@ -33,9 +33,9 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     for path in files_of(sources, ("*_label.mat", "[0-9]*.npy"), draft):
         match = NAME.fullmatch(path.stem)
         if match is None:
-            raise WSVADError("sources", path, "its name tells no video", "Name it as 1_label.mat or 01.npy")
+            raise WSVADError("sources", path, "its name gives no video", "Name it as 1_label.mat or 01.npy")
         masks = _read_matlab(path) if path.suffix == ".mat" else read_array(path)
-        draft.tell(
+        draft.add(
             f"{int(match[1]):02d}",
             path,
             label=int(masks.any()),

@@ -35,8 +35,9 @@ SHOWN = 5  # videos of a repair
 
 def annotations(
     sources: list[str],
-    from_: BenchmarkName | None = None,
-    output: str | None = None,
+    *,
+    from_: BenchmarkName,
+    output: str,
     gt_rule: str = "exact",
     gt_vectors: str | None = None,
 ) -> None:
@@ -44,18 +45,14 @@ def annotations(
 
     Args:
         sources: files, or folders that hold them.
-        from_: the benchmark, also ``--from``; to be named.
-        output: CSV file to write, also ``-o``; to be named.
+        from_: the benchmark.
+        output: CSV file to write.
         gt_rule: how the frames of ``gt_vectors`` are labelled: ``exact``, or as authors do.
         gt_vectors: file for the frame labels of all test videos, an array of 0 and 1 a video (.npz).
 
     Raises:
-        WSVADError: if the files are none of the benchmark, contradict each other or lack something.
+        WSVADError: if the files are not those of the benchmark, contradict each other or lack something.
     """
-    if from_ is None:
-        raise WSVADError("--from", None, "is to be named", f"Give one of {', '.join(READERS)}")
-    if output is None:
-        raise WSVADError("--output", None, "is to be named", "Give -o annotations.csv")
     rule, draft = find_rule(gt_rule), Draft()
     videos = read_benchmark(from_, [Path(source) for source in sources], draft)
     if gt_vectors is not None:
@@ -105,7 +102,7 @@ def label_tests(videos: Mapping[str, VideoAnnotation], rule: Rule) -> dict[str, 
         if video.split != "test":
             continue
         if video.num_frames is None:
-            problem = "its frame count is unknown, no file of the benchmark tells it"
+            problem = "its frame count is unknown, no file of the benchmark gives it"
             raise WSVADError("gt_vectors", name, problem, "Test with data.gt_rule: a store knows the frames")
         labels[name] = rule.label(video, video.num_frames)
     if not labels:

@@ -33,7 +33,7 @@ class _Facts:
     intervals: tuple[Interval, ...] | None = None
     events: tuple[Event, ...] | None = None
     split: str | None = None
-    told_by: dict[str, Path] = field(default_factory=dict)
+    said_by: dict[str, Path] = field(default_factory=dict)
 
 
 class Draft:
@@ -53,7 +53,7 @@ class Draft:
         """Note a defect that is handled."""
         self.repairs.append(Repair(what, where))
 
-    def tell(
+    def add(
         self,
         video: str,
         source: Path,
@@ -75,7 +75,7 @@ class Draft:
             num_frames: frames of the video.
             intervals: anomalous frames ``[start, end)``, in any order.
             events: the same with the class of each; they may overlap. Of a video that has both, the intervals
-                tell which frames are anomalous.
+                decide which frames are anomalous.
             split: ``train`` or ``test``.
 
         Raises:
@@ -83,18 +83,18 @@ class Draft:
         """
         joined = None if intervals is None else tuple(join(intervals))
         named = None if events is None else tuple(sorted(events))
-        told = _Facts(label, classes, num_frames, joined, named, split)
+        said = _Facts(label, classes, num_frames, joined, named, split)
         video_id = canonical_id(video)
         facts = self._videos.setdefault(video_id, _Facts())
-        for name in (entry.name for entry in fields(_Facts) if entry.name != "told_by"):
-            new, old = getattr(told, name), getattr(facts, name)
+        for name in (entry.name for entry in fields(_Facts) if entry.name != "said_by"):
+            new, old = getattr(said, name), getattr(facts, name)
             if new is None or new == old:
                 continue
             if old is not None:
-                problem = f"says {name} {new} of {video_id}, and {facts.told_by[name]} says {old}"
+                problem = f"says {name} {new} of {video_id}, and {facts.said_by[name]} says {old}"
                 raise WSVADError("sources", source, problem, "Give files that belong together")
             setattr(facts, name, new)
-            facts.told_by[name] = source
+            facts.said_by[name] = source
 
     def finish(self, sources: Sequence[Path] = ()) -> dict[str, VideoAnnotation]:
         """Give the annotations by name, in the order of the names; ends behind the last frame are clipped.
@@ -112,7 +112,7 @@ class Draft:
 
     def _annotate(self, video_id: str, facts: _Facts) -> VideoAnnotation:
         if facts.label is None:
-            raise WSVADError("video", video_id, "no file tells its label", "Give the list that names it")
+            raise WSVADError("video", video_id, "no file gives its label", "Give the list that names it")
         events, last = self._settle_events(video_id, facts), facts.num_frames
         intervals = facts.intervals or () if events is None else tuple((e.start, e.end) for e in events)
         interval_classes = tuple(event.name for event in events or ())
@@ -143,8 +143,8 @@ class Draft:
                 where = f"{video_id} {event.start}-{event.end}:{event.name}"
                 self.repair("class of normal frames, left out", where)
         if tuple(join((event.start, event.end) for event in kept)) != facts.intervals:
-            problem = f"tells classes of other frames of {video_id} than {facts.told_by['intervals']} tells"
-            raise WSVADError("sources", facts.told_by["events"], problem, "Give files that belong together")
+            problem = f"gives classes of other frames of {video_id} than {facts.said_by['intervals']}"
+            raise WSVADError("sources", facts.said_by["events"], problem, "Give files that belong together")
         return kept
 
 

@@ -26,7 +26,9 @@ def read_array(path: Path) -> NDArray[np.bool_]:
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError):
-        raise WSVADError("sources", path, "is no array of numbers", "Give a mask saved by NumPy") from None
+        raise WSVADError(
+            "sources", path, "is not an array of numbers", "Give a mask saved by NumPy"
+        ) from None
     if array.ndim not in (1, 3) or not len(array):
         problem = f"has shape {array.shape}, not [F] or [F, H, W]"
         raise WSVADError("sources", path, problem, "Give a mask a frame")

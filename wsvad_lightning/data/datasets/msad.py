@@ -42,7 +42,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     for path in files_of(sources, FILES, draft):
         if ".json" in path.suffixes:
             for video, intervals in read_events(path).items():
-                _tell(draft, video, path, intervals=intervals)
+                _add(draft, video, path, intervals=intervals)
         else:
             _read_lines(path, draft)
 
@@ -79,10 +79,10 @@ def _read_lines(path: Path, draft: Draft) -> None:
         draft.repair("frame counts cut to whole snippets, not taken", path.name)
     for line in lines:
         split = split_of(path) or ("test" if counts else None)
-        _tell(draft, line.video_id, path, num_frames=line.num_frames if exact else None, split=split)
+        _add(draft, line.video_id, path, num_frames=line.num_frames if exact else None, split=split)
 
 
-def _tell(
+def _add(
     draft: Draft,
     video_id: str,
     path: Path,
@@ -91,11 +91,11 @@ def _tell(
     intervals: list[Interval] | None = None,
     split: str | None = None,
 ) -> None:
-    """Add what a file says, and the class that the name tells."""
+    """Add what a file says, and the class that the name gives."""
     name = "" if video_id.startswith("MSAD_normal") else re.sub(r"_\d+$", "", video_id)
     if name and name not in CLASSES:
-        raise WSVADError("video", video_id, "is no video of MSAD", "Choose --from by the data set")
-    draft.tell(
+        raise WSVADError("video", video_id, "is not a video of MSAD", "Choose --from by the data set")
+    draft.add(
         video_id,
         path,
         label=int(bool(name)),

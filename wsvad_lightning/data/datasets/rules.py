@@ -19,7 +19,7 @@ official:xdviodet    s, ..., e - 1 (XD-Violence; PEL4VAD, ADPLG)  16 T, T = floo
 official:vadclip     s, ..., e - 1 (UCF-Crime, XD-Violence)       16 T, T = floor(F / 16) or ceil(F / 16)
 ==================== ============================================ ==========================================
 
-Features that come without videos tell no frame counts. Where F is 16 T for that reason, every rule takes it.
+Features that come without videos have no frame counts. Where F is 16 T for that reason, every rule takes it.
 """
 
 from collections.abc import Callable

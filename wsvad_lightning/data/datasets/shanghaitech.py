@@ -1,4 +1,4 @@
-"""ShanghaiTech in its weakly supervised split: 437 videos, the abnormal ones told by names of four digits."""
+"""ShanghaiTech in its weakly supervised split: 437 videos, the abnormal ones have names of four digits."""
 
 import json
 import re
@@ -36,29 +36,29 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     for path in files_of(sources, FILES, draft):
         if path.suffix == ".npy":
             labels = read_array(path)
-            _tell(draft, path.stem, path, len(labels), runs(labels))
+            _add(draft, path.stem, path, len(labels), runs(labels))
         elif path.suffix == ".json":
             for video, num_frames, intervals in _read_json(path):
-                _tell(draft, video, path, num_frames, intervals)
+                _add(draft, video, path, num_frames, intervals)
         else:
             for line in read_once(path, draft):
                 classes = line.words or None
-                draft.tell(
+                draft.add(
                     line.video_id, path, label=_label_of(line.video_id), classes=classes, split=split_of(path)
                 )
 
 
-def _tell(draft: Draft, video: str, path: Path, num_frames: int, intervals: list[Interval]) -> None:
+def _add(draft: Draft, video: str, path: Path, num_frames: int, intervals: list[Interval]) -> None:
     label = _label_of(video)
     if label == 1 and not intervals:
         raise WSVADError("sources", path, f"says that {video} has no anomaly", "Give the mask of the video")
-    draft.tell(video, path, label=label, num_frames=num_frames, intervals=intervals)
+    draft.add(video, path, label=label, num_frames=num_frames, intervals=intervals)
 
 
 def _label_of(video_id: str) -> int:
     """The videos with four digits are those of the original test set; each of them holds an anomaly."""
     if not NAME.fullmatch(video_id):
-        raise WSVADError("video", video_id, "is no video of ShanghaiTech", "Choose --from by the data set")
+        raise WSVADError("video", video_id, "is not a video of ShanghaiTech", "Choose --from by the data set")
     return int(len(video_id) == len("01_0014"))
 
 

@@ -1,4 +1,4 @@
-"""TAD, traffic anomalies: 500 videos, the class told by the name, as in ``01_Accident_001``."""
+"""TAD, traffic anomalies: 500 videos, the class given by the name, as in ``01_Accident_001``."""
 
 import re
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
             match = NAME.fullmatch(line.video_id)
             if match is None:
                 remedy = "Choose --from by the data set"
-                raise WSVADError("video", line.video_id, "is no video of TAD", remedy)
-            draft.tell(
+                raise WSVADError("video", line.video_id, "is not a video of TAD", remedy)
+            draft.add(
                 line.video_id,
                 path,
                 label=int(bool(match[1])),

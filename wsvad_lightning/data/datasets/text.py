@@ -77,7 +77,7 @@ def read_once(path: Path, draft: Draft) -> Iterator[Line]:
 
 
 def split_of(path: Path) -> str | None:
-    """The part of the data set that a list's own name tells: ``Anomaly_Train.txt``."""
+    """The part of the data set that the name of a list gives: ``Anomaly_Train.txt``."""
     name = path.name.lower()
     return next((part for part in ("train", "test") if part in name), None)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsvad_lightning.data.datasets.draft import Draft, files_of
+from wsvad_lightning.data.datasets.labels import Label, label_of
 from wsvad_lightning.data.datasets.text import read_once, split_of
 from wsvad_lightning.errors import WSVADError
 
@@ -42,25 +43,25 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     """
     for path in files_of(sources, FILES, draft):
         for line in read_once(path, draft):
-            name = _class_of(line.video_id)
-            if line.words and line.words != (name or "Normal",):
+            label = _label_of_name(line.video_id)
+            if line.words and label_of(" ".join(line.words)) != label:
                 problem = f"calls {line.video_id} {' '.join(line.words)}"
-                raise WSVADError("sources", path, problem, "Correct the class; the name tells it")
+                raise WSVADError("sources", path, problem, "Correct the class by the name")
             annotated = line.num_frames is not None or bool(line.words)
-            draft.tell(
+            draft.add(
                 line.video_id,
                 path,
-                label=int(bool(name)),
-                classes=(name,) if name else (),
+                label=label.label,
+                classes=label.classes,
                 num_frames=line.num_frames,
                 intervals=line.pairs or None,
                 split=split_of(path) or ("test" if annotated else None),
             )
 
 
-def _class_of(video_id: str) -> str:
-    """The class that a name such as ``Abuse028_x264`` tells, ``""`` if normal."""
+def _label_of_name(video_id: str) -> Label:
+    """The label that a name such as ``Abuse028_x264`` begins with."""
     match = re.match(r"([A-Za-z]+)_?(Videos)?_?\d", video_id)
     if match is None or match[1] not in (*CLASSES, "Normal"):
-        raise WSVADError("video", video_id, "is no video of UCF-Crime", "Choose --from by the data set")
-    return "" if match[1] == "Normal" else match[1]
+        raise WSVADError("video", video_id, "is not a video of UCF-Crime", "Choose --from by the data set")
+    return label_of(match[1])

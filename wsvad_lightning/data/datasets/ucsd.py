@@ -18,8 +18,8 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     """Read ``UCSDped1`` or ``UCSDped2``: folders ``TrainNNN``, ``TestNNN``, ``TestNNN_gt``, the ``.m`` file.
 
     The clips of the two halves have the same names, so each half makes a table of its own. The ``.m`` file
-    has the last word: entry i is of clip i, its ranges count from 1 and include the end. Masks stand in where
-    it is absent, and are compared with it where it is not.
+    has the last word: entry i is of clip i, its ranges count from 1 and include the end. Masks are used where
+    it is absent, and compared with it where it is not.
 
     Args:
         sources: the folder, or its parts.
@@ -32,7 +32,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     for path in _find(sources, "*.m"):
         listed |= _read_list(path)
         for video, intervals in listed.items():
-            draft.tell(video, path, label=1, intervals=intervals, split="test")
+            draft.add(video, path, label=1, intervals=intervals, split="test")
     for folder in _find(sources, "T*"):
         match = CLIP.fullmatch(folder.name)
         if match is None or not folder.is_dir():
@@ -42,7 +42,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
         else:
             label, split = (0, "train") if match[1] == "Train" else (1, "test")
             num_frames = len(pictures_of(folder)) or None
-            draft.tell(folder.name, folder, label=label, num_frames=num_frames, split=split)
+            draft.add(folder.name, folder, label=label, num_frames=num_frames, split=split)
 
 
 def _find(sources: Sequence[Path], pattern: str) -> Iterator[Path]:
@@ -70,6 +70,6 @@ def _read_masks(folder: Path, listed: dict[str, list[Interval]], draft: Draft) -
     video, masks = folder.name.removesuffix("_gt"), read_pictures(folder)
     intervals = runs(masks)
     if video not in listed:
-        draft.tell(video, folder, label=1, num_frames=len(masks), intervals=intervals, split="test")
+        draft.add(video, folder, label=1, num_frames=len(masks), intervals=intervals, split="test")
     elif intervals != listed[video]:
         draft.repair("masks differ from the list of frames, the list taken", video)

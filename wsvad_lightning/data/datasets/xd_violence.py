@@ -1,4 +1,4 @@
-"""XD-Violence: 4754 videos, six classes of which a video may have up to three, told by its name.
+"""XD-Violence: 4754 videos, six classes of which a video may have up to three, given by its name.
 
 The codes of the data set: B1 fighting, B2 shooting, B4 riot, B5 abuse, B6 car accident, G explosion.
 """
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsvad_lightning.data.datasets.draft import Draft, files_of
+from wsvad_lightning.data.datasets.labels import Label
 from wsvad_lightning.data.datasets.text import Line, read_once, split_of
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event
@@ -21,12 +22,13 @@ FILES = (
     "*test*",
 )
 CODES = ("B1", "B2", "B4", "B5", "B6", "G")
+LABEL = re.compile("(?:{0})(?:-(?:{0}))*".format("|".join(("A", "0", *CODES))))  # A normal, 0 nothing
 
 
 def read(sources: Sequence[Path], draft: Draft) -> None:
     """Read ``annotations.txt`` or ``XD_Annotation.txt``, and lists of names.
 
-    VadCLIP's ``annotations_multiclasses.txt`` tells the class of each interval besides. No official file
+    VadCLIP's ``annotations_multiclasses.txt`` also gives the class of each interval. No official file
     holds frame counts: they come from the videos, or from the features.
 
     Args:
@@ -40,12 +42,12 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
         for line in read_once(path, draft):
             if line.pairs and line.name.lower().endswith(".mp4"):
                 draft.repair(f"stray .mp4 in {path.name}, removed", line.video_id)
-            classes = _classes_of(line.video_id)
-            draft.tell(
+            label = _label_of_name(line.video_id)
+            draft.add(
                 line.video_id,
                 path,
-                label=int(bool(classes)),
-                classes=classes,
+                label=label.label,
+                classes=label.classes,
                 num_frames=line.num_frames,
                 intervals=None if line.words else line.pairs or None,
                 events=_events_of(path, line, draft),
@@ -62,7 +64,7 @@ def _events_of(path: Path, line: Line, draft: Draft) -> list[Event] | None:
         return None
     if len(line.words) != len(line.pairs) or not set(line.words) <= set(CODES):
         raise WSVADError("sources", path, f"{line.name}: no class of each interval", "Correct the line")
-    if not set(line.words) <= set(_classes_of(line.video_id)):
+    if not set(line.words) <= set(_label_of_name(line.video_id).classes):
         draft.repair("class that the name lacks, added", line.video_id)
     starts = {start for start, _ in line.pairs}
     events = []
@@ -73,13 +75,20 @@ def _events_of(path: Path, line: Line, draft: Draft) -> list[Event] | None:
     return events
 
 
-def _classes_of(video_id: str) -> tuple[str, ...]:
-    """Classes of ``..._label_G-B2-0``, the dominant one first; none of ``..._label_A``."""
-    match = re.search(r"_label_([A-Z0-9-]+)$", video_id)
-    codes = [code for code in (match[1] if match else "?").split("-") if code not in ("0", "A")]
-    if not set(codes) <= set(CODES):
-        raise WSVADError("video", video_id, "is no video of XD-Violence", "Choose --from by the data set")
-    return tuple(codes)
+def label_of_codes(text: str) -> Label | None:
+    """Read codes such as ``G-B2-0``, the dominant class first; ``A`` is normal. None for other texts."""
+    if not LABEL.fullmatch(text):
+        return None
+    classes = tuple(code for code in text.split("-") if code in CODES)
+    return Label(int(bool(classes)), classes)
+
+
+def _label_of_name(video_id: str) -> Label:
+    """The label that a name such as ``..._label_G-B2-0`` ends in."""
+    label = label_of_codes(video_id.rpartition("_label_")[2])
+    if "_label_" not in video_id or label is None:
+        raise WSVADError("video", video_id, "is not a video of XD-Violence", "Choose --from by the data set")
+    return label
 
 
 def _split_of(path: Path, line: Line) -> str | None:

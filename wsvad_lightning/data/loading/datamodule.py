@@ -1,39 +1,39 @@
 """The data module: one feature store, a split and a recipe become the loaders of every stage."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_split
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.rules import Rule, find_rule
 from wsvad_lightning.data.loading.cache import SegmentCache
+from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.data.loading.dataset import (
     BatchDataset,
     BatchLoader,
-    FeatureReader,
     SegmentSource,
     StoreSegments,
     TrainingBags,
     WholeVideos,
     as_loaded,
 )
+from wsvad_lightning.data.loading.readers import FeatureReader, FeatureReaders
 from wsvad_lightning.data.loading.sampler import BagSampler
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, Sampling
-from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize, Streams
+from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize
 from wsvad_lightning.data.loading.windows import TrainingWindows
 from wsvad_lightning.data.store import Features, FeatureStore
 from wsvad_lightning.data.store.artefacts import artefact_path, read_artefact
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.types import LABELS, UNKNOWN, Bags, StoreInfo
+from wsvad_lightning.types import Bags, StoreInfo
 
-HOLD_OUT_STREAM = 3  # of the seed; the sampler uses the first ones
-NAMED_IN_ERRORS = 3  # of many missing videos
+# The parts that a stage needs labelled; the first must have videos.
+STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
 class WSVADDataModule(LightningDataModule):
@@ -102,68 +102,76 @@ class WSVADDataModule(LightningDataModule):
         cache_dir: str | None = None,
     ) -> None:
         super().__init__()
-        self.store_path, self.split_path, self.split_index = store, split, split_index
-        self.annotations_path, self.gt_rule = annotations, find_rule(gt_rule)
+        self.catalogue = Catalogue(store, split, split_index, annotations, val_fraction, seed)
+        self.gt_rule = find_rule(gt_rule)
         self.streams = (features,) if isinstance(features, str) else tuple(features)
         self.bags: Bags = bags
         self.across_videos = across_videos
-        self._beside: dict[str, FeatureTransform] = {}
         self.segments, self.sampling, self.crops = segments, sampling, crops
         self.normalize, self.clip, self.pca_dim = normalize, clip, pca_dim
-        self.batch_size, self.val_fraction = batch_size, val_fraction
-        self.num_workers, self.seed, self.cache_dir = num_workers, seed, cache_dir
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.seed, self.cache_dir = seed, cache_dir
         self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer test videos than ranks
+        self._check_settings()
+
+    def _check_settings(self) -> None:
         for name, least in {"segments": 1, "batch_size": 1, "num_workers": 0, "seed": 0}.items():
             value = getattr(self, name)
             if value < least:
-                raise WSVADError(f"data.{name}", value, "is too small", f"Give at least {least}")
+                raise WSVADError(f"data.{name}", value, f"must be at least {least}", "Give more")
         if not self.streams or len(set(self.streams)) < len(self.streams):
-            raise WSVADError("data.features", features, "names no stream or one twice", "Name each once")
-        if clip is not None and clip <= 0:
-            raise WSVADError("data.clip", clip, "is no limit of absolute values", "Give more than 0")
-        if bags == "windows" and (crops in ("each", "random") or cache_dir is not None):
-            problem = f"windows hold all views, uncached; given are crops={crops}, cache_dir={cache_dir}"
-            raise WSVADError("data.bags", bags, problem, "Keep the views or merge them, and unset cache_dir")
-        if not 0 <= val_fraction < 1:
-            raise WSVADError("data.val_fraction", val_fraction, "is no part of a whole", "Give 0 to below 1")
-        if cache_dir is not None and sampling not in DETERMINISTIC:
+            named = ", ".join(self.streams)
+            raise WSVADError("data.features", named, "names no stream, or one twice", "Name each once")
+        if self.clip is not None and self.clip <= 0:
+            raise WSVADError("data.clip", self.clip, "must be more than 0", "Give a limit of absolute values")
+        if self.bags == "windows" and (self.crops in ("each", "random") or self.cache_dir is not None):
+            problem = (
+                f"windows hold all views, uncached; given are crops={self.crops}, cache_dir={self.cache_dir}"
+            )
+            raise WSVADError(
+                "data.bags", self.bags, problem, "Keep the views or merge them, and unset cache_dir"
+            )
+        if self.cache_dir is not None and self.sampling not in DETERMINISTIC:
             remedy = f"Unset data.cache_dir, or choose one of {', '.join(DETERMINISTIC)}"
-            raise WSVADError("data.sampling", sampling, "differs every time, a cache would freeze it", remedy)
+            problem = "differs every time, a cache would freeze it"
+            raise WSVADError("data.sampling", self.sampling, problem, remedy)
 
     # ------------------------------------------------------------------------------- what the store holds
 
-    @cached_property
+    @property
     def store(self) -> FeatureStore:
         """The open feature store."""
-        return FeatureStore(self.store_path)
+        return self.catalogue.store
 
     @property
     def video_ids(self) -> list[str]:
         """All videos of the store, sorted: the same on every rank and in every stage."""
-        return list(self.store)
+        return self.catalogue.video_ids
 
-    @cached_property
+    @property
+    def annotations(self) -> Mapping[str, VideoAnnotation]:
+        """What is known of the videos, see :class:`Catalogue`."""
+        return self.catalogue.annotations
+
+    @property
+    def parts(self) -> dict[str, list[str]]:
+        """Videos of the parts ``train``, ``val`` and ``test``, see :class:`Catalogue`."""
+        return self.catalogue.parts
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the anomaly classes, sorted; in prediction, where no table is read, those of the store."""
+        return self.store.classes if self._predicting else self.catalogue.classes
+
+    @property
     def transform(self) -> FeatureTransform:
         """What happens to the features; fitted by ``setup("fit")`` or restored from a checkpoint."""
-        held = self.store.streams
-        for name in self.streams:
-            if name not in held:
-                problem = f"{self.store.path} holds the streams {sorted(held)}"
-                raise WSVADError("data.features", name, problem, "Choose among these, or extract the stream")
-        streams = {name: held[name] for name in self.streams}
-        return FeatureTransform(streams, self.normalize, self.clip, self.crops, self.pca_dim)
+        return self._readers.features.transform
 
     @property
     def feature_dim(self) -> int:
         """D of the features as delivered."""
         return self.transform.output_dim
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the anomaly classes, sorted."""
-        if self._predicting or self.annotations_path is None:
-            return self.store.classes
-        return tuple(sorted({name for video in self.annotations.values() for name in video.classes}))
 
     @property
     def info(self) -> StoreInfo:
@@ -187,46 +195,6 @@ class WSVADDataModule(LightningDataModule):
             moved_by=moving[0] if moving else None,
         )
 
-    @cached_property
-    def annotations(self) -> Mapping[str, VideoAnnotation]:
-        """What is known of the videos: the table's word, or the store's.
-
-        Raises:
-            WSVADError: if the table names a video that the store lacks, or does not fit its number of frames.
-        """
-        written = self._written
-        if self.annotations_path is None:
-            return written
-        table = read_annotations(self.annotations_path)
-        _require("data.annotations", self.annotations_path, table, written, "the store")
-        for video_id, video in table.items():
-            video.check_num_frames(self.store[video_id].num_frames)
-            table[video_id] = replace(video, split=video.split or written[video_id].split)
-        return table
-
-    @cached_property
-    def parts(self) -> dict[str, list[str]]:
-        """Videos of the parts ``train``, ``val`` and ``test``.
-
-        Raises:
-            WSVADError: if the split names a video that the store or the annotations lack, or holding out
-                leaves no video to train with.
-        """
-        parts = self._read_parts()
-        names = [name for part in parts.values() for name in part]
-        where = self.split_path or self.store.path
-        _require("data.split", where, names, self._written, "the store")
-        _require("data.split", where, names, self.annotations, "data.annotations")
-        if self.val_fraction == 0 or not parts["train"]:
-            return parts
-        self._require_labels("train", parts["train"])
-        if parts["val"]:
-            problem = f"the split already names {len(parts['val'])} videos to validate with"
-            raise WSVADError("data.val_fraction", self.val_fraction, problem, "Set it to 0")
-        held_out = {name for label in (0, 1) for name in self._hold_out(parts["train"], label)}
-        train = [name for name in parts["train"] if name not in held_out]
-        return {**parts, "train": train, "val": sorted(held_out)}
-
     # ------------------------------------------------------------------------- what is prepared from it
 
     @property
@@ -235,9 +203,8 @@ class WSVADDataModule(LightningDataModule):
 
         These are the normal training videos, or all of them where training knows no labels.
         """
-        if self.bags == "windows":
-            return self.parts["train"]
-        return [name for name in self.parts["train"] if self.annotations[name].label == 0]
+        windows = self.bags == "windows"
+        return self.parts["train"] if windows else self.catalogue.normal_training_videos
 
     def read(self, video_id: str) -> Features:
         """Give the features of a video as a method sees them, ``[T, N', D']``.
@@ -245,13 +212,12 @@ class WSVADDataModule(LightningDataModule):
         Raises:
             WSVADError: if they are not finite.
         """
-        return self._reader.read_finite(video_id)
+        return self._readers.features.read_finite(video_id)
 
     def prepared_path(self, name: str) -> Path:
         """Where an artefact of these features lies, or will lie once it is prepared."""
-        return artefact_path(
-            self.store, name, tuple(self.transform.streams), self.transform.settings, self.reference_videos
-        )
+        streams, settings = tuple(self.transform.streams), self.transform.settings
+        return artefact_path(self.store, name, streams, settings, self.reference_videos)
 
     def prepared(self, name: str) -> Tensor | None:
         """Give an artefact of these features; None if it was not prepared.
@@ -271,23 +237,21 @@ class WSVADDataModule(LightningDataModule):
             WSVADError: if something is missing or does not fit.
         """
         self._check_trainer()
-        part = {"fit": "train", "validate": "val", "test": "test"}.get(stage)
-        if part is not None and not self.parts[part]:
-            where = self.split_path or self.store.path
-            remedy = (
-                "Set data.val_fraction" if part == "val" else f"Give a split that names videos to {part} with"
-            )
-            raise WSVADError("data.split", where, f"the part {part!r} is empty", remedy)
-        for labelled in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(stage, ()):
-            if (labelled, self.bags) != ("train", "windows"):
-                self._require_labels(labelled, self.parts[labelled])
+        if stage in STAGES:
+            needed, *more = STAGES[stage]
+            if split := self.catalogue.chosen_split:
+                rank_zero_info(f"{split} in {self.catalogue.split_path}")
+            self.catalogue.require_videos(needed)
+            for part in (needed, *more):
+                if (part, self.bags) != ("train", "windows"):
+                    self.catalogue.require_labels(part)
         if stage == "fit":
-            self._fit(self.transform)
-        if stage == "fit" and not self.parts["val"] and self.trainer is not None:
-            self.trainer.limit_val_batches = 0  # else Lightning warns of validation without videos
+            self._readers.fit(self.reference_videos)
+            if not self.parts["val"] and self.trainer is not None:
+                self.trainer.limit_val_batches = 0  # else Lightning warns of validation without videos
 
     def carry(self, streams: Iterable[str], stage: str) -> None:
-        """Let batches carry more streams of the store, all views of each, beside the features.
+        """Let batches carry more streams of the store, all views of each, along with the features.
 
         They are normalised and clipped as the features are, and neither merged nor joined. A method that
         reads any asks for them in its ``setup``, which follows that of the data module.
@@ -296,31 +260,27 @@ class WSVADDataModule(LightningDataModule):
             streams: names of streams that the store holds.
             stage: as for ``setup``.
         """
-        held = self.store.streams
-        self._beside = {
-            name: FeatureTransform({name: held[name]}, self.normalize, self.clip) for name in streams
-        }
+        self._readers.carry(streams)
         if stage == "fit":
-            for transform in self._beside.values():
-                self._fit(transform)
+            self._readers.fit(self.reference_videos)
 
     def train_dataloader(self) -> BatchLoader:
         """Paired bags or windows, from the step that the trainer has reached."""
         if self.bags == "windows":
             windows = TrainingWindows(
-                self._reader, self.parts["train"], self.segments, across_videos=self.across_videos
+                self._readers.features, self.parts["train"], self.segments, across_videos=self.across_videos
             )
             return self._training_loader(windows, {"window": range(len(windows))})
         videos = [self.annotations[video_id] for video_id in self.parts["train"]]
         bags = TrainingBags(
-            self._training_source(self._reader),
+            self._training_source(self._readers.features),
             videos,
             [self.store[video.video_id].num_snippets for video in videos],
             self.transform,
             self.sampling,
             self.segments,
             self.classes,
-            {name: self._training_source(reader) for name, reader in self._stream_readers.items()},
+            {name: self._training_source(reader) for name, reader in self._readers.beside.items()},
         )
         sides = {"normal video": bags.bags_of(label=0), "abnormal video": bags.bags_of(label=1)}
         return self._training_loader(bags, sides)
@@ -337,30 +297,29 @@ class WSVADDataModule(LightningDataModule):
         return self._whole_videos(self.parts["test"], self.annotations, self.gt_rule)
 
     def predict_dataloader(self) -> BatchLoader:
-        """All videos of the store, those of this rank; labels are what the store was told, if anything."""
-        return self._whole_videos(self.video_ids, self._written)
+        """All videos of the store, those of this rank; labels are those written in the store, if any."""
+        return self._whole_videos(self.video_ids, self.catalogue.written)
 
     # ---------------------------------------------------------------------------------------- checkpoints
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the statistics of all streams; which batches were trained is in the trainer's own state."""
-        states = [transform.state_dict() for transform in (*self._beside.values(), self.transform)]
-        return {name: values for state in states for name, values in state.items()}
+        return self._readers.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Take over the statistics that the model was trained with.
 
         Raises:
-            WSVADError: if they are those of features of another form.
+            WSVADError: if they are those of features of another shape.
         """
-        for stream, transform in self._beside.items():
-            own = {name: values for name, values in state_dict.items() if name.startswith(f"{stream}/")}
-            transform.load_state_dict(own)
-            if stream not in self.streams:
-                state_dict = {name: values for name, values in state_dict.items() if name not in own}
-        self.transform.load_state_dict(state_dict)
+        self._readers.load_state_dict(state_dict)
 
     # ---------------------------------------------------------------------------------------------- parts
+
+    @cached_property
+    def _readers(self) -> FeatureReaders:
+        how = self.normalize, self.clip, self.crops, self.pca_dim
+        return FeatureReaders(self.store, self.streams, *how)
 
     def _check_trainer(self) -> None:
         """The ranks share the videos here; Lightning would deal them out a second time."""
@@ -382,19 +341,6 @@ class WSVADDataModule(LightningDataModule):
     def _world_size(self) -> int:
         return 1 if self.trainer is None else self.trainer.world_size
 
-    @property
-    def _written(self) -> dict[str, VideoAnnotation]:
-        """What the store was told of its videos."""
-        return {video_id: self.store[video_id].annotation for video_id in self.store}
-
-    @property
-    def _reader(self) -> FeatureReader:
-        return FeatureReader(self.store, self.transform)
-
-    @property
-    def _stream_readers(self) -> dict[str, FeatureReader]:
-        return {name: FeatureReader(self.store, transform) for name, transform in self._beside.items()}
-
     def _trained_batches(self) -> int:
         """Batches trained since the very start: not those fetched ahead, and across restarts."""
         if self.trainer is None:
@@ -414,38 +360,6 @@ class WSVADDataModule(LightningDataModule):
             self.trainer.strategy.barrier("segment cache")
         return cache
 
-    def _fit(self, transform: FeatureTransform) -> None:
-        """Compute the statistics that a transform lacks."""
-        if transform.needs_fit:
-            transform.fit(lambda: self._read_reference_videos(FeatureReader(self.store, transform)))
-
-    def _read_reference_videos(self, reader: FeatureReader) -> Iterator[Streams]:
-        for video_id in self.reference_videos:
-            streams = reader.read_stored(video_id)
-            for features in streams.values():
-                reader.check_finite(video_id, features)
-            yield streams
-
-    def _read_parts(self) -> dict[str, list[str]]:
-        if self.split_path is not None:
-            split = read_split(self.split_path, self.split_index)
-            return {"train": list(split.train), "val": list(split.val), "test": list(split.test)}
-        parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-        for video_id, video in sorted(self.annotations.items()):
-            if video.split in parts:
-                parts[video.split].append(video_id)
-        return parts
-
-    def _hold_out(self, names: Sequence[str], label: int) -> list[str]:
-        """Choose the videos of a class that validate."""
-        own = sorted(name for name in names if self.annotations[name].label == label)
-        count = max(1, round(self.val_fraction * len(own)))
-        if count >= len(own):
-            problem = f"of {len(own)} {LABELS[label]} training videos it leaves none"
-            raise WSVADError("data.val_fraction", self.val_fraction, problem, "Give less, or more videos")
-        rng = np.random.default_rng([self.seed, HOLD_OUT_STREAM, label])
-        return [own[i] for i in rng.permutation(len(own))[:count]]
-
     def _whole_videos(
         self, names: Sequence[str], annotations: Mapping[str, VideoAnnotation], rule: Rule | None = None
     ) -> BatchLoader:
@@ -453,17 +367,8 @@ class WSVADDataModule(LightningDataModule):
             problem = "needs statistics of the training videos, which a checkpoint carries"
             raise WSVADError("data.normalize", self.normalize, problem, "Give --ckpt_path")
         videos = [annotations[name] for name in names[self._rank :: self._world_size]]
-        whole = WholeVideos(self._reader, videos, self.classes, self._stream_readers, rule=rule)
+        whole = WholeVideos(self._readers.features, videos, self.classes, self._readers.beside, rule=rule)
         return self._loader(whole)
-
-    def _require_labels(self, part: str, names: Iterable[str]) -> None:
-        """Refuse videos of which nobody has said whether they are normal."""
-        missing = [name for name in names if self.annotations[name].label == UNKNOWN]
-        if missing:
-            where = self.annotations_path or self.store.path
-            problem = f"{len(missing)} videos of the part {part!r} have no label: {_few(missing)}"
-            remedy = "Label them normal or abnormal, or choose a method that trains without labels"
-            raise WSVADError("data.annotations", where, problem, remedy)
 
     def _training_loader(self, dataset: BatchDataset, sides: Mapping[str, Sequence[int]]) -> BatchLoader:
         """Batches of as many bags of each side, the same for all ranks that ask."""
@@ -483,16 +388,3 @@ class WSVADDataModule(LightningDataModule):
             collate_fn=as_loaded,
             pin_memory=on_gpu,
         )
-
-
-def _require(argument: str, value: str, names: Iterable[str], known: Container[str], where: str) -> None:
-    """Refuse a list that names videos which are not known."""
-    missing = [name for name in names if name not in known]
-    if missing:
-        problem = f"{len(missing)} of its videos are not in {where}: {_few(missing)}"
-        raise WSVADError(argument, value, problem, f"Add them to {where}, or remove them here")
-
-
-def _few(names: Sequence[str]) -> str:
-    """Name some of many videos."""
-    return ", ".join(names[:NAMED_IN_ERRORS]) + (", …" if len(names) > NAMED_IN_ERRORS else "")

@@ -11,59 +11,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.rules import Rule
+from wsvad_lightning.data.loading.readers import FeatureReader
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.loading.sampling import Sampling, sample_segments, valid_segments
-from wsvad_lightning.data.loading.transform import ALL_VIEWS, FeatureTransform, Streams
-from wsvad_lightning.data.store import Features, FeatureStore
+from wsvad_lightning.data.loading.transform import ALL_VIEWS, FeatureTransform
+from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import WSVADBatch
-
-
-@dataclass(frozen=True)
-class FeatureReader:
-    """Reads the features of one video as a method sees them.
-
-    Attributes:
-        store: where they lie.
-        transform: what is done to them, and to which streams.
-    """
-
-    store: FeatureStore
-    transform: FeatureTransform
-
-    def read(self, video_id: str, views: slice = ALL_VIEWS) -> Features:
-        """Give the transformed features ``[T, N', D']``."""
-        return self.transform(self.read_stored(video_id), views)
-
-    def read_finite(self, video_id: str) -> Features:
-        """Give them with all views.
-
-        Raises:
-            WSVADError: if they are not finite.
-        """
-        values = self.read(video_id)
-        self.check_finite(video_id, values)
-        return values
-
-    def read_stored(self, video_id: str) -> Streams:
-        """Give the streams before the transform, ``[T, N, D]`` each; nothing is copied."""
-        return {name: self.store.read(video_id, name) for name in self.transform.streams}
-
-    def check_finite(self, video_id: str, values: Features) -> None:
-        """Refuse values of which one is NaN or infinite.
-
-        Raises:
-            WSVADError: if so; names the video.
-        """
-        with np.errstate(invalid="ignore"):
-            finite = np.isfinite(values.sum(dtype=np.float32))
-        if not finite:
-            raise WSVADError(
-                "data.store",
-                self.store.path,
-                f"the features of {video_id} hold NaN or infinite values",
-                "Extract this video anew; `wsvad data verify` finds all such videos",
-            )
 
 
 class SegmentSource(Protocol):
@@ -249,7 +203,7 @@ class BatchLoader(DataLoader[WSVADBatch]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Tell Lightning that the loader resumes; where, its sampler learns from the trainer's own count."""
+        """Show Lightning that the loader resumes; where, its sampler reads from the trainer's own count."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

@@ -41,7 +41,7 @@ class BagSampler(Sampler[list[Draw]]):
         seed: of the shuffling; not negative.
         rank: of this process.
         world_size: number of processes.
-        next_step: tells, whenever an iteration begins, the step it begins with.
+        next_step: gives the step that an iteration begins with.
 
     Raises:
         WSVADError: if a side has no bag, or fewer than there are processes.

@@ -38,7 +38,7 @@ class FeatureTransform:
     The statistics come from :meth:`fit`, which reads one video at a time, or from :meth:`load_state_dict`.
 
     Args:
-        streams: form of the streams, in the order of the channels.
+        streams: shape of the streams, in the order of the channels.
         normalize: see above.
         clip: see above; None for no limit.
         crops: see above.
@@ -79,14 +79,14 @@ class FeatureTransform:
         self._shapes: dict[str, tuple[int, ...]] = {}  # of the statistics
         if normalize == "zscore":
             for name, info in streams.items():
-                form = (len(info.views), info.dim)
-                self._shapes |= {f"{name}/mean": form, f"{name}/deviation": form}
+                shape = (len(info.views), info.dim)
+                self._shapes |= {f"{name}/mean": shape, f"{name}/deviation": shape}
         if pca_dim is not None:
             self._shapes |= {"center": (joined,), "axes": (joined, pca_dim)}
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What, beside the videos, decides what comes out: plain values."""
+        """All settings that, with the videos, decide the result: plain values."""
         return {
             "streams": list(self.streams),
             "normalize": self.normalize,
@@ -133,11 +133,11 @@ class FeatureTransform:
         """Take the statistics over.
 
         Raises:
-            WSVADError: if they are those of features of another form.
+            WSVADError: if they are those of features of another shape.
         """
         shapes = {name: tuple(values.shape) for name, values in state.items()}
         if shapes != self._shapes or any(values.dtype != torch.float32 for values in state.values()):
-            problem = f"needs statistics of the form {self._shapes}, the checkpoint has {shapes}"
+            problem = f"needs statistics of the shapes {self._shapes}, the checkpoint has {shapes}"
             remedy = "Give features and settings (normalize, crops, pca_dim) like those of the training"
             raise WSVADError("data.features", ", ".join(self.streams), problem, remedy)
         self.statistics = {name: values.numpy() for name, values in state.items()}

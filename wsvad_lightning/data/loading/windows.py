@@ -6,16 +6,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsvad_lightning.data.loading.dataset import BatchDataset, FeatureReader
+from wsvad_lightning.data.loading.dataset import BatchDataset
+from wsvad_lightning.data.loading.readers import FeatureReader
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.types import WSVADBatch
 
 
 def window_positions(lengths: Sequence[int], size: int, across_videos: bool) -> NDArray[np.int64]:
-    """Tell which snippets make up each window, by their places among those of all videos joined end to end.
+    """Find which snippets make up each window, by their places among those of all videos joined end to end.
 
     Every snippet that begins a whole window inside its video begins one; a video shorter than a window is
-    one. Across videos, every snippet begins one. Past the end, the window's first snippet stands in.
+    one. Across videos, every snippet begins one. Past the end, the window's first snippet is repeated.
 
     Args:
         lengths: number of snippets of each video.
@@ -50,7 +51,7 @@ class TrainingWindows(BatchDataset):
         lengths = [reader.store[video_id].num_snippets for video_id in video_ids]
         self.positions = window_positions(lengths, size, across_videos)
         self.ends = np.cumsum(lengths)
-        self.form = (size, reader.transform.output_views, reader.transform.output_dim)
+        self.shape = (size, reader.transform.output_views, reader.transform.output_dim)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -63,7 +64,7 @@ class TrainingWindows(BatchDataset):
         """
         positions = self.positions[[draw.bag for draw in keys]]
         numbers = np.searchsorted(self.ends, positions, side="right")
-        features = np.empty((len(keys), *self.form), dtype=np.float32)
+        features = np.empty((len(keys), *self.shape), dtype=np.float32)
         for number in np.unique(numbers):
             places = numbers == number
             features[places] = self._read(number, positions[places] - self.ends[number])

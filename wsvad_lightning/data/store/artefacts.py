@@ -1,4 +1,4 @@
-"""Artefacts computed from features before training, such as S3R's dictionary, and kept beside their store.
+"""Artefacts computed from features before training, such as S3R's dictionary, and kept next to their store.
 
     store.h5.prepared/s3r_dictionary-4f1c09d2a7b35e68.h5
     ├── values             float32; settings, parameters and versions that made them, as JSON text
@@ -53,7 +53,7 @@ def artefact_path(
     settings: Mapping[str, Any],
     video_ids: Sequence[str],
 ) -> Path:
-    """Where an artefact lies, or will lie: beside the store, or the first of several.
+    """Where an artefact lies, or will lie: next to the store, or the first of several.
 
     Args:
         store: where the features come from.
@@ -71,7 +71,7 @@ def artefact_path(
 
 
 def artefacts_of(store: FeatureStore) -> list[Path]:
-    """The artefacts that lie beside a store."""
+    """The artefacts of a store."""
     return sorted(path for one in store.paths for path in _folder(one).glob("*.h5"))
 
 

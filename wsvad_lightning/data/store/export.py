@@ -34,7 +34,7 @@ def export(store: str, folder: str, layout: Literal["npy", "crops"] = "npy") -> 
     """
     opened, target = FeatureStore(store), Path(folder)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise WSVADError("folder", folder, "is no empty folder", "Give one that is absent or empty")
+        raise WSVADError("folder", folder, "is not an empty folder", "Give one that is absent or empty")
     videos = {}
     for video_id in track(list(opened), "exporting", console=Console(stderr=True), transient=True):
         record = opened[video_id]

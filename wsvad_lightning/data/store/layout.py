@@ -104,7 +104,7 @@ class Provenance:
         return SnippetGrid(self.snippet_length, self.snippet_stride)
 
     def check_same(self, other: "Provenance", path: Path) -> None:
-        """Compare with features that are to stand in one store with these.
+        """Compare with features that are to be in one store with these.
 
         Args:
             other: their recipe.
@@ -218,7 +218,7 @@ def checksum(array: Rows) -> str:
 
 @contextmanager
 def new_file(path: Path, provenance: Provenance) -> Iterator[h5py.Group]:
-    """Give the group of videos of a new file, which stands under its name once it is complete.
+    """Give the group of videos of a new file, which gets its name once it is complete.
 
     Args:
         path: the file to make or replace.
@@ -284,7 +284,7 @@ def open_file(path: Path) -> h5py.File:
         path: the file.
 
     Raises:
-        WSVADError: if there is none, it is damaged or it is no feature store of this schema.
+        WSVADError: if there is none, it is damaged or it is not a feature store of this schema.
     """
     try:
         file = h5py.File(path, "r", locking=False)
@@ -294,13 +294,15 @@ def open_file(path: Path) -> h5py.File:
         ) from None
     except OSError as error:
         if "file signature not found" in str(error):
-            raise WSVADError("store", path, "is no HDF5 file", "Give a feature store") from None
+            raise WSVADError("store", path, "is not an HDF5 file", "Give a feature store") from None
         reason = re.search(r"\((.*)\)", str(error), re.DOTALL)
         raise damaged(path, reason[1] if reason else str(error)) from error
     schema = file.attrs.get("schema")
     if schema != SCHEMA:
         file.close()
-        problem = f"has schema {schema}, not {SCHEMA}" if schema else "is an HDF5 file but no feature store"
+        problem = (
+            f"has schema {schema}, not {SCHEMA}" if schema else "is an HDF5 file but not a feature store"
+        )
         raise WSVADError("store", path, problem, "Give a store made by this version of `wsvad extract`")
     return file
 

@@ -21,22 +21,20 @@ from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.errors import WSVADError
 
 
-def merge(stores: list[str], output: str | None = None) -> None:
+def merge(stores: list[str], *, output: str) -> None:
     """Join stores: videos of one recipe, or streams of the same videos in the same snippets.
 
     The new store appears when it is complete; the old ones stay as they are. Every checksum is compared.
 
     Args:
         stores: the stores; they have no video in common, or all of them.
-        output: the store to make, also ``-o``; to be named.
+        output: the store to make.
 
     Raises:
         WSVADError: if there is nothing to join, the stores do not fit, or one is damaged.
     """
     if len(stores) < 2:
         raise WSVADError("stores", " ".join(stores), "there is nothing to join", "Give two stores or more")
-    if output is None:
-        raise WSVADError("--output", None, "is to be named", "Give -o joined.h5")
     path = Path(output)
     if path.exists() or Path(f"{path}.parts").exists():
         raise WSVADError("output", output, "is there already", "Choose another name, or remove it")
@@ -82,14 +80,16 @@ def _join_recipes(stores: Sequence[FeatureStore]) -> Provenance:
         seen |= set(store.streams)
     recipes = [store.provenance for store in stores]
     main = next((store.provenance for store in stores if "features" in store.streams), first)
-    told = [{"streams": sorted(store.streams), "recipe": store.provenance.preprocessing} for store in stores]
+    recorded = [
+        {"streams": sorted(store.streams), "recipe": store.provenance.preprocessing} for store in stores
+    ]
     return replace(
         first,
         backbone=_join(recipe.backbone for recipe in recipes),
         source=_join(recipe.source for recipe in recipes),
         pooling=_join(recipe.pooling for recipe in recipes),
         tail=_join(recipe.tail for recipe in recipes),
-        preprocessing=json.dumps(told),
+        preprocessing=json.dumps(recorded),
         text_aligned=main.text_aligned,
         views={name: views for recipe in recipes for name, views in recipe.views.items()},
     )

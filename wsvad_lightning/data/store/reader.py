@@ -217,7 +217,7 @@ def _read_index(path: Path) -> _Index:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """Tells whether a file is still the one that was indexed."""
+    """Size and time of a file, which show whether it is still the one that was indexed."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -26,7 +26,8 @@ Parts = dict[str, list[str]]
 
 def split(
     source: str,
-    output: str | None = None,
+    *,
+    output: str,
     test: float | None = None,
     val: float = 0.0,
     folds: int | None = None,
@@ -38,7 +39,7 @@ def split(
 
     Args:
         source: feature store, or annotations table.
-        output: JSON file to write, for ``--data.split``, also ``-o``; to be named.
+        output: JSON file to write, for ``--data.split``.
         test: part of the videos to test with, 0.2 by default.
         val: part of the videos to validate with.
         folds: instead of one split make so many, each video being tested in one of them.
@@ -50,8 +51,6 @@ def split(
     Raises:
         WSVADError: if a part is out of range, a name does not match, or a part would lack a label.
     """
-    if output is None:
-        raise WSVADError("--output", None, "is to be named", "Give -o split.json")
     fractions = _fractions(test, val, folds)
     videos = _read(source)
     groups = _group(videos, _key(source, group_by, group_column))
@@ -106,7 +105,7 @@ def _fractions(test: float | None, val: float, folds: int | None) -> list[float]
         if test is not None:
             raise WSVADError("test", test, f"each of {folds} folds is tested once", "Give test or folds")
         if folds < 2:
-            raise WSVADError("folds", folds, "is no number of parts", "Give 2 or more")
+            raise WSVADError("folds", folds, "must be at least 2", "Give 5, or leave it out")
     tested = 1 / folds if folds else DEFAULT_TEST if test is None else test
     if not (0 < tested < 1 and 0 <= val < 1 - tested):
         raise WSVADError("test, val", f"{tested}, {val}", "leave nothing to train with", "Give parts of 1")
@@ -139,7 +138,9 @@ def _key(source: str, group_by: str | None, group_column: str | None) -> Callabl
     try:
         pattern = re.compile(group_by)
     except re.error as error:
-        raise WSVADError("group_by", group_by, f"is no regular expression: {error}", "Correct it") from None
+        raise WSVADError(
+            "group_by", group_by, f"is not a regular expression: {error}", "Correct it"
+        ) from None
 
     def find(video_id: str) -> str:
         match = pattern.search(video_id)

@@ -205,12 +205,12 @@ def _table_of_provenance(store: FeatureStore) -> Table:
 
 
 def _table_of_artefacts(prepared: Iterable[tuple[Path, Artefact]]) -> Table:
-    table = Table("prepared", "form", "videos", "settings", "parameters")
+    table = Table("prepared", "shape", "videos", "settings", "parameters")
     table.columns[0].overflow = "fold"  # a file's name is shown to its end
     for path, artefact in prepared:
-        form = " x ".join(map(str, artefact.values.shape))
-        told = (_spell(values) for values in (artefact.settings, artefact.parameters))
-        table.add_row(escape(path.name), form, str(len(artefact.videos)), *told)
+        shape = " x ".join(map(str, artefact.values.shape))
+        described = (_spell(values) for values in (artefact.settings, artefact.parameters))
+        table.add_row(escape(path.name), shape, str(len(artefact.videos)), *described)
     return table
 
 

@@ -91,7 +91,9 @@ class StoreWriter:
         """
         video_id = annotation.video_id
         if video_id != canonical_id(video_id):
-            raise WSVADError("video", video_id, "is no canonical name", f"Name it {canonical_id(video_id)}")
+            raise WSVADError(
+                "video", video_id, "is not a canonical name", f"Name it {canonical_id(video_id)}"
+            )
         if video_id in self._present:
             raise WSVADError("video", video_id, f"is in {self.path} already", "Write each video once")
         if not 0 < fps < np.inf:

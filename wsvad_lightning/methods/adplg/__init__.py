@@ -24,7 +24,7 @@ Loss terms (names as in ``loss_weights``):
     sparsity   norm of alpha over the bags of the batch (authors) or over time, mean over the other
     sc         BCE of s against y, and against 0 in normal bags; the snippet network's only term
 
-Numbers equal the authors' code, with its habits: pairs are the i-th normal and the i-th abnormal bag of a
+Numbers equal the authors' code, with its quirks: pairs are the i-th normal and the i-th abnormal bag of a
 batch, snippets whose BCE is exactly 0 leave the mean of ``sc``, and local attention has those of its library.
 Deviations, none of which changes them: any number of channels; several crops in a bag, each a row of both
 networks, whose attention is averaged where the history is the video's; videos longer than the table of

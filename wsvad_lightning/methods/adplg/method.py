@@ -5,8 +5,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor
 
 from wsvad_lightning.losses import probability_bce, smoothness
@@ -44,10 +43,9 @@ class ADPLG(WSVADModule):
             ``time``.
         dropout: probability in both score heads.
         attention_dropout: probability in the snippet network's attention over the video.
-        loss_weights: weights by which terms enter the total, where they differ from the paper's.
-        optimizer: makes the snippet network's optimizer from its parameters.
-        lr_scheduler: makes a scheduler from it, stepped after its steps.
-        video_optimizer: makes the video network's optimizer from its parameters.
+        video_optimizer: makes the video network's optimizer from its parameters; ``optimizer`` and
+            ``lr_scheduler`` are the snippet network's.
+        **kwargs: arguments of :class:`WSVADModule`.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {
@@ -58,6 +56,8 @@ class ADPLG(WSVADModule):
         "sparsity": 1.0,
         "sc": 1.0,
     }
+
+    not_saved: ClassVar[tuple[str, ...]] = (*WSVADModule.not_saved, "video_optimizer")
 
     net: ADPLGNet
 
@@ -75,13 +75,10 @@ class ADPLG(WSVADModule):
         regularize_over: Literal["videos", "time"] = "videos",
         dropout: float = 0.7,
         attention_dropout: float = 0.5,
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
         video_optimizer: OptimizerCallable = torch.optim.Adam,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "video_optimizer"])
+        super().__init__(feature_dim=feature_dim, **kwargs)
         self.automatic_optimization = False
         self.video_optimizer = video_optimizer
         self.history_of, self.regularize_over, self.warm_up = history_of, regularize_over, warm_up
@@ -112,10 +109,10 @@ class ADPLG(WSVADModule):
 
     def video_losses(self, out: VideoOutput, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the terms of the video network."""
-        labels = batch.labels.repeat_interleave(batch.features.shape[1])
-        curves = out.attention.T if self.regularize_over == "videos" else out.attention
+        attention = out.attention.flatten(0, 1)  # [crops of the abnormal bags, T]
+        curves = attention.T if self.regularize_over == "videos" else attention
         return {
-            "vc": probability_bce(out.scores, labels),
+            "vc": probability_bce(out.scores, batch.labels[:, None]),
             "triplet": F.triplet_margin_loss(out.normal, out.normal_in_abnormal, out.abnormal),
             "cos": F.cosine_similarity(out.attention, out.cross_attention, dim=-1).mean(),
             "smooth": smoothness(curves),
@@ -127,15 +124,13 @@ class ADPLG(WSVADModule):
 
         Args:
             batch: B bags of N crops.
-            attention: ``[B/2 * N, T]`` in [0, 1], of the abnormal ones.
+            attention: ``[B/2, N, T]`` in [0, 1], of the abnormal ones.
 
         Returns:
             ``[B, N, T]``; nothing is anomalous in normal bags.
         """
         num_crops = batch.features.shape[1]
-        curves = rearrange(attention, "(b n) t -> b n t", n=num_crops)
-        if self.history_of == "video":
-            curves = curves.mean(dim=1, keepdim=True)
+        curves = attention.mean(dim=1, keepdim=True) if self.history_of == "video" else attention
         visited = self.visit(self.keys(batch), curves.flatten(0, 1))
 
         def of_batch(values: Tensor) -> Tensor:
@@ -183,8 +178,7 @@ class ADPLG(WSVADModule):
 
     def on_train_batch_start(self, batch: WSVADBatch, batch_idx: int) -> None:
         """Seed a step by its number, so that a resumed run draws what an uninterrupted one would."""
-        seed = self.trainer.datamodule.seed  # type: ignore[attr-defined]  # typed without it
-        where = [seed, STEP_STREAM, self.trainer.global_step, self.trainer.global_rank]
+        where = [self.data.seed, STEP_STREAM, self.trainer.global_step, self.trainer.global_rank]
         torch.manual_seed(int(np.random.default_rng(where).integers(2**63)))
 
     def training_step(self, batch: WSVADBatch, batch_idx: int) -> Tensor:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
@@ -15,15 +14,15 @@ from wsvad_lightning.ops import halves
 
 
 class VideoOutput(NamedTuple):
-    """What the video network yields. R = B/2 * N rows are the crops of one half's bags.
+    """What the video network yields; N crops a bag, b = B/2 bags in each half.
 
     Attributes:
-        scores: ``[2R]`` in [0, 1], the normal half first.
-        normal: ``[R, H]`` normal bags, as they attend to themselves.
-        abnormal: ``[R, H]`` abnormal bags, as they attend to themselves.
-        normal_in_abnormal: ``[R, H]`` abnormal bags, as the queries of normal ones attend to them.
-        attention: ``[R, T]`` over abnormal bags, by their own queries.
-        cross_attention: ``[R, T]`` over abnormal bags, by the queries of normal ones.
+        scores: ``[B, N]`` in [0, 1], the normal half first.
+        normal: ``[b, N, H]`` normal bags, as they attend to themselves.
+        abnormal: ``[b, N, H]`` abnormal bags, as they attend to themselves.
+        normal_in_abnormal: ``[b, N, H]`` abnormal bags, as the queries of normal ones attend to them.
+        attention: ``[b, N, T]`` over abnormal bags, by their own queries.
+        cross_attention: ``[b, N, T]`` over abnormal bags, by the queries of normal ones.
     """
 
     scores: Tensor
@@ -43,14 +42,14 @@ def score_head(dim: int, dropout: float) -> nn.Sequential:
 
 
 def attend(query: Tensor, key: Tensor) -> Tensor:
-    """Give the attention ``[R, T]`` that each snippet draws by its own query: ``[R, T, H]`` both."""
+    """Give the attention ``[..., T]`` that each snippet draws by its own query: ``[..., T, H]`` both."""
     likeness = (query.float() * key.float()).sum(dim=-1)
     return torch.softmax(likeness / math.sqrt(query.shape[-1]), dim=-1)
 
 
 def fuse(attention: Tensor, value: Tensor) -> Tensor:
-    """Average ``[R, T, H]`` by the attention ``[R, T]``: ``[R, H]``."""
-    return (attention[..., None] * value.float()).sum(dim=1)
+    """Average ``[..., T, H]`` by the attention ``[..., T]``: ``[..., H]``."""
+    return (attention[..., None] * value.float()).sum(dim=-2)
 
 
 class VideoNet(nn.Module):
@@ -71,10 +70,9 @@ class VideoNet(nn.Module):
 
     def forward(self, features: Tensor) -> VideoOutput:
         """Training pass over ``[B, N, T, D]``, the normal half first."""
-        rows = rearrange(features, "b n t d -> (b n) t d")
-        normal_query, query = halves(self.query(rows))
-        normal_key, key = halves(self.key(rows))
-        normal_value, value = halves(self.value(rows))
+        normal_query, query = halves(self.query(features))
+        normal_key, key = halves(self.key(features))
+        normal_value, value = halves(self.value(features))
         attention, cross_attention = attend(query, key), attend(normal_query, key)
         normal, abnormal = fuse(attend(normal_query, normal_key), normal_value), fuse(attention, value)
         logits = self.to_score(torch.cat([normal, abnormal])).squeeze(-1)
@@ -89,7 +87,7 @@ class VideoNet(nn.Module):
 
 
 class LocalBranch(nn.Sequential):
-    """Local attention, then a narrower normalised view of it: ``[R, T, dim]`` to ``[R, T, out_dim]``."""
+    """Local attention, then a narrower normalised view of it: ``[..., T, dim]`` to ``[..., T, out_dim]``."""
 
     def __init__(self, dim: int, out_dim: int, window: int, positions: int) -> None:
         super().__init__(
@@ -149,15 +147,13 @@ class SnippetNet(nn.Module):
         self.to_score = score_head(hidden_dim, dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Score every crop for itself: ``[B, N, T, D]`` to ``[B, N, T]`` in [0, 1]."""
-        rows = rearrange(features, "b n t d -> (b n) t d")
-        pieces = torch.split(rows, self.positions, dim=1)
-        scores = torch.cat([self.score_rows(piece) for piece in pieces], dim=1)
-        return rearrange(scores, "(b n) t -> b n t", n=features.shape[1])
+        """Score every crop by itself: ``[B, N, T, D]`` to ``[B, N, T]`` in [0, 1]."""
+        pieces = torch.split(features, self.positions, dim=-2)
+        return torch.cat([self.score_piece(piece) for piece in pieces], dim=-1)
 
-    def score_rows(self, rows: Tensor) -> Tensor:
-        """Score ``[R, T, D]``, T at most ``positions``: ``[R, T]``."""
-        embedded = F.relu(self.embed(rows))
+    def score_piece(self, features: Tensor) -> Tensor:
+        """Score ``[..., T, D]``, T at most ``positions``: ``[..., T]``."""
+        embedded = F.relu(self.embed(features))
         local = torch.cat([branch(embedded) for branch in self.branches], dim=-1)
         logits = self.to_score(self.transformer(local)).squeeze(-1)
         return torch.sigmoid(logits.float())

@@ -1,1 +1,24 @@
-"""What methods are built on."""
+"""What methods are built on.
+
+Every method derives from :class:`WSVADModule`, or from the base of its family.
+"""
+
+from wsvad_lightning.methods.base.evaluation import Evaluation
+from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeModule, MagnitudeOutput
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.prepared import PreparedModule
+from wsvad_lightning.methods.base.prompted import PromptedModule, PromptedNet
+from wsvad_lightning.methods.base.staged import StagedModule, stage_of
+
+__all__ = [
+    "Evaluation",
+    "MagnitudeMIL",
+    "MagnitudeModule",
+    "MagnitudeOutput",
+    "PreparedModule",
+    "PromptedModule",
+    "PromptedNet",
+    "StagedModule",
+    "WSVADModule",
+    "stage_of",
+]

@@ -1,4 +1,4 @@
-"""What RTFM and the methods built on it share: the longest features of a video stand for it.
+"""What RTFM and the methods built on it share: the snippets of longest features represent their video.
 
     top = the k largest of mean_crops(||F||), in training among a random part of the snippets
 
@@ -10,9 +10,9 @@ Loss terms (names as in ``loss_weights``):
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from wsvad_lightning.layers import MagnitudeSelection
@@ -26,7 +26,7 @@ class MagnitudeOutput:
     """What a pass over videos yields.
 
     Attributes:
-        features: ``[B, N, T, D]`` whose lengths tell normal from abnormal.
+        features: ``[B, N, T, D]``, long in abnormal snippets and short in normal ones.
         crop_scores: ``[B, N, T]`` in [0, 1].
     """
 
@@ -39,19 +39,37 @@ class MagnitudeOutput:
         return self.crop_scores.mean(dim=1)
 
 
-class MagnitudeMIL(WSVADModule):
+class MagnitudeModule(WSVADModule):
+    """Base of the methods in which the k snippets of longest features represent a video.
+
+    Args:
+        k: snippets that represent a video, clamped to T.
+        exclude: probability by which a snippet is excluded from the selection in training.
+        **kwargs: arguments of :class:`WSVADModule`.
+    """
+
+    def __init__(self, k: int = 3, exclude: float = 0.7, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.select = MagnitudeSelection(k, exclude)
+
+    def setup(self, stage: str) -> None:
+        """Check as every method does; report a k that selects all snippets of a bag."""
+        super().setup(stage)
+        if stage == "fit" and self.select.k > self.data.segments:
+            rank_zero_info(
+                f"note: model.k={self.select.k} snippets represent a video, but a bag has data.segments="
+                f"{self.data.segments}: all of them are selected"
+            )
+
+
+class MagnitudeMIL(MagnitudeModule):
     """Base of the methods with RTFM's selection and loss; they give ``encode``.
 
     Args:
-        feature_dim: D, channels of the features.
-        k: snippets that stand for a video, clamped to T.
         margin: length that the features of abnormal snippets should have.
-        exclude: probability by which a snippet is kept from standing for its video in training.
         smooth_across_videos: smooth the abnormal scores of a batch as one curve, as the authors do; false
-            smooths each video for itself.
-        loss_weights: weights that differ from ``default_loss_weights``.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+            smooths each video by itself.
+        **kwargs: arguments of :class:`MagnitudeModule`.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {
@@ -61,20 +79,9 @@ class MagnitudeMIL(WSVADModule):
         "sparsity": 8e-3,
     }
 
-    def __init__(
-        self,
-        feature_dim: int,
-        k: int,
-        margin: float,
-        exclude: float,
-        smooth_across_videos: bool,
-        loss_weights: dict[str, float] | None,
-        optimizer: OptimizerCallable,
-        lr_scheduler: LRSchedulerCallable | None,
-    ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
+    def __init__(self, margin: float = 100.0, smooth_across_videos: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.margin, self.smooth_across_videos = margin, smooth_across_videos
-        self.select = MagnitudeSelection(k, exclude)
 
     def encode(self, batch: WSVADBatch) -> MagnitudeOutput:
         """Pass a batch through the network."""

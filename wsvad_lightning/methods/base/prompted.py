@@ -1,4 +1,4 @@
-"""What methods share whose classes are texts: where the texts come from, and what a checkpoint tells of them.
+"""What methods share whose classes are texts: where these come from, and what a checkpoint records of them.
 
 Training takes the names of the classes from the store, and a text tower that reads them. A checkpoint carries
 the names, the texts and their features, so that scoring takes neither; the tower is never in a checkpoint.
@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
@@ -27,28 +26,20 @@ class PromptedModule(WSVADModule):
     """Base of the methods whose classes are texts.
 
     Args:
-        feature_dim: D, channels of the features, and of the text tower's.
         text_tower: folder of a CLIP as transformers saves it, with its tokenizer; to train, and for classes
             that the checkpoint does not know.
-        prompts: text of a class, or of ``normal``; by default its name in lower case.
-        loss_weights: weights that differ from ``default_loss_weights``.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        prompts: text of a class, or of ``normal``; by default its name, in the case that the method's
+            texts have.
+        **kwargs: arguments of :class:`WSVADModule`.
     """
 
     requires = FeatureRequirements(text_aligned=True, classes=True)
     net: PromptedNet
 
     def __init__(
-        self,
-        feature_dim: int,
-        text_tower: str | None,
-        prompts: dict[str, str] | None,
-        loss_weights: dict[str, float] | None,
-        optimizer: OptimizerCallable,
-        lr_scheduler: LRSchedulerCallable | None,
+        self, text_tower: str | None = None, prompts: dict[str, str] | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(feature_dim, loss_weights, optimizer, lr_scheduler)
+        super().__init__(**kwargs)
         self.text_tower, self.prompts = text_tower, prompts or {}
 
     def text_of(self, name: str) -> str:
@@ -99,10 +90,7 @@ class PromptedModule(WSVADModule):
     @property
     def store_classes(self) -> tuple[str, ...]:
         """The anomaly classes of the store at hand; none away from any."""
-        if self._trainer is None:
-            return ()
-        names: tuple[str, ...] = self.trainer.datamodule.info.classes  # type: ignore[attr-defined]  # typed without
-        return names
+        return () if self._trainer is None else self.data.info.classes
 
     def read(self, texts: list[str]) -> None:
         """Let the text tower read the classes, the normal one first.
@@ -158,7 +146,7 @@ class PromptedModule(WSVADModule):
         Args:
             own: texts of the checkpoint's classes by name, the normal one first.
             features: of these texts.
-            asked: classes of the videos at hand; none where nobody looks at them.
+            asked: classes of the videos at hand; none where they are not read.
 
         Raises:
             WSVADError: if a class of the videos is unknown, or a text is empty or given twice.
@@ -190,18 +178,17 @@ class PromptedModule(WSVADModule):
 
     @property
     def source_of_classes(self) -> tuple[str, str]:
-        """Which argument tells the classes at hand, and its value."""
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
-        if data.annotations_path is not None:
-            return "data.annotations", str(data.annotations_path)
-        return "data.store", str(data.info.path)
+        """The argument that names the classes of the videos at hand, and its value."""
+        if self.data.catalogue.annotations_path is not None:
+            return "data.annotations", str(self.data.catalogue.annotations_path)
+        return "data.store", self.data.info.path
 
     def _unknown_classes(self, unknown: Sequence[str], own: Mapping[str, str]) -> WSVADError:
-        videos = self.trainer.datamodule.annotations.items()  # type: ignore[attr-defined]  # typed without it
+        videos = self.data.annotations.items()
         places = [next(video for video, known in videos if name in known.classes) for name in unknown]
-        told = [f"{name} (video {place})" for name, place in zip(unknown, places, strict=True)]
+        unknown_in = [f"{name} (video {place})" for name, place in zip(unknown, places, strict=True)]
         meant = [close for name in unknown for close in get_close_matches(name, own, 1)]
-        problem = f"the checkpoint knows {', '.join(list(own)[1:])}, not {', '.join(told)}"
+        problem = f"the checkpoint knows {', '.join(list(own)[1:])}, not {', '.join(unknown_in)}"
         question = f"Is {', '.join(meant)} meant? Else name" if meant else "Name"
         remedy = f"{question} each by model.prompts; one that is new is read from model.text_tower"
         return WSVADError(*self.source_of_classes, problem, remedy)
@@ -213,7 +200,7 @@ def folded(text: str) -> str:
 
 
 def check_texts(texts: Mapping[str, str]) -> None:
-    """Make sure that classes, by name, can be told apart by their texts.
+    """Make sure that classes, by name, have different texts.
 
     Raises:
         WSVADError: if one has no text, or two have the same.

@@ -1,0 +1,76 @@
+"""What is known of videos, splits and labels, without a trainer."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wsvad_lightning.data.loading.catalogue import Catalogue
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.store.synthetic import make_store
+from wsvad_lightning.errors import WSVADError
+
+TRAIN = [f"train_{kind}_{i:03d}" for kind in ("abnormal", "normal") for i in range(4)]
+TEST = ["test_abnormal_000", "test_normal_000"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("store")
+    return str(make_store(folder / "s.h5", train=4, test=1, dim=4, classes=("fight",)))
+
+
+def test_parts_are_those_of_the_store_or_of_a_chosen_split(store: str, tmp_path: Path) -> None:
+    assert Catalogue(store).parts == {"train": TRAIN, "val": [], "test": TEST}
+    choices = [{"train": TRAIN, "test": TEST}, {"train": TEST, "test": TRAIN[:2], "val": TRAIN[2:]}]
+    path = tmp_path / "splits.json"
+    path.write_text(json.dumps({"splits": choices}))
+    second = Catalogue(store, str(path), split_index=1)
+    assert second.parts == {"train": TEST, "val": TRAIN[2:], "test": TRAIN[:2]}
+    assert second.chosen_split == "split 1 of 2"
+    assert Catalogue(store).chosen_split is None
+    with pytest.raises(WSVADError, match="split_index='2'"):
+        _ = Catalogue(store, str(path), split_index=2).parts
+
+
+def test_held_out_videos_are_of_both_labels_and_follow_from_the_seed(store: str) -> None:
+    parts = Catalogue(store, val_fraction=0.25, seed=3).parts
+    assert sorted(parts["train"] + parts["val"]) == TRAIN
+    assert [name.split("_")[1] for name in parts["val"]] == ["abnormal", "normal"]
+    assert parts == Catalogue(store, val_fraction=0.25, seed=3).parts
+    chosen = {tuple(Catalogue(store, val_fraction=0.25, seed=seed).parts["val"]) for seed in range(8)}
+    assert len(chosen) > 1
+
+
+def test_a_part_is_counted_by_label(store: str, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    rows = ["train_abnormal_000,unknown,train", "train_normal_000,normal,train", "test_normal_000,theft,test"]
+    table.write_text("\n".join(["video,label,split", *rows]))
+    assert Catalogue(store).summary("train") == "4 normal and 4 abnormal videos"
+    catalogue = Catalogue(store, annotations=str(table))
+    assert catalogue.summary("train") == "1 normal and 1 unknown videos"
+    assert catalogue.summary("test") == "1 abnormal video"
+    assert catalogue.summary("val") == "no videos"
+    assert catalogue.classes == ("theft",)
+    with pytest.raises(WSVADError, match="1 videos of the part 'train' have no label: train_abnormal_000"):
+        catalogue.require_labels("train")
+
+
+@pytest.mark.parametrize("stage", ["fit", "test"])
+def test_a_split_file_of_several_says_which_is_used(
+    store: str, tmp_path: Path, stage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "splits.json"
+    path.write_text(json.dumps({"splits": 5 * [{"train": TRAIN, "test": TEST}]}))
+    with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
+        WSVADDataModule(store, split=str(path)).setup(stage)
+    assert caplog.messages == [f"split 0 of 5 in {path}"]
+
+
+def test_a_catalogue_needs_no_torch(store: str) -> None:
+    code = "import sys\nfrom wsvad_lightning.data.loading.catalogue import Catalogue\n"
+    code += f"assert Catalogue({store!r}).parts\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

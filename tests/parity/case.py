@@ -1,0 +1,182 @@
+"""How a method, a backbone or a metric computes the outputs that its manifest records.
+
+The module ``tests/parity/cases/<method>.py`` names one :class:`Case` ``CASE``: a :class:`MethodCase`
+for a method, which is built, trained for a step and scored the same way as every other, and a
+:class:`PlainCase` for what is one function of weights and inputs.
+"""
+
+import abc
+import copy
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tests.parity.batches import pair_by_name
+from tests.parity.compare import REQUIRED, Outputs
+from wsvad_lightning.interop import load_official
+from wsvad_lightning.interop.weights import KeyTable
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.types import WSVADBatch
+
+Manifest = dict[str, Any]
+Config = dict[str, Any]
+Tensors = dict[str, Tensor]
+Build = Callable[[], WSVADModule]
+
+
+def find_case(method: str) -> "Case":
+    """Import the case of a manifest's method; the stages of one method share it."""
+    module = importlib.import_module(f"tests.parity.cases.{re.sub('_stage[0-9]+$', '', method)}")
+    case: Case = module.CASE
+    return case
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case(abc.ABC):
+    """What every case states.
+
+    Attributes:
+        required: Endings of the outputs that must be recorded and computed, else nothing is proved.
+        given: Recorded outputs, by their whole keys, that are inputs of the case, such as lengths.
+        follow: Makes inputs by the rules that the manifest gives for some of them, ``(rules, inputs)``.
+        loose: Relative tolerances of the keys that need more than the usual one, of the configuration.
+    """
+
+    required: tuple[str, ...] = REQUIRED
+    given: tuple[str, ...] = ()
+    follow: Callable[[dict[str, str], Tensors], Tensors] | None = None
+    loose: Callable[[Config], dict[str, float]] = lambda config: {}
+
+    @abc.abstractmethod
+    def compute(self, manifest: Manifest, weights: Tensors, inputs: Tensors) -> Outputs:
+        """Compute the outputs that this project has, by the manifest's keys."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainCase(Case):
+    """A backbone or a metric.
+
+    Attributes:
+        outputs: Computes all outputs, ``(manifest, weights, inputs)``.
+    """
+
+    outputs: Callable[[Manifest, Tensors, Tensors], Outputs]
+
+    def compute(self, manifest: Manifest, weights: Tensors, inputs: Tensors) -> Outputs:
+        """Compute the outputs."""
+        return self.outputs(manifest, weights, inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodCase(Case):
+    """A method: its network is loaded with the authors' weights by the key table that imports checkpoints.
+
+    Attributes:
+        table: Names of the authors' parameters and ours.
+        build: Builds the method that a configuration describes, without dropout, ``(config, inputs)``.
+        optimizer: Builds the recipe's optimizer, ``(config, module)``.
+        evaluate: Computes the outputs of a test video, by the keys behind ``<batch>/``.
+        train_outputs: Computes the outputs of a training pass, by the keys behind ``<batch>/out/``.
+        batches: Makes named batches, ``(manifest, inputs)``; those with abnormal videos are trained on.
+        weighted: Loss terms that the reference records with their weights.
+        sizes: Reads more of the configuration off the weights.
+        complete: Gives the loaded network what is no parameter, ``(config, inputs, module, weights)``.
+        clip: Clips the gradients before the step and computes their norm, ``(config, module)``.
+        small_step: Builds an optimizer of a smaller step where the recipe's own goes far.
+        extra: Computes more outputs of a training batch before its step, ``(config, module, losses)``.
+        further: Computes outputs of several steps, of other videos or of no network, by their whole keys,
+            ``(manifest, inputs, build)``.
+        norm_dtype: In which the reference sums squared gradients; of millions float32 loses more than the
+            tolerance.
+    """
+
+    table: KeyTable
+    build: Callable[[Config, Tensors], WSVADModule]
+    optimizer: Callable[[Config, WSVADModule], torch.optim.Optimizer]
+    evaluate: Callable[[Any, WSVADBatch], Outputs]
+    train_outputs: Callable[[Any, WSVADBatch], Outputs]
+    batches: Callable[[Manifest, Tensors], dict[str, WSVADBatch]] = lambda manifest, inputs: pair_by_name(
+        inputs
+    )
+    weighted: frozenset[str] = frozenset()
+    sizes: Callable[[Tensors], Config] = lambda weights: {}
+    complete: Callable[[Config, Tensors, WSVADModule, Tensors], None] | None = None
+    clip: Callable[[Config, WSVADModule], NDArray[Any]] | None = None
+    small_step: Callable[[Config, WSVADModule], torch.optim.Optimizer] | None = None
+    extra: Callable[[Config, Any, Tensors], Outputs] = lambda config, module, losses: {}
+    further: Callable[[Manifest, Tensors, Build], Outputs] = lambda manifest, inputs, build: {}
+    norm_dtype: torch.dtype = field(default=torch.float64)
+
+    def compute(self, manifest: Manifest, weights: Tensors, inputs: Tensors) -> Outputs:
+        """Train a step with every training batch, score every other one."""
+        config = manifest["config"] | self.sizes(weights)
+
+        def build() -> WSVADModule:
+            module = self.build(config, inputs)
+            load_official(module.net, weights, self.table)
+            if self.complete:
+                self.complete(config, inputs, module, weights)
+            return module
+
+        found: Outputs = {}
+        # The cases replace every random draw; dropout is switched off by `build`.
+        with patch("torch.randn_like", torch.zeros_like):
+            for prefix, batch in self.batches(manifest, inputs).items():
+                if batch.labels.any():
+                    outputs = self.train(manifest, config, build, batch)
+                else:
+                    with torch.no_grad():
+                        outputs = self.evaluate(build().eval(), batch)
+                found |= {f"{prefix}/{key}": output for key, output in outputs.items()}
+            found |= self.further(manifest, inputs, build)
+        return found
+
+    def train(self, manifest: Manifest, config: Config, build: Build, batch: WSVADBatch) -> Outputs:
+        """Compute losses, outputs, gradient norms, and the loss after a step of the recipe's optimizer."""
+        found = {f"out/{key}": value for key, value in self.train_outputs(build().train(), batch).items()}
+        module = build().train()
+        optimizer = self.optimizer(config, module)
+        losses = module.compute_losses(batch)
+        for term, value in losses.items():
+            weight = module.loss_weights[term] if term in self.weighted else 1.0
+            found[f"loss/{term}"] = weight * value.detach().numpy()
+        total = module.total_loss(losses)
+        found["loss/total"] = total.detach().numpy()
+        torch.autograd.backward(total)
+        found["grad_norm"] = gradient_norms(manifest, self.table, module, self.norm_dtype)
+        if self.clip:
+            found["grad_total_norm"] = self.clip(config, module)
+            found["grad_norm_clipped"] = gradient_norms(manifest, self.table, module, self.norm_dtype)
+        found |= self.extra(config, module, losses)
+        if self.small_step:
+            found["loss_after_small_step"] = loss_after(self.small_step(config, module), module, batch)
+        found["loss_after_step"] = loss_after(optimizer, module, batch)
+        return found
+
+
+def gradient_norms(
+    manifest: Manifest, table: KeyTable, module: WSVADModule, dtype: torch.dtype = torch.float64
+) -> NDArray[np.float64]:
+    """Compute the norm of every gradient in the manifest's order, NaN where there is none."""
+    parameters = dict(module.net.named_parameters())
+    gradients = (parameters.get(table.to_ours(entry["name"]) or "") for entry in manifest["params"])
+    norms = [np.nan if p is None or p.grad is None else p.grad.to(dtype).norm().item() for p in gradients]
+    return np.array(norms)
+
+
+def loss_after(optimizer: torch.optim.Optimizer, module: WSVADModule, batch: WSVADBatch) -> NDArray[Any]:
+    """Compute the total loss after a step along the present gradients, and take the step back."""
+    before = copy.deepcopy(module.state_dict())
+    optimizer.step()
+    with torch.no_grad():
+        total = module.total_loss(module.compute_losses(batch))
+    module.load_state_dict(before)
+    return total.numpy()

@@ -1,0 +1,66 @@
+"""A method outside the package, as CONTRIBUTING prints it: found in the current folder and trained."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from wsvad_lightning.data.store.synthetic import make_store
+
+CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The printed method in the current folder, and the arguments that train it."""
+    pattern = r"^ +```python\n( +# my_method.py\n.*?)^ +```"
+    (code,) = re.findall(pattern, CONTRIBUTING.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (tmp_path / "my_method.py").write_text(dedent(code))
+    make_store(tmp_path / "store.h5", dim=16, train=3, test=2)
+    monkeypatch.chdir(tmp_path)
+    data = ["--data.store", "store.h5", "--data.batch_size", "2", "--data.segments", "4"]
+    return [
+        "--model",
+        "my_method.MyMethod",
+        *data,
+        "--trainer.max_steps",
+        "2",
+        "--trainer.accelerator",
+        "cpu",
+    ]
+
+
+def wsvad(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run the console script, which does not look for modules in the current folder."""
+    script = shutil.which("wsvad", path=str(Path(sys.executable).parent))
+    assert script is not None
+    return subprocess.run([script, *args], capture_output=True, text=True, check=False)
+
+
+def test_the_printed_method_trains_and_tests(plugin: list[str]) -> None:
+    trained = wsvad("fit", *plugin)
+    assert trained.returncode == 0, trained.stderr
+    checkpoint = "runs/wsvad/version_0/checkpoints/last.ckpt"
+    assert f"Next: wsvad test --ckpt_path {checkpoint}" in trained.stderr
+    tested = wsvad("test", "--ckpt_path", checkpoint, "--model", "my_method.MyMethod")
+    assert tested.returncode == 0, tested.stderr
+
+
+def test_an_unannotated_optimizer_works(plugin: list[str]) -> None:
+    code = Path("my_method.py").read_text()
+    bare = re.sub(r"optimizer: \w+ = ", "optimizer=", code)
+    assert bare != code
+    Path("my_method.py").write_text(bare)
+    trained = wsvad("fit", *plugin)
+    assert trained.returncode == 0, trained.stderr
+
+
+def test_a_plugin_that_is_absent_is_a_mistake(plugin: list[str]) -> None:
+    Path("my_method.py").unlink()
+    trained = wsvad("fit", *plugin)
+    assert trained.returncode == 2
+    assert "--model='my_method.MyMethod': there is no such class" in trained.stderr.splitlines()[-1]

@@ -1,0 +1,195 @@
+"""What is known of the videos of a store: labels, classes, and which of them train, validate and test."""
+
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from wsvad_lightning.data.datasets.annotations import (
+    VideoAnnotation,
+    count_splits,
+    read_annotations,
+    read_split,
+)
+from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import LABELS, UNKNOWN
+
+HOLD_OUT_STREAM = 3  # of the seed; the sampler uses the first ones
+NAMED_IN_ERRORS = 3  # of many missing videos
+
+
+class Catalogue:
+    """Annotations of a store and its parts ``train``, ``val`` and ``test``; files are read when asked for.
+
+    Args:
+        store: feature store, several of them, or a glob pattern.
+        split: file of the parts; None for the split written in the store.
+        split_index: which of the splits in that file, from 0.
+        annotations: table that replaces the labels, classes and intervals written in the store.
+        val_fraction: part of the training videos of each label to hold out for validation.
+        seed: of the choice of held-out videos.
+
+    Raises:
+        WSVADError: if ``val_fraction`` is out of range; later, if store, split and annotations do not fit
+            together.
+    """
+
+    def __init__(
+        self,
+        store: str | list[str],
+        split: str | None = None,
+        split_index: int = 0,
+        annotations: str | None = None,
+        val_fraction: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        if not 0 <= val_fraction < 1:
+            raise WSVADError("data.val_fraction", val_fraction, "must be in [0, 1)", "Give 0 for none")
+        self.store_path, self.split_path, self.split_index = store, split, split_index
+        self.annotations_path, self.val_fraction, self.seed = annotations, val_fraction, seed
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """The open feature store."""
+        return FeatureStore(self.store_path)
+
+    @property
+    def video_ids(self) -> list[str]:
+        """All videos of the store, sorted: the same on every rank and in every stage."""
+        return list(self.store)
+
+    @property
+    def written(self) -> dict[str, VideoAnnotation]:
+        """What the store itself knows of its videos."""
+        return {video_id: self.store[video_id].annotation for video_id in self.store}
+
+    @cached_property
+    def annotations(self) -> Mapping[str, VideoAnnotation]:
+        """What is known of the videos: by the table if there is one, or else by the store.
+
+        Raises:
+            WSVADError: if the table names a video that the store lacks, or does not fit its number of frames.
+        """
+        written = self.written
+        if self.annotations_path is None:
+            return written
+        table = read_annotations(self.annotations_path)
+        _require("data.annotations", self.annotations_path, table, written, "the store")
+        for video_id, video in table.items():
+            video.check_num_frames(self.store[video_id].num_frames)
+            table[video_id] = replace(video, split=video.split or written[video_id].split)
+        return table
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the anomaly classes, sorted."""
+        if self.annotations_path is None:
+            return self.store.classes
+        return tuple(sorted({name for video in self.annotations.values() for name in video.classes}))
+
+    @cached_property
+    def parts(self) -> dict[str, list[str]]:
+        """Videos of the parts ``train``, ``val`` and ``test``.
+
+        Raises:
+            WSVADError: if the split names a video that the store or the annotations lack, or holding out
+                leaves no video to train with.
+        """
+        parts = self._read_parts()
+        names = [name for part in parts.values() for name in part]
+        _require("data.split", self._split_source, names, self.written, "the store")
+        _require("data.split", self._split_source, names, self.annotations, "data.annotations")
+        if self.val_fraction == 0 or not parts["train"]:
+            return parts
+        self._require_labels("train", parts["train"])
+        if parts["val"]:
+            problem = f"the split already names {len(parts['val'])} videos to validate with"
+            raise WSVADError("data.val_fraction", self.val_fraction, problem, "Set it to 0")
+        held_out = {name for label in (0, 1) for name in self._hold_out(parts["train"], label)}
+        train = [name for name in parts["train"] if name not in held_out]
+        return {**parts, "train": train, "val": sorted(held_out)}
+
+    @property
+    def normal_training_videos(self) -> list[str]:
+        """The training videos labelled normal."""
+        return [name for name in self.parts["train"] if self.annotations[name].label == 0]
+
+    @property
+    def chosen_split(self) -> str | None:
+        """Which of several splits in a file is used, such as ``split 0 of 5``; None if it is the only one."""
+        count = 1 if self.split_path is None else count_splits(self.split_path)
+        return f"split {self.split_index} of {count}" if count > 1 else None
+
+    def summary(self, part: str) -> str:
+        """Count the videos of a part by label, such as ``24 normal and 30 abnormal videos``."""
+        counts = Counter(LABELS[self.annotations[name].label] for name in self.parts[part])
+        listed = [f"{counts[word]} {word}" for word in LABELS.values() if counts[word]]
+        total = len(self.parts[part])
+        return f"{' and '.join(listed) or 'no'} {'video' if total == 1 else 'videos'}"
+
+    def require_videos(self, part: str) -> None:
+        """Check that a part has videos.
+
+        Raises:
+            WSVADError: if it is empty.
+        """
+        if not self.parts[part]:
+            remedy = f"Give a split that names videos to {part} with"
+            remedy = "Set data.val_fraction" if part == "val" else remedy
+            raise WSVADError("data.split", self._split_source, f"the part {part!r} is empty", remedy)
+
+    def require_labels(self, part: str) -> None:
+        """Check that every video of a part is labelled normal or abnormal.
+
+        Raises:
+            WSVADError: if one is not.
+        """
+        self._require_labels(part, self.parts[part])
+
+    @property
+    def _split_source(self) -> str:
+        return self.split_path or self.store.path
+
+    def _read_parts(self) -> dict[str, list[str]]:
+        if self.split_path is not None:
+            split = read_split(self.split_path, self.split_index)
+            return {"train": list(split.train), "val": list(split.val), "test": list(split.test)}
+        parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+        for video_id, video in sorted(self.annotations.items()):
+            if video.split in parts:
+                parts[video.split].append(video_id)
+        return parts
+
+    def _hold_out(self, names: Sequence[str], label: int) -> list[str]:
+        """Choose the videos of a label that validate."""
+        own = sorted(name for name in names if self.annotations[name].label == label)
+        count = max(1, round(self.val_fraction * len(own)))
+        if count >= len(own):
+            problem = f"of {len(own)} {LABELS[label]} training videos it leaves none"
+            raise WSVADError("data.val_fraction", self.val_fraction, problem, "Give less, or more videos")
+        rng = np.random.default_rng([self.seed, HOLD_OUT_STREAM, label])
+        return [own[i] for i in rng.permutation(len(own))[:count]]
+
+    def _require_labels(self, part: str, names: Iterable[str]) -> None:
+        missing = [name for name in names if self.annotations[name].label == UNKNOWN]
+        if missing:
+            where = self.annotations_path or self.store.path
+            problem = f"{len(missing)} videos of the part {part!r} have no label: {_few(missing)}"
+            remedy = "Label them normal or abnormal, or choose a method that trains without labels"
+            raise WSVADError("data.annotations", where, problem, remedy)
+
+
+def _require(argument: str, value: str, names: Iterable[str], known: Container[str], where: str) -> None:
+    """Refuse a list that names videos which are not known."""
+    missing = [name for name in names if name not in known]
+    if missing:
+        problem = f"{len(missing)} of its videos are not in {where}: {_few(missing)}"
+        raise WSVADError(argument, value, problem, f"Add them to {where}, or remove them here")
+
+
+def _few(names: Sequence[str]) -> str:
+    """Name some of many videos."""
+    return ", ".join(names[:NAMED_IN_ERRORS]) + (", …" if len(names) > NAMED_IN_ERRORS else "")

@@ -1,0 +1,61 @@
+"""The metrics of the videos that a method scored."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from wsvad_lightning.metrics import EventMetrics, FrameMetrics
+from wsvad_lightning.timeline import Event
+from wsvad_lightning.types import NORMAL, Prediction, StoreInfo, WSVADBatch
+
+
+class Evaluation(nn.Module):
+    """The metrics of one pass over the held-out or the test videos.
+
+    It is a module so that its states move to the device of the method; it adds nothing to checkpoints.
+
+    Args:
+        info: of the store: where its snippets lie, and the classes of its videos.
+        classes: that the method predicts; without any, events are not measured.
+    """
+
+    def __init__(self, info: StoreInfo, classes: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.frames = FrameMetrics(info.grid, info.classes)
+        self.events = EventMetrics(info.grid, classes) if classes else None
+
+    def update(self, batch: WSVADBatch, predictions: Sequence[Prediction]) -> None:
+        """Add the videos of a batch."""
+        assert batch.class_targets is not None, "evaluation batches know the classes of their videos"
+        for i, (video_id, scores, num_frames, class_scores) in enumerate(predictions):
+            own = batch.class_targets[i, 1:]
+            self.frames.update(
+                video_id=video_id,
+                snippet_scores=scores,
+                label=int(batch.labels[i]),
+                num_frames=num_frames,
+                frame_labels=None if batch.frame_labels is None else batch.frame_labels[i],
+                classes=[name for name, has in zip(self.frames.classes, own, strict=True) if has],
+            )
+            if self.events is not None:
+                assert class_scores is not None, "a method with classes gives their probabilities"
+                self.events.update(video_id, class_scores, num_frames, annotated_events(batch, i))
+
+    def results(self) -> dict[str, float]:
+        """Give all metrics by name; called on all ranks."""
+        return self.frames.compute() | (self.events.compute() if self.events is not None else {})
+
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """Give the metrics of each class that has videos, by class; called on all ranks."""
+        events = self.events.per_class() if self.events is not None else {}
+        return {name: own | events.get(name, {}) for name, own in self.frames.per_class().items()}
+
+
+def annotated_events(batch: WSVADBatch, i: int) -> list[Event] | None:
+    """List the events of a test video, a normal video being one event; None where they are unknown."""
+    assert batch.num_frames is not None
+    assert batch.events is not None
+    if not batch.labels[i]:
+        return [Event(0, int(batch.num_frames[i]), NORMAL)]
+    events = batch.events[i]
+    return None if events is None else list(events)

@@ -1,0 +1,165 @@
+"""Parsers of the commands: recipes found by name, and one line for every mistake."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, get_args, get_origin, get_type_hints
+
+import docstring_parser
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+
+from wsvad_lightning.configs import find_config
+from wsvad_lightning.errors import WSVADError, did_you_mean
+
+# A configuration names classes: none is made where the parameter takes any value, and none is imported that
+# jsonargparse's own list denies (an empty list adds nothing to it, and makes it hold).
+set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
+
+SHORT = {"output": ("-o",)}
+
+KINDS = {  # in words
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "list": "a list",
+    "dict": "a mapping",
+}
+NOISE = (  # lines that only name the types that were tried in vain
+    "Does not validate against any",
+    "Subtypes:",
+    "Errors:",
+    "Given value",
+    "Expected a <class 'NoneType'>",
+    "Expected a path but",
+    "Parser key",
+    "Problem with given class_path",
+)
+
+
+class ConfigFile(ActionConfigFile):
+    """``--config``: a file, or a shipped recipe by its name."""
+
+    def __call__(
+        self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Add what the file holds to the arguments."""
+        super().__call__(parser, cfg, str(find_config(values)), option_string)
+
+
+def parse_function(command: str, function: Callable[..., Any], args: Sequence[str]) -> dict[str, Any]:
+    """Parse the arguments of a command whose function has typed parameters.
+
+    Raises:
+        WSVADError: if they do not parse.
+    """
+    parser = function_parser(command, function)
+    with explained(parser):
+        values = parser.instantiate(parser.parse_args(list(args)))
+    return {name: values[name] for name in inspect.signature(function).parameters}
+
+
+def function_parser(command: str, function: Callable[..., Any]) -> ArgumentParser:
+    """Make the parser of a command from its function's signature and docstring.
+
+    Parameters without a default are required: by position, or as ``--name`` where they are keyword-only.
+    Lists take one or more values, ``bool`` is switched on by its name, and ``_`` may be written ``-``.
+    """
+    doc, hints = docstring_parser.parse(inspect.getdoc(function) or ""), get_type_hints(function)
+    described = {entry.arg_name: entry.description for entry in doc.params}
+    parser = ArgumentParser(prog=f"wsvad {command}", description=doc.short_description, exit_on_error=False)
+    parser.add_argument("--config", action=ConfigFile, help="file of arguments, or the name of a shipped one")
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = hints[name]
+        settings: dict[str, Any] = {"type": kind, "help": described.get(name)}
+        if get_origin(kind) is list and get_args(kind)[0] in (str, int):
+            settings |= {"type": get_args(kind)[0], "nargs": "+"}
+        if kind is bool:
+            settings |= {"nargs": "?", "const": True}
+        required = parameter.default is parameter.empty
+        if required and parameter.kind is not parameter.KEYWORD_ONLY:
+            parser.add_argument(name, **settings)
+            continue
+        settings |= {"required": True} if required else {"default": parameter.default}
+        typed = name.removesuffix("_")
+        spellings = dict.fromkeys((f"--{typed.replace('_', '-')}", f"--{typed}"))
+        if name.endswith("_"):  # a word that Python reserves
+            settings["dest"] = name
+        parser.add_argument(*SHORT.get(name, ()), *spellings, **settings)
+    return parser
+
+
+@contextmanager
+def explained(
+    parser: ArgumentParser, classes: Mapping[str, Mapping[str, str]] | None = None
+) -> Iterator[None]:
+    """Put what a parser says of a wrong argument into one line.
+
+    Args:
+        parser: whose errors they are.
+        classes: of the arguments that take a class by an id of ours, the classes by id.
+
+    Raises:
+        WSVADError: in place of the parser's error.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        raise explain(str(error), parser, classes or {}) from error
+
+
+def explain(message: str, parser: ArgumentParser, classes: Mapping[str, Mapping[str, str]]) -> WSVADError:
+    """Name the argument, its value and the remedy, without the types that were tried in vain."""
+    see, options = f"See `{parser.prog} --help`", re.findall(r"--[\w.-]+", parser.format_help())
+
+    def spell(key: str) -> str:
+        """Write the key of an argument as it is typed."""
+        key = key.removeprefix(f"{parser.prog.split()[-1]}.").removesuffix("_")
+        typed = (f"--{key.replace('_', '-')}", f"--{key}")
+        return next((option for option in typed if option in options), f"--{key}" if "." in key else key)
+
+    if found := re.search(r"arguments are required: (.*)", message):
+        missing = [spell(key) for key in found[1].split(", ")]
+        return WSVADError(
+            " and ".join(missing), None, "is required" if len(missing) == 1 else "are required", see
+        )
+    if found := re.search(r"unrecognized arguments: ([^\s=]+)|does not accept option '([^']+)'", message):
+        unknown = found[1] or f"--{found[2]}"
+        return WSVADError(unknown, None, "is not an option", did_you_mean(unknown, options) + see)
+    if found := re.search(r"argument (?:-\w/)?([^:/\s]+)[^:]*: expected .*argument", message):
+        return WSVADError(found[1], None, "needs a value", see)
+    keys = dict.fromkeys(
+        part for key in re.findall(r'Parser key "([^"]+)"', message) for part in key.split(".")
+    )
+    argument = spell(".".join(keys))
+    found = re.search(r"(?:Given value|Got value): (.*)", message)
+    value = found[1] if found and not found[1].startswith("NestedArg") else None
+    if found := re.search(r"Option '([^']+)' is not accepted", message):
+        kind = re.findall(r"class_path '([^']+)'", message)[-1].rpartition(".")[2]
+        remedy = f"See `{parser.prog} {argument}.help {kind}`"
+        return WSVADError(f"{argument}.{found[1]}", None, f"is not an option of {kind}", remedy)
+    if found := re.search(
+        r"dot import path string: (\S+)|No module named '(\S+)'|has no attribute '(\S+)'", message
+    ):
+        unknown, known = next(filter(None, found.groups())), classes.get(argument, {})
+        remedy = (
+            f"{did_you_mean(unknown, known)}Known are {', '.join(known)}" if known else "Give its import path"
+        )
+        if unknown in known:
+            remedy = f"In a configuration it is {known[unknown]}"
+        given = unknown if value is None or value.startswith("{") else value
+        return WSVADError(argument, given, "there is no such class", remedy)
+    if found := re.search(r"Literal\[(.*?)\]", message):
+        choices = re.findall(r"'([^']*)'", found[1])
+        return WSVADError(
+            argument, value, f"must be one of {', '.join(choices)}", did_you_mean(value or "", choices) + see
+        )
+    kinds = dict.fromkeys(
+        KINDS[name] for name in re.findall(r"Expected a <class '(\w+)'>", message) if name in KINDS
+    )
+    if kinds:
+        return WSVADError(argument, value, f"must be {' or '.join(kinds)}", see)
+    lines = [line for line in (line.strip(" -") for line in message.splitlines()) if line]
+    said = " ".join(line for line in lines if not line.startswith(NOISE)).rstrip(".")
+    return WSVADError(argument or "--config", value, said, see)

@@ -1,0 +1,59 @@
+"""``wsvad fit``, ``validate``, ``test``, and ``schema``."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser
+
+from wsvad_lightning.files import replacing
+from wsvad_lightning.runs.parsed import Unparsed
+from wsvad_lightning.runs.run import WSVADCLI, run_trainer
+
+# Settings of the trainer whose classes jsonargparse 4.53 cannot describe in a schema.
+UNDESCRIBED = ("accelerator", "callbacks", "devices", "logger", "plugins", "profiler", "strategy")
+
+
+def fit(args: Sequence[str]) -> None:
+    """Run ``wsvad fit``."""
+    run_trainer(["fit", *args])
+
+
+def validate(args: Sequence[str]) -> None:
+    """Run ``wsvad validate``."""
+    run_trainer(["validate", *args])
+
+
+def test(args: Sequence[str]) -> None:
+    """Run ``wsvad test``."""
+    run_trainer(["test", *args])
+
+
+def parser_of(command: str) -> LightningArgumentParser:
+    """Make the parser of one of these commands."""
+    return Unparsed([command])._parser(command)
+
+
+def schema(output: str | None = None) -> None:
+    """Write the JSON schema of recipes, by which editors complete and check them.
+
+    Args:
+        output: file to write, by default standard output.
+
+    Raises:
+        WSVADError: if the file cannot be written.
+    """
+    parser = LightningArgumentParser()
+    WSVADCLI.add_method_and_data(parser)
+    parser.add_class_arguments(Trainer, "trainer", skip={*UNDESCRIBED}, fail_untyped=False)
+    for name, kind in {"seed_everything": int, "name": str, "output": str}.items():
+        parser.add_argument(f"--{name}", type=kind)
+    described = json.loads(parser.get_completion_script("jsonschema"))
+    described["properties"]["trainer"]["properties"] |= {name: {} for name in UNDESCRIBED}
+    text = json.dumps(described, indent=1) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+        return
+    with replacing(output) as path:
+        path.write_text(text, "utf-8")

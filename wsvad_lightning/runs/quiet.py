@@ -1,0 +1,38 @@
+"""Warnings and tips of libraries that do not concern a run."""
+
+import logging
+import warnings
+
+IGNORED_WARNINGS = (
+    "LightningCLI's args parameter is intended to run from within Python",  # it is
+    "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning 2.6 with PyTorch 2.13, theirs to mend
+    "Total length of `list` across ranks is zero",  # no videos are held out for validation, as asked
+    "Using ModelCheckpoint with manual optimization",  # that follows the steps, which is what we want
+    "The ``compute`` method of metric (Frame|Event)Metrics was called before",  # a rank may have no video
+    r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen, as a stage's paper says
+    "It is recommended to use .self.log",  # FrameMetrics gathers the ranks itself
+    "Be aware that when using `ckpt_path`",  # a checkpoint callback of the training is not one of the test
+    "The dirpath has changed",  # a new run has a new folder
+    "The '.*_dataloader' does not have many workers",  # reading from a memory map needs none
+    "The number of training batches .* is smaller than the logging interval",  # training counts steps
+    r"\s*``instantiate_classes`` was deprecated",  # Lightning calls it by its old name
+    r"\s*Optional type parameters without a default",  # of base classes, which no configuration names
+    r"\s*By default only one JsonargparseDeprecationWarning",  # comes before the first of these two
+)
+TIPS = (
+    "Tip: For seamless",
+    "`weights_only` was not set",
+)  # for Lightning's other products, and of no concern
+
+
+def be_quiet() -> None:
+    """Keep them out of a run's output."""
+    for message in IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message)
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"lightning.pytorch.{name}").addFilter(_concerns_a_run)
+
+
+def _concerns_a_run(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not any(tip in message for tip in TIPS)

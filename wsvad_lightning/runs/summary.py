@@ -1,0 +1,54 @@
+"""What ``wsvad fit`` trains, on which videos, and what comes next."""
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+from wsvad_lightning.data.datasets.annotations import read_splits
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+
+VALIDATIONS = 10  # fewer are too few to choose a checkpoint by
+
+
+class TrainingSummary(Callback):
+    """Say in a few lines what is about to be trained."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the method, the videos, the split and the steps."""
+        data: WSVADDataModule = trainer.datamodule  # type: ignore[attr-defined]  # typed without it
+        parameters = sum(weights.numel() for weights in pl_module.parameters() if weights.requires_grad)
+        steps = trainer.estimated_stepping_batches
+        rank_zero_info(
+            f"training {type(pl_module).__name__}, {parameters:,} parameters, for {steps} steps on "
+            f"{count_videos(data)}; {describe_split(data)}"
+        )
+        if note := note_validations(trainer):
+            rank_zero_info(note)
+
+
+def count_videos(data: WSVADDataModule) -> str:
+    """Count the training videos of each label, and their crops."""
+    labels = [data.annotations[video_id].label for video_id in data.parts["train"]]
+    views = data.transform.output_views
+    crops = f"{views} crops each ({data.crops})" if views > 1 else "1 crop each"
+    return f"{labels.count(0)} normal and {labels.count(1)} abnormal videos, {crops}"
+
+
+def describe_split(data: WSVADDataModule) -> str:
+    """Name the split, and count the other parts."""
+    counts = f"{len(data.parts['val'])} videos to validate with, {len(data.parts['test'])} to test with"
+    if data.split_path is None:
+        return f"split of the store: {counts}"
+    return f"split {data.split_index} of {len(read_splits(data.split_path))} in {data.split_path}: {counts}"
+
+
+def note_validations(trainer: Trainer) -> str | None:
+    """Say so if the recipe validates too rarely to choose a checkpoint by."""
+    interval, steps = trainer.val_check_interval, trainer.estimated_stepping_batches
+    monitored = any((callback.monitor or "").startswith("val/") for callback in trainer.checkpoint_callbacks)
+    if not monitored or not isinstance(interval, int) or steps >= VALIDATIONS * interval:
+        return None
+    often = max(1, int(steps) // VALIDATIONS)
+    return (
+        f"note: best.ckpt is chosen among {int(steps) // interval} validation(s); "
+        f"--trainer.val_check_interval {often} makes {VALIDATIONS}"
+    )

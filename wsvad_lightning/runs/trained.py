@@ -1,0 +1,100 @@
+"""What decides, before the arguments are parsed, what the parser takes: checkpoint and methods."""
+
+import re
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wsvad_lightning.carried import read_carried
+from wsvad_lightning.checkpoint import CONFIG_KEY, VERSION_KEY, read_checkpoint
+from wsvad_lightning.configs import find_config
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.parsing import explained
+
+
+def peek(command: str, args: Sequence[str]) -> Namespace:
+    """Read ``--ckpt_path``, ``--config`` and ``--model`` among the arguments.
+
+    Raises:
+        WSVADError: if one has no value, or a configuration is not found.
+    """
+    parser = ArgumentParser(f"wsvad {command}", add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--ckpt_path")
+    parser.add_argument("-c", "--config", action="append", default=[])
+    parser.add_argument("--model", "--model.class_path", action="append", default=[])
+    with explained(parser):
+        given = parser.parse_known_args(args)[0]
+    given.config = [find_config(name) for name in given.config]
+    return given
+
+
+def named_methods(given: Namespace) -> set[str]:
+    """The class paths of methods that the user names, as ``--model`` or in a configuration."""
+    named = {*given.model, *(name for path in given.config for name in _methods_in(path))}
+    return {name for name in named if isinstance(name, str)}
+
+
+def _methods_in(path: Path) -> Iterator[object]:
+    try:
+        config = yaml.safe_load(path.read_text("utf-8"))
+        model = config.get("model") if isinstance(config, dict) else None
+        if isinstance(model, str) and (path.parent / model).is_file():  # a configuration of the method alone
+            model = yaml.safe_load((path.parent / model).read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return  # the parser explains what is wrong with it
+    yield model.get("class_path") if isinstance(model, dict) else model
+
+
+def import_from_here(class_paths: set[str]) -> None:
+    """Let class paths that the user names be found in the current folder, if nowhere else."""
+    for path in class_paths:
+        package, dot, _ = path.partition(".")
+        here = Path(package).is_dir() or Path(f"{package}.py").is_file()
+        if dot and package.isidentifier() and here and find_spec(package) is None:
+            sys.path.append(str(Path.cwd()))
+
+
+def carried_defaults(given: Namespace) -> dict[str, Any]:
+    """Give what the checkpoint among the arguments says of the others; nothing without one.
+
+    That is its method, data and seed, and where results go: next to the run whose folder it lies in, and else
+    into ``runs``, under its own name.
+
+    Raises:
+        WSVADError: if the checkpoint cannot be read, or carries a configuration that is not ours.
+    """
+    path = given.ckpt_path
+    if path is None:
+        return {}
+    checkpoint = read_checkpoint(path)
+    if not re.match(r"[2-9]\d*\.", checkpoint.get(VERSION_KEY, "")):  # Lightning would rewrite what it lacks
+        raise WSVADError("--ckpt_path", path, "is of no Lightning 2", "Give a file that `wsvad fit` wrote")
+    place = place_of_results(Path(path))
+    if CONFIG_KEY not in checkpoint:
+        return dict(place)
+    return read_carried(checkpoint[CONFIG_KEY], path, named_methods(given)) | place
+
+
+def place_of_results(checkpoint: Path) -> dict[str, str]:
+    """Where results on a checkpoint go: a run's folder is known by what ``fit`` saves in it."""
+    run = checkpoint.parent.parent
+    if checkpoint.parent.name == "checkpoints" and (run / "fit.yaml").is_file():
+        folder = run.parent if run.parent.name not in ("", "..") else run.parent.resolve()
+        return {"output": str(folder.parent), "name": folder.name}
+    return {"name": checkpoint.stem.strip(".") or "checkpoint"}
+
+
+def check_resumable(path: str | None) -> None:
+    """Make sure that a checkpoint, if any, is one to continue from.
+
+    Raises:
+        WSVADError: if it cannot be read, or holds weights only.
+    """
+    if path and "optimizer_states" not in read_checkpoint(path):
+        problem = "holds weights only, not the state of a training"
+        raise WSVADError("--ckpt_path", path, problem, "Test it, or train anew")
