@@ -9,6 +9,7 @@ from jsonargparse.typing import PositiveInt
 
 from wsvad_lightning.bench.compare import Plan, compare
 from wsvad_lightning.bench.recipes import CHECKPOINTS, as_text
+from wsvad_lightning.parsing import explained
 
 DESCRIPTION = (
     "Compare methods, and features of several stores, on one data set. Arguments after -- are those of "
@@ -26,10 +27,11 @@ def bench(args: Sequence[str]) -> int:
         The exit status, see :func:`compare`.
 
     Raises:
-        ArgumentError: if the arguments do not parse.
-        WSVADError: if they do not work.
+        WSVADError: if the arguments do not parse or do not work.
     """
-    given = make_parser().parse_args(args).as_dict()
+    parser = parser_of("bench")
+    with explained(parser):
+        given = parser.parse_args(list(args)).as_dict()
     jobs, show = given.pop("jobs"), given.pop("print_config")
     plan = Plan(**{name: value for name, value in given.items() if value is not None})
     if not show:
@@ -41,11 +43,6 @@ def bench(args: Sequence[str]) -> int:
 
 def parser_of(command: str) -> ArgumentParser:
     """Make the parser of ``wsvad bench``."""
-    return make_parser()
-
-
-def make_parser() -> ArgumentParser:
-    """Make the parser of a comparison."""
     parser = ArgumentParser(
         prog="wsvad bench", description=DESCRIPTION, exit_on_error=False, print_config=None
     )

@@ -65,8 +65,7 @@ class Plan:
         """Compose the recipes of all methods and selections.
 
         Raises:
-            ArgumentError: if something does not parse.
-            WSVADError: if recipe, methods or arguments do not work.
+            WSVADError: if recipe, methods or arguments do not parse or do not work.
         """
         return compose(find_methods(self.methods), self.configs, self.selections, self.arguments)
 
@@ -82,7 +81,6 @@ def compare(plan: Plan, jobs: int = 1) -> int:
         0 if all runs have a result, 1 if some failed, 130 if the user interrupted them.
 
     Raises:
-        ArgumentError: if a recipe does not parse.
         WSVADError: if stores, splits, recipe, methods or arguments do not work, or nothing fits.
     """
     cells = make_cells(plan)
@@ -116,7 +114,6 @@ def make_cells(plan: Plan) -> list[Cell]:
     """Write the recipes of all methods, and list the runs: all methods of a split and seed together.
 
     Raises:
-        ArgumentError: if a recipe does not parse.
         WSVADError: if stores, splits, recipe, methods or arguments do not work.
     """
     recipes = plan.recipes()

@@ -16,6 +16,7 @@ from jsonargparse import Namespace
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.parsing import explained
 from wsvad_lightning.runs.parsed import parser_of_fit
 
 CHECKPOINTS = {"last": "last.ckpt", "best-on-val": "best.ckpt"}  # files of a run
@@ -86,8 +87,7 @@ def compose(
         arguments: of ``fit``, for all methods; ``--model.X`` is for those that have a setting X.
 
     Raises:
-        ArgumentError: if something does not parse.
-        WSVADError: if a configuration is missing, no method has a setting, or a setting differs between runs.
+        WSVADError: if something does not parse, a configuration is missing, no method has a setting, or a setting differs between runs.
     """
     check_arguments(arguments)
     parser = parser_of_fit()
@@ -97,11 +97,11 @@ def compose(
         shared = [arg for path in [*best, *map(find_config, configs)] for arg in ("--config", str(path))]
         no_method = ["--model", f"{NoMethod.__module__}.{NoMethod.__name__}"]
         for method, own in methods.items():
-            recipe = parser.parse_args([*shared, *no_method, *own, "--data.store", NOWHERE])
-            settings |= (known := recipe.model.init_args.as_dict().keys())
-            more = [*look_often(recipe), *arguments] if best else arguments
-            recipe = parser.parse_args(share_of(more, known), namespace=recipe)
-            recipes[selection, method] = recipe
+            with explained(parser):
+                recipe = parser.parse_args([*shared, *no_method, *own, "--data.store", NOWHERE])
+                settings |= (known := recipe.model.init_args.as_dict().keys())
+                more = [*look_often(recipe), *arguments] if best else arguments
+                recipes[selection, method] = parser.parse_args(share_of(more, known), namespace=recipe)
     for option in by_option(arguments):
         if (name := setting_of(option)) and name not in settings:
             problem = "none of the methods has this setting"

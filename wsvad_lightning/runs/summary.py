@@ -36,9 +36,10 @@ def count_videos(data: WSVADDataModule) -> str:
 def describe_split(data: WSVADDataModule) -> str:
     """Name the split, and count the other parts."""
     counts = f"{len(data.parts['val'])} videos to validate with, {len(data.parts['test'])} to test with"
-    if data.split_path is None:
+    of = data.catalogue
+    if of.split_path is None:
         return f"split of the store: {counts}"
-    return f"split {data.split_index} of {len(read_splits(data.split_path))} in {data.split_path}: {counts}"
+    return f"split {of.split_index} of {len(read_splits(of.split_path))} in {of.split_path}: {counts}"
 
 
 def note_validations(trainer: Trainer) -> str | None:
