@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.prepare.prepared import prepare_all
 from tests.videos import make_video, texture  # noqa: F401  # fixtures
 from wsvad_lightning.data.store.synthetic import make_store
 
@@ -21,12 +20,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prepared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of CLIP features, with two classes of XD-Violence and every artefact that methods need."""
-    folder = tmp_path_factory.mktemp("prepared")
-    store = make_store(folder / "synthetic.h5", crops=2, classes=("B1", "G"), text_aligned=True, seed=7)
-    prepare_all(store)
-    return store
+def clip_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of CLIP features, with two classes of XD-Violence."""
+    folder = tmp_path_factory.mktemp("clip")
+    return make_store(folder / "synthetic.h5", crops=2, classes=("B1", "G"), text_aligned=True, seed=7)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import shlex
-import shutil
 import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -20,6 +19,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from tests.recipes import composed
 from tests.test_architecture import FLOOR
 from wsvad_lightning import metrics
 from wsvad_lightning.checkpoint import CONFIG_KEY, VERSION_KEY
@@ -32,6 +32,7 @@ from wsvad_lightning.data.loading.transform import Crops, Normalize
 from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.extraction.pooling import Pooling, Tail
 from wsvad_lightning.extraction.streams import StreamSpec
+from wsvad_lightning.runs.parsed import parser_of_fit
 from wsvad_lightning.runs.run import ABOUT
 from wsvad_lightning.timeline import SnippetGrid
 
@@ -188,9 +189,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def leave_run(args: list[str]) -> None:
     """Make what a command reads of an earlier run: its checkpoint and its configuration."""
-    named = any(arg.startswith("--model.prompts") for arg in args)
-    recipe = config_folder() / ("ucf_vadclip.yaml" if named else "ucf_urdmu.yaml")
-    carried = {CONFIG_KEY: recipe.read_text(), VERSION_KEY: "2.6.6"}
+    given = " ".join(args)
+    of_a_method = {"--model.prompts": "vadclip", "--model.dictionary": "s3r"}
+    name = next((name for option, name in of_a_method.items() if option in given), "urdmu")
+    recipe = parser_of_fit().dump(composed(f"ucf_{name}.yaml"))
+    carried = {CONFIG_KEY: recipe, VERSION_KEY: "2.6.6"}
     state = {"state_dict": {}, "optimizer_states": [], **carried}
     for option, value in pairwise(args):
         checkpoint, saved = option == "--ckpt_path", option == "--config" and Path(value).name == "fit.yaml"
@@ -199,7 +202,7 @@ def leave_run(args: list[str]) -> None:
         if checkpoint:
             torch.save(state, value)
         if saved:
-            shutil.copy(recipe, value)
+            Path(value).write_text(recipe)
 
 
 @pytest.mark.parametrize("line", WSVAD_LINES)
@@ -208,11 +211,12 @@ def test_command_parses(line: str, workplace: Path) -> None:
     args = arguments_of(line)
     leave_run(args)
     try:
-        status = main([*args, "--print_config"])  # parses, and runs nothing
+        at = len(subcommand(args)) if args[0] == "bench" else len(args)  # what follows "--" is of `fit`
+        status = main([*args[:at], "--print_config", *args[at:]])  # parses, and runs nothing
     except SystemExit as stop:
         status = int(stop.code or 0)
     assert status == 0
-    options = {word.split("=")[0] for word in args if word.startswith("--")} - {"--help"}
+    options = {word.split("=")[0] for word in args if word.startswith("--")} - {"--help", "--"}
     unknown = {option for option in options if not is_listed(option, options_of(args))}
     assert not unknown, "an abbreviation, or not an option of this subcommand"
 

@@ -7,6 +7,7 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,21 +15,21 @@ import yaml
 
 from tests.methods.small import smaller
 from tests.methods.towers import save_tower
+from wsvad_lightning.bench import recipes
 from wsvad_lightning.bench.compare import (
     Plan,
     check_fit,
-    compose,
-    find_methods,
     find_stores,
     make_cells,
-    measure,
 )
+from wsvad_lightning.bench.measure import measure
+from wsvad_lightning.bench.recipes import as_text, compose, find_methods
 from wsvad_lightning.bench.results import Result, summarise
 from wsvad_lightning.cli import main
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.data.store.synthetic import make_store
 
-OVERLAYS = sorted(path.stem for path in (config_folder() / "method").glob("*.yaml"))
+IDS = sorted(path.stem for path in (config_folder() / "model").glob("*.yaml"))
 FEW = ("--data.segments", "8", "--data.batch_size", "2")
 TINY = {"model": {"class_path": "URDMU", "init_args": {"hidden_dim": 16}}, "trainer": {"max_steps": 2}}
 REFUSED = {"class_path": "torch.optim.Adam", "init_args": {"lr": -1.0}}  # once the training begins
@@ -75,14 +76,21 @@ def plan(desk: Path, output: Path) -> Plan:
         str(desk / "splits.json"),
         seeds=[0],
         output=str(output),
-        overrides=FEW,
+        arguments=FEW,
     )
 
 
-def bench(desk: Path, output: Path, *more: str, methods: tuple[str, ...] = ("tiny.yaml",)) -> int:
+def bench(
+    desk: Path,
+    output: Path,
+    *more: str,
+    methods: tuple[str, ...] = ("tiny.yaml",),
+    fit: tuple[str, ...] = (),
+) -> int:
     named = [str(desk / name) if name.endswith(".yaml") else name for name in methods]
     where = ["--store", str(desk / "store.h5"), "--splits", str(desk / "splits.json")]
-    return main(["bench", "--methods", *named, *where, "--seeds", "0", "--output", str(output), *FEW, *more])
+    own = ["--methods", *named, *where, "--seeds", "0", "--output", str(output), *more]
+    return main(["bench", *own, "--", *FEW, *fit])
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +135,7 @@ def test_table_and_picture_are_of_the_results(first: tuple[int, str], runs: Path
 def test_a_result_tells_what_it_was_made_from(runs: Path) -> None:
     held_out = json.loads(results_of(runs)["split0_seed0_best-on-val"])
     assert set(held_out["made_from"]) == {
-        *("recipe", "overrides", "val_fraction", "version", "train", "val", "test", "store_checksum")
+        *("recipe", "streams", "val_fraction", "version", "train", "val", "test", "store_checksum")
     }
     assert held_out["made_from"]["val_fraction"] == 0.25
     assert held_out["receipt"]["seed"] == 0
@@ -175,8 +183,8 @@ def test_a_result_counts_for_the_same_run_alone(desk: Path, runs: Path, tmp_path
         return [cell.folder.name for cell in make_cells(other) if cell.read_result()]
 
     assert len(finished(same)) == 4
-    assert finished(replace(same, overrides=["--data.segments", "9"])) == []
-    assert finished(replace(same, config="ped2_urdmu.yaml")) == []
+    assert finished(replace(same, arguments=["--data.segments", "9"])) == []
+    assert finished(replace(same, configs=["ped2_urdmu.yaml"])) == []
     assert len(finished(replace(same, val_fraction=0.4))) == 3
     assert len(finished(replace(same, seeds=[0, 1]))) == 4
     other = tmp_path / "tiny.yaml"
@@ -225,23 +233,22 @@ def test_what_texts_lack_is_found_before_the_training(
     for dim in (16, 30):
         save_tower(tmp_path / f"tower{dim}", dim)
     own = replace(one_step, methods=[str(desk / "vadclip.yaml")])
-    overrides = [*one_step.overrides, "--model.text_tower=tower30"]
-    (fitting,) = make_cells(replace(own, overrides=overrides))
-    (cell,) = make_cells(replace(own, overrides=[*overrides, setting]))
+    overrides = [*one_step.arguments, "--model.text_tower=tower30"]
+    (fitting,) = make_cells(replace(own, arguments=overrides))
     check_fit(fitting)
+    (cell,) = make_cells(replace(own, arguments=[*overrides, setting]))
     with pytest.raises(ValueError, match=re.escape(told)):
         check_fit(cell)
 
 
-def test_a_setting_goes_to_the_methods_that_have_it(desk: Path, tmp_path: Path) -> None:
-    """A value of its own with it; what one method lacks does not make its results others."""
+def test_a_setting_goes_to_the_methods_that_have_it() -> None:
+    """A value of its own with it."""
     given = ["--model.dropout=0.2", "--model.hidden_dim", "8", "--model.init_args.k", "2"]
-    both = replace(plan(desk, tmp_path), methods=[str(desk / "tiny.yaml"), "rtfm"], splits=None)
-    cells = make_cells(replace(both, overrides=[*given, *FEW]))
-    shares = {cell.method: cell.made_from["overrides"] for cell in cells}
-    assert shares == {"tiny": [*given[:3], *FEW], "rtfm": [given[0], *given[3:], *FEW]}
-    for cell in cells:
-        assert set(given) & set(cell.arguments) == set(given) & set(shares[cell.method])
+    recipes = compose(find_methods(["urdmu", "rtfm"]), ["bench/default.yaml"], ["last"], [*given, *FEW])
+    ours, other = (recipes["last", method].model.init_args.as_dict() for method in ("urdmu", "rtfm"))
+    assert (ours["dropout"], ours["hidden_dim"], "k" in ours) == (0.2, 8, False)
+    assert (other["dropout"], other["k"], "hidden_dim" in other) == (0.2, 2, False)
+    assert all(recipe.data.segments == 8 for recipe in recipes.values())
 
 
 def test_several_files_are_one_store(tmp_path: Path) -> None:
@@ -252,47 +259,86 @@ def test_several_files_are_one_store(tmp_path: Path) -> None:
     assert list(find_stores([str(tmp_path / "part1.h5"), str(tmp_path / "part0.h5")])) == ["part1", "part0"]
 
 
+def composed(method: str, configs: list[str], selection: str = "last", *arguments: str) -> dict[str, Any]:
+    recipes = compose(find_methods([method]), configs, [selection], arguments)
+    recipe: dict[str, Any] = yaml.safe_load(as_text(next(iter(recipes.values()))))
+    return recipe
+
+
 def test_nothing_of_the_recipes_own_model_is_left(tmp_path: Path) -> None:
-    recipe = {
-        "model": {"class_path": "URDMU", "init_args": {"dropout": 0.1, "loss_weights": {"kl": 0.3}}},
-        "data": {"segments": 7, "crops": "max"},
-        "trainer": {"max_steps": 9, "precision": "bf16-mixed"},
-    }
-    overlay = {
-        "model": {"class_path": "RTFM"},
-        "data": {"crops": "all"},
-        "trainer": {"max_steps": 40},
-    }
-    for name, content in {"recipe": recipe, "overlay": overlay}.items():
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
-    last, best = (
-        yaml.safe_load(compose(str(tmp_path / "recipe.yaml"), tmp_path / "overlay.yaml", selection))
-        for selection in ("last", "best-on-val")
+    """Not even what bears a name that the other method knows: here the schedule."""
+    own = composed("ucf_deepmil.yaml", ["bench/default.yaml"])["model"]["init_args"]
+    assert own["lr_scheduler"] is not None
+    assert own["loss_weights"] is not None
+    after = composed("mgfn", ["ucf_deepmil.yaml", "with/bf16.yaml"])
+    assert after["model"] == composed("mgfn", ["bench/default.yaml"])["model"]
+    assert after["model"]["init_args"]["lr_scheduler"] is None
+    assert (after["data"]["batch_size"], after["trainer"]["max_steps"]) == (32, 50)
+    assert after["trainer"]["precision"] == "bf16-mixed"
+
+
+def test_a_method_may_lack_what_differs_on_small_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(config_folder(), tmp_path / "configs"))
+    (folder / "bench" / "rtfm.yaml").unlink()
+    monkeypatch.setattr(recipes, "config_folder", lambda: folder)
+    recipe = composed("rtfm", ["ped2_urdmu.yaml"])
+    assert recipe["model"]["class_path"] == "wsvad_lightning.methods.RTFM"
+    assert recipe["trainer"]["max_steps"] == 50
+
+
+def test_configurations_overlay_each_other_as_in_fit(tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump({"data": {"segments": 9, "crops": "max"}}))
+    recipe = composed(
+        "rtfm", ["bench/default.yaml", str(tmp_path / "more.yaml")], "last", "--data.segments=7"
     )
-    assert last == {
-        "model": {"class_path": "RTFM"},
-        "data": {"segments": 7, "crops": "all"},
-        "trainer": {"max_steps": 40, "precision": "bf16-mixed"},
-    }
-    assert best["model"] == last["model"]
-    assert best["trainer"]["val_check_interval"] == 4
-    assert best["trainer"]["callbacks"] == [{"class_path": "BestOnVal"}]
+    assert (recipe["data"]["segments"], recipe["data"]["crops"], recipe["data"]["clip"]) == (7, "max", 5.0)
+
+
+def test_the_best_is_chosen_among_ten() -> None:
+    best = composed("rtfm", ["bench/default.yaml"], "best-on-val")
+    assert best["trainer"]["val_check_interval"] == 10
+    assert [one["class_path"].rpartition(".")[2] for one in best["trainer"]["callbacks"]] == ["BestOnVal"]
+
+
+def test_streams_are_those_of_the_store_where_it_lacks_the_recipes(
+    desk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after the README's own extraction; one with the streams of the recipe is read as ever."""
+    grids = {"motion_1x1": 1, "motion_2x3": 6}
+    motion = make_store(tmp_path / "motion.h5", dim=4, streams=tuple(grids), views=grids)
+    plain = replace(plan(desk, tmp_path), splits=None, selections=["last"])
+    both = replace(plain, stores=[str(motion), str(desk / "plain.h5")])
+    moving, still = make_cells(both)
+    (note,) = capsys.readouterr().out.splitlines()
+    assert note.startswith(
+        "motion has no stream features: methods read [motion_1x1, motion_2x3], the maximum"
+    )
+    assert (moving.made_from["streams"], still.made_from["streams"]) == (
+        ["--data.features", "[motion_1x1, motion_2x3]", "--data.crops", "max"],
+        [],
+    )
+    check_fit(moving)
+    assert measure(moving).metrics["auc"] is not None
+    chosen = replace(both, stores=[str(motion)], arguments=[*FEW, "--data.features", "motion_2x3"])
+    assert make_cells(chosen)[0].made_from["streams"] == []
 
 
 @pytest.fixture
 def one_step(desk: Path, tmp_path: Path) -> Plan:
     overrides = [*FEW, "--trainer.max_steps", "1"]
-    return replace(plan(desk, tmp_path), splits=None, selections=["last"], overrides=overrides)
+    return replace(plan(desk, tmp_path), splits=None, selections=["last"], arguments=overrides)
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
+@pytest.mark.parametrize("name", IDS)
 def test_every_shipped_method_runs_on_features_of_any_size(name: str, one_step: Plan) -> None:
     """By the default recipe, on the split of the store; what a method needs prepared is."""
-    model = yaml.safe_load(find_config(f"method/{name}.yaml").read_text())["model"]["class_path"]
+    model = yaml.safe_load(find_config(f"model/{name}.yaml").read_text())["class_path"]
     small = smaller(model, Path(one_step.output), feature_dim=30)
     if model == "SSRL":
         small.append("--model.grids=[2x3]")
-    (cell,) = make_cells(replace(one_step, methods=[name], overrides=[*one_step.overrides, *small]))
+    (cell,) = make_cells(replace(one_step, methods=[name], arguments=[*one_step.arguments, *small]))
     check_fit(cell)
     result = measure(cell)
     assert result.metrics["auc"] is not None
@@ -301,7 +347,7 @@ def test_every_shipped_method_runs_on_features_of_any_size(name: str, one_step: 
 
 
 def test_all_are_the_shipped_ones() -> None:
-    assert list(find_methods(["all"])) == OVERLAYS
+    assert list(find_methods(["all"])) == IDS
     assert [*find_methods(["rtfm", "all"])][:1] == ["rtfm"]
 
 
@@ -310,11 +356,13 @@ def test_all_are_the_shipped_ones() -> None:
     [
         (["--methods", "rtfmm"], "--methods='rtfmm': there is no such method. Give some of all, "),
         (["--methods", "rtfm", "rtfm.yaml"], "--methods='rtfm.yaml': another method has this name"),
-        (["--data.segmens", "3"], "segmens"),
-        (["--model.text_tower", "x"], "--model.text_tower='x': none of the methods has this setting"),
-        (["--model.dropot=0.1"], "--model.dropot='0.1': none of the methods has this setting"),
-        (["--data.segments", "many"], "segments"),
-        (["--data.val_fraction", "0.1"], "Give --val_fraction"),
+        (["--", "--data.segmens", "3"], "segmens"),
+        (["--", "--model.text_tower", "x"], "--model.text_tower='x': none of the methods has this setting"),
+        (["--", "--model.dropot=0.1"], "--model.dropot='0.1': none of the methods has this setting"),
+        (["--", "--data.segments", "many"], "segments"),
+        (["--data.segments", "3"], "segments"),
+        (["--", "--data.val_fraction", "0.1"], "Give --val_fraction, before the two dashes"),
+        (["--", "--seed_everything=3"], "Give --seeds"),
         (["--selections", "best"], "selections"),
         (["--jobs", "0"], "jobs"),
         (["--splits", "no.json"], "no.json"),
@@ -324,8 +372,8 @@ def test_all_are_the_shipped_ones() -> None:
             "--stores='other/store.h5': another store has this name",
         ),
         (["--stores", "plain.h5", "--methods", "vadclip.yaml"], "VadCLIP needs text-aligned (CLIP) features"),
-        (["--data.features", "nothing"], "data.features='nothing'"),
-        (["--config", "store.h5"], "is no configuration"),
+        (["--", "--data.features", "nothing"], "data.features='nothing'"),
+        (["--config", "splits.json"], "splits"),
     ],
 )
 def test_a_mistake_is_told_before_anything_runs(
@@ -340,17 +388,18 @@ def test_a_mistake_is_told_before_anything_runs(
     shutil.copy(desk / "tiny.yaml", desk / "rtfm.yaml")
     (desk / "other").mkdir(exist_ok=True)
     shutil.copy(desk / "store.h5", desk / "other" / "store.h5")
-    assert bench(desk, tmp_path / "runs", *more) == 2
+    at = more.index("--") if "--" in more else len(more)
+    assert bench(desk, tmp_path / "runs", *more[:at], fit=tuple(more[at + 1 :])) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
     assert not list(tmp_path.rglob("log.txt"))
 
 
 def test_too_few_steps_to_choose_from_are_told(desk: Path, tmp_path: Path) -> None:
-    short = replace(plan(desk, tmp_path), selections=["best-on-val"], overrides=FEW)
+    short = replace(plan(desk, tmp_path), selections=["best-on-val"], arguments=FEW)
     (tmp_path / "long.yaml").write_text(yaml.safe_dump({**TINY, "trainer": {"max_steps": 20}}))
     overrides = [*FEW, "--trainer.max_steps", "1"]
-    cell = make_cells(replace(short, methods=[str(tmp_path / "long.yaml")], overrides=overrides))[0]
+    cell = make_cells(replace(short, methods=[str(tmp_path / "long.yaml")], arguments=overrides))[0]
     with pytest.raises(ValueError, match="trainer.val_check_interval='2': the training ends before"):
         measure(cell)
 
@@ -361,5 +410,5 @@ def test_recipes_are_shown_without_running(
     assert bench(desk, tmp_path / "runs", "--print_config", methods=("rtfm",)) == 0
     printed = capsys.readouterr().out
     assert "# rtfm, last\n" in printed
-    assert "class_path: RTFM" in printed
+    assert "class_path: wsvad_lightning.methods.RTFM" in printed
     assert not (tmp_path / "runs").exists()

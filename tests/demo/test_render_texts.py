@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from wsvad_lightning.cli import main
+from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.demo.render import DemoSpec
 from wsvad_lightning.demo.script import ANOMALIES
@@ -26,7 +27,7 @@ def test_its_texts_and_features_train_a_method(tmp_path: Path, monkeypatch: pyte
     store = FeatureStore(tmp_path / "aligned.h5")
     assert store.provenance.text_aligned
     assert (len(store), store.classes) == (13, tuple(sorted(ANOMALIES)))
-    recipe = ["--config", "method/tpwng.yaml"]
+    recipe = ["--model", str(find_config("model/tpwng.yaml")), "--config", "bench/tpwng.yaml"]
     data = ["--data.store", str(tmp_path / "aligned.h5"), "--data.batch_size", "2"]
     run = [
         "--model.text_tower",

@@ -49,14 +49,14 @@ def test_round_trip_is_lossless(name: str, tmp_path: Path) -> None:
 
 @METHODS
 def test_an_imported_checkpoint_is_tested_like_any_other(
-    name: str, prepared_store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    name: str, clip_store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     official, checkpoint = official_file(name, tmp_path), tmp_path / "imported.ckpt"
     assert main(["import-weights", "--method", name, str(official), "-o", str(checkpoint)]) == 0
     told = capfd.readouterr().out
     assert find_method(name).METHOD.__name__ in told
     assert all(f"{prefix} (" in told for prefix in find_method(name).TABLE.dropped)
-    where = ["--data.store", str(prepared_store), "--output", str(tmp_path)]
+    where = ["--data.store", str(clip_store), "--output", str(tmp_path)]
     assert main(["test", "--ckpt_path", str(checkpoint), *where]) == 0
 
 

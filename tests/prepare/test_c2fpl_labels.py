@@ -156,7 +156,7 @@ def test_labels_are_the_same_every_time(store: str) -> None:
 
 def test_other_parameters_are_not_passed_off(store: str) -> None:
     prepare(data_of(store))
-    with pytest.raises(WSVADError, match="was prepared with .*second.*larger-mean.*Remove the file"):
+    with pytest.raises(WSVADError, match="was prepared with .*second.*larger-mean.*remove the file"):
         prepare(data_of(store), abnormal_component="larger-mean")
 
 
@@ -172,7 +172,7 @@ def test_labels_in_the_store_change_nothing(tmp_path: Path) -> None:
 
 
 def test_videos_too_short_to_mark_give_no_labels(store: str) -> None:
-    with pytest.raises(WSVADError, match="--window='0.04': marks no snippet of the 12 videos"):
+    with pytest.raises(WSVADError, match="model.window='0.04': marks no snippet of the 12 videos"):
         prepare(data_of(store), window=0.04)
     assert not Path(f"{store}.prepared").exists()
 
@@ -181,8 +181,8 @@ def test_mistakes_are_named(store: str) -> None:
     with pytest.raises(WSVADError, match="data.bags='paired'.*Set data.bags to windows"):
         prepare(WSVADDataModule(store))
     for name in ("window", "percentile", "ratio"):
-        with pytest.raises(WSVADError, match=f"--{name}='0'.*more than 0"):
+        with pytest.raises(WSVADError, match=f"model.{name}='0'.*more than 0"):
             prepare(data_of(store), **{name: 0})  # type: ignore[arg-type]  # each of them a number
-    with pytest.raises(WSVADError, match="--window='1.5'.*at most 1"):
+    with pytest.raises(WSVADError, match="model.window='1.5'.*at most 1"):
         prepare(data_of(store), window=1.5)
     assert not Path(f"{store}.prepared").exists()

@@ -114,13 +114,13 @@ def test_prepared_once_and_told_how(store: str, capsys: pytest.CaptureFixture[st
     stamp = path.stat().st_mtime_ns
     capsys.readouterr()
     assert prepare(WSVADDataModule(store), fraction=0.9) == path
-    assert "is there already" in " ".join(capsys.readouterr().out.split())
+    assert "is used" in " ".join(capsys.readouterr().out.split())
     assert path.stat().st_mtime_ns == stamp
 
 
 def test_another_fraction_is_not_passed_off_as_the_one_asked_for(store: str) -> None:
     prepare(WSVADDataModule(store), fraction=0.9)
-    with pytest.raises(WSVADError, match="was prepared with .*0.9.*not with .*0.5.*Remove the file"):
+    with pytest.raises(WSVADError, match="was prepared with .*0.9.*not with .*0.5.*remove the file"):
         prepare(WSVADDataModule(store), fraction=0.5)
 
 
@@ -139,7 +139,7 @@ def test_atoms_of_the_authors_are_taken_as_they_are(store: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (np.zeros((24, 7)), r"\(24, 7\).*24 channels.*form \[S, 24\]"),
+        (np.zeros((24, 7)), r"\(24, 7\).*24 channels.*shape \[S, 24\]"),
         (np.zeros((0, 24)), r"\(0, 24\)"),
         (np.zeros(24), r"\(24,\)"),
         (b"no array", "cannot be read"),
@@ -156,13 +156,13 @@ def test_other_files_are_refused(
     elif content is not None:
         np.save(path, content)
     data = WSVADDataModule(store)
-    with pytest.raises(WSVADError, match=f"--dictionary=.*official.npy.*{problem}"):
+    with pytest.raises(WSVADError, match=f"model.dictionary=.*official.npy.*{problem}"):
         prepare(data, dictionary=str(path))
     assert not data.prepared_path("s3r_dictionary").parent.exists()
 
 
 def test_mistakes_are_named(store: str, tmp_path: Path) -> None:
-    with pytest.raises(WSVADError, match="--fraction='1.5'.*at most 1"):
+    with pytest.raises(WSVADError, match="model.fraction='1.5'.*at most 1"):
         prepare(WSVADDataModule(store), fraction=1.5)
     split = tmp_path / "split.json"
     split.write_text('{"train": ["train_abnormal_000"], "test": ["test_normal_000"]}')

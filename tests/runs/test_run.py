@@ -17,7 +17,7 @@ from lightning.pytorch import LightningModule
 from wandb.proto import wandb_internal_pb2
 
 from tests.methods.small import smaller
-from tests.prepare.prepared import prepare_all
+from tests.recipes import class_of, composed
 from wsvad_lightning import methods
 from wsvad_lightning.cli import main
 from wsvad_lightning.configs import config_folder
@@ -33,8 +33,7 @@ SMOKE = ["--config", "with/smoke.yaml"]
 def fit(config: str, store: Path, output: Path, *more: str, name: str = "run") -> Path:
     """Train for a few steps and give the run's folder."""
     where = ["--data.store", str(store), "--output", str(output), "--name", name]
-    recipe = yaml.safe_load((config_folder() / config).read_text())
-    small = smaller(recipe["model"]["class_path"], output, feature_dim=16)
+    small = smaller(class_of(config), output, feature_dim=16)
     assert main(["fit", "--config", config, *SMOKE, *where, *small, *more]) == 0
     return newest(output / name)
 
@@ -59,19 +58,16 @@ def store_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 
 def make_store_for(config: str, folder: Path) -> Path:
-    recipe = yaml.safe_load((config_folder() / config).read_text())
-    data = recipe["data"]
-    features = data.get("features", "features")
+    recipe = composed(config)
+    features = recipe.data.features
     streams = [features] if isinstance(features, str) else features
-    prompts = recipe["model"]["init_args"].get("prompts", ("fall", "fight"))
+    prompts = recipe.model.init_args.get("prompts") or ("fall", "fight")
     # What is prepared for a method depends on its settings: a store of its own.
-    prepared = getattr(methods, recipe["model"]["class_path"]).requires.prepared
+    prepared = getattr(methods, class_of(config)).requires.prepared
     key = config if prepared else "-".join([*streams, *prompts])
     path = folder / f"{key.replace(' ', '_')}.h5"
     if not path.exists():
         make_store(path, crops=2, streams=streams, train=8, classes=list(prompts), text_aligned=True)
-        if prepared:
-            prepare_all(path, **{**data, "val_fraction": 0.2, "seed": recipe["seed_everything"]})
     return path
 
 
@@ -276,5 +272,4 @@ def read_wandb_records(data: bytes) -> Iterator[bytes]:
 
 
 def test_every_method_has_a_recipe() -> None:
-    used = {yaml.safe_load((config_folder() / name).read_text())["model"]["class_path"] for name in RECIPES}
-    assert used == set(methods.__all__)
+    assert {class_of(name) for name in RECIPES} == set(methods.__all__)

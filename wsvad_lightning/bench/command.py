@@ -7,13 +7,13 @@ from typing import Any
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
-from wsvad_lightning.bench.compare import CHECKPOINTS, Plan, compare, compose, find_methods
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.bench.compare import Plan, compare
+from wsvad_lightning.bench.recipes import CHECKPOINTS, as_text
+from wsvad_lightning.parsing import explained
 
 DESCRIPTION = (
-    "Compare methods, and features of several stores, on one data set. "
-    "Options with a dot, such as --data.features or --trainer.max_steps, go on to `wsvad fit`; "
-    "--print_config shows the recipes and runs nothing."
+    "Compare methods, and features of several stores, on one data set. Arguments after -- are those of "
+    "`wsvad fit`, for all methods: wsvad bench --methods urdmu rtfm --store s.h5 -- --trainer.max_steps 20"
 )
 
 
@@ -21,64 +21,54 @@ def bench(args: Sequence[str]) -> int:
     """Parse the arguments and compare.
 
     Args:
-        args: arguments; options with a dot are those of ``wsvad fit``.
+        args: arguments; those after ``--`` are of ``wsvad fit``.
 
     Returns:
         The exit status, see :func:`compare`.
 
     Raises:
-        ArgumentError: if the arguments do not parse.
-        WSVADError: if they do not work.
+        WSVADError: if the arguments do not parse or do not work.
     """
-    own, overrides = part([arg for arg in args if arg != "--print_config"])
-    if "--data.val_fraction" in (option.partition("=")[0] for option in overrides):
-        problem = "is not the same for all runs of a comparison"
-        raise WSVADError("--data.val_fraction", " ".join(overrides), problem, "Give --val_fraction")
-    given = make_parser().parse_args(own).as_dict()
-    jobs = given.pop("jobs")
-    plan = Plan(**given, overrides=overrides)
-    if "--print_config" not in args:
+    parser = parser_of("bench")
+    with explained(parser):
+        given = parser.parse_args(list(args)).as_dict()
+    jobs, show = given.pop("jobs"), given.pop("print_config")
+    plan = Plan(**{name: value for name, value in given.items() if value is not None})
+    if not show:
         return compare(plan, jobs)
-    for method, overlay in find_methods(plan.methods).items():
-        for selection in plan.selections:
-            sys.stdout.write(f"# {method}, {selection}\n{compose(plan.config, overlay, selection)}\n")
+    for (selection, method), recipe in plan.recipes().items():
+        sys.stdout.write(f"# {method}, {selection}\n{as_text(recipe)}\n")
     return 0
-
-
-def part(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part options without a dot, and their values, from those with one."""
-    parts: tuple[list[str], list[str]] = ([], [])
-    dotted = False
-    for arg in args:
-        if arg.startswith("--"):
-            dotted = "." in arg.partition("=")[0]
-        parts[dotted].append(arg)
-    return parts
 
 
 def parser_of(command: str) -> ArgumentParser:
     """Make the parser of ``wsvad bench``."""
-    return make_parser()
-
-
-def make_parser() -> ArgumentParser:
-    """Make the parser of the options without a dot."""
-    parser = ArgumentParser(prog="wsvad bench", description=DESCRIPTION, exit_on_error=False)
+    parser = ArgumentParser(
+        prog="wsvad bench", description=DESCRIPTION, exit_on_error=False, print_config=None
+    )
     several: dict[str, Any] = {"nargs": "+", "metavar": "X"}
     parser.add_argument(
-        "--methods",
-        **several,
-        type=str,
-        required=True,
-        help="names, all, or files like method/rtfm.yaml",
+        "--methods", **several, type=str, required=True, help="ids, all, or files with a model"
     )
     parser.add_argument(
         *("--stores", "--store"), **several, type=str, required=True, help="feature stores of the data set"
     )
-    parser.add_class_arguments(Plan, skip={"methods", "stores", "seeds", "selections", "overrides"})
+    own = {"methods", "stores", "configs", "seeds", "selections", "arguments"}
+    parser.add_class_arguments(Plan, skip=own)
+    parser.add_argument(
+        "--config",
+        dest="configs",
+        action="append",
+        type=str,
+        metavar="X",
+        help="recipe whose data and trainer are used; later ones override earlier ones (default: "
+        f"{', '.join(Plan.configs)})",
+    )
     parser.add_argument("--seeds", **several, type=int, default=list(Plan.seeds), help="seeds to train with")
     parser.add_argument(
         "--selections", **several, choices=CHECKPOINTS, default=list(CHECKPOINTS), help="checkpoints to test"
     )
     parser.add_argument("--jobs", type=PositiveInt, default=1, help="runs at a time, a process each")
+    parser.add_argument("--print_config", action="store_true", help="show the recipes and run nothing")
+    parser.add_argument("arguments", nargs="*", type=str, help="of `wsvad fit`, after --")
     return parser

@@ -1,7 +1,7 @@
 """C2FPL: coarse-to-fine pseudo-labels for unsupervised detection (Al-lahham et al., WACV 2024).
 
-No video has a label. Before training, ``wsvad prepare c2fpl-labels`` divides the training videos into two by
-the lengths of their features, and marks in each video of the one part a window as anomalous; see
+No video has a label. Before training, the training videos are divided into two groups by the lengths of their
+features, and in each video of one group a window is marked as anomalous; see
 :mod:`wsvad_lightning.prepare.c2fpl_labels`. A classifier of single snippets is trained on these marks.
 
     score = mean_crops(sigmoid(mlp(features)))
@@ -19,12 +19,14 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.layers import ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
 from wsvad_lightning.methods.base.prepared import PreparedModule
+from wsvad_lightning.prepare import c2fpl_labels
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
-LABELS = "c2fpl_labels"
+LABELS = c2fpl_labels.NAME
 
 
 class C2FPLNet(nn.Module):
@@ -56,6 +58,11 @@ class C2FPL(PreparedModule):
         feature_dim: D, channels of the features; taken from the store on the command line.
         hidden_dims: widths of the two hidden layers.
         dropout: probability after each of them.
+        window: part of a video taken for abnormal that is marked.
+        percentile: of the normal videos to move to the abnormal ones at a time.
+        ratio: abnormal videos for each normal one, at least.
+        abnormal_component: which component of the first mixture is abnormal: the ``second``, an arbitrary
+            one, as in the authors' code, or the one of the ``larger-mean`` variance.
         optimizer: makes the optimizer from the parameters.
         **kwargs: arguments of :class:`PreparedModule`.
 
@@ -73,12 +80,22 @@ class C2FPL(PreparedModule):
         feature_dim: int = 2048,
         hidden_dims: tuple[int, int] = (512, 32),
         dropout: float = 0.6,
+        window: float = 0.2,
+        percentile: float = 3.0,
+        ratio: float = 1.0,
+        abnormal_component: c2fpl_labels.Component = "second",
         optimizer: OptimizerCallable = torch.optim.SGD,
         **kwargs: Any,
     ) -> None:
         super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         self.net = C2FPLNet(feature_dim, hidden_dims, dropout)
+        self.window, self.percentile, self.ratio = window, percentile, ratio
+        self.abnormal_component: c2fpl_labels.Component = abnormal_component
         self.pseudo_labels = torch.empty(0)  # no buffer, which several processes would share at every step
+
+    def prepare(self, data: WSVADDataModule) -> None:
+        """Put the pseudo-labels next to the store, unless they are there."""
+        c2fpl_labels.prepare(data, self.window, self.percentile, self.ratio, self.abnormal_component)
 
     def take_prepared(self, name: str, values: Tensor) -> None:
         """Learn from the pseudo-labels that were prepared from the store."""

@@ -167,7 +167,7 @@ class FRDUVADNet(nn.Module):
 
 
 class FRDUVAD(WSVADModule):
-    """FRD-UVAD as a LightningModule; the recipe of the paper is in ``ucf_frd.yaml``.
+    """FRD-UVAD as a LightningModule; the recipe of the paper is in ``ucf_frduvad.yaml``.
 
     Args:
         feature_dim: D, channels of the features; taken from the store on the command line.

@@ -1,9 +1,9 @@
 """S3R: self-supervised sparse representation (Wu et al., ECCV 2022).
 
-A dictionary of what normal training videos are made of is computed before training (``wsvad prepare
-s3r-dictionary``). Snippets are put together from its atoms; what is normal about a video comes out well, what
-is anomalous does not. Channels in which a video and its reconstruction differ are let through for the one and
-held back for the other.
+A dictionary of what normal training videos are made of is learnt before training, see
+:mod:`wsvad_lightning.prepare.s3r_dictionary`. Snippets are put together from its atoms; what is normal about
+a video comes out well, what is anomalous does not. Channels in which a video and its reconstruction differ
+are let through for the one and held back for the other.
 
     R = softmax(Q(x) K(atoms)^T) V(atoms)                     reconstruction, en-normal
     X, Y = dropout(multi-scale(x)), dropout(multi-scale(R))   temporal context, two networks
@@ -29,14 +29,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.methods.base.prepared import PreparedModule
+from wsvad_lightning.prepare import s3r_dictionary
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
-DICTIONARY = "s3r_dictionary"
+DICTIONARY = s3r_dictionary.NAME
 GATE_REDUCTION = 16
 
 
@@ -151,12 +153,15 @@ class S3RNet(nn.Module):
 class S3R(PreparedModule, MagnitudeMIL):
     """S3R as a LightningModule; the recipe of the paper is in ``ucf_s3r.yaml``.
 
-    The dictionary is taken from beside the store when training starts, and travels in the checkpoint. One
-    without it, made of the authors' weights, takes that of the store it is used with.
+    The dictionary is learnt when training starts, unless it already lies next to the store, and travels in
+    the checkpoint. A checkpoint without one, imported from the authors' weights, takes that of the store it
+    is used with.
 
     Args:
         feature_dim: D, channels of the features; taken from the store on the command line.
         attention_dim: channels in which snippets are compared with atoms.
+        fraction: atoms of the dictionary for every normal training video.
+        dictionary: ``.npy`` file of atoms ``[S, D]`` to take instead of learning them, such as the authors'.
         dropout: probability in the network.
         **kwargs: arguments of :class:`MagnitudeMIL`.
     """
@@ -164,16 +169,21 @@ class S3R(PreparedModule, MagnitudeMIL):
     requires = FeatureRequirements(prepared=(DICTIONARY,))
     default_loss_weights: ClassVar[dict[str, float]] = {**MagnitudeMIL.default_loss_weights, "macro": 1.0}
 
+    not_saved: ClassVar[tuple[str, ...]] = (*MagnitudeMIL.not_saved, "dictionary")
+
     net: S3RNet
 
     def __init__(
         self,
         feature_dim: int = 2048,
         attention_dim: int = 512,
+        fraction: float = 0.5,
+        dictionary: str | None = None,
         dropout: float = 0.7,
         **kwargs: Any,
     ) -> None:
         super().__init__(feature_dim=feature_dim, **kwargs)
+        self.fraction, self.dictionary = fraction, dictionary
         self.net = S3RNet(feature_dim, attention_dim, dropout)
 
     def encode(self, batch: WSVADBatch) -> S3ROutput:
@@ -186,6 +196,10 @@ class S3R(PreparedModule, MagnitudeMIL):
         out = self.encode(batch)
         macro = probability_bce(out.macro_scores, 0.0)
         return {**self.magnitude_terms(out, batch.labels), "macro": macro}
+
+    def prepare(self, data: WSVADDataModule) -> None:
+        """Put the dictionary next to the store, unless it is there."""
+        s3r_dictionary.prepare(data, self.fraction, self.dictionary)
 
     def take_prepared(self, name: str, values: Tensor) -> None:
         """Reconstruct from the dictionary that was prepared from the store."""

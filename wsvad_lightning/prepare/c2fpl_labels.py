@@ -57,10 +57,10 @@ def prepare(
     ratio: float = 1.0,
     abnormal_component: Component = "second",
 ) -> Path:
-    """Put pseudo-labels of the training videos beside their store, unless they are there.
+    """Put pseudo-labels of the training videos next to their store, unless they are there.
 
     Args:
-        data: gives the videos, and what is done to their features; their labels are not looked at.
+        data: gives the videos, and what is done to their features; their labels are not used.
         window: part of an abnormal video that is marked.
         percentile: of the normal videos to move to the abnormal ones at a time.
         ratio: abnormal videos for each normal one, at least.
@@ -78,7 +78,9 @@ def prepare(
     ranges = {"window": (window, 1), "percentile": (percentile, 100), "ratio": (ratio, np.inf)}
     for name, (value, limit) in ranges.items():
         if not 0 < value <= limit:
-            raise WSVADError(f"--{name}", value, "is out of range", f"Give more than 0, and at most {limit}")
+            raise WSVADError(
+                f"model.{name}", value, "is out of range", f"Give more than 0, and at most {limit}"
+            )
     if data.bags != "windows":
         raise WSVADError("data.bags", data.bags, "C2FPL trains on windows bags", "Set data.bags to windows")
 
@@ -92,7 +94,7 @@ def prepare(
         labels = np.concatenate(mark_windows(videos, division.abnormal, window))
         if not labels.any():
             problem = f"marks no snippet of the {division.abnormal.sum()} videos that are taken for abnormal"
-            raise WSVADError("--window", window, problem, "Give more, longer videos or other features")
+            raise WSVADError("model.window", window, problem, "Give more, longer videos or other features")
         return labels.astype(np.float32)
 
     parameters = {
@@ -131,7 +133,7 @@ def fit_mixture(statistics: Values) -> "GaussianMixture":
         from sklearn.mixture import GaussianMixture
     except ImportError:
         remedy = 'Run pip install "wsvad-lightning[prepare]"'
-        raise WSVADError("artefact", NAME, "making labels needs scikit-learn", remedy) from None
+        raise WSVADError("artefact", NAME, "computing pseudo-labels needs scikit-learn", remedy) from None
     with warnings.catch_warnings():  # of videos that are all alike
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
         return GaussianMixture(**MIXTURE).fit(statistics)
@@ -161,7 +163,7 @@ def divide_videos(statistics: Values, percentile: float, ratio: float, component
         abnormal[moved] = True
         rounds += 1
     if abnormal.all():
-        remedy = "Choose another --abnormal-component, or give other features"
+        remedy = "Choose another model.abnormal_component, or give other features"
         raise WSVADError("data.store", "train", "the mixture takes no video for normal", remedy)
     return Division(abnormal, rounds)
 

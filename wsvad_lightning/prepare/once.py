@@ -1,4 +1,4 @@
-"""What all preparations have in common: an artefact is computed once, and is what it is said to be."""
+"""What all preparations share: an artefact is computed once, and never taken for another."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -22,7 +22,7 @@ def prepare_once(
     libraries: Sequence[str],
     compute: Callable[[], NDArray[np.float32]],
 ) -> Path:
-    """Put an artefact beside the store, unless it is there.
+    """Put an artefact next to the store, unless it is there, and say so.
 
     Args:
         data: gives the videos, and what is done to their features.
@@ -42,13 +42,15 @@ def prepare_once(
         made = read_artefact(path).parameters
         if made != parameters:
             problem = f"was prepared with {made}, not with {dict(parameters)}"
-            raise WSVADError("artefact", path, problem, "Remove the file to prepare it anew")
-        rich.print(f"{escape(str(path))} is there already")
+            remedy = "Give the same settings, or remove the file to prepare it anew"
+            raise WSVADError(name, path, problem, remedy)
+        rich.print(f"{name}: {escape(str(path))} is used")
         return path
+    rich.print(f"preparing {name} from {len(data.reference_videos)} training videos")
     values = compute()
     versions = {library: version(library) for library in libraries}
     settings = data.transform.settings
     write_artefact(path, Artefact(values, data.reference_videos, settings, parameters, versions))
-    form = " x ".join(map(str, values.shape))
-    rich.print(f"{escape(str(path))}: {form} values of {len(data.reference_videos)} videos")
+    shape = " x ".join(map(str, values.shape))
+    rich.print(f"{name}: {shape} values written to {escape(str(path))}")
     return path

@@ -39,7 +39,7 @@ LEARNT_BY = (*COPIED_BY, "numpy", "scikit-learn")
 
 
 def prepare(data: WSVADDataModule, fraction: float = 0.5, dictionary: str | None = None) -> Path:
-    """Put the dictionary of the normal training videos beside their store, unless it is there.
+    """Put the dictionary of the normal training videos next to their store, unless it is there.
 
     Args:
         data: gives the videos, and what is done to their features.
@@ -54,7 +54,7 @@ def prepare(data: WSVADDataModule, fraction: float = 0.5, dictionary: str | None
             prepared in another way, scikit-learn is missing, or the folder cannot be written.
     """
     if not 0 < fraction <= 1:
-        raise WSVADError("--fraction", fraction, "is no part of the videos", "Give more than 0 and at most 1")
+        raise WSVADError("model.fraction", fraction, "must be in (0, 1]", "Give more than 0 and at most 1")
     given = None if dictionary is None else read_atoms(dictionary, data.feature_dim)
     if given is not None:
         parameters = {"dictionary": Path(str(dictionary)).name, "checksum": checksum(given)}
@@ -74,11 +74,11 @@ def read_atoms(path: str, feature_dim: int) -> NDArray[np.float32]:
         atoms = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = " ".join(str(error).split())
-        raise WSVADError("--dictionary", path, f"cannot be read ({reason})", "Give a .npy file") from None
-    form: tuple[int, ...] = getattr(atoms, "shape", ())  # an archive of several arrays has none
-    if len(form) != 2 or form[0] == 0 or form[1] != feature_dim:
-        problem = f"its form is {form} where the features have {feature_dim} channels"
-        raise WSVADError("--dictionary", path, problem, f"Give atoms of the form [S, {feature_dim}]")
+        raise WSVADError("model.dictionary", path, f"cannot be read ({reason})", "Give a .npy file") from None
+    shape: tuple[int, ...] = getattr(atoms, "shape", ())  # an archive of several arrays has none
+    if len(shape) != 2 or shape[0] == 0 or shape[1] != feature_dim:
+        problem = f"its shape is {shape} where the features have {feature_dim} channels"
+        raise WSVADError("model.dictionary", path, problem, f"Give atoms of shape [S, {feature_dim}]")
     return np.asarray(atoms, dtype=np.float32)
 
 
@@ -92,7 +92,8 @@ def video_means(data: WSVADDataModule) -> NDArray[np.float64]:
     videos = data.reference_videos
     if not videos:
         problem = "the training part has no normal video"
-        raise WSVADError("data.split", data.catalogue.split_path, problem, "Name normal videos to train with")
+        remedy = "Name normal videos to train with, or give model.dictionary"
+        raise WSVADError("data.split", data.catalogue.split_path, problem, remedy)
     means = np.empty((len(videos), data.feature_dim))
     for row, video_id in enumerate(track(videos, description="reading normal videos", transient=True)):
         means[row] = mean_bins(data.read(video_id), SEGMENTS).mean(axis=(0, 1), dtype=np.float64)

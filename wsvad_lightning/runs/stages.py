@@ -1,8 +1,7 @@
 """`wsvad stages`: all stages of a method that is trained in stages, each going on from the one before."""
 
 import json
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from wsvad_lightning.files import without_nan, write_json
 from wsvad_lightning.methods.base.staged import stage_of
 from wsvad_lightning.reporting.tables import SHOWN
 from wsvad_lightning.runs.parsed import parse_fit, parser_of_fit
-from wsvad_lightning.runs.run import run_trainer
+from wsvad_lightning.runs.run import WSVADCLI, run_trainer
 
 RECORD = "stages.json"
 
@@ -41,6 +40,36 @@ class Stage:
     metrics: dict[str, float | None]
 
 
+Train = Callable[[Sequence[str]], tuple[WSVADCLI, str]]
+
+
+def train_stages(train: Train, first: Sequence[str] = ()) -> Iterator[tuple[WSVADCLI, str]]:
+    """Train the stages of a method one after the other; most methods have one.
+
+    Args:
+        train: runs ``fit`` with arguments that say which stage it is, and gives the finished run and the
+            checkpoint that stands for it.
+        first: those arguments for the stage to begin with; none for the one that the recipe says.
+
+    Yields:
+        What ``train`` gives, stage by stage.
+    """
+    stage = first
+    while True:
+        run, checkpoint = train(stage)
+        yield run, checkpoint
+        number, last = stage_of(run.model)
+        if number == last:
+            return
+        stage = arguments_of(number + 1, checkpoint)
+
+
+def arguments_of(stage: int, previous: str | None) -> list[str]:
+    """The arguments of ``fit`` for a stage that starts from the checkpoint ``previous``."""
+    start = [] if previous is None else ["--model.previous", previous]
+    return ["--model.stage", str(stage), *start]
+
+
 def run_stages(args: Sequence[str]) -> list[Stage]:
     """Train and test stage after stage, with the arguments of ``wsvad fit``.
 
@@ -49,35 +78,38 @@ def run_stages(args: Sequence[str]) -> list[Stage]:
     on where it stopped. ``runs/<name>`` gets a folder a stage, and ``stages.json``.
 
     Raises:
-        WSVADError: if no method is named, or the folder holds stages that were trained with other arguments.
+        ArgumentError: if the arguments do not parse.
+        WSVADError: if the folder holds stages that were trained with other arguments.
     """
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--name", default=parse_fit([*args, "--model.stage", "1"]).name)
-    parser.add_argument("--output", default="runs")
-    given, arguments = parser.parse_known_args(args)
-    record = Path(given.output) / given.name / RECORD
-    stages = read_record(record, arguments)
-    while not stages or len(stages) < stages[-1].of:
-        number = len(stages) + 1
-        where = ["--output", given.output, "--name", f"{given.name}/stage{number}"]
-        start = ["--model.previous", stages[-1].checkpoint] if stages else []
-        stages.append(run_stage(number, [*arguments, *start], where, record.parent / f"stage{number}"))
-        write_record(record, arguments, stages)
-    show(stages, given.name)
+    config = parse_fit([*args, *arguments_of(1, None)])
+    folder = Path(config.output) / config.name
+    stages = read_record(folder / RECORD, args)
+
+    def where() -> list[str]:
+        return ["--output", config.output, "--name", f"{config.name}/stage{len(stages) + 1}"]
+
+    def train(stage: Sequence[str]) -> tuple[WSVADCLI, str]:
+        begun = newest(folder / f"stage{len(stages) + 1}")
+        resume = [] if begun is None else ["--ckpt_path", str(begun)]
+        run = run_trainer(["fit", *args, *stage, *where(), *resume])
+        return run, chosen(run.trainer) or str(begun)
+
+    if not stages or len(stages) < stages[-1].of:
+        first = arguments_of(len(stages) + 1, stages[-1].checkpoint if stages else None)
+        for run, checkpoint in train_stages(train, first):
+            method = run.config.fit.model.class_path  # a user's own is taken from no checkpoint alone
+            tested = run_trainer(["test", "--model", method, "--ckpt_path", checkpoint, *where()])
+            metrics = without_nan(tested.model.evaluation.results())
+            stages.append(Stage(*stage_of(run.model), checkpoint, metrics))
+            write_record(folder / RECORD, args, stages)
+    show(stages, config.name)
     return stages
 
 
-def run_stage(number: int, arguments: Sequence[str], where: Sequence[str], folder: Path) -> Stage:
-    """Train and test a stage; where its folder holds a training that was cut short, go on with that."""
-    begun = max(folder.glob("version_*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime, default=None)
-    resume = [] if begun is None else ["--ckpt_path", str(begun)]
-    trained = run_trainer(["fit", *arguments, "--model.stage", str(number), *where, *resume])
-    checkpoint = chosen(trained.trainer) or str(begun)
-    method = trained.config.fit.model.class_path  # one of the user's own is taken from no checkpoint alone
-    tested = run_trainer(["test", "--model", method, "--ckpt_path", checkpoint, *where])
-    metrics = without_nan(tested.model.evaluation.results())
-    _, num_stages = stage_of(tested.model)
-    return Stage(number, num_stages, checkpoint, metrics)
+def newest(folder: Path) -> Path | None:
+    """Find the last checkpoint of a training that was cut short."""
+    found = folder.glob("version_*/checkpoints/last.ckpt")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def chosen(trainer: Trainer) -> str | None:

@@ -18,7 +18,7 @@ class TrainingSummary(Callback):
         steps = trainer.estimated_stepping_batches
         rank_zero_info(
             f"training {type(pl_module).__name__}, {parameters:,} parameters, for {steps} steps on "
-            f"{count_videos(data)}; {describe_split(data)}"
+            f"{count_videos(data)}; {count_others(data)}"
         )
         if note := note_validations(trainer):
             rank_zero_info(note)
@@ -32,13 +32,9 @@ def count_videos(data: WSVADDataModule) -> str:
     return f"{labels.count(0)} normal and {labels.count(1)} abnormal videos, {crops}"
 
 
-def describe_split(data: WSVADDataModule) -> str:
-    """Name the split, and count the other parts."""
-    counts = f"{len(data.parts['val'])} videos to validate with, {len(data.parts['test'])} to test with"
-    catalogue = data.catalogue
-    if catalogue.split_path is None:
-        return f"split of the store: {counts}"
-    return f"{catalogue.chosen_split or 'split'} in {catalogue.split_path}: {counts}"
+def count_others(data: WSVADDataModule) -> str:
+    """Count the videos of the other parts; the data module names the split."""
+    return f"{len(data.parts['val'])} videos to validate with, {len(data.parts['test'])} to test with"
 
 
 def note_validations(trainer: Trainer) -> str | None:

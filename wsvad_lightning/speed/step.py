@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from jsonargparse import auto_cli
 from rich.progress import track
 from rich.table import Table
@@ -28,6 +27,7 @@ from wsvad_lightning.methods.adplg import ADPLG
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.base.prompted import PromptedModule
 from wsvad_lightning.methods.s3r import DICTIONARY
+from wsvad_lightning.runs.parsed import parser_of_fit
 from wsvad_lightning.speed.console import open_console
 from wsvad_lightning.types import WSVADBatch
 
@@ -84,7 +84,7 @@ OFFICIAL = {
     "GSMoE": Official("ucf_gsmoe.yaml", 10),
     "ADPLG": Official("ucf_adplg.yaml", 10),
     "C2FPL": Official("ucf_c2fpl.yaml", 10),
-    "FRDUVAD": Official("ucf_frd.yaml", 10),
+    "FRDUVAD": Official("ucf_frduvad.yaml", 10),
 }
 
 
@@ -213,10 +213,11 @@ def official(name: str) -> tuple[WSVADModule, Shape]:
     Channels are the method's default; what has to be prepared before training is noise.
     """
     theirs = OFFICIAL[name]
-    recipe = yaml.safe_load(find_config(theirs.recipe).read_text())
-    recipe["model"]["init_args"].update(theirs.settings)
-    model: WSVADModule = auto_cli(_given, args=["--model", json.dumps(recipe["model"])], as_positional=False)
-    data = WSVADDataModule(**recipe["data"])
+    settings = [f"--model.{name}={value}" for name, value in theirs.settings.items()]
+    recipe = parser_of_fit().parse_args(["--config", str(find_config(theirs.recipe)), *settings])
+    chosen = json.dumps(recipe.model.as_dict())
+    model: WSVADModule = auto_cli(_given, args=["--model", chosen], as_positional=False)
+    data = WSVADDataModule(**recipe.data.as_dict())
     bags = data.batch_size if data.bags == "windows" else 2 * data.batch_size
     bag_crops = theirs.crops if data.crops == "all" else 1
     shape = (bags, bag_crops, data.segments, model.feature_dim)

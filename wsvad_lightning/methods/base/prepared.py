@@ -1,44 +1,41 @@
 """What methods share that learn from artefacts, computed from the training videos before training."""
 
-import shlex
-
 from torch import Tensor
 
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.methods.base.module import WSVADModule
 
 
 class PreparedModule(WSVADModule):
-    """Base of the methods whose ``requires`` names prepared artefacts; they give ``take_prepared``."""
+    """Base of the methods that require prepared artefacts; they give ``prepare`` and ``take_prepared``."""
 
     def setup(self, stage: str) -> None:
         """Check as every method does; to train, take the artefacts.
 
         Raises:
-            WSVADError: if store and method do not fit, or an artefact was not prepared.
+            WSVADError: if store and method do not fit, or an artefact cannot be prepared.
         """
         super().setup(stage)
         if stage == "fit":
             self.load_prepared()
 
     def load_prepared(self) -> None:
-        """Take the artefacts that were prepared from the store.
+        """Take the artefacts; the first process of each machine prepares those that are not there yet.
 
         Raises:
-            WSVADError: if one was not; names the command that does.
+            WSVADError: if one cannot be prepared.
         """
+        if self.trainer.local_rank == 0:
+            self.prepare(self.data)
+        self.trainer.strategy.barrier("prepared artefacts")
         for name in self.requires.prepared:
-            values: Tensor | None = self.data.prepared(name)
-            if values is None:
-                store = self.data.info.path
-                command = f"wsvad prepare {name.replace('_', '-')} --store {shlex.quote(store)}"
-                raise WSVADError(
-                    "data.store",
-                    store,
-                    f"{type(self).__name__} needs {name}, not yet prepared for these videos and settings",
-                    f"Run `{command}` with the other --config and --data arguments of this run",
-                )
+            values = self.data.prepared(name)
+            assert values is not None, f"{name} was prepared"
             self.take_prepared(name, values)
+
+    def prepare(self, data: WSVADDataModule) -> None:
+        """Put what ``requires`` names next to the store, unless it is there."""
+        raise NotImplementedError(f"{type(self).__name__} must give prepare")
 
     def take_prepared(self, name: str, values: Tensor) -> None:
         """Take an artefact that ``requires`` names."""
