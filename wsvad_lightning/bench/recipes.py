@@ -87,7 +87,8 @@ def compose(
         arguments: of ``fit``, for all methods; ``--model.X`` is for those that have a setting X.
 
     Raises:
-        WSVADError: if something does not parse, a configuration is missing, no method has a setting, or a setting differs between runs.
+        WSVADError: if something does not parse, a configuration is missing, no method has a setting, or a
+            setting differs between runs.
     """
     check_arguments(arguments)
     parser = parser_of_fit()
