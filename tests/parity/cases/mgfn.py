@@ -45,7 +45,7 @@ def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     assert isinstance(module, MGFN)
     stages: list[Tensor] = []
     for stage in module.net.stages:
-        stage.register_forward_hook(lambda _, __, output: stages.append(output[0]))
+        stage.register_forward_hook(lambda _, __, output: stages.append(output[0, 0]))
     encoded = module.net.encode(batch.features)
     crops = rearrange(encoded, "b n t c -> (b n) 1 t c")
     return {

@@ -10,7 +10,8 @@ from torch import Tensor
 from tests.parity.batches import evaluation_batch, training_batch
 from tests.parity.case import Manifest, MethodCase
 from tests.parity.cases import ssrl
-from tests.parity.cases.ssrl import extra, loss_weights, optimizer, train_outputs
+from tests.parity.cases.rtfm import optimizer
+from tests.parity.cases.ssrl import extra, loss_weights, train_outputs
 from wsvad_lightning.interop.svmae import TABLE
 from wsvad_lightning.methods import SVMAE
 from wsvad_lightning.methods.base.module import WSVADModule
