@@ -1,5 +1,6 @@
 """Parsers of the commands: recipes found by name, and one line for every mistake."""
 
+import argparse
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,7 +8,12 @@ from contextlib import contextmanager
 from typing import Any, get_args, get_origin, get_type_hints
 
 import docstring_parser
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import (  # type: ignore[attr-defined]  # ActionConfigFile is public without saying so
+    ActionConfigFile,
+    ArgumentError,
+    ArgumentParser,
+    set_parsing_settings,
+)
 
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.errors import WSVADError, did_you_mean
@@ -15,6 +21,8 @@ from wsvad_lightning.errors import WSVADError, did_you_mean
 # A configuration names classes: none is made where the parameter takes any value, and none is imported that
 # jsonargparse's own list denies (an empty list adds nothing to it, and makes it hold).
 set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
+
+Parser = argparse.ArgumentParser | ArgumentParser
 
 SHORT = {"output": ("-o",)}
 
@@ -41,11 +49,9 @@ NOISE = (  # lines that only name the types that were tried in vain
 class ConfigFile(ActionConfigFile):
     """``--config``: a file, or a shipped recipe by its name."""
 
-    def __call__(
-        self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None
-    ) -> None:
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Add what the file holds to the arguments."""
-        super().__call__(parser, cfg, str(find_config(values)), option_string)
+        super().__call__(parser, cfg, str(find_config(values)), option_string)  # type: ignore[no-untyped-call]
 
 
 def parse_function(command: str, function: Callable[..., Any], args: Sequence[str]) -> dict[str, Any]:
@@ -91,9 +97,7 @@ def function_parser(command: str, function: Callable[..., Any]) -> ArgumentParse
 
 
 @contextmanager
-def explained(
-    parser: ArgumentParser, classes: Mapping[str, Mapping[str, str]] | None = None
-) -> Iterator[None]:
+def explained(parser: Parser, classes: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[None]:
     """Put what a parser says of a wrong argument into one line.
 
     Args:
@@ -109,7 +113,7 @@ def explained(
         raise explain(str(error), parser, classes or {}) from error
 
 
-def explain(message: str, parser: ArgumentParser, classes: Mapping[str, Mapping[str, str]]) -> WSVADError:
+def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str]]) -> WSVADError:
     """Name the argument, its value and the remedy, without the types that were tried in vain."""
     see, options = f"See `{parser.prog} --help`", re.findall(r"--[\w.-]+", parser.format_help())
 

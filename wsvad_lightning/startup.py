@@ -5,7 +5,8 @@ which takes nearly half of the time that a run needs to start. Its metrics of te
 find these packages absent; whoever imports them for themselves is not affected.
 """
 
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, version
+from unittest.mock import patch
 
 from lightning_utilities.core import imports
 
@@ -14,16 +15,15 @@ LEFT_OUT = ("scipy", "matplotlib", "transformers")
 
 def import_torchmetrics() -> None:
     """Import torchmetrics as if the packages were not installed; without effect if it is imported."""
-    version, available = imports._version, imports.package_available
+    available = imports.package_available
 
     def find_version(package: str) -> str:
         if package in LEFT_OUT:
             raise PackageNotFoundError(package)
         return version(package)
 
-    imports._version = find_version
-    imports.package_available = lambda package: package not in LEFT_OUT and available(package)
-    try:
+    def find_package(package: str) -> bool:
+        return package not in LEFT_OUT and available(package)
+
+    with patch.multiple(imports, _version=find_version, package_available=find_package):
         import torchmetrics  # noqa: F401  # for what it leaves out
-    finally:
-        imports._version, imports.package_available = version, available

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -153,7 +153,10 @@ def test_an_empty_memory_changes_no_term_and_no_gradient(memory: Memory, shape: 
         assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
         found.append({**losses, **gradients})
     without, empty = found
-    assert all(torch.equal(value, empty[name]) for name, value in without.items())
+    assert all(
+        torch.equal(cast(torch.Tensor, value), cast(torch.Tensor, empty[name]))
+        for name, value in without.items()
+    )
 
 
 def test_what_is_remembered_is_pushed_above_the_threshold() -> None:

@@ -11,6 +11,7 @@ from wsvad_lightning import methods
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import ADPLG, RTFM, S3R
 from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.prepared import PreparedModule
 from wsvad_lightning.speed import step
 from wsvad_lightning.speed.step import (
     OFFICIAL,
@@ -111,6 +112,7 @@ def test_a_batch_of_noise_is_what_a_method_learns_from(name: str) -> None:
     model = small(name)
     shape = (4, 2, 8, model.feature_dim)
     for artefact in model.requires.prepared:
+        assert isinstance(model, PreparedModule)
         model.take_prepared(artefact, labels_of_snippets(shape))
     before = [p.clone() for p in model.parameters()]
     training_step(model, shape)()

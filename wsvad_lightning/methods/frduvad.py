@@ -108,7 +108,7 @@ class Reconstructor(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Reconstruct each crop of each window: ``[B, N, T, D]`` to ``[B, N, T, D]``."""
         padded = F.pad(self.disrupt(features), (0, self.padding))
-        tokens = self.embed(padded.unflatten(-1, (self.tokens, -1)))
+        tokens = self.embed(rearrange(padded, "b n t (p d) -> b n t p d", p=self.tokens))
         rebuilt: Tensor = self.norm(self.blocks(tokens + self.positions))
         return rebuilt.flatten(-2)[..., : self.feature_dim]
 

@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
@@ -118,7 +119,7 @@ class VadCLIPNet(PromptedNet):
         num_snippets, texts = features.shape[2], self.prompt()
         padded = F.pad(features, (0, 0, 0, -num_snippets % self.length))
         starts = torch.arange(0, padded.shape[2], self.length, device=lengths.device)
-        chunks = padded.unflatten(2, (-1, self.length))  # [B, N, chunk, length, D]
+        chunks = rearrange(padded, "b n (c l) d -> b n c l d", l=self.length)
         valid = valid_positions((lengths[:, None] - starts).clamp_min(1), self.length)
         valid = valid[:, None].expand(chunks.shape[:-1])
         visual = self.encode(chunks, valid)

@@ -36,7 +36,7 @@ class Unparsed(WSVADCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse nothing."""
-        self.config = Namespace({"subcommand": self.command, self.command: Namespace(seed_everything=False)})
+        self.config = Namespace(subcommand=self.command, **{self.command: Namespace(seed_everything=False)})  # type: ignore[no-untyped-call]
 
     instantiate_classes = before_instantiate_classes = ParsedRun.instantiate_classes
     _run_subcommand = ParsedRun._run_subcommand

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch
+import lightning
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -102,7 +102,7 @@ class WSVADCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Make a parser that finds shipped recipes by name."""
-        header = [f"lightning.pytorch=={lightning.pytorch.__version__}"]
+        header = [f"lightning=={lightning.__version__}"]
         parser = self.parser_class(dump_header=header, **kwargs)
         parser.add_argument(
             "-c", "--config", action=ConfigFile, help="a recipe: a file, or a shipped one's name"

@@ -1,6 +1,7 @@
 """What ``wsvad fit`` trains, on which videos, and what comes next."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
@@ -40,7 +41,8 @@ def count_others(data: WSVADDataModule) -> str:
 def note_validations(trainer: Trainer) -> str | None:
     """Say so if the recipe validates too rarely to choose a checkpoint by."""
     interval, steps = trainer.val_check_interval, trainer.estimated_stepping_batches
-    monitored = any((callback.monitor or "").startswith("val/") for callback in trainer.checkpoint_callbacks)
+    callbacks = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
+    monitored = any((callback.monitor or "").startswith("val/") for callback in callbacks)
     if not monitored or not isinstance(interval, int) or steps >= VALIDATIONS * interval:
         return None
     often = max(1, int(steps) // VALIDATIONS)

@@ -25,6 +25,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import TextTower
 from wsvad_lightning.methods.adplg import ADPLG
 from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.prepared import PreparedModule
 from wsvad_lightning.methods.base.prompted import PromptedModule
 from wsvad_lightning.methods.s3r import DICTIONARY
 from wsvad_lightning.runs.parsed import parser_of_fit
@@ -222,6 +223,7 @@ def official(name: str) -> tuple[WSVADModule, Shape]:
     bag_crops = theirs.crops if data.crops == "all" else 1
     shape = (bags, bag_crops, data.segments, model.feature_dim)
     for artefact in model.requires.prepared:
+        assert isinstance(model, PreparedModule)
         values = (
             torch.randn(ATOMS, model.feature_dim) if artefact == DICTIONARY else labels_of_snippets(shape)
         )

@@ -26,7 +26,9 @@ def test_the_table_reads_back_and_the_summary_tells_all(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     table, vectors = folder / "table.csv", folder / "gt.npz"
-    annotations([str(folder)], "ucf_crime", str(table), "official:rtfm", str(vectors))
+    annotations(
+        [str(folder)], from_="ucf_crime", output=str(table), gt_rule="official:rtfm", gt_vectors=str(vectors)
+    )
     assert read_annotations(table) == {
         "Abuse028_x264": VideoAnnotation("Abuse028_x264", 1, ("Abuse",), 20, ((5, 20),), "test"),
         "Arson001_x264": VideoAnnotation("Arson001_x264", 1, ("Arson",), split="train"),
@@ -68,7 +70,12 @@ def test_unknown_frame_counts_cannot_be_labelled(tmp_path: Path) -> None:
     source = tmp_path / "annotations.txt"
     source.write_text("v=x__#1_label_B4-0-0 3 9\n")
     with pytest.raises(WSVADError, match="frame count is unknown.*data.gt_rule"):
-        annotations([str(source)], "xd_violence", str(tmp_path / "t.csv"), gt_vectors=str(tmp_path / "g.npz"))
+        annotations(
+            [str(source)],
+            from_="xd_violence",
+            output=str(tmp_path / "t.csv"),
+            gt_vectors=str(tmp_path / "g.npz"),
+        )
 
 
 def test_shipped_tables_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def kind_of(name: str) -> str:
 
 def test_every_part_has_its_share_of_every_class(tmp_path: Path) -> None:
     output = tmp_path / "split.json"
-    split(make_table(tmp_path / "t.csv"), str(output), test=0.3, val=0.1)
+    split(make_table(tmp_path / "t.csv"), output=str(output), test=0.3, val=0.1)
     parts = read_split(output)
     assert Counter(map(kind_of, parts.train)) == {"normal": 24, "Arson": 12, "Riot": 6}
     assert Counter(map(kind_of, parts.test)) == {"normal": 12, "Arson": 6, "Riot": 3}
@@ -47,14 +47,14 @@ def test_the_seed_alone_decides(tmp_path: Path) -> None:
     table = make_table(tmp_path / "t.csv")
     texts = []
     for number, seed in enumerate((0, 0, 1)):
-        split(table, str(tmp_path / f"{number}.json"), seed=seed)
+        split(table, output=str(tmp_path / f"{number}.json"), seed=seed)
         texts.append((tmp_path / f"{number}.json").read_text())
     assert texts[0] == texts[1] != texts[2]
 
 
 def test_every_video_is_tested_in_one_fold(tmp_path: Path) -> None:
     output = tmp_path / "split.json"
-    split(make_table(tmp_path / "t.csv"), str(output), folds=5, val=0.2)
+    split(make_table(tmp_path / "t.csv"), output=str(output), folds=5, val=0.2)
     choices = read_splits(output)
     assert len(choices) == 5
     assert Counter(name for choice in choices for name in choice.test).most_common(1)[0][1] == 1
@@ -68,7 +68,7 @@ def test_every_video_is_tested_in_one_fold(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", [r"^\d+", r"^(\d+)_\d"])
 def test_a_scene_stays_in_one_part(tmp_path: Path, pattern: str) -> None:
     output = tmp_path / "split.json"
-    split(make_table(tmp_path / "t.csv"), str(output), test=0.25, group_by=pattern)
+    split(make_table(tmp_path / "t.csv"), output=str(output), test=0.25, group_by=pattern)
     parts = read_split(output)
     trained, tested = ({name[:2] for name in names} for names in (parts.train, parts.test))
     assert not trained & tested
@@ -79,7 +79,7 @@ def test_a_column_of_the_table_may_tell_the_scene(tmp_path: Path) -> None:
     table, output = tmp_path / "t.csv", tmp_path / "split.json"
     rows = [f"v{n}.mp4,{'normal' if n % 2 else 'Riot'},{'gate' if n < 6 else 'yard'}" for n in range(12)]
     table.write_text("\n".join(["video,label,Scene", *rows]))
-    split(str(table), str(output), test=0.5, group_column="Scene")
+    split(str(table), output=str(output), test=0.5, group_column="Scene")
     parts = read_split(output)
     assert {frozenset(parts.train), frozenset(parts.test)} == {
         frozenset(f"v{n}" for n in range(6)),
@@ -89,7 +89,7 @@ def test_a_column_of_the_table_may_tell_the_scene(tmp_path: Path) -> None:
 
 def test_a_store_is_split_as_well(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store.h5", train=6, test=4, classes=("fall", "fight"))
-    split(str(store), str(tmp_path / "split.json"))
+    split(str(store), output=str(tmp_path / "split.json"))
     parts = read_split(tmp_path / "split.json")
     assert (len(parts.train), len(parts.test)) == (16, 4)
     assert Counter(re.findall("normal|abnormal", " ".join(parts.test))) == {"normal": 2, "abnormal": 2}
@@ -98,7 +98,7 @@ def test_a_store_is_split_as_well(tmp_path: Path) -> None:
 def test_a_store_has_no_columns(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store.h5", train=6, test=4)
     with pytest.raises(WSVADError, match="group_column='scene': a store has no columns"):
-        split(str(store), str(tmp_path / "split.json"), group_column="scene")
+        split(str(store), output=str(tmp_path / "split.json"), group_column="scene")
 
 
 def test_unequal_groups_come_near_their_share() -> None:
@@ -132,5 +132,5 @@ def test_what_cannot_be_split_is_refused(tmp_path: Path, options: dict[str, Any]
 
 
 def test_the_shipped_tables_split(tmp_path: Path) -> None:
-    split("shanghaitech", str(tmp_path / "split.json"), test=0.3, group_by=r"^\d\d")
+    split("shanghaitech", output=str(tmp_path / "split.json"), test=0.3, group_by=r"^\d\d")
     assert set(json.loads((tmp_path / "split.json").read_text())) == {"train", "test"}

@@ -88,10 +88,10 @@ def test_a_constructor_passes_on_what_it_does_not_name() -> None:
 class Untyped(WSVADModule):
     """Names the optimizer, and not what it is."""
 
-    def __init__(
+    def __init__(  # type: ignore[no-untyped-def]  # what this is about
         self,
         feature_dim: int = 8,
-        optimizer=torch.optim.Adam,  # type: ignore[no-untyped-def]  # noqa: ANN001
+        optimizer=torch.optim.Adam,  # noqa: ANN001
         **kwargs: Any,
     ) -> None:
         super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
