@@ -185,7 +185,7 @@ CASES: list[Case] = [
     ("no store", lambda d: d.fit(store="absent.h5"), ("absent.h5", "no such store")),
     ("truncated store", lambda d: d.fit(store=truncated(d)), ("cut.h5", "cannot be read", "verify")),
     ("not a store", lambda d: d.fit(store=foreign(d)), ("foreign.h5", "not a feature store", "extract")),
-    ("text as a store", lambda d: d.fit(store=d.file("a.h5", "hello")), ("a.h5", "no HDF5 file")),
+    ("text as a store", lambda d: d.fit(store=d.file("a.h5", "hello")), ("a.h5", "not an HDF5 file")),
     ("NaN features", lambda d: d.fit(store=nan_features(d)), ("train_normal_000", "NaN")),
     ("absent stream", lambda d: d.fit("--data.features", "flow"), ("data.features", "'flow'", "features")),
     ("no abnormal video", lambda d: d.fit(store=only_normal(d)), ("abnormal",)),

@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -414,8 +415,8 @@ HYPER: list[Config] = [
 @pytest.mark.parametrize("more", HYPER)
 def test_hyper_parameters_make_nothing(more: Config, good: Checkpoint, desk: Path) -> None:
     torch.save({**good, "hyper_parameters": {**good["hyper_parameters"], **more}}, "h.ckpt")
-    module = URDMU.load_from_checkpoint("h.ckpt")
-    assert type(module) is URDMU
+    with suppress(WSVADError):  # a setting that the method does not have is refused
+        assert type(URDMU.load_from_checkpoint("h.ckpt")) is URDMU
     assert "stranger" not in sys.modules
     assert left_in(desk) == set()
 

@@ -140,7 +140,10 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
     found = re.search(r"(?:Given value|Got value): (.*)", message)
     value = found[1] if found and not found[1].startswith("NestedArg") else None
     if found := re.search(r"Option '([^']+)' is not accepted", message):
-        kind = re.findall(r"class_path '([^']+)'", message)[-1].rpartition(".")[2]
+        paths = re.findall(r"class_path '([^']+)'", message)
+        if not paths:
+            return WSVADError(found[1], None, "is not a setting", see)
+        kind = paths[-1].rpartition(".")[2]
         remedy = f"See `{parser.prog} {argument}.help {kind}`"
         return WSVADError(f"{argument}.{found[1]}", None, f"is not an option of {kind}", remedy)
     if found := re.search(

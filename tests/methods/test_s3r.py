@@ -87,7 +87,7 @@ def test_a_dictionary_of_another_form_is_refused(shape: tuple[int, ...]) -> None
 
 
 def test_without_a_dictionary_nothing_is_scored() -> None:
-    with pytest.raises(WSVADError, match="dictionary=.*none to reconstruct from.*checkpoint"):
+    with pytest.raises(WSVADError, match="dictionary is required.*checkpoint"):
         S3RNet(8, attention_dim=4)(torch.zeros(1, 1, 2, 8))
 
 

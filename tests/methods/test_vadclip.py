@@ -136,7 +136,7 @@ def last(desk: Path) -> Path:
 def class_columns(desk: Path, command: str) -> list[dict[str, float]]:
     folder = max((desk / command).glob("version_*"), key=lambda path: int(path.name.split("_")[1]))
     rows = csv.DictReader((folder / "scores.csv").read_text().splitlines())
-    return [{key: float(value) for key, value in list(row.items())[4:]} for row in rows]
+    return [{key: float(value) for key, value in list(row.items())[6:]} for row in rows]
 
 
 def test_a_checkpoint_holds_texts_and_no_tower(desk: Path) -> None:

@@ -23,7 +23,7 @@ def test_method_gives_the_authors_numbers(reference: Path) -> None:
 
 def test_the_comparison_detects_a_wrong_reduction(monkeypatch: pytest.MonkeyPatch) -> None:
     def kl_over_channels(mean: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
-        return (-0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=2)).mean()
+        return (-0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=-1)).mean()
 
     monkeypatch.setattr(urdmu, "gaussian_kl", kl_over_channels)
     rows = golden.check(Path(__file__).parent / "data" / "ur_dmu.json")

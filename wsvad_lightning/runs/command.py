@@ -50,7 +50,13 @@ def schema(output: str | None = None) -> None:
     for name, kind in {"seed_everything": int, "name": str, "output": str}.items():
         parser.add_argument(f"--{name}", type=kind)
     described = json.loads(parser.get_completion_script("jsonschema"))
-    described["properties"]["trainer"]["properties"] |= {name: {} for name in UNDESCRIBED}
+    properties = described["properties"]
+    properties["trainer"]["properties"] |= {name: {} for name in UNDESCRIBED}
+    properties["model"] = {"anyOf": [{"type": "string"}, properties["model"]]}  # a file of the method
+    properties["config"] = {"type": ["string", "array"], "description": "recipes that this one changes"}
+    described["patternProperties"] = {r"^(model|data|trainer)\.": {}}  # single values by dotted names
+    for part in (described, properties["data"]):
+        part.pop("required", None)  # an overlay has some settings
     text = json.dumps(described, indent=1) + "\n"
     if output is None:
         sys.stdout.write(text)

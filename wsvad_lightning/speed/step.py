@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import yaml
 from jsonargparse import auto_cli
 from rich.progress import track
 from rich.table import Table
@@ -215,8 +216,9 @@ def official(name: str) -> tuple[WSVADModule, Shape]:
     """
     theirs = OFFICIAL[name]
     settings = [f"--model.{name}={value}" for name, value in theirs.settings.items()]
-    recipe = parser_of_fit().parse_args(["--config", str(find_config(theirs.recipe)), *settings])
-    chosen = json.dumps(recipe.model.as_dict())
+    parser = parser_of_fit()
+    recipe = parser.parse_args(["--config", str(find_config(theirs.recipe)), *settings])
+    chosen = json.dumps(yaml.safe_load(parser.dump(recipe, skip_unset=False))["model"])
     model: WSVADModule = auto_cli(_given, args=["--model", chosen], as_positional=False)
     data = WSVADDataModule(**recipe.data.as_dict())
     bags = data.batch_size if data.bags == "windows" else 2 * data.batch_size
@@ -294,7 +296,7 @@ def labelling(device: Device) -> Task:
     """ADPLG's labels for the bags of a batch, from their attention."""
     model, shape = official("ADPLG")
     assert isinstance(model, ADPLG)
-    attention = torch.rand(shape[0] // 2 * shape[1], shape[2], device=device)
+    attention = torch.rand(shape[0] // 2, shape[1], shape[2], device=device)
     return partial(model.label, noise(shape, model), attention)
 
 

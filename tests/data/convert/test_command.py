@@ -398,7 +398,7 @@ def test_mistakes_of_newcomers(source: Path, tmp_path: Path, capsys: pytest.Capt
         ([str(source / "nothing"), "-o", str(output)], "there is no such file or folder"),
         ([str(empty), "-o", str(output)], "holds no files"),
         ([str(tmp_path / "void"), "-o", str(output)], "from='auto': no arrays were found"),
-        ([str(source), "-o", str(output), "--from", "rtmf"], "'rtfm'"),
+        ([str(source), "-o", str(output), "--from", "rtmf"], "Did you mean rtfm?"),
         ([str(source), "-o", str(output), "--annotations", table], "none of its 3 videos can be converted"),
         ([str(source), "-o", str(output), "--annotations", "no.csv"], "annotations='no.csv': cannot be read"),
         ([str(tmp_path / "void" / "other.list"), "-o", str(output)], "Give their folder by --folder"),

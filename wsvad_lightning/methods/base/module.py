@@ -280,11 +280,20 @@ class WSVADModule(LightningModule):
             strict: whether all weights must be there, and no others.
             weights_only: whether the file is read as tensors and plain values; False runs any code in it.
             kwargs: settings that replace those of the checkpoint.
+
+        Raises:
+            WSVADError: if the file records a setting that the method does not have.
         """
         own: dict[str, Any] = {
             "weights_only": weights_only is not False,
             "_instantiator": None,  # one named in the file would make the classes that its settings name
         }
-        return super().load_from_checkpoint(
-            checkpoint_path, map_location, hparams_file, strict, **{**kwargs, **own}
-        )
+        try:
+            return super().load_from_checkpoint(
+                checkpoint_path, map_location, hparams_file, strict, **{**kwargs, **own}
+            )
+        except TypeError as error:  # of the constructor
+            problem = f"its hyper-parameters do not fit {cls.__name__} ({error})"
+            raise WSVADError(
+                "checkpoint_path", checkpoint_path, problem, "Give a file that `wsvad fit` wrote"
+            ) from None

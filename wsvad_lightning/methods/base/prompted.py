@@ -100,7 +100,7 @@ class PromptedModule(WSVADModule):
         """
         if self.text_tower is None:
             remedy = "Give the folder of a CLIP, such as openai/clip-vit-base-patch16 saved by transformers"
-            raise WSVADError("model.text_tower", None, "nothing can read the names of the classes", remedy)
+            raise WSVADError("model.text_tower", None, "is required to read the names of the classes", remedy)
         tower = TextTower.open(self.text_tower)
         if tower.dim != self.feature_dim:
             problem = f"its features have {tower.dim} channels, those of the store {self.feature_dim}"
