@@ -242,17 +242,17 @@ def rows(page: str) -> dict[str, str]:
 
 
 def test_extraction_options_are_told_with_their_defaults() -> None:
-    told = rows("data.md")
+    reported = rows("data.md")
     parameters = inspect.signature(extract).parameters.values()
     options = {f"--{entry.name}": entry.default for entry in parameters if entry.default is not entry.empty}
-    assert {name for name in told if name.startswith("--")} == {*options, "--config"}
+    assert {name for name in reported if name.startswith("--")} == {*options, "--config"}
     for name, default in {**options, **{entry.name: entry.default for entry in fields(StreamSpec)}}.items():
-        assert name in told
+        assert name in reported
         if isinstance(default, str | int):
-            assert told[name] == f"`{str(default).lower()}`", name
+            assert reported[name] == f"`{str(default).lower()}`", name
 
 
-def test_every_setting_of_the_data_module_is_told() -> None:
+def test_every_setting_of_the_data_module_is_reported() -> None:
     text = (ROOT / "docs" / "data.md").read_text()
     for name in inspect.signature(WSVADDataModule).parameters.keys() - {"seed"}:
         assert f"data.{name}" in text, f"data.{name} is not explained"
@@ -277,11 +277,11 @@ def test_metrics_are_told_by_the_names_they_have() -> None:
 
 def test_numbers_of_the_metrics_page_are_what_the_code_gives() -> None:
     (code,) = fences(ROOT / "docs" / "metrics.md", "python")
-    told = re.findall(r"^(\w.*?)  # ([\d.]+)$", code, re.MULTILINE)
-    assert len(told) == 4
+    reported = re.findall(r"^(\w.*?)  # ([\d.]+)$", code, re.MULTILINE)
+    assert len(reported) == 4
     names: dict[str, object] = {}
     exec(code, names)
-    for expression, value in told:
+    for expression, value in reported:
         assert eval(expression, names) == pytest.approx(float(value), abs=1e-12), expression
 
 

@@ -204,11 +204,11 @@ REFUSED: list[tuple[str, Callable[[Config], object], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+    ("change", "reported"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
 )
 def test_values_are_compared_with_their_types(
     change: Callable[[Config], object],
-    told: str,
+    reported: str,
     good: Checkpoint,
     desk: Path,
     capsys: pytest.CaptureFixture[str],
@@ -219,7 +219,7 @@ def test_values_are_compared_with_their_types(
     assert test(save(good, config, "v.ckpt")) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert told in error
+    assert reported in error
     assert left_in(desk) == {"other.yaml"}
 
 
@@ -371,20 +371,20 @@ TEXTS: list[object] = [
 
 @pytest.mark.parametrize("text", TEXTS, ids=[repr(text)[:30] for text in TEXTS])
 def test_odd_texts_are_refused_in_a_line(text: object, desk: Path) -> None:
-    with pytest.raises(WSVADError) as told:
+    with pytest.raises(WSVADError) as reported:
         read_carried(text, "x.ckpt", ())
-    assert "carries" in str(told.value)
-    assert "\n" not in str(told.value)
-    assert len(str(told.value)) < 400
+    assert "carries" in str(reported.value)
+    assert "\n" not in str(reported.value)
+    assert len(str(reported.value)) < 400
     assert left_in(desk) == set()
 
 
 def test_a_message_repeats_no_control_characters(desk: Path) -> None:
     config = {"model": {"class_path": "x.\x1b[2J" + "y" * 5000}}
-    with pytest.raises(WSVADError) as told:
+    with pytest.raises(WSVADError) as reported:
         read_carried(yaml.safe_dump(config), "x.ckpt", ())
-    assert "\x1b" not in str(told.value)
-    assert len(str(told.value)) < 400
+    assert "\x1b" not in str(reported.value)
+    assert len(str(reported.value)) < 400
 
 
 def test_what_is_written_is_read_back(good: Checkpoint) -> None:
@@ -452,9 +452,9 @@ def test_the_recipe_of_the_features_is_data(name: str, value: object, good: Chec
     path = save(good, config_of(good), "p.ckpt", provenance=ORIGIN)
     assert trained_recipe(path, None).streams[0].name == "features"
     path = save(good, config_of(good), "p.ckpt", provenance={**ORIGIN, name: value})
-    with pytest.raises(WSVADError) as told:
+    with pytest.raises(WSVADError) as reported:
         trained_recipe(path, None)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(reported.value)
 
 
 def test_fits_is_exact() -> None:

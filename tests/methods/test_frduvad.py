@@ -256,7 +256,7 @@ def test_mistakes_with_the_auxiliary_scorer_are_named(store: str) -> None:
         make(auxiliary="x.ckpt")
     with pytest.raises(WSVADError, match="model.auxiliary='None'.*Give a checkpoint of C2FPL"):
         train(make(auxiliary_dims=(6, 4)), store, 1)
-    with pytest.raises(WSVADError, match="model.auxiliary='absent.ckpt': there is no such file"):
+    with pytest.raises(WSVADError, match="model.auxiliary='absent.ckpt': no such file"):
         train(make(auxiliary="absent.ckpt", auxiliary_dims=(6, 4)), store, 1)
     path = auxiliary_checkpoint(store, hidden_dims=(6, 5))
     with pytest.raises(WSVADError, match=r"mlp.3.weight of shape \[5, 6\], not \[4, 6\] \(2 more"):

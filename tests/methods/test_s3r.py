@@ -82,7 +82,7 @@ def test_every_snippet_of_a_long_video_is_read_against_the_same_atoms() -> None:
 
 @pytest.mark.parametrize("shape", [(0, 32), (5, 31), (32,), (1, 5, 32)])
 def test_a_dictionary_of_another_form_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(WSVADError, match=r"dictionary=.*32 channels.*form \[S, 32\]"):
+    with pytest.raises(WSVADError, match=r"dictionary=.*32 channels.*shape \[S, 32\]"):
         small().net.use_dictionary(torch.zeros(shape))
 
 

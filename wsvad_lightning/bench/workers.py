@@ -46,7 +46,7 @@ def work_off(tasks: Sequence[Task], work: Callable[[Task], str], jobs: int) -> l
                 display.show(running.values())
                 done = wait(running, return_when=FIRST_COMPLETED).done
                 if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
-                    done, pool = wait(running).done, _make_pool(jobs)  # those beside it are lost too
+                    done, pool = wait(running).done, _make_pool(jobs)  # the others in the pool are lost too
                 for future in done:
                     task, error = running.pop(future), future.exception()
                     if error is not None:

@@ -13,7 +13,7 @@ from wsvad_lightning.errors import WSVADError
 class KeyTable:
     """Pairs of name prefixes, authors' and ours.
 
-    ``*`` stands for one part of a dotted name and is carried over:
+    ``*`` matches one part of a dotted name and is carried over:
     ``("selfatt.layers.*.0.norm", "transformer.*.attention_norm")``.
 
     Attributes:

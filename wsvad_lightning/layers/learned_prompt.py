@@ -17,7 +17,7 @@ class LearnedPrompt(nn.Module):
 
         start | prefix learnt vectors | words of the class | postfix learnt vectors | end
 
-    All classes share one table of vectors, one a slot. While training, the tower reads the prompts anew in
+    All classes share one table of vectors, one a slot. While training, the tower reads the prompts again in
     each step; elsewhere their features are constants, which need no tower.
 
     Args:
@@ -114,5 +114,5 @@ class LearnedPrompt(nn.Module):
 
 
 def _refresh(prompt: LearnedPrompt, _: object) -> None:
-    """Read the texts anew with the vectors that were just loaded."""
+    """Read the texts again with the vectors that were just loaded."""
     prompt.refresh()

@@ -118,8 +118,8 @@ class S3RNet(nn.Module):
         """
         feature_dim = self.dictionary.shape[1]
         if atoms.ndim != 2 or len(atoms) == 0 or atoms.shape[1] != feature_dim:
-            problem = f"its form is {tuple(atoms.shape)} where the features have {feature_dim} channels"
-            remedy = f"Give atoms of the form [S, {feature_dim}], prepared from features like these"
+            problem = f"its shape is {tuple(atoms.shape)} where the features have {feature_dim} channels"
+            remedy = f"Give atoms of the shape [S, {feature_dim}], prepared from features like these"
             raise WSVADError("dictionary", DICTIONARY, problem, remedy)
         self.dictionary = atoms.to(self.dictionary)
 
@@ -127,7 +127,7 @@ class S3RNet(nn.Module):
         """Add temporal context to ``[B, N, T, D]`` features and their reconstruction; X and Y, not yet gated.
 
         Raises:
-            WSVADError: if there is no dictionary.
+            WSVADError: if the dictionary is missing.
         """
         if len(self.dictionary) == 0:
             remedy = "Load a checkpoint that carries one, train, or call use_dictionary"
@@ -137,7 +137,7 @@ class S3RNet(nn.Module):
         return video, normal
 
     def gate(self, video: Tensor, normal: Tensor) -> Tensor:
-        """Tell the channels in which X and Y differ: ``[B, N, 1, D]`` in [0, 1]."""
+        """Weigh the channels by how much X and Y differ: ``[B, N, 1, D]`` in [0, 1]."""
         gate: Tensor = self.to_gate(video.mean(dim=2, keepdim=True) - normal.mean(dim=2, keepdim=True))
         return gate
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
-from wsvad_lightning.types import FeatureRequirements, StreamForm, WSVADBatch
+from wsvad_lightning.types import FeatureRequirements, StreamShape, WSVADBatch
 
 TEXT = "text"
 
@@ -167,7 +167,7 @@ class SVMAE(MagnitudeMIL):
             raise WSVADError("model.text_dim", text_dim, "a text has channels", "Give at least 1")
         self.reads_text = inputs != "vis"
         if self.reads_text:
-            self.requires = FeatureRequirements(streams={TEXT: StreamForm(text_dim, num_views=1)})
+            self.requires = FeatureRequirements(streams={TEXT: StreamShape(text_dim, num_views=1)})
         self.net = SVMAENet(feature_dim, text_dim, inputs, fusion, dropout)
 
     def encode(self, batch: WSVADBatch) -> MagnitudeOutput:

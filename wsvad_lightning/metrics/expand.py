@@ -26,7 +26,7 @@ def check_num_snippets(num_snippets: int, num_frames: int, grid: SnippetGrid, vi
     Args:
         num_snippets: T.
         num_frames: F.
-        grid: where the snippets lie.
+        grid: positions of the snippets.
         video_id: named in the message.
 
     Raises:
@@ -55,7 +55,7 @@ def expand_scores(
     Args:
         scores: ``[T]``, a floating NumPy array (``tensor.float().numpy()`` for a tensor).
         num_frames: F.
-        grid: where the snippets lie.
+        grid: positions of the snippets.
         video_id: named in messages.
 
     Returns:

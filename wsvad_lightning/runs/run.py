@@ -155,7 +155,7 @@ class WSVADCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, name the experiment, and refuse to measure a model that nobody trained."""
+        """Parse, name the experiment, and refuse to measure an untrained model."""
         with explained(self._subcommand_parsers[self.command], {"--model": IDS}):
             super().parse_arguments(parser, args)
         config = self.config[self.command]

@@ -48,7 +48,7 @@ def train_stages(train: Train, first: Sequence[str] = ()) -> Iterator[tuple[WSVA
 
     Args:
         train: runs ``fit`` with arguments that say which stage it is, and gives the finished run and the
-            checkpoint that stands for it.
+            checkpoint that represents it.
         first: those arguments for the stage to begin with; none for the one that the recipe says.
 
     Yields:
@@ -113,7 +113,7 @@ def newest(folder: Path) -> Path | None:
 
 
 def chosen(trainer: Trainer) -> str | None:
-    """Find the checkpoint that stands for a training; None for one that had no step left to do."""
+    """Find the checkpoint that represents a training; None for one that had no step left to do."""
     for callback in trainer.checkpoint_callbacks:
         assert isinstance(callback, ModelCheckpoint)
         if (callback.monitor or "").startswith("val/") and callback.best_model_path:
@@ -146,7 +146,7 @@ def write_record(path: Path, arguments: Sequence[str], stages: Sequence[Stage]) 
 
 @rank_zero_only
 def show(stages: Sequence[Stage], name: str) -> None:
-    """Print a row a stage."""
+    """Print one row per stage."""
     table = Table("stage", *SHOWN.values(), title=f"{name}: test videos, percent")
     for stage in stages:
         values = [stage.metrics.get(metric) for metric in SHOWN]

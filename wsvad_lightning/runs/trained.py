@@ -97,4 +97,4 @@ def check_resumable(path: str | None) -> None:
     """
     if path and "optimizer_states" not in read_checkpoint(path):
         problem = "holds weights only, not the state of a training"
-        raise WSVADError("--ckpt_path", path, problem, "Test it, or train anew")
+        raise WSVADError("--ckpt_path", path, problem, "Test it, or train again")

@@ -46,17 +46,17 @@ def assert_holds(store: FeatureStore, miniature: Miniature) -> None:
 
 
 @each_layout
-@pytest.mark.parametrize("told", [True, False], ids=["told", "auto"])
+@pytest.mark.parametrize("named", [True, False], ids=["named", "auto"])
 def test_layout(
     layout: str,
     make: Callable[[Path], Miniature],
-    told: bool,
+    named: bool,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     miniature = make(tmp_path / "source")
     store = convert(
-        miniature.source, tmp_path / "store.h5", *miniature.options, from_=layout if told else "auto"
+        miniature.source, tmp_path / "store.h5", *miniature.options, from_=layout if named else "auto"
     )
     assert_holds(store, miniature)
     assert f"layout {layout}" in capsys.readouterr().out
@@ -69,11 +69,11 @@ def test_every_file_is_accounted_for(make: Callable[[Path], Miniature], tmp_path
     miniature = make(tmp_path / "source")
     (miniature.source / "README.md").write_text("features")
     convert(miniature.source, tmp_path / "store.h5", *miniature.options)
-    told = {entry["file"] for entry in reasons(tmp_path / "store.h5")}
+    reported = {entry["file"] for entry in reasons(tmp_path / "store.h5")}
     files = {
         str(path.relative_to(miniature.source)) for path in miniature.source.rglob("*") if path.is_file()
     }
-    assert {file for file in files if not file.endswith(".zip")} <= told
+    assert {file for file in files if not file.endswith(".zip")} <= reported
     assert {entry["status"] for entry in reasons(tmp_path / "store.h5") if entry["file"] == "README.md"} == {
         "skipped"
     }

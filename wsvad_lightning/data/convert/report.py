@@ -11,7 +11,7 @@ from rich.table import Table
 from wsvad_lightning.files import write_table
 
 USED = "used"
-SKIPPED = "skipped"  # no part of the store: no features, or of a video that nobody asked for
+SKIPPED = "skipped"  # not in the store: no features, or of a video that was not asked for
 MISSING = "missing"  # a video that is annotated and has no file
 BROKEN = "broken"  # a video or file that should be in the store and cannot be
 ROWS = 30  # of the printed table; the file has all

@@ -92,7 +92,7 @@ def open_source(path: Path, folder: Path | None, known: Container[str], stream: 
     listed = find_listed(path, folder or path.parent, known)
     items, rest = _find_items(listed.files, known, stream, split_of([path.stem]))
     rest += [Entry(line.path, "", SKIPPED, "listed twice") for line in listed.repeated]
-    rest += [Entry(line.path, "", BROKEN, "listed, and there is no such file") for line in listed.missing]
+    rest += [Entry(line.path, "", BROKEN, "listed, but does not exist") for line in listed.missing]
     return Source(items, rest, True, listed.gives_classes)
 
 
@@ -198,7 +198,7 @@ def _one(
     """The file that was given, or the only one that was found in the folder."""
     if given is not None:
         if not given.is_file():
-            raise WSVADError(argument, given, "there is no such file", "Correct the path")
+            raise WSVADError(argument, given, "no such file", "Correct the path")
         return SourceFile(given)
     fitting = list(found)
     if len(fitting) != 1:

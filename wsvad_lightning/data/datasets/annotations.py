@@ -95,7 +95,7 @@ class VideoAnnotation:
 
     Raises:
         WSVADError: if the fields contradict each other, an interval is reversed or passes the end, a class
-            cannot be called that, or there is no such part.
+            has a reserved name, or the part does not exist.
     """
 
     video_id: str
@@ -156,7 +156,7 @@ class VideoAnnotation:
             num_frames: frames of the video.
 
         Raises:
-            WSVADError: if there are no frames, another number is annotated, or an interval passes the end.
+            WSVADError: without frames, or if another number is annotated or an interval passes the end.
         """
         if num_frames < 1:
             self._reject(f"the video has {num_frames} frames", "Give the true number or leave it out")
@@ -325,7 +325,7 @@ def read_split(path: str | Path, index: int = 0) -> Split:
         index: which of several splits, from 0.
 
     Raises:
-        WSVADError: if the file cannot be read, there is no such split, a part is empty or a video is in two.
+        WSVADError: if the file cannot be read, the split does not exist, a part is empty, or parts overlap.
     """
     choices = _read_choices(path)
     if not 0 <= index < len(choices):

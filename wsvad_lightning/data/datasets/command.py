@@ -95,7 +95,7 @@ def label_tests(videos: Mapping[str, VideoAnnotation], rule: Rule) -> dict[str, 
         0 and 1 a frame, by name.
 
     Raises:
-        WSVADError: if there is no test video, or one has no frame count or no intervals.
+        WSVADError: without a test video, or if one lacks a frame count or intervals.
     """
     labels = {}
     for name, video in videos.items():

@@ -36,7 +36,7 @@ def read_array(path: Path) -> NDArray[np.bool_]:
 
 
 def read_pictures(folder: Path) -> NDArray[np.bool_]:
-    """Read a folder of mask pictures, one a frame, in the order of their names.
+    """Read a folder of mask pictures, one per frame, in the order of their names.
 
     Args:
         folder: of the pictures.

@@ -280,7 +280,7 @@ class WSVADDataModule(LightningDataModule):
             self.sampling,
             self.segments,
             self.classes,
-            {name: self._training_source(reader) for name, reader in self._readers.beside.items()},
+            {name: self._training_source(reader) for name, reader in self._readers.further.items()},
         )
         sides = {"normal video": bags.bags_of(label=0), "abnormal video": bags.bags_of(label=1)}
         return self._training_loader(bags, sides)
@@ -367,7 +367,7 @@ class WSVADDataModule(LightningDataModule):
             problem = "needs statistics of the training videos, which a checkpoint carries"
             raise WSVADError("data.normalize", self.normalize, problem, "Give --ckpt_path")
         videos = [annotations[name] for name in names[self._rank :: self._world_size]]
-        whole = WholeVideos(self._readers.features, videos, self.classes, self._readers.beside, rule=rule)
+        whole = WholeVideos(self._readers.features, videos, self.classes, self._readers.further, rule=rule)
         return self._loader(whole)
 
     def _training_loader(self, dataset: BatchDataset, sides: Mapping[str, Sequence[int]]) -> BatchLoader:

@@ -35,7 +35,7 @@ def window_positions(lengths: Sequence[int], size: int, across_videos: bool) -> 
 
 
 class TrainingWindows(BatchDataset):
-    """Windows of the training videos with all their views; labels are not looked at.
+    """Windows of the training videos with all their views; labels are ignored.
 
     Args:
         reader: gives the videos.

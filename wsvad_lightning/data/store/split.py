@@ -190,7 +190,7 @@ def _check(parts: Parts, videos: Videos) -> None:
 
 
 def _table(choices: Sequence[Parts], videos: Videos, output: str) -> Table:
-    """A row a class, a column a part of each split."""
+    """One row per class, one column per part of each split."""
     columns = [
         (f"{part} {i}" if len(choices) > 1 else part, names)
         for i, c in enumerate(choices)

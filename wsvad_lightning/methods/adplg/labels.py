@@ -25,7 +25,7 @@ class AttentionHistory:
         visits: ``[K]`` how often each bag was visited.
 
     Raises:
-        WSVADError: if ``length`` is below 2, of which there is no variance.
+        WSVADError: if ``length`` is below 2, which has no variance.
     """
 
     def __init__(self, length: int) -> None:
@@ -52,7 +52,7 @@ class AttentionHistory:
         length = state["curves"].shape[1]
         if length != self.length:
             problem = f"the checkpoint keeps {length} visits"
-            raise WSVADError("model.history_length", self.length, problem, f"Give {length}, or train anew")
+            raise WSVADError("model.history_length", self.length, problem, f"Give {length}, or train again")
         self.rows = {key: row for row, key in enumerate(state["keys"])}
         self.curves, self.visits = state["curves"].clone(), state["visits"].clone()
 
@@ -90,7 +90,7 @@ class AttentionHistory:
         known = self.curves.shape[2] if len(self) else num_snippets
         if num_snippets != known:
             problem = f"the attention of earlier visits has {known} segments"
-            raise WSVADError("data.segments", num_snippets, problem, f"Give {known}, or train anew")
+            raise WSVADError("data.segments", num_snippets, problem, f"Give {known}, or train again")
         new = sorted({key for key in keys if key not in self.rows})
         if new:
             room = torch.zeros(len(new), self.length, num_snippets)

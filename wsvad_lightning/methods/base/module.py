@@ -52,7 +52,7 @@ class WSVADModule(LightningModule):
         lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
 
     Raises:
-        WSVADError: if there are no channels, ``loss_weights`` names a term that the method does not have, or
+        WSVADError: without channels, or if ``loss_weights`` names a term that the method does not have, or
             a subclass names ``optimizer`` or ``lr_scheduler`` without a type.
     """
 
@@ -136,7 +136,7 @@ class WSVADModule(LightningModule):
                 "model.feature_dim",
                 self.feature_dim,
                 f"the features of {info.path} have {info.dim} channels ({info.backbone})",
-                "Choose the store, streams and transform that the model was made for, or train anew",
+                "Choose the store, streams and transform that the model was made for, or train again",
             )
         if stage == "fit":
             if self.requires.classes:

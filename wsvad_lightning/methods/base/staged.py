@@ -21,7 +21,7 @@ class StagedModule(WSVADModule):
         """Check as every method does; to train, start from what the stage before has learnt.
 
         Raises:
-            WSVADError: if store and method do not fit, or there is no checkpoint of that stage.
+            WSVADError: if store and method do not fit, or the checkpoint of that stage is missing.
         """
         super().setup(stage)
         if stage == "fit" and self.stage > 1:
