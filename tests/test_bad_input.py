@@ -303,7 +303,7 @@ CASES: list[Case] = [
 @pytest.mark.parametrize(
     ("arguments", "reported"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
-def test_a_mistake_is_told_in_one_line(
+def test_a_mistake_is_reported_in_one_line(
     arguments: Callable[[Desk], list[str]],
     reported: tuple[str, ...],
     desk: Desk,

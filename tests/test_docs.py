@@ -241,7 +241,7 @@ def rows(page: str) -> dict[str, str]:
     return {underscored(name) if name.startswith("--") else name: cell.strip() for name, cell in found}
 
 
-def test_extraction_options_are_told_with_their_defaults() -> None:
+def test_extraction_options_are_reported_with_their_defaults() -> None:
     reported = rows("data.md")
     parameters = inspect.signature(extract).parameters.values()
     options = {f"--{entry.name}": entry.default for entry in parameters if entry.default is not entry.empty}
@@ -261,7 +261,7 @@ def test_every_setting_of_the_data_module_is_reported() -> None:
         assert f"`{choice}`" in text, f"{choice} is not explained"
 
 
-def test_metrics_are_told_by_the_names_they_have() -> None:
+def test_metrics_are_reported_by_the_names_they_have() -> None:
     measured = metrics.FrameMetrics(SnippetGrid(1, 1), classes=["fall"])
     truth = torch.tensor([0, 1])
     measured.update("normal", torch.tensor([0.1, 0.2]), 0, 2)

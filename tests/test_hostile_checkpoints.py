@@ -272,7 +272,7 @@ ENTRIES: list[tuple[str, object]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), ENTRIES, ids=[f"{name}={value}"[:40] for name, value in ENTRIES])
-def test_other_entries_are_told_in_a_line(
+def test_other_entries_are_reported_in_a_line(
     name: str, value: object, good: Checkpoint, desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert test(save(good, config_of(good), "e.ckpt", **{name: value})) == 2
@@ -329,7 +329,7 @@ def test_no_key_brings_a_class(value: object, good: Checkpoint, desk: Path) -> N
 
 
 @pytest.mark.parametrize("name", methods.__all__)
-def test_every_setting_of_the_suite_is_told_apart(name: str) -> None:
+def test_every_setting_of_the_suite_is_reported_apart(name: str) -> None:
     hints = constructor(getattr(methods, name))
     foreign = {setting for setting, hint in hints.items() if not is_plain(hint)}
     assert {"optimizer", "lr_scheduler"} <= foreign <= {"optimizer", "lr_scheduler", "video_optimizer"}

@@ -376,7 +376,7 @@ def test_all_are_the_shipped_ones() -> None:
         (["--config", "splits.json"], "splits"),
     ],
 )
-def test_a_mistake_is_told_before_anything_runs(
+def test_a_mistake_is_reported_before_anything_runs(
     more: list[str],
     reported: str,
     desk: Path,

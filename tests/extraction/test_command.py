@@ -340,7 +340,7 @@ def test_wrong_options_are_named_before_anything_is_written(
     assert not list(tmp_path.glob("store*"))
 
 
-def test_missing_decoder_is_told_before_anything_is_written(
+def test_missing_decoder_is_reported_before_anything_is_written(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)

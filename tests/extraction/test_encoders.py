@@ -127,6 +127,6 @@ def test_a_long_video_holds_a_bounded_number_of_frames(monkeypatch: pytest.Monke
         ({"backbone": "clip", "weights": "a", "input": "diff"}, "clip takes frames as they are"),
     ],
 )
-def test_impossible_streams_are_told_in_one_line(spec: dict[str, str], problem: str) -> None:
+def test_impossible_streams_are_reported_in_one_line(spec: dict[str, str], problem: str) -> None:
     with pytest.raises(WSVADError, match=problem):
         build_encoder(StreamSpec(**spec), CPU)  # type: ignore[arg-type]

@@ -146,7 +146,7 @@ def test_it_starts_from_the_encoder_of_urdmu(tmp_path: Path) -> None:
     assert all(torch.equal(given[name], taken[name]) for name in encoder)
 
 
-def test_what_does_not_fit_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_fit_is_reported_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = make_store(tmp_path / "plain.h5", dim=8, train=2)
     named = make_store(tmp_path / "named.h5", dim=8, train=2, classes=FALL_FIGHT)
     assert run(tmp_path, plain) == 2

@@ -97,7 +97,7 @@ def test_everything_is_written_of_every_video(
     assert [round(frame.time, 3) for frame in av.open(run / "jerky" / "scored.mp4").decode(video=0)] == stamps
 
 
-def test_events_are_told_with_their_classes_and_times(trained: Trained, tmp_path: Path) -> None:
+def test_events_are_reported_with_their_classes_and_times(trained: Trained, tmp_path: Path) -> None:
     names = json.dumps(CLASSES)
     model = ["--model", "tests.serving.clockwork.Clockwork", "--model.classes", names]
     where = ["--data.store", str(trained.store), "--output", str(tmp_path), "--name", "clockwork"]
@@ -197,7 +197,7 @@ def needless_weights(trained: Trained, folder: Path) -> list[str]:
         (needless_weights, ("weights='w.pth'", "no stream has a backbone that needs any")),
     ],
 )
-def test_a_mistake_is_told_in_one_line(
+def test_a_mistake_is_reported_in_one_line(
     mistake: Callable[[Trained, Path], list[str]],
     reported: tuple[str, ...],
     trained: Trained,

@@ -117,7 +117,7 @@ def test_frames_that_do_not_fit_are_a_finding(
     assert reported in entry["reason"]
 
 
-def test_what_happened_to_many_is_told_once(
+def test_what_happened_to_many_is_reported_once(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [
@@ -368,7 +368,7 @@ def test_matrices_that_do_not_fit(lines: str | None, reported: str, tmp_path: Pa
         convert(source, tmp_path / "store.h5", *options)
 
 
-def test_a_matrix_is_told_by_the_options_that_go_with_it(tmp_path: Path) -> None:
+def test_a_matrix_is_reported_by_the_options_that_go_with_it(tmp_path: Path) -> None:
     miniature = c2fpl(tmp_path / "source")
     nalist, names = miniature.source / "nalist.npy", miniature.source / "ucf-i3d.list"
     options = ["--nalist", str(nalist.rename(tmp_path / "rows.npy")), "--names", str(names)]

@@ -112,7 +112,7 @@ def test_an_archive_is_a_source(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", range(3), ids=["names", "folders", "counted from 1"])
-def test_crops_are_told_in_other_ways(number: int, tmp_path: Path) -> None:
+def test_crops_are_reported_in_other_ways(number: int, tmp_path: Path) -> None:
     streams = features_of({"a": 3, "b": 4}, 5)
     for video, held in streams.items():
         for crop in range(5):
@@ -141,7 +141,7 @@ def test_single_digits_are_no_crops_where_sets_are_incomplete(tmp_path: Path) ->
         ([(30, 1, 6)], "rtfm"),
     ],
 )
-def test_axes_are_told_by_shapes(shapes: list[tuple[int, ...]], layout: str, tmp_path: Path) -> None:
+def test_axes_are_reported_by_shapes(shapes: list[tuple[int, ...]], layout: str, tmp_path: Path) -> None:
     arrays = [np.full(shape, number, np.float32) for number, shape in enumerate(shapes)]
     for number, array in enumerate(arrays):
         save(tmp_path / "source" / f"v{number:03d}.npy", array)
