@@ -223,7 +223,7 @@ def test_command_parses(line: str, workplace: Path) -> None:
 
 @each_page
 def test_options_and_settings_in_the_text_exist(page: Path) -> None:
-    known = frozenset().union(*(help_of(*name.split()) for name in COMMANDS)) | {"--version"}
+    known = frozenset().union(*(help_of(*name.split()) for name in COMMANDS)) | {"--version", "--"}
     for span in spans(page):
         if span.startswith("--"):
             assert is_listed(re.split(r"[ =]", span)[0], known), f"there is no option {span}"

@@ -161,7 +161,7 @@ class FeatureRequirements:
         text_aligned: the backbone must have a text tower, and features must stay in its space.
         classes: the store must name its anomaly classes.
         prepared: artefacts that must have been computed from the training videos, see
-            :mod:`wsvad_lightning.data.store.artefacts`; a checkpoint carries what came of them.
+            :mod:`wsvad_lightning.data.store.artefacts`; a checkpoint carries their result.
         bags: what it trains on: as many normal as abnormal videos, or unlabelled windows of snippets.
     """
 

@@ -116,7 +116,7 @@ BAD: dict[str, tuple[Callable[[State], None], str]] = {
     ),
     "flat": (
         lambda state: state.update({"frame_position_embeddings.weight": torch.zeros(256)}),
-        "a parameter that tells sizes has another number of axes",
+        "a parameter has another number of axes",
     ),
 }
 

@@ -183,7 +183,7 @@ def test_classes_that_nothing_trains_are_reported(tmp_path: Path, caplog: pytest
     named = make_store(tmp_path / "named.h5", train=2, test=3, classes=("fall", "fight", "smoke"))
     experts = ["--model.experts_by", "classes", "--model.num_experts", "3"]
     assert fit("ucf_gsmoe.yaml", named, tmp_path, *experts).is_dir()
-    assert "note: no training video is of smoke: nothing is learnt of that" in caplog.text
+    assert "note: no training video is of smoke: the method cannot learn it" in caplog.text
 
 
 def test_metrics_are_the_same_by_two_processes(store: Path, tmp_path: Path) -> None:

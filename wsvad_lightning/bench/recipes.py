@@ -120,7 +120,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
         argument, value = named(option)
         if own := OWN.get(argument.removeprefix("--")):
             problem = "differs between the runs of a comparison"
-            raise WSVADError(argument, value, problem, f"Give {own}, before the two dashes")
+            raise WSVADError(argument, value, problem, f"Give {own}, before --")
 
 
 def look_often(recipe: Namespace) -> list[str]:

@@ -23,7 +23,7 @@ class LearnedPrompt(nn.Module):
     Args:
         width: W, channels of token vectors.
         prefix: learnt vectors before the words.
-        postfix: learnt vectors behind them.
+        postfix: learnt vectors after them.
         projected_dim: D where the projection of the tower is learnt too (TPWNG), from CLIP's on; None keeps
             it frozen like the rest.
 
@@ -88,7 +88,7 @@ class LearnedPrompt(nn.Module):
     def encode(self) -> Tensor:
         """Let the tower read all texts: ``[C, D]``, not normalised."""
         assert self.tower is not None, "learning prompts takes a text tower"
-        learnt = self.vectors[: self.given.shape[1]]  # the tower sees nothing behind the last end token
+        learnt = self.vectors[: self.given.shape[1]]  # the tower sees nothing after the last end token
         vectors = torch.where(self.is_given, self.given, learnt)
         if self.projection is None:
             return self.tower.encode(vectors, self.ends)

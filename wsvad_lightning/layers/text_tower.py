@@ -103,7 +103,7 @@ class TextTower:
 
         Args:
             vectors: ``[C, L, W]`` of the tokens, without position.
-            ends: ``[C]`` places of the end tokens; nothing behind one is seen.
+            ends: ``[C]`` positions of the end tokens; nothing after one is seen.
 
         Returns:
             ``[C, W]`` what the end tokens have become, before the projection.

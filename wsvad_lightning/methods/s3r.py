@@ -10,7 +10,7 @@ are let through for the one and held back for the other.
     g = sigmoid(mlp(mean_t X - mean_t Y))                     channel gate, de-normal
     X, Y = X g, Y (1 - g)
     s = mean_crops(sigmoid(mlp(X)))                           score
-    m = mean_crops(sigmoid(mlp(mean_t Y)))                    score of the reconstructed, one a video
+    m = mean_crops(sigmoid(mlp(mean_t Y)))                    score of the reconstruction, one per video
     top = the k largest of mean_crops(||X||), in training among a random part of the snippets
 
 Loss terms (names as in ``loss_weights``):
@@ -153,7 +153,7 @@ class S3RNet(nn.Module):
 class S3R(PreparedModule, MagnitudeMIL):
     """S3R as a LightningModule; the recipe of the paper is in ``ucf_s3r.yaml``.
 
-    The dictionary is learnt when training starts, unless it already lies next to the store, and travels in
+    The dictionary is learnt when training starts, unless it already is next to the store, and is saved in
     the checkpoint. A checkpoint without one, imported from the authors' weights, takes that of the store it
     is used with.
 

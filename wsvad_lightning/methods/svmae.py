@@ -16,7 +16,7 @@ Fusions, with f(x) = dropout(relu(linear(x))):
 
 Loss terms are RTFM's, see :mod:`wsvad_lightning.methods.base.magnitude`.
 
-Numbers equal the authors' code, with its quirks: a text longer than the video is cut behind its own temporal
+Numbers equal the authors' code, with its quirks: a text longer than the video is cut after its own temporal
 network, of a shorter one the last snippets are repeated. Deviations: any number of crops and snippets; k is
 clamped to T; either stream works alone, and no network is made for the other.
 """
@@ -44,7 +44,7 @@ class Fusion(nn.Module):
         visual_dim: D.
         text_dim: E.
         kind: which formula.
-        dropout: probability behind the linear layers.
+        dropout: probability after the linear layers.
 
     Attributes:
         dim: channels that come out.

@@ -70,7 +70,7 @@ def expand_scores(
             "scores",
             video_id or kind,
             f"a floating NumPy array [T] is needed, not {kind} of shape {shape}",
-            "Give one floating score a snippet",
+            "Give one floating score per snippet",
         )
     check_num_snippets(len(scores), num_frames, grid, video_id)
     frames = np.arange(num_frames)

@@ -17,7 +17,7 @@ video_acc      share of the videos whose largest snippet score is above 0.5 exac
 ============== ===========================================================================================
 
 Outside the normal case there is an error, or NaN with a UserWarning that names the metric and what is
-missing; never a number that no scorer could change:
+missing; never a number that is the same for every scorer:
 
 ======================================= ==================================================================
 no anomalous sample                     recall, true-positive rate, areas and equal error rate are NaN
@@ -182,7 +182,7 @@ def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, LabelArr
             "scores",
             f"{values.shape} scores, {truth.shape} labels",
             "scores and labels are not two lists of one length",
-            "Give one score and one label a sample",
+            "Give one score and one label per sample",
         )
     if not len(values):
         raise WSVADError("scores", "[]", "there is nothing to measure", "Give at least one scored sample")

@@ -64,7 +64,7 @@ def _score_rows(
 
 
 def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapping[str, Clock]) -> None:
-    """Write ``events.csv``: a row an event, with its class and score.
+    """Write ``events.csv``: one row per event, with its class and score.
 
     Args:
         path: the file.

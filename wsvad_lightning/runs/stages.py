@@ -1,4 +1,4 @@
-"""`wsvad stages`: all stages of a method that is trained in stages, each going on from the one before."""
+"""`wsvad stages`: all stages of a method that is trained in stages, each starting from the previous one."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -74,8 +74,8 @@ def run_stages(args: Sequence[str]) -> list[Stage]:
     """Train and test stage after stage, with the arguments of ``wsvad fit``.
 
     A stage starts from the last checkpoint of the one before, or from the one that is best on held-out
-    training videos where the recipe keeps such a one; never from the best on test videos. Run again, it goes
-    on where it stopped. ``runs/<name>`` gets a folder a stage, and ``stages.json``.
+    training videos where the recipe keeps one; never from the best on test videos. Run again, it continues
+    where it stopped. ``runs/<name>`` gets one folder per stage, and ``stages.json``.
 
     Raises:
         ArgumentError: if the arguments do not parse.

@@ -353,7 +353,7 @@ def test_streams_of_lists(tmp_path: Path) -> None:
     [
         ("Abuse001_x264\nNormal_Videos001_x264", "names 2 videos where nalist.npy has the rows of 3"),
         ("Abuse001_x264\nNormal_Videos001_x264\nAbuse001_x264", "names Abuse001_x264 2 times"),
-        (None, "does not cut 52 rows into videos"),
+        (None, "does not divide 52 rows into"),
     ],
 )
 def test_matrices_that_do_not_fit(lines: str | None, reported: str, tmp_path: Path) -> None:

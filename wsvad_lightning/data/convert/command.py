@@ -52,7 +52,7 @@ def convert(
             of them; or one file.
         output: the store to make or to add to. What became of every file is written next to it, into
             ``store.h5.report.csv``.
-        from_: layout of the source; ``auto`` recognises it and says by what.
+        from_: layout of the source; ``auto`` recognises it and reports by what.
         annotations: table of the videos; others are left out. Without it, labels and splits are those that
             the names and lists give.
         folder: where the files of lists are, by default next to each.
@@ -115,13 +115,13 @@ def convert(
         if broken and not skip_broken:
             named = broken[0].video or broken[0].file
             problem = f"{len(broken)} of its files cannot be converted, such as {named}: {broken[0].reason}"
-            raise WSVADError("source", source, problem, f"Mend what {report} names, or give --skip-broken")
+            raise WSVADError("source", source, problem, f"Repair what {report} names, or give --skip-broken")
     return int(bool(broken))
 
 
 @dataclass(frozen=True)
 class _Adder:
-    """Adds videos to a store, and says what became of their files."""
+    """Adds videos to a store, and reports what happened to their files."""
 
     writer: StoreWriter
     reader: StreamReader

@@ -45,7 +45,7 @@ def write_report(path: Path, entries: Iterable[Entry]) -> None:
 def table_of(entries: Sequence[Entry], report: Path) -> Table:
     """Entries of the same status and reason in one row, with an example; broken ones first.
 
-    Reasons that differ in numbers alone are the same, but for broken videos.
+    Reasons that differ only in numbers are the same, except for broken videos.
     """
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:

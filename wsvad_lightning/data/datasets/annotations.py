@@ -121,7 +121,7 @@ class VideoAnnotation:
         for name in self.classes:
             if name.casefold() in RESERVED or ";" in name or name != name.strip() or not name:
                 self._reject(
-                    f"{name!r} is not a name of a class", "Call it otherwise; join several by ; in classes"
+                    f"{name!r} is not a name of a class", "Choose another name; join several by ; in classes"
                 )
         if self.split is not None and self.split not in PARTS:
             self._reject(
@@ -396,7 +396,7 @@ def _read_table(
             raise WSVADError(argument, path, problem, "Keep one of the columns")
     rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     if not rows:
-        raise WSVADError(argument, path, "has no rows", "Give a table with one row a video")
+        raise WSVADError(argument, path, "has no rows", "Give a table with one row per video")
     for line, cells in rows:
         if len(cells) != len(header):
             problem = f"{len(cells)} cells under a header of {len(header)}"

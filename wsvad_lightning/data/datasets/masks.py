@@ -31,7 +31,7 @@ def read_array(path: Path) -> NDArray[np.bool_]:
         ) from None
     if array.ndim not in (1, 3) or not len(array):
         problem = f"has shape {array.shape}, not [F] or [F, H, W]"
-        raise WSVADError("sources", path, problem, "Give a mask a frame")
+        raise WSVADError("sources", path, problem, "Give one mask per frame")
     return np.array([frame.any() for frame in array], dtype=bool)
 
 

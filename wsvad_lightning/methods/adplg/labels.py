@@ -123,12 +123,12 @@ def from_all_processes(keys: list[str], curves: Tensor) -> tuple[list[str], Tens
 
 
 def label_snippets(curves: Tensor, threshold: float, max_variance: float) -> PseudoLabels:
-    """Call anomalous what drew attention on the whole, and leave out what drew it now and then.
+    """Label snippets by their mean attention, and leave out those whose attention varies.
 
     Args:
         curves: ``[..., H, T]`` attention of H visits.
-        threshold: least mean, stretched to [0, 1] over time, of an anomalous snippet.
-        max_variance: greatest variance over the visits, stretched likewise, of a snippet that counts.
+        threshold: minimum mean, scaled to [0, 1] over time, of an anomalous snippet.
+        max_variance: maximum variance over the visits, scaled likewise, of a snippet that is used.
     """
     mean = curves.mean(dim=-2)
     deviation = curves - mean.unsqueeze(-2)
@@ -138,7 +138,7 @@ def label_snippets(curves: Tensor, threshold: float, max_variance: float) -> Pse
 
 
 def snippet_bce(scores: Tensor, labels: PseudoLabels) -> Tensor:
-    """Mean binary cross-entropy of snippets that count; those without any loss do not (authors).
+    """Mean binary cross-entropy over the snippets whose loss is not 0, as the authors take it.
 
     Args:
         scores: ``[..., T]`` in [0, 1].

@@ -148,7 +148,7 @@ class PromptedModule(WSVADModule):
         Args:
             own: texts of the checkpoint's classes by name, the normal one first.
             features: of these texts.
-            asked: classes of the videos at hand; none where they are not read.
+            asked: classes of the videos to score; none where they are not read.
 
         Raises:
             WSVADError: if a class of the videos is unknown, or a text is empty or given twice.
@@ -180,7 +180,7 @@ class PromptedModule(WSVADModule):
 
     @property
     def source_of_classes(self) -> tuple[str, str]:
-        """The argument that names the classes of the videos at hand, and its value."""
+        """The argument that names the classes of the videos to score, and its value."""
         if self.data.catalogue.annotations_path is not None:
             return "data.annotations", str(self.data.catalogue.annotations_path)
         return "data.store", self.data.info.path
@@ -197,7 +197,7 @@ class PromptedModule(WSVADModule):
 
 
 def folded(text: str) -> str:
-    """Give a text as CLIP reads it, for which case and spaces are all the same."""
+    """Give a text as CLIP reads it, which ignores case and repeated spaces."""
     return " ".join(text.casefold().split())
 
 
