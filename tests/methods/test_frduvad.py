@@ -254,7 +254,7 @@ def test_the_auxiliary_scorer_comes_from_c2fpl_and_is_not_trained(store: str) ->
 def test_mistakes_with_the_auxiliary_scorer_are_named(store: str) -> None:
     with pytest.raises(WSVADError, match="model.auxiliary='x.ckpt': requires model.auxiliary_dims"):
         make(auxiliary="x.ckpt")
-    with pytest.raises(WSVADError, match="model.auxiliary='None'.*Give a checkpoint of C2FPL"):
+    with pytest.raises(WSVADError, match="model.auxiliary is required.*Give a checkpoint of C2FPL"):
         train(make(auxiliary_dims=(6, 4)), store, 1)
     with pytest.raises(WSVADError, match="model.auxiliary='absent.ckpt': no such file"):
         train(make(auxiliary="absent.ckpt", auxiliary_dims=(6, 4)), store, 1)

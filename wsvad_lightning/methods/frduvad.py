@@ -237,7 +237,7 @@ class FRDUVAD(WSVADModule):
         if self.net.auxiliary is None or self._from_checkpoint:
             return
         if self.auxiliary is None:
-            problem = "model.auxiliary_dims asks for an auxiliary scorer, which is not trained here"
+            problem = "is required with model.auxiliary_dims: the auxiliary scorer is not trained here"
             raise WSVADError("model.auxiliary", None, problem, "Give a checkpoint of C2FPL")
         take_part(self.net.auxiliary, self.auxiliary, "net.to_score", "model.auxiliary", method="C2FPL")
 

@@ -131,7 +131,7 @@ class S3RNet(nn.Module):
         """
         if len(self.dictionary) == 0:
             remedy = "Load a checkpoint that carries one, train, or call use_dictionary"
-            raise WSVADError("dictionary", None, "S3R has none to reconstruct from", remedy)
+            raise WSVADError("dictionary", None, "is missing", remedy)
         video = self.dropout(self.video_context(features))
         normal = self.dropout(self.normal_context(self.reconstruct(features, self.dictionary)))
         return video, normal

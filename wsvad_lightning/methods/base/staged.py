@@ -26,7 +26,7 @@ class StagedModule(WSVADModule):
         super().setup(stage)
         if stage == "fit" and self.stage > 1:
             if self.previous is None:
-                problem = f"stage {self.stage} starts from what stage {self.stage - 1} has learnt"
+                problem = f"is required: stage {self.stage} starts from stage {self.stage - 1}"
                 remedy = "Give its checkpoint, or run all stages by `wsvad stages`"
                 raise WSVADError("model.previous", None, problem, remedy)
             self.start_from(self.previous)
