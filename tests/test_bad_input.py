@@ -300,10 +300,12 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "told"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_a_mistake_is_told_in_one_line(
+@pytest.mark.parametrize(
+    ("arguments", "reported"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_a_mistake_is_reported_in_one_line(
     arguments: Callable[[Desk], list[str]],
-    told: tuple[str, ...],
+    reported: tuple[str, ...],
     desk: Desk,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -314,7 +316,7 @@ def test_a_mistake_is_told_in_one_line(
     assert main(args) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
-    for words in told:
+    for words in reported:
         assert words in lines[0], lines[0]
     left = {path for path in desk.folder.rglob("*") if path.is_file()} - before
     assert {path.suffix for path in left} <= {".yaml", ".csv"}, left  # the record of a run that failed

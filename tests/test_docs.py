@@ -229,7 +229,7 @@ def test_command_parses(line: str, workplace: Path) -> None:
 
 @each_page
 def test_options_and_settings_in_the_text_exist(page: Path) -> None:
-    known = frozenset().union(*(help_of(*name.split()) for name in COMMANDS)) | {"--version"}
+    known = frozenset().union(*(help_of(*name.split()) for name in COMMANDS)) | {"--version", "--"}
     for span in spans(page):
         if span.startswith("--") and span != "--":
             assert is_listed(re.split(r"[ =]", span)[0], known), f"there is no option {span}"
@@ -247,18 +247,18 @@ def rows(page: str) -> dict[str, str]:
     return {underscored(name) if name.startswith("--") else name: cell.strip() for name, cell in found}
 
 
-def test_extraction_options_are_told_with_their_defaults() -> None:
-    told = rows("data.md")
+def test_extraction_options_are_reported_with_their_defaults() -> None:
+    reported = rows("data.md")
     parameters = inspect.signature(extract).parameters.values()
     options = {f"--{entry.name}": entry.default for entry in parameters if entry.default is not entry.empty}
-    assert {name for name in told if name.startswith("--")} == {*options, "--config"}
+    assert {name for name in reported if name.startswith("--")} == {*options, "--config"}
     for name, default in {**options, **{entry.name: entry.default for entry in fields(StreamSpec)}}.items():
-        assert name in told
+        assert name in reported
         if isinstance(default, str | int):
-            assert told[name] == f"`{str(default).lower()}`", name
+            assert reported[name] == f"`{str(default).lower()}`", name
 
 
-def test_every_setting_of_the_data_module_is_told() -> None:
+def test_every_setting_of_the_data_module_is_reported() -> None:
     text = (ROOT / "docs" / "data.md").read_text()
     for name in inspect.signature(WSVADDataModule).parameters.keys() - {"seed"}:
         assert f"data.{name}" in text, f"data.{name} is not explained"
@@ -267,7 +267,7 @@ def test_every_setting_of_the_data_module_is_told() -> None:
         assert f"`{choice}`" in text, f"{choice} is not explained"
 
 
-def test_metrics_are_told_by_the_names_they_have() -> None:
+def test_metrics_are_reported_by_the_names_they_have() -> None:
     measured = metrics.FrameMetrics(SnippetGrid(1, 1), classes=["fall"])
     truth = torch.tensor([0, 1])
     measured.update("normal", torch.tensor([0.1, 0.2]), 0, 2)
@@ -283,11 +283,11 @@ def test_metrics_are_told_by_the_names_they_have() -> None:
 
 def test_numbers_of_the_metrics_page_are_what_the_code_gives() -> None:
     (code,) = fences(ROOT / "docs" / "metrics.md", "python")
-    told = re.findall(r"^(\w.*?)  # ([\d.]+)$", code, re.MULTILINE)
-    assert len(told) == 4
+    reported = re.findall(r"^(\w.*?)  # ([\d.]+)$", code, re.MULTILINE)
+    assert len(reported) == 4
     names: dict[str, object] = {}
     exec(code, names)
-    for expression, value in told:
+    for expression, value in reported:
         assert eval(expression, names) == pytest.approx(float(value), abs=1e-12), expression
 
 

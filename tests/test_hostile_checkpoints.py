@@ -205,11 +205,11 @@ REFUSED: list[tuple[str, Callable[[Config], object], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+    ("change", "reported"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
 )
 def test_values_are_compared_with_their_types(
     change: Callable[[Config], object],
-    told: str,
+    reported: str,
     good: Checkpoint,
     desk: Path,
     capsys: pytest.CaptureFixture[str],
@@ -220,7 +220,7 @@ def test_values_are_compared_with_their_types(
     assert test(save(good, config, "v.ckpt")) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert told in error
+    assert reported in error
     assert left_in(desk) == {"other.yaml"}
 
 
@@ -273,7 +273,7 @@ ENTRIES: list[tuple[str, object]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), ENTRIES, ids=[f"{name}={value}"[:40] for name, value in ENTRIES])
-def test_other_entries_are_told_in_a_line(
+def test_other_entries_are_reported_in_a_line(
     name: str, value: object, good: Checkpoint, desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert test(save(good, config_of(good), "e.ckpt", **{name: value})) == 2
@@ -330,7 +330,7 @@ def test_no_key_brings_a_class(value: object, good: Checkpoint, desk: Path) -> N
 
 
 @pytest.mark.parametrize("name", methods.__all__)
-def test_every_setting_of_the_suite_is_told_apart(name: str) -> None:
+def test_every_setting_of_the_suite_is_reported_apart(name: str) -> None:
     hints = constructor(getattr(methods, name))
     foreign = {setting for setting, hint in hints.items() if not is_plain(hint)}
     assert {"optimizer", "lr_scheduler"} <= foreign <= {"optimizer", "lr_scheduler", "video_optimizer"}
@@ -372,20 +372,20 @@ TEXTS: list[object] = [
 
 @pytest.mark.parametrize("text", TEXTS, ids=[repr(text)[:30] for text in TEXTS])
 def test_odd_texts_are_refused_in_a_line(text: object, desk: Path) -> None:
-    with pytest.raises(WSVADError) as told:
+    with pytest.raises(WSVADError) as reported:
         read_carried(text, "x.ckpt", ())
-    assert "carries" in str(told.value)
-    assert "\n" not in str(told.value)
-    assert len(str(told.value)) < 400
+    assert "carries" in str(reported.value)
+    assert "\n" not in str(reported.value)
+    assert len(str(reported.value)) < 400
     assert left_in(desk) == set()
 
 
 def test_a_message_repeats_no_control_characters(desk: Path) -> None:
     config = {"model": {"class_path": "x.\x1b[2J" + "y" * 5000}}
-    with pytest.raises(WSVADError) as told:
+    with pytest.raises(WSVADError) as reported:
         read_carried(yaml.safe_dump(config), "x.ckpt", ())
-    assert "\x1b" not in str(told.value)
-    assert len(str(told.value)) < 400
+    assert "\x1b" not in str(reported.value)
+    assert len(str(reported.value)) < 400
 
 
 def test_what_is_written_is_read_back(good: Checkpoint) -> None:
@@ -453,9 +453,9 @@ def test_the_recipe_of_the_features_is_data(name: str, value: object, good: Chec
     path = save(good, config_of(good), "p.ckpt", provenance=ORIGIN)
     assert trained_recipe(path, None).streams[0].name == "features"
     path = save(good, config_of(good), "p.ckpt", provenance={**ORIGIN, name: value})
-    with pytest.raises(WSVADError) as told:
+    with pytest.raises(WSVADError) as reported:
         trained_recipe(path, None)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(reported.value)
 
 
 def test_fits_is_exact() -> None:

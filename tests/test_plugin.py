@@ -64,4 +64,4 @@ def test_a_plugin_that_is_absent_is_a_mistake(plugin: list[str]) -> None:
     Path("my_method.py").unlink()
     trained = wsvad("fit", *plugin)
     assert trained.returncode == 2
-    assert "--model='my_method.MyMethod': there is no such class" in trained.stderr.splitlines()[-1]
+    assert "--model='my_method.MyMethod': no such class" in trained.stderr.splitlines()[-1]

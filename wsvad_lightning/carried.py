@@ -1,9 +1,9 @@
 """The configuration that a checkpoint carries: its method, data and seed, as YAML text.
 
 A checkpoint may come from a stranger, so this text is data. Nothing that it names is imported, made or
-written to. Its method must be one of the suite's, or one that the user names too. Of the settings of method
-and data, those count whose type is plain data. An optimizer, a trainer or a folder to write to never comes
-from it.
+written to. Its method must be one of the suite's, or one that the user also names. Of the settings of method
+and data, only those whose type is plain data are used. An optimizer, a trainer or a folder to write to never
+comes from it.
 """
 
 import inspect
@@ -54,7 +54,7 @@ def write_carried(config: Mapping[str, Any], kind: type[WSVADModule]) -> str:
 
 
 def read_carried(text: object, path: str, trusted: Collection[str]) -> Settings:
-    """Read the configuration that a checkpoint carries; what does not count is named in a note.
+    """Read the configuration that a checkpoint carries; settings that are not used are named in a note.
 
     Args:
         text: as the checkpoint has it.
@@ -65,8 +65,8 @@ def read_carried(text: object, path: str, trusted: Collection[str]) -> Settings:
         Defaults for the parser: ``seed_everything``, ``model`` and ``data.<setting>``, where there are any.
 
     Raises:
-        WSVADError: if it is no YAML mapping of plain values, or names a method that is neither the suite's
-            nor trusted, or a setting that there is not.
+        WSVADError: if it is not a YAML mapping of plain values, or names a method that is neither the suite's
+            nor trusted, or an unknown setting.
     """
     config = _read_mapping(text, path)
     own = ("seed_everything", "model", "data")
@@ -129,7 +129,7 @@ def named_class(class_path: str) -> type[WSVADModule]:
     """
     kind = suite().get(class_path) or locate(class_path)
     if not (isinstance(kind, type) and issubclass(kind, WSVADModule)):
-        raise WSVADError("--model", class_path, "is no method", "Give the import path of its class")
+        raise WSVADError("--model", class_path, "is not a method", "Give the import path of its class")
     return kind
 
 
@@ -148,28 +148,28 @@ class _RefusedError(ValueError):
 
 
 def _read_mapping(text: object, path: str) -> Settings:
-    """Read YAML text, of plain tags and without aliases, which can stand for any number of values."""
+    """Read YAML text of plain tags; aliases, which can expand to any number of values, are refused."""
     problem = None
     config: Any = None
     if not isinstance(text, str):
-        problem = f"carries a configuration that is no text but {type(text).__name__}"
+        problem = f"carries its configuration as {type(text).__name__}, not as text"
     elif len(text) > LARGEST:
         problem = f"carries a configuration of {len(text)} characters, more than any has"
     else:
         try:
             problem = _find_trick(text)
             config = yaml.safe_load(text) if problem is None else None
-        except Exception:  # beside its own, the reader raises whatever a tag's value makes fail
+        except Exception:  # the value of a tag can raise any error in the reader
             problem = "carries a configuration that cannot be read"
     if problem is None and not isinstance(config, dict):
-        problem = "carries a configuration that is no mapping"
+        problem = "carries a configuration that is not a mapping"
     if problem is not None:
         raise WSVADError("--ckpt_path", path, problem, FOREIGN)
     return dict(config)
 
 
 def _find_trick(text: str) -> str | None:
-    """Tell what would make a short text take long to read, before it is read."""
+    """Find what would make a short text take long to read, before it is read."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         if getattr(event, "anchor", None):
@@ -222,7 +222,7 @@ def _mapping(where: str, value: object) -> Settings:
 
 
 def _require_plain(where: str, value: object) -> None:
-    """Refuse what names a class, and what YAML has beside texts, numbers, lists and mappings."""
+    """Refuse what names a class, and anything but texts, numbers, lists and mappings."""
     inside: Collection[object] = ()
     if isinstance(value, dict):
         if "class_path" in value:
@@ -240,16 +240,16 @@ def _require_plain(where: str, value: object) -> None:
 
 def _require_type(where: str, value: object, hint: Any) -> None:
     if not fits(value, hint):
-        told = hint.__name__ if isinstance(hint, type) else str(hint)
-        raise _RefusedError(f"carries {_shown(where)}={_shown(value)}, where {told} belongs", FOREIGN)
+        expected = hint.__name__ if isinstance(hint, type) else str(hint)
+        raise _RefusedError(f"carries {_shown(where)}={_shown(value)}, which must be {expected}", FOREIGN)
 
 
 def _shown(text: object) -> str:
     """Show a stranger's text without what would move a terminal's cursor, and not all of a long one."""
-    told = repr(str(text))[1:-1]
-    return told if len(told) <= SHOWN else told[:SHOWN] + "…"
+    shown = repr(str(text))[1:-1]
+    return shown if len(shown) <= SHOWN else shown[:SHOWN] + "…"
 
 
 def _listed(names: Collection[object]) -> str:
-    told = [_shown(name) for name in list(names)[:NAMED]]
-    return ", ".join(told) + (", …" if len(names) > NAMED else "")
+    shown = [_shown(name) for name in list(names)[:NAMED]]
+    return ", ".join(shown) + (", …" if len(names) > NAMED else "")

@@ -1,10 +1,10 @@
-"""What a checkpoint of this project says of itself.
+"""Checkpoints of this project: what they hold, and how they are read.
 
-It is a Lightning checkpoint that also carries its configuration (method, data and seed) as YAML text, so that
-``wsvad test --ckpt_path X`` needs nothing else and ``torch.load(X, weights_only=True)`` works.
+They are Lightning checkpoints that also carry their configuration (method, data and seed) as YAML text, so
+that ``wsvad test --ckpt_path X`` needs nothing else and ``torch.load(X, weights_only=True)`` works.
 
-A checkpoint may come from a stranger. It is read as tensors and plain values, whose form is compared before
-anything is done with them.
+A checkpoint may come from a stranger. It is read as tensors and plain values, whose types are validated
+before they are used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ CONFIG_KEY = "wsvad_config"
 WRAPPERS = ("state_dict", "model_state_dict")  # what checkpoints of a training call it
 VERSION_KEY = "pytorch-lightning_version"
 
-FORMS: dict[str, Any] = {  # of the entries that are read, where they are there
+ENTRY_TYPES: dict[str, Any] = {  # of the entries that are read, where present
     "state_dict": Mapping[str, Tensor],
     "hyper_parameters": dict[str, object],
     "method": str,
@@ -46,12 +46,12 @@ def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str
         argument: that names it, for messages.
 
     Raises:
-        WSVADError: if the file is missing or no checkpoint, or an entry has another form than ours have.
+        WSVADError: if the file is missing or not a checkpoint, or an entry is not of its type.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except FileNotFoundError:
-        raise WSVADError(argument, path, "there is no such file", "Give the path of a checkpoint") from None
+        raise WSVADError(argument, path, "no such file", "Give the path of a checkpoint") from None
     except Exception as error:  # a file made to be odd fails anywhere in the reader
         reason = " ".join(str(error).split())[:100]
         raise WSVADError(
@@ -61,8 +61,8 @@ def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str
         raise WSVADError(
             argument, path, "not a checkpoint", "Import the authors' weights by `wsvad import-weights`"
         )
-    for name, form in FORMS.items():
-        if name in checkpoint and not fits(checkpoint[name], form):
+    for name, hint in ENTRY_TYPES.items():
+        if name in checkpoint and not fits(checkpoint[name], hint):
             problem = f"its entry {name!r} is not what `wsvad fit` writes"
             raise WSVADError(argument, path, problem, "Give a file that `wsvad fit` wrote")
     return checkpoint
@@ -76,14 +76,12 @@ def read_official(path: str | Path) -> dict[str, Tensor]:
             ``module.`` prefixes are unwrapped.
 
     Raises:
-        WSVADError: if the file is missing, holds anything but tensors, or is no state dict.
+        WSVADError: if the file is missing, holds anything but tensors, or is not a state dict.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise WSVADError(
-            "weights", path, "there is no such file", "Give the path of the authors' weights"
-        ) from None
+        raise WSVADError("weights", path, "no such file", "Give the path of the authors' weights") from None
     except (UnpicklingError, RuntimeError, EOFError, IsADirectoryError) as error:
         reason = str(error).splitlines()[0][:120]
         raise WSVADError(
@@ -97,7 +95,7 @@ def read_official(path: str | Path) -> dict[str, Tensor]:
 
 
 def fits(value: object, hint: Any) -> bool:
-    """Tell whether a value is of a type, given by a hint for plain values (see :func:`is_plain`) or tensors.
+    """Whether a value is of a type, given by a hint for plain values (see :func:`is_plain`) or tensors.
 
     Args:
         value: as read from a file.
@@ -123,7 +121,7 @@ def fits(value: object, hint: Any) -> bool:
 
 
 def is_plain(hint: Any) -> bool:
-    """Tell whether all values of a type are data: texts, numbers, and lists and mappings of these.
+    """Whether all values of a type are data: texts, numbers, and lists and mappings of these.
 
     A class, a callable or ``Any`` is not: a parser takes a text for the name of something to import.
     """
@@ -136,7 +134,7 @@ def is_plain(hint: Any) -> bool:
 
 
 def record_of(kind: type[Record], values: Mapping[str, Any]) -> Record:
-    """Make a dataclass of values that a file tells; those that it does not know are left out.
+    """Make a dataclass from values in a file; unknown ones are left out.
 
     Args:
         kind: with fields that hold plain values.
@@ -149,7 +147,7 @@ def record_of(kind: type[Record], values: Mapping[str, Any]) -> Record:
     known = {entry.name: values[entry.name] for entry in fields(kind) if entry.name in values}  # type: ignore[arg-type]
     for name, value in known.items():
         if not fits(value, hints[name]):
-            raise ValueError(f"{name} is no {hints[name]}")
+            raise ValueError(f"{name} is not of type {hints[name]}")
     try:
         return kind(**known)
     except TypeError:

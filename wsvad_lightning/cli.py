@@ -71,7 +71,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def is_mistake(error: Exception) -> bool:
-    """Whether an exception is the user's to mend, not the programmer's."""
+    """Whether an exception is for the user to fix, not the programmer's."""
     if isinstance(error, OSError) or type(error).__name__ == "MisconfigurationException":  # of Lightning
         return True
     return isinstance(error, ValueError) and type(error) is not ValueError
@@ -81,7 +81,7 @@ def run(args: Sequence[str]) -> int:
     """Run one command, and give its exit status.
 
     Raises:
-        WSVADError: if there is no such command, or its arguments do not work.
+        WSVADError: if the command does not exist, or its arguments do not work.
     """
     if not args or args[0] in ("-h", "--help"):
         sys.stdout.write(help_of(COMMANDS))

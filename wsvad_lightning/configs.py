@@ -28,7 +28,7 @@ def find_config(name: str) -> Path:
     if shipped.is_file():
         return shipped
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml")]
-    problem = "there is neither such a file nor such a shipped configuration"
+    problem = "is neither a file nor a shipped configuration"
     raise WSVADError(
         "--config", name, problem, did_you_mean(name, names) or f"The shipped ones are in {folder}"
     )

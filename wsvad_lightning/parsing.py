@@ -157,7 +157,7 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
             remedy = f"In a configuration it is {known[unknown]}"
         paths = re.findall(r"class_path '([^']+)'", message) if found[1] is None else []
         given = paths[-1] if paths else unknown
-        return WSVADError(argument, given, "there is no such class", remedy)
+        return WSVADError(argument, given, "no such class", remedy)
     if found := re.search(r"Literal\[(.*?)\]", message):
         choices = re.findall(r"'([^']*)'", found[1])
         return WSVADError(

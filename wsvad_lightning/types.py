@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # annotations alone need it: what reads stores and tables sta
     from torch import Tensor
 
 Bags = Literal["paired", "windows"]
-UNKNOWN = -1  # label of a video that nobody has labelled
+UNKNOWN = -1  # label of an unlabelled video
 NORMAL, ABNORMAL = "normal", "abnormal"
 LABELS = {0: NORMAL, 1: ABNORMAL, UNKNOWN: "unknown"}  # the word of each label
 
@@ -105,7 +105,7 @@ class StreamInfo:
 
 
 @dataclass(frozen=True)
-class StreamForm:
+class StreamShape:
     """What a method needs a stream to be.
 
     Attributes:
@@ -137,7 +137,7 @@ class StoreInfo:
         streams: the named streams of the store.
         text_aligned: whether the backbone has a text tower in the same space (CLIP).
         classes: names of the anomaly classes; empty where only normal and abnormal are known.
-        grid: where the snippets lie.
+        grid: positions of the snippets.
         moved_by: setting, and its value, by which the features delivered leave that space; None if they stay.
     """
 
@@ -161,11 +161,11 @@ class FeatureRequirements:
         text_aligned: the backbone must have a text tower, and features must stay in its space.
         classes: the store must name its anomaly classes.
         prepared: artefacts that must have been computed from the training videos, see
-            :mod:`wsvad_lightning.data.store.artefacts`; a checkpoint carries what came of them.
+            :mod:`wsvad_lightning.data.store.artefacts`; a checkpoint carries their result.
         bags: what it trains on: as many normal as abnormal videos, or unlabelled windows of snippets.
     """
 
-    streams: Mapping[str, StreamForm] = field(default_factory=dict)
+    streams: Mapping[str, StreamShape] = field(default_factory=dict)
     text_aligned: bool = False
     classes: bool = False
     prepared: tuple[str, ...] = ()
@@ -216,12 +216,12 @@ class FeatureRequirements:
                 f"{method} needs the streams {missing}, the store holds {sorted(info.streams)}",
                 "Extract or prepare the missing streams, or choose another store",
             )
-        for name, form in self.streams.items():
+        for name, shape in self.streams.items():
             held = info.streams[name]
-            if not form.fits(held):
-                problem = f"{method} needs {name} as {form}, the store holds {len(held.views)} of {held.dim}"
+            if not shape.fits(held):
+                problem = f"{method} needs {name} as {shape}, the store holds {len(held.views)} of {held.dim}"
                 raise WSVADError(
-                    "data.store", info.path, problem, "Extract the stream anew, or choose another store"
+                    "data.store", info.path, problem, "Extract the stream again, or choose another store"
                 )
         if self.classes and not info.classes:
             raise WSVADError(

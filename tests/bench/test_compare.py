@@ -200,7 +200,7 @@ def test_a_result_counts_for_the_same_run_alone(desk: Path, runs: Path, tmp_path
 def test_every_method_runs_on_every_store_that_it_fits(
     desk: Path, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A store more costs its own runs alone; a method that does not fit it is told, with the reason."""
+    """A store more costs its own runs alone; a method that does not fit it is reported, with the reason."""
     stores = ["--stores", str(desk / "store.h5"), str(desk / "plain.h5"), "--selections", "last"]
     assert bench(desk, runs, *stores, methods=("tiny.yaml", "vadclip.yaml", "ssrl")) == 0
     printed = capsys.readouterr().out
@@ -209,7 +209,7 @@ def test_every_method_runs_on_every_store_that_it_fits(
     table = (runs / "results.md").read_text()
     for text in (printed, table):
         assert f"vadclip does not fit plain: data.store='{desk}/plain.h5': {reason}" in text
-        assert "vadclip does not fit store: model.text_tower is required to read the names" in text
+        assert "vadclip does not fit store: model.text_tower is required to encode the names" in text
         assert "SSRL needs the streams ['patches_3x5', 'patches_4x7']" in text  # in its last stage
     entries = [Result(**entry) for entry in json.loads((runs / "results.json").read_text())]
     assert {(entry.method, entry.store) for entry in entries} == {("tiny", "store"), ("tiny", "plain")}
@@ -218,16 +218,16 @@ def test_every_method_runs_on_every_store_that_it_fits(
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "reported"),
     [
-        ("--model.text_tower=nowhere", "model.text_tower='nowhere': there is no such folder"),
+        ("--model.text_tower=nowhere", "model.text_tower='nowhere': no such folder"),
         ("--model.text_tower=tower16", "its features have 16 channels, those of the store 30"),
         ('--model.prompts={"smoke": "smoke"}', "model.prompts='smoke': no such class"),
         ("--data.normalize=zscore", "data.normalize='zscore': VadCLIP compares features with texts"),
     ],
 )
 def test_what_texts_lack_is_found_before_the_training(
-    setting: str, told: str, one_step: Plan, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    setting: str, reported: str, one_step: Plan, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for dim in (16, 30):
@@ -237,7 +237,7 @@ def test_what_texts_lack_is_found_before_the_training(
     (fitting,) = make_cells(replace(own, arguments=overrides))
     check_fit(fitting)
     (cell,) = make_cells(replace(own, arguments=[*overrides, setting]))
-    with pytest.raises(ValueError, match=re.escape(told)):
+    with pytest.raises(ValueError, match=re.escape(reported)):
         check_fit(cell)
 
 
@@ -352,16 +352,16 @@ def test_all_are_the_shipped_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "reported"),
     [
-        (["--methods", "rtfmm"], "--methods='rtfmm': there is no such method. Give some of all, "),
+        (["--methods", "rtfmm"], "--methods='rtfmm': no such method. Give some of all, "),
         (["--methods", "rtfm", "rtfm.yaml"], "--methods='rtfm.yaml': another method has this name"),
         (["--", "--data.segmens", "3"], "segmens"),
         (["--", "--model.text_tower", "x"], "--model.text_tower='x': none of the methods has this setting"),
         (["--", "--model.dropot=0.1"], "--model.dropot='0.1': none of the methods has this setting"),
         (["--", "--data.segments", "many"], "segments"),
         (["--data.segments", "3"], "segments"),
-        (["--", "--data.val_fraction", "0.1"], "Give --val_fraction, before the two dashes"),
+        (["--", "--data.val_fraction", "0.1"], "Give --val_fraction, before --"),
         (["--", "--seed_everything=3"], "Give --seeds"),
         (["--selections", "best"], "selections"),
         (["--jobs", "0"], "jobs"),
@@ -376,9 +376,9 @@ def test_all_are_the_shipped_ones() -> None:
         (["--config", "splits.json"], "splits"),
     ],
 )
-def test_a_mistake_is_told_before_anything_runs(
+def test_a_mistake_is_reported_before_anything_runs(
     more: list[str],
-    told: str,
+    reported: str,
     desk: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -391,11 +391,11 @@ def test_a_mistake_is_told_before_anything_runs(
     at = more.index("--") if "--" in more else len(more)
     assert bench(desk, tmp_path / "runs", *more[:at], fit=tuple(more[at + 1 :])) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert told in line
+    assert reported in line
     assert not list(tmp_path.rglob("log.txt"))
 
 
-def test_too_few_steps_to_choose_from_are_told(desk: Path, tmp_path: Path) -> None:
+def test_too_few_steps_to_choose_from_are_reported(desk: Path, tmp_path: Path) -> None:
     short = replace(plan(desk, tmp_path), selections=["best-on-val"], arguments=FEW)
     (tmp_path / "long.yaml").write_text(yaml.safe_dump({**TINY, "trainer": {"max_steps": 20}}))
     overrides = [*FEW, "--trainer.max_steps", "1"]

@@ -76,7 +76,7 @@ def test_names_stay_readable(tmp_path: Path) -> None:
         assert "Überfall" in (tmp_path / name).read_text(encoding="utf-8")
 
 
-def test_stores_have_rows_of_their_own_and_what_does_not_fit_is_told(
+def test_stores_have_rows_of_their_own_and_what_does_not_fit_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, dict[tuple[str, str], list[float]]] = {}

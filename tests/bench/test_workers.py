@@ -17,7 +17,7 @@ def work(task: str) -> str:
     """Do what a task says."""
     what, _, path = task.partition(" ")
     if what == "fail":
-        raise RuntimeError("told in a line")
+        raise RuntimeError("reported in a line")
     if what == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "print":
@@ -33,7 +33,7 @@ def work(task: str) -> str:
 
 
 def test_a_failing_task_stops_no_other(capsys: pytest.CaptureFixture[str]) -> None:
-    assert work_off(["good", "fail", "well"], work, jobs=2) == [("fail", "told in a line")]
+    assert work_off(["good", "fail", "well"], work, jobs=2) == [("fail", "reported in a line")]
     printed = capsys.readouterr().out
     assert "fail: FAILED" in printed
     assert "good: done by " in printed

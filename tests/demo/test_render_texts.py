@@ -39,6 +39,9 @@ def test_its_texts_and_features_train_a_method(tmp_path: Path, monkeypatch: pyte
     ]
     assert main(["fit", *recipe, *data, *run]) == 0
     checkpoint = tmp_path / "tpwng" / "version_0" / "checkpoints" / "last.ckpt"
-    assert main(["predict", "--ckpt_path", str(checkpoint), "--output", str(tmp_path), "--name", "told"]) == 0
-    header = (tmp_path / "told" / "version_0" / "scores.csv").read_text().splitlines()[0]
+    assert (
+        main(["predict", "--ckpt_path", str(checkpoint), "--output", str(tmp_path), "--name", "reported"])
+        == 0
+    )
+    header = (tmp_path / "reported" / "version_0" / "scores.csv").read_text().splitlines()[0]
     assert header.split(",")[6:] == ["normal", *sorted(ANOMALIES)]

@@ -80,7 +80,7 @@ def test_what_is_in_the_store_afterwards(videos: Path, table: Path, tmp_path: Pa
     assert recipe["streams"]["patches_1x2"]["view"] == "1x2"
 
 
-def test_what_the_store_holds_is_told(
+def test_what_the_store_holds_is_reported(
     videos: Path, table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     output = tmp_path / "store.h5"
@@ -188,9 +188,9 @@ def test_broken_videos_are_skipped_on_demand_and_named(
     table.write_text(table.read_text().replace("quiet,normal,20", "quiet,normal,21"))
     assert run(videos, tmp_path / "store.h5", table, skip_broken=True) == 1
     assert list(FeatureStore(tmp_path / "store.h5")) == ["fight"]
-    told = capsys.readouterr().err
-    assert "late.mp4" in told
-    assert "21 frames are annotated and the video has 20" in told
+    reported = capsys.readouterr().err
+    assert "late.mp4" in reported
+    assert "21 frames are annotated and the video has 20" in reported
 
 
 def test_weights_that_no_stream_needs_are_refused(videos: Path, tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def test_wrong_options_are_named_before_anything_is_written(
     assert not list(tmp_path.glob("store*"))
 
 
-def test_missing_decoder_is_told_before_anything_is_written(
+def test_missing_decoder_is_reported_before_anything_is_written(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)

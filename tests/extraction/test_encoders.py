@@ -117,8 +117,8 @@ def test_a_long_video_holds_a_bounded_number_of_frames(monkeypatch: pytest.Monke
     ("spec", "problem"),
     [
         ({"backbone": "clip"}, "clip takes its weights from a folder. Give its path by --weights"),
-        ({"backbone": "i3d_resnet50", "weights": "absent.pth"}, "there is no such file"),
-        ({"backbone": "videomae", "weights": "absent"}, "there is no such folder"),
+        ({"backbone": "i3d_resnet50", "weights": "absent.pth"}, "no such file"),
+        ({"backbone": "videomae", "weights": "absent"}, "no such folder"),
         ({"weights": "a.pth"}, "efficientnet_lite0 takes no weights by path. Leave weights out"),
         (
             {"backbone": "dinov2", "weights": "a", "size": 224},
@@ -127,6 +127,6 @@ def test_a_long_video_holds_a_bounded_number_of_frames(monkeypatch: pytest.Monke
         ({"backbone": "clip", "weights": "a", "input": "diff"}, "clip takes frames as they are"),
     ],
 )
-def test_impossible_streams_are_told_in_one_line(spec: dict[str, str], problem: str) -> None:
+def test_impossible_streams_are_reported_in_one_line(spec: dict[str, str], problem: str) -> None:
     with pytest.raises(WSVADError, match=problem):
         build_encoder(StreamSpec(**spec), CPU)  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ def test_killed_processes_are_started_again_and_the_store_is_that_of_one_process
     assert not Path(f"{output}.parts").exists()
 
 
-def test_broken_videos_of_all_processes_are_told_by_the_first(videos: Path, tmp_path: Path) -> None:
+def test_broken_videos_of_all_processes_are_reported_by_the_first(videos: Path, tmp_path: Path) -> None:
     (videos / "b.mp4").write_text("no video")
     (videos / "c.mp4").write_text("no video")
     output = tmp_path / "store.h5"

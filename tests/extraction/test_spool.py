@@ -28,6 +28,6 @@ def test_the_file_has_no_name(tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Spool(tmp_path / "absent", np.dtype("float32"))

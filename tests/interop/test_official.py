@@ -53,9 +53,9 @@ def test_an_imported_checkpoint_is_tested_like_any_other(
 ) -> None:
     official, checkpoint = official_file(name, tmp_path), tmp_path / "imported.ckpt"
     assert main(["import-weights", "--method", name, str(official), "-o", str(checkpoint)]) == 0
-    told = capfd.readouterr().out
-    assert find_method(name).METHOD.__name__ in told
-    assert all(f"{prefix} (" in told for prefix in find_method(name).TABLE.dropped)
+    reported = capfd.readouterr().out
+    assert find_method(name).METHOD.__name__ in reported
+    assert all(f"{prefix} (" in reported for prefix in find_method(name).TABLE.dropped)
     where = ["--data.store", str(clip_store), "--output", str(tmp_path)]
     assert main(["test", "--ckpt_path", str(checkpoint), *where]) == 0
 
@@ -104,11 +104,11 @@ BAD: dict[str, tuple[Callable[[State], None], str]] = {
     ),
     "no projection": (
         lambda state: state.update({"clipmodel.text_projection": torch.zeros(16)}),
-        "weights='clipmodel': is no whole copy of CLIP's text tower",
+        "weights='clipmodel': is not a complete copy of CLIP's text tower",
     ),
     "other length": (
         cut("frame_position_embeddings.weight", slice(100)),
-        "weights='frame_position_embeddings.weight': has 100 rows, which is no multiple of the window, 64",
+        "weights='frame_position_embeddings.weight': has 100 rows, which is not a multiple of the window, 64",
     ),
     "deeper": (
         deepen,
@@ -138,17 +138,17 @@ def test_a_broken_file_of_vadclip_is_refused_in_one_line(
     assert not checkpoint.exists()
 
 
-TOLD = {
+REPORTED = {
     "vadclip": ("taken for the model of XD-Violence", "heads of that tower: 1, as OpenAI's CLIP"),
     "cliptsa": ("model.keep is 0.95, UCF-Crime's", "--model.keep 0.9 (XD-Violence) or 0.01 (ShanghaiTech)"),
 }
 
 
-@pytest.mark.parametrize("name", TOLD)
+@pytest.mark.parametrize("name", REPORTED)
 def test_what_the_file_does_not_tell_is_said(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path, checkpoint = official_file(name, tmp_path), tmp_path / "imported.ckpt"
     assert main(["import-weights", "--method", name, str(path), "-o", str(checkpoint)]) == 0
-    told = " ".join(capfd.readouterr().out.split())
-    assert all(part in told for part in TOLD[name])
+    reported = " ".join(capfd.readouterr().out.split())
+    assert all(part in reported for part in REPORTED[name])

@@ -95,7 +95,7 @@ def cut(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (shutil.rmtree, "there is no such folder"),
+        (shutil.rmtree, "no such folder"),
         (remove("config.json"), "holds no configuration"),
         (remove("tokenizer.json"), r"holds no tokenizer \(tokenizer.json or vocab.json and merges.txt\)"),
         (remove("model.safetensors"), "holds no weights"),

@@ -25,7 +25,7 @@ def test_it_is_pytorchs_attention() -> None:
     torch.testing.assert_close(ours(x), theirs(x, x, x)[0])
 
 
-def test_padding_is_not_looked_at_where_told() -> None:
+def test_masked_padding_is_ignored() -> None:
     torch.manual_seed(0)
     attention, x = WindowAttention(6, window=4), torch.randn(1, 8, 6)
     valid = valid_positions(torch.tensor([3]), 8)

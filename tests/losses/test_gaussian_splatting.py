@@ -1,4 +1,4 @@
-"""Peaks as scipy finds them, and what is splatted on peaks whose form is known."""
+"""Peaks as scipy finds them, and what is splatted on peaks whose shape is known."""
 
 import math
 

@@ -138,7 +138,7 @@ def test_the_memory_takes_windows_taken_for_anomalous(
 
 
 @pytest.mark.parametrize("memory", ["any", "all"])
-@pytest.mark.parametrize("shape", [(1, 2, 1, 8), (3, 2, 4, 8)])
+@pytest.mark.parametrize("shape", [(1, 1, 2, 8), (3, 2, 4, 8)])
 def test_an_empty_memory_changes_no_term_and_no_gradient(memory: Memory, shape: tuple[int, ...]) -> None:
     batch = evaluation_batch(torch.randn(shape).transpose(1, 2))
     found = []
@@ -252,11 +252,11 @@ def test_the_auxiliary_scorer_comes_from_c2fpl_and_is_not_trained(store: str) ->
 
 
 def test_mistakes_with_the_auxiliary_scorer_are_named(store: str) -> None:
-    with pytest.raises(WSVADError, match="model.auxiliary='x.ckpt': without model.auxiliary_dims"):
+    with pytest.raises(WSVADError, match="model.auxiliary='x.ckpt': requires model.auxiliary_dims"):
         make(auxiliary="x.ckpt")
     with pytest.raises(WSVADError, match="model.auxiliary is required.*Give a checkpoint of C2FPL"):
         train(make(auxiliary_dims=(6, 4)), store, 1)
-    with pytest.raises(WSVADError, match="model.auxiliary='absent.ckpt': there is no such file"):
+    with pytest.raises(WSVADError, match="model.auxiliary='absent.ckpt': no such file"):
         train(make(auxiliary="absent.ckpt", auxiliary_dims=(6, 4)), store, 1)
     path = auxiliary_checkpoint(store, hidden_dims=(6, 5))
     with pytest.raises(WSVADError, match=r"mlp.3.weight of shape \[5, 6\], not \[4, 6\] \(2 more"):

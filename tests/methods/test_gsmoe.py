@@ -146,7 +146,7 @@ def test_it_starts_from_the_encoder_of_urdmu(tmp_path: Path) -> None:
     assert all(torch.equal(given[name], taken[name]) for name in encoder)
 
 
-def test_what_does_not_fit_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_fit_is_reported_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = make_store(tmp_path / "plain.h5", dim=8, train=2)
     named = make_store(tmp_path / "named.h5", dim=8, train=2, classes=FALL_FIGHT)
     assert run(tmp_path, plain) == 2
@@ -165,7 +165,7 @@ def test_what_does_not_fit_is_told_in_a_line(tmp_path: Path, capsys: pytest.Capt
 def test_a_score_is_shared_out_as_the_experts_score() -> None:
     method = GSMoE(feature_dim=8, hidden_dim=8, num_experts=2).eval()
     batch = evaluation_batch(torch.randn(2, 12, 8))
-    assert method.classify(batch) is None  # nobody has told what the experts are of
+    assert method.classify(batch) is None  # the classes of the experts are not known yet
     method.classes = FALL_FIGHT
     with torch.no_grad():
         (scores, experts), shares = method.net(batch.features), method.classify(batch)
@@ -178,12 +178,12 @@ def test_experts_tell_their_classes(tmp_path: Path, caplog: pytest.LogCaptureFix
     store = make_store(tmp_path / "s.h5", dim=8, classes=FALL_FIGHT, train=4, test=4)
     assert run(tmp_path, store, "--model.num_experts", "2", "--name", "moe") == 0
     checkpoint = tmp_path / "moe" / "version_0" / "checkpoints" / "last.ckpt"
-    there = ["--ckpt_path", str(checkpoint), "--output", str(tmp_path), "--name", "told"]
+    there = ["--ckpt_path", str(checkpoint), "--output", str(tmp_path), "--name", "classes"]
     assert main(["test", *there]) == 0
-    told = tmp_path / "told" / "version_0"
-    assert (told / "scores.csv").read_text().splitlines()[0].endswith("score,normal,fall,fight")
-    assert "mAP@0.5" in (told / "metrics.json").read_text()
+    results = tmp_path / "classes" / "version_0"
+    assert (results / "scores.csv").read_text().splitlines()[0].endswith("score,normal,fall,fight")
+    assert "mAP@0.5" in (results / "metrics.json").read_text()
     others = make_store(tmp_path / "o.h5", dim=8, classes=("fall", "smoke"), train=4, test=4)
     assert main(["test", *there, "--data.store", str(others)]) == 0
     assert "no events are reported: the experts know fall, fight, not smoke" in caplog.text
-    assert not (tmp_path / "told" / "version_1" / "events.csv").exists()
+    assert not (tmp_path / "classes" / "version_1" / "events.csv").exists()

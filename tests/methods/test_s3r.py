@@ -81,13 +81,13 @@ def test_every_snippet_of_a_long_video_is_read_against_the_same_atoms() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 32), (5, 31), (32,), (1, 5, 32)])
-def test_a_dictionary_of_another_form_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(WSVADError, match=r"dictionary=.*32 channels.*form \[S, 32\]"):
+def test_a_dictionary_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(WSVADError, match=r"dictionary=.*32 channels.*shape \[S, 32\]"):
         small().net.use_dictionary(torch.zeros(shape))
 
 
 def test_without_a_dictionary_nothing_is_scored() -> None:
-    with pytest.raises(WSVADError, match="dictionary is required.*checkpoint"):
+    with pytest.raises(WSVADError, match="dictionary is missing.*checkpoint"):
         S3RNet(8, attention_dim=4)(torch.zeros(1, 1, 2, 8))
 
 

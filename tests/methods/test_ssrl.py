@@ -136,7 +136,7 @@ def test_a_missing_checkpoint_is_named_by_its_argument(tmp_path: Path) -> None:
         ({"stage": 2, "grids": ["2by3"]}, "is not a grid"),
     ],
 )
-def test_wrong_arguments_are_told(arguments: dict[str, object], message: str) -> None:
+def test_wrong_arguments_are_reported(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(WSVADError, match=message):
         SSRL(DIM, **arguments)  # type: ignore[arg-type]  # wrong on purpose
 

@@ -91,5 +91,5 @@ def test_both_streams_from_the_store(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert main(["test", "--ckpt_path", str(checkpoint), "--output", str(tmp_path)]) == 0
     capfd.readouterr()
     assert main([*fit, *where]) == 2
-    told = capfd.readouterr().err
-    assert "needs text as 1 views of 768 channels, the store holds 1 of 16" in told
+    reported = capfd.readouterr().err
+    assert "needs text as 1 views of 768 channels, the store holds 1 of 16" in reported

@@ -168,10 +168,10 @@ def test_a_new_class_takes_a_name_and_the_tower(desk: Path, capfd: pytest.Captur
     make_store(desk / "new.h5", train=3, test=3, classes=("Fall", "Smoke", "X7"), text_aligned=True)
     capfd.readouterr()
     assert main(use("test", desk, store="new.h5")) == 2
-    told = capfd.readouterr().err
-    assert told.count("\n") == 1
+    reported = capfd.readouterr().err
+    assert reported.count("\n") == 1
     problem = "the checkpoint knows Fall, Fight, not Smoke (video test_abnormal_001), X7 (video"
-    assert f"data.store={str(desk / 'new.h5')!r}: {problem}" in told
+    assert f"data.store={str(desk / 'new.h5')!r}: {problem}" in reported
     assert main(use("predict", desk, store="new.h5")) == 0
     assert all(list(row) == ["normal", *CLASSES] for row in class_columns(desk, "predict"))
     named = ["--model.prompts", "{Smoke: smoke, X7: fight}", "--model.text_tower", str(desk / "elsewhere")]
@@ -255,8 +255,8 @@ def with_annotations(desk: Path) -> list[str]:
 BAD: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "no class names": (without_classes, "needs the names of the anomaly classes"),
     "not text-aligned": (without_text, "needs text-aligned (CLIP) features"),
-    "no tower": (lambda desk: fit(desk), "there is no such folder"),
-    "tower not named": (lambda desk: fit(desk, "--model.text_tower", "null"), "nothing can read the names"),
+    "no tower": (lambda desk: fit(desk), "no such folder"),
+    "tower not named": (lambda desk: fit(desk, "--model.text_tower", "null"), "is required to encode"),
     "another CLIP": (of_another_size, "its features have 24 channels, those of the store 16"),
     "unknown prompt": (
         lambda desk: fit(desk, "--model.prompts", "{Fal: x}"),
@@ -288,6 +288,6 @@ def test_a_mistake_is_one_line(case: str, desk: Path, capfd: pytest.CaptureFixtu
     args = make(desk)
     capfd.readouterr()
     assert main(args) == 2
-    told = capfd.readouterr().err
-    assert told.count("\n") == 1
-    assert message in told
+    reported = capfd.readouterr().err
+    assert reported.count("\n") == 1
+    assert message in reported

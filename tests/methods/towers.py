@@ -1,4 +1,4 @@
-"""Text towers in a size for tests: of CLIP's form, with random weights and an alphabet for a vocabulary."""
+"""Text towers small enough for tests: CLIP's architecture, random weights, an alphabet as vocabulary."""
 
 import string
 from pathlib import Path

@@ -88,7 +88,7 @@ class MethodCase(Case):
         batches: Makes named batches, ``(manifest, inputs)``; those with abnormal videos are trained on.
         weighted: Loss terms that the reference records with their weights.
         sizes: Reads more of the configuration off the weights.
-        complete: Gives the loaded network what is no parameter, ``(config, inputs, module, weights)``.
+        complete: Gives the loaded network what is not a parameter, ``(config, inputs, module, weights)``.
         clip: Clips the gradients before the step and computes their norm, ``(config, module)``.
         small_step: Builds an optimizer of a smaller step where the recipe's own goes far.
         extra: Computes more outputs of a training batch before its step, ``(config, module, losses)``.

@@ -102,7 +102,7 @@ def test_videos_are_read_as_the_method_sees_them(store: str) -> None:
 # ---------------------------------------------------------------------------------------- the artefact
 
 
-def test_prepared_once_and_told_how(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepared_once_and_reported_how(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     data = WSVADDataModule(store)
     path = prepare(data, fraction=0.9)
     made = read_artefact(path)

@@ -44,7 +44,7 @@ class Repeating(WSVADModule):
 def make_store(path: Path, *, riot: tuple[str, ...], interval: str | None = None) -> Path:
     """Snippets of 4 frames: a calm video, a fall that is seen, and a riot, of these classes, seen late.
 
-    The class of the riot's interval may be told.
+    The interval of the riot may have a class.
     """
     videos = {
         VideoAnnotation("calm", 0, split="test"): [CALM] * 5,
@@ -131,8 +131,8 @@ def test_the_curves_of_a_test_tell_what_is_annotated(tmp_path: Path) -> None:
     for classes in ((), ("fall", "riot")):  # a method that knows none is measured on the same videos
         writer = ScoreWriter()
         run("test", several, tmp_path, *classes, writer=writer)
-        told = {curve.video_id: (curve.classes, curve.truths, curve.events) for curve in writer.curves}
-        assert told == {
+        reported = {curve.video_id: (curve.classes, curve.truths, curve.events) for curve in writer.curves}
+        assert reported == {
             "calm": ((), (), None),
             "fall": (("fall",), (), None),
             "riot": (("riot", "fall"), (Event(4, 16, "fall"),), None),

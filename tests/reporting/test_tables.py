@@ -21,7 +21,7 @@ def shown(*arguments: dict[str, float] | dict[str, dict[str, float]]) -> list[li
     return [line.strip("│┃").replace("│", " ").replace("┃", " ").split() for line in lines if line[0] in "│┃"]
 
 
-def test_metrics_are_percent_and_what_is_undefined_is_told() -> None:
+def test_metrics_are_percent_and_what_is_undefined_is_reported() -> None:
     lines = shown({"auc": 0.71634, "ap": math.nan}, {})
     assert lines == [["metric", "test", "videos,", "percent"], ["auc", "71.6"], ["ap", "n/a"]]
 

@@ -26,7 +26,7 @@ def without_file(store: Path, folder: Path) -> list[str]:
 
 
 def of_other_bags(store: Path, folder: Path) -> list[str]:
-    return ["--data.bags", "windows", "--data.crops", "all"]  # told by the model, which is set up last
+    return ["--data.bags", "windows", "--data.crops", "all"]  # set by the model, which is set up last
 
 
 def without_anomalies(store: Path, folder: Path) -> list[str]:

@@ -136,7 +136,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(store: Path, tmp_path: Path) 
 
     def losses(folder: Path) -> dict[int, float]:
         rows = rows_of(folder / "metrics.csv")
-        # The latent of normal videos is sampled anew: the batches are told by a term without it.
+        # The latent of normal videos is sampled anew: a term without it shows the batches.
         return {int(row["step"]): float(row["train/loss/N_mem_normal"]) for row in rows}
 
     assert losses(half)[2] == losses(whole)[2]
@@ -169,7 +169,7 @@ def test_arguments_override_what_the_checkpoint_carries(store: Path, tmp_path: P
     assert len({row["video"] for row in rows}) == 6
 
 
-def test_features_made_otherwise_than_in_training_are_told(
+def test_features_made_otherwise_than_in_training_are_reported(
     store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoint = fit("ucf_urdmu.yaml", store, tmp_path) / "checkpoints" / "last.ckpt"
@@ -179,11 +179,11 @@ def test_features_made_otherwise_than_in_training_are_told(
     assert "note: clip of the features: None in training, 3.0 now" in caplog.text
 
 
-def test_classes_that_nothing_trains_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_classes_that_nothing_trains_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     named = make_store(tmp_path / "named.h5", train=2, test=3, classes=("fall", "fight", "smoke"))
     experts = ["--model.experts_by", "classes", "--model.num_experts", "3"]
     assert fit("ucf_gsmoe.yaml", named, tmp_path, *experts).is_dir()
-    assert "note: no training video is of smoke: nothing is learnt of that" in caplog.text
+    assert "note: no training video is of smoke: the method cannot learn it" in caplog.text
 
 
 def test_metrics_are_the_same_by_two_processes(store: Path, tmp_path: Path) -> None:

@@ -90,19 +90,21 @@ def test_a_later_stage_alone_asks_for_the_one_before(
 ) -> None:
     fit = ["fit", *command[1:], "--model.stage", "2"]
     assert main(fit) == 2
-    assert "model.previous" in (told := capfd.readouterr().err)
-    assert "wsvad stages" in told
+    assert "model.previous" in (reported := capfd.readouterr().err)
+    assert "wsvad stages" in reported
     assert main([*fit, "--model.previous", str(tmp_path / "none.ckpt")]) == 2
     assert "none.ckpt" in capfd.readouterr().err
 
 
-def test_a_store_without_the_patches_is_told(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_store_without_the_patches_is_reported(
+    command: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
     fit = ["fit", *command[1:], "--model.stage", "2", "--model.previous", "x.ckpt", "--model.grids", "[4x7]"]
     assert main(fit) == 2
     assert "needs the streams ['patches_4x7']" in capfd.readouterr().err
 
 
-def test_a_method_without_stages_is_told(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_method_without_stages_is_reported(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     other = ["stages", "--config", "sht_rtfm.yaml", *command[command.index("--data.store") :]]
     assert main(other) == 2
     assert "stage" in capfd.readouterr().err

@@ -11,7 +11,7 @@ import torch
 
 import wsvad_lightning
 from tests.methods.small import smaller
-from tests.serving.telling import Telling
+from tests.serving.clockwork import Clockwork
 from wsvad_lightning import Detector
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
@@ -94,11 +94,11 @@ def test_scores_are_those_of_the_command_line(case: str, stores: list[Path], tmp
 
 
 def test_a_method_of_ones_own_is_given_by_its_class(stores: list[Path], tmp_path: Path) -> None:
-    model = ["--model", "tests.serving.telling.Telling", "--model.classes", '["a", "b"]']
+    model = ["--model", "tests.serving.clockwork.Clockwork", "--model.classes", '["a", "b"]']
     checkpoint = fit(tmp_path, "with/smoke.yaml", stores[0], *model)
-    with pytest.raises(WSVADError, match="of the method 'Telling'.*Give its class"):
+    with pytest.raises(WSVADError, match="of the method 'Clockwork'.*Give its class"):
         Detector.from_checkpoint(checkpoint)
-    detector = Detector.from_checkpoint(checkpoint, method=Telling)
+    detector = Detector.from_checkpoint(checkpoint, method=Clockwork)
     assert detector.classes == ("a", "b")
     (first, *_) = detector.score_store(stores[1]).values()
     assert first.class_scores is not None

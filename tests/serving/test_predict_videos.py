@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.serving.telling import CLASSES
+from tests.serving.clockwork import CLASSES
 from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
@@ -82,10 +82,10 @@ def test_everything_is_written_of_every_video(
     for name, num_frames, size in (("gate", 20, (66, 74)), ("still", 1, (64, 72)), ("jerky", 5, (64, 72))):
         frames = rows_of(run / name / "curve.csv")
         assert [int(row["frame"]) for row in frames] == list(range(num_frames))
-        told = json.loads((run / name / "scores.json").read_text())
-        assert list(told) == ["video", "fps", "seconds", "scores"]
-        assert told["video"] == name
-        assert [f"{score:.6g}" for score in told["scores"]] == [row["score"] for row in frames]
+        reported = json.loads((run / name / "scores.json").read_text())
+        assert list(reported) == ["video", "fps", "seconds", "scores"]
+        assert reported["video"] == name
+        assert [f"{score:.6g}" for score in reported["scores"]] == [row["score"] for row in frames]
         first = next(row["score"] for row in snippets if row["video"] == name)
         assert float(frames[0]["score"]) == pytest.approx(float(first), rel=1e-5)
         assert (run / name / "scores.png").read_bytes().startswith(b"\x89PNG")
@@ -97,16 +97,16 @@ def test_everything_is_written_of_every_video(
     assert [round(frame.time, 3) for frame in av.open(run / "jerky" / "scored.mp4").decode(video=0)] == stamps
 
 
-def test_events_are_told_with_their_classes_and_times(trained: Trained, tmp_path: Path) -> None:
+def test_events_are_reported_with_their_classes_and_times(trained: Trained, tmp_path: Path) -> None:
     names = json.dumps(CLASSES)
-    model = ["--model", "tests.serving.telling.Telling", "--model.classes", names]
-    where = ["--data.store", str(trained.store), "--output", str(tmp_path), "--name", "telling"]
+    model = ["--model", "tests.serving.clockwork.Clockwork", "--model.classes", names]
+    where = ["--data.store", str(trained.store), "--output", str(tmp_path), "--name", "clockwork"]
     assert main(["fit", "--config", "with/smoke.yaml", *model, *where]) == 0
     (tmp_path / "cameras").mkdir()
     stamps = [t / 10 + (t > 9) for t in range(24)]  # nothing is filmed for a second
     write_stamped(tmp_path / "cameras" / "Tür.mp4", stamps)
     write_stamped(tmp_path / "cameras" / "calm.mp4", stamps[:4])
-    checkpoint = tmp_path / "telling" / "version_0" / "checkpoints" / "last.ckpt"
+    checkpoint = tmp_path / "clockwork" / "version_0" / "checkpoints" / "last.ckpt"
     assert main(predict(checkpoint, tmp_path / "cameras", tmp_path, *model[:2])) == 0
     run = tmp_path / "runs" / "cameras" / "version_0"
     table = (run / "Tür" / "events.csv").read_text("utf-8").splitlines()
@@ -187,7 +187,7 @@ def needless_weights(trained: Trained, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("mistake", "told"),
+    ("mistake", "reported"),
     [
         (converted, ("--videos", "other features", "--data.store")),
         (of_before, ("--videos", "does not say", "--data.store")),
@@ -197,9 +197,9 @@ def needless_weights(trained: Trained, folder: Path) -> list[str]:
         (needless_weights, ("weights='w.pth'", "no stream has a backbone that needs any")),
     ],
 )
-def test_a_mistake_is_told_in_one_line(
+def test_a_mistake_is_reported_in_one_line(
     mistake: Callable[[Trained, Path], list[str]],
-    told: tuple[str, ...],
+    reported: tuple[str, ...],
     trained: Trained,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -208,7 +208,7 @@ def test_a_mistake_is_told_in_one_line(
     capsys.readouterr()
     assert main(args) == 2
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
-    for words in told:
+    for words in reported:
         assert words in line
     assert not list(tmp_path.rglob("scores.csv"))
     assert not (tmp_path / "runs" / "cameras").exists()

@@ -155,15 +155,15 @@ def test_tables_that_no_terminal_shows_are_not_cropped(
     monkeypatch.setattr(step, "in_fresh_process", lambda *_: long)
     monkeypatch.setattr(step, "labelling", lambda _: lambda: None)
     benchmark_steps(["FRDUVAD", "ADPLG"])
-    told = capsys.readouterr().out
-    assert "…" not in told
+    reported = capsys.readouterr().out
+    assert "…" not in reported
     for text in (
         "128 x 10 x 2000 x 4096",
         "100,000 ms",
         "x 1.00 GFLOP, x 1.00 memory",
         "pseudo-labels take 0",
     ):
-        assert text in told
+        assert text in reported
 
 
 def test_the_labels_of_adplg_are_timed_on_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

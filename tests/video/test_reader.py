@@ -38,7 +38,7 @@ UNEVEN = [0.0, 0.1, 0.2, 0.5, 0.6, 1.5, 1.6]
 
 
 @pytest.mark.parametrize("name", ["uneven.mp4", "uneven.mkv"])
-def test_a_variable_frame_rate_is_told_and_every_frame_kept(name: str, tmp_path: Path) -> None:
+def test_a_variable_frame_rate_is_reported_and_every_frame_kept(name: str, tmp_path: Path) -> None:
     reader = VideoReader(write_stamped(tmp_path / name, UNEVEN))
     assert shown(reader) == [(seconds, t) for t, seconds in enumerate(UNEVEN)]
     assert reader.irregular

@@ -3,7 +3,7 @@
 A store holds the features of one backbone for the videos of the data set; methods are left out where the
 store lacks what they require. :mod:`wsvad_lightning.bench.recipes` composes what a method is trained by.
 
-Two checkpoints stand for a method. ``last`` is the end of a training on all training videos. ``best-on-val``
+Two checkpoints represent a method. ``last`` is the end of a training on all training videos. ``best-on-val``
 is chosen by the labels of videos that are held out: those of the split's part ``val``, or a part of the
 training videos. The two are trained apart, so that holding out costs ``last`` nothing.
 """
@@ -47,7 +47,7 @@ class Plan:
             videos to validate with.
         output: folder for runs and results.
         seeds: seeds to train with.
-        selections: which of the ``CHECKPOINTS`` stand for a method.
+        selections: which of the ``CHECKPOINTS`` represent a method.
         arguments: more arguments of ``wsvad fit``; those of a model go to the methods that have them.
     """
 
@@ -95,7 +95,7 @@ def compare(plan: Plan, jobs: int = 1) -> int:
     try:
         failed = work_off(todo, train_and_test, jobs) if todo else []
     except KeyboardInterrupt:
-        rich.print("interrupted; the same command goes on from here")
+        rich.print("interrupted; the same command continues from here")
         return 130
     results = [result for cell in cells if (result := cell.read_result())]
     if results:
@@ -189,7 +189,7 @@ def find_stores(paths: Sequence[str]) -> dict[str, str]:
     """Name the stores by their files.
 
     Raises:
-        WSVADError: if there is no such store, or two have the same name.
+        WSVADError: if the store does not exist, or two have the same name.
     """
     found: dict[str, str] = {}
     for path in paths:

@@ -116,7 +116,7 @@ def measure(cell: Cell) -> Result:
 
 
 def chosen(run: WSVADCLI, selection: str) -> Path:
-    """Find the checkpoint of a finished training that stands for the method.
+    """Find the checkpoint of a finished training that represents the method.
 
     Raises:
         WSVADError: if none was chosen, since the training ended before the first validation.

@@ -54,7 +54,7 @@ def find_methods(names: Sequence[str]) -> dict[str, list[str]]:
         The arguments of ``fit`` that choose each method, by its id or the file's name.
 
     Raises:
-        WSVADError: if there is no such method, or two have the same name.
+        WSVADError: if the method does not exist, or two have the same name.
     """
     folder = config_folder()
     shipped = {path.stem: ["--model", str(path)] for path in sorted((folder / "model").glob("*.yaml"))}
@@ -65,7 +65,7 @@ def find_methods(names: Sequence[str]) -> dict[str, list[str]]:
     for name in chain.from_iterable(shipped if name == "all" else [name] for name in names):
         if name not in shipped and Path(name).suffix != ".yaml":
             known = ", ".join(["all", *shipped])
-            raise WSVADError("--methods", name, "there is no such method", f"Give some of {known}, or a file")
+            raise WSVADError("--methods", name, "no such method", f"Give some of {known}, or a file")
         own = shipped.get(name) or ["--config", str(find_config(name))]
         if found.setdefault(Path(name).stem, own) != own:
             raise WSVADError("--methods", name, "another method has this name", "Rename the file")
@@ -120,7 +120,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
         argument, value = named(option)
         if own := OWN.get(argument.removeprefix("--")):
             problem = "differs between the runs of a comparison"
-            raise WSVADError(argument, value, problem, f"Give {own}, before the two dashes")
+            raise WSVADError(argument, value, problem, f"Give {own}, before --")
 
 
 def look_often(recipe: Namespace) -> list[str]:

@@ -25,7 +25,7 @@ class Result:
     Attributes:
         method: name of the method.
         store: name of the feature store.
-        selection: which checkpoint stands for it.
+        selection: which checkpoint represents it.
         split: which split.
         seed: which seed.
         metrics: by name, as ``test`` gives them; None where undefined.
@@ -85,7 +85,7 @@ def write_results(
 
 
 def draw_results(groups: Mapping[Key, Sequence[Result]], path: Path) -> None:
-    """Draw a row a method; where there are several stores, a row a method and store."""
+    """Draw one row per method; with several stores, one row per method and store."""
     several = len({store for _, store, _ in groups}) > 1
     rows = {
         (f"{method}, {store}" if several else method, selection): own

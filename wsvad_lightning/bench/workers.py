@@ -1,4 +1,4 @@
-"""Tasks worked off by several processes, with a view of how far they are and of those that failed."""
+"""Tasks run by several processes, with their progress and a list of those that failed."""
 
 import os
 import signal
@@ -21,9 +21,9 @@ Task = TypeVar("Task")
 
 
 def work_off(tasks: Sequence[Task], work: Callable[[Task], str], jobs: int) -> list[tuple[Task, str]]:
-    """Work tasks off, at most ``jobs`` at a time, each in one of as many processes.
+    """Run tasks, at most ``jobs`` at a time, each in one of as many processes.
 
-    What a task says in the end is printed under its name, which is ``str(task)``. One that fails, or whose
+    The summary of a task is printed under its name, which is ``str(task)``. One that fails, or whose
     process dies, does not stop the others. An interruption ends the processes at once.
 
     Args:
@@ -46,7 +46,7 @@ def work_off(tasks: Sequence[Task], work: Callable[[Task], str], jobs: int) -> l
                 display.show(running.values())
                 done = wait(running, return_when=FIRST_COMPLETED).done
                 if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
-                    done, pool = wait(running).done, _make_pool(jobs)  # those beside it are lost too
+                    done, pool = wait(running).done, _make_pool(jobs)  # the others in the pool are lost too
                 for future in done:
                     task, error = running.pop(future), future.exception()
                     if error is not None:
@@ -72,7 +72,7 @@ def _make_pool(jobs: int) -> ProcessPoolExecutor:
 
 
 def _start_worker(share_cores: bool) -> None:
-    """Prepare a process: Ctrl-C is the parent's to deal with, and without it there is nothing to do."""
+    """Prepare a process: only the parent handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if share_cores:
@@ -88,7 +88,7 @@ def _end_with_parent() -> None:
 
 def _explain(error: BaseException) -> str:
     if isinstance(error, BrokenProcessPool):
-        return "a process was killed, perhaps for want of memory"
+        return "a process was killed, perhaps for lack of memory"
     return str(error)
 
 

@@ -124,8 +124,8 @@ def render_dataset(
         folder: made if it does not exist.
         seed: of everything that is left to chance.
         spec: how many clips, and how; the defaults of `DemoSpec` unless given.
-        workers: processes that render; one a core unless given. They are spawned, so a script that calls this
-            needs the usual ``if __name__ == "__main__":``.
+        workers: processes that render; one per core unless given. They are spawned, so a script that calls
+            this needs the usual ``if __name__ == "__main__":``.
 
     Raises:
         WSVADError: if PyAV is not installed, or the folder holds other videos or cannot be written.

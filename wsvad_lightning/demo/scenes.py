@@ -31,11 +31,11 @@ class Camera:
         width: of the path in metres.
         wall: distance of the backdrop in metres.
         sun: metres that the shadow of one metre extends to the right and away.
-        ground: colour beside the path.
+        ground: colour next to the path.
         paving: colour of the path.
         tile: distance of the joints in the paving in metres.
         facade: colour of the wall.
-        tree: place of a tree beside the path.
+        tree: place of a tree next to the path.
         lamps: places of lamp posts behind the path.
         benches: places of benches behind the path.
     """
@@ -146,16 +146,16 @@ def background(camera: Camera, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def _ground(camera: Camera, x: Array, y: Array) -> Array:
-    """Colours of the ground: rough beside the path, paved with joints and a kerb on it."""
+    """Colours of the ground: rough next to the path, paved with joints and a kerb on it."""
     along, across = camera.to_path(x, y)
     rough = sum(value_noise(x * f, y * f, seed) / f**0.5 for seed, f in enumerate((0.4, 1.3, 4.0, 11.0)))
-    beside = np.array(camera.ground) * (1 + 0.13 * rough)[..., None]
+    verge = np.array(camera.ground) * (1 + 0.13 * rough)[..., None]
     joint = np.minimum(np.abs(along % camera.tile), np.abs(across % camera.tile)) < 0.05
     slab = value_noise(np.floor(along / camera.tile), np.floor(across / camera.tile), 7)
     shade = (1 + 0.05 * slab + 0.03 * rough) * np.where(joint, 0.84, 1.0)
     paved = np.array(camera.paving) * shade[..., None]
     kerb = np.abs(np.abs(across) - camera.width / 2) < 0.09
-    picture = np.where((np.abs(across) < camera.width / 2)[..., None], paved, beside)
+    picture = np.where((np.abs(across) < camera.width / 2)[..., None], paved, verge)
     return np.where(kerb[..., None], np.array(camera.paving) * 1.18, picture)
 
 

@@ -1,7 +1,7 @@
 """What happens in a demo clip: the crowd, the light, what distracts and, in abnormal clips, one anomaly.
 
 Everything but the anomaly is drawn from one distribution for normal and abnormal clips, so neither the crowd
-nor the light tells them apart. Lengths are in metres, times in seconds, speeds in metres a second.
+nor the light distinguishes them. Lengths are in metres, times in seconds, speeds in metres a second.
 """
 
 from collections.abc import Callable
@@ -124,7 +124,7 @@ def _group(stage: Stage, rush: float) -> list[Body]:
 
 
 def _tree(stage: Stage) -> list[Body]:
-    """The crown of the tree beside the path; in half of the clips a gust of wind shakes it."""
+    """The crown of the tree next to the path; in half of the clips a gust of wind shakes it."""
     rng, place = stage.rng, stage.camera.tree
     gust = np.exp(-(((stage.clock - rng.uniform(0, stage.duration)) / rng.uniform(0.8, 2.0)) ** 2))
     leaves = np.random.default_rng(round(place[1] * 10))  # a camera sees the same tree in every clip
@@ -191,11 +191,11 @@ def _wrong_way(stage: Stage) -> Act:
 
 
 def _loitering(stage: Stage) -> Act:
-    """Someone leaves the path and paces to and fro beside it before going on."""
+    """Someone leaves the path and paces to and fro next to it before going on."""
     rng, (enter, leave) = stage.rng, stage.camera.span(stage.size)
     speed, arrive, lane = rng.uniform(1.0, 1.5), rng.uniform(0.12, 0.35) * stage.duration, stage.lane()
     place = enter + rng.uniform(0.35, 0.65) * (leave - enter)
-    beside = rng.choice((-1, 1)) * (stage.camera.width / 2 + 0.6)
+    aside = rng.choice((-1, 1)) * (stage.camera.width / 2 + 0.6)
     turns = 1 + round(rng.uniform(0.35, 0.5) * stage.duration / 1.8)
     paces = rng.uniform(0.6, 1.2, turns) * (-1.0) ** np.arange(turns)
     arrivals = arrive + 1.8 * np.arange(turns)
@@ -203,7 +203,7 @@ def _loitering(stage: Stage) -> Act:
     paced = np.column_stack([arrivals, arrivals + stands]).ravel()
     times = [arrive - (place - enter + 1) / speed, *paced, paced[-1] + (leave - place + 1) / speed]
     along = [enter - 1, *np.repeat(place + paces, 2), leave + 1]
-    across = [lane, *np.repeat(beside + rng.uniform(-0.4, 0.4, turns), 2), lane]
+    across = [lane, *np.repeat(aside + rng.uniform(-0.4, 0.4, turns), 2), lane]
     track = follow(stage.clock, times, stage.camera.on_path(along, across))
     return walker(track, Look.draw(rng)), (stage.clock >= arrive) & (stage.clock < paced[-1])
 

@@ -47,7 +47,7 @@ def extract(
     trainer: Processes = ONE_PROCESS,
     skip_broken: bool = False,
 ) -> int:
-    """Turn videos into a feature store; run again, it goes on where it stopped.
+    """Turn videos into a feature store; run again, it continues where it stopped.
 
     Args:
         videos: folder of videos, searched with all its subfolders; one video; or an annotations table whose
@@ -71,7 +71,7 @@ def extract(
         dtype: type of the stored features.
         batch_size: frames encoded at once; decoding is a few times as many ahead.
         trainer: where to compute: on how many processes, with GPUs or without.
-        skip_broken: go on past videos that cannot be read, or whose frame count is not the annotated one.
+        skip_broken: continue past videos that cannot be read, or whose frame count is not the annotated one.
 
     Returns:
         0 if all videos are in the store, 1 if broken ones were skipped; these are listed at the end.
@@ -150,7 +150,7 @@ def find_videos(
             labels of all are unknown and they belong to the split ``predict``.
 
     Raises:
-        WSVADError: if there are no videos, two have the same name, or a video of the table is missing.
+        WSVADError: if no video is found, two have the same name, or a video of the table is missing.
     """
     found: dict[str, Path] = {}
     for path in _video_files(Path(videos)):
@@ -190,7 +190,7 @@ def _video_files(videos: Path) -> list[Path]:
     if videos.is_file():
         return [videos]
     if not videos.is_dir():
-        raise WSVADError("videos", videos, "there is no such file or folder", "Correct the path")
+        raise WSVADError("videos", videos, "no such file or folder", "Correct the path")
     files = [
         path
         for path in sorted(videos.rglob("*"))

@@ -208,7 +208,7 @@ def build_encoder(spec: StreamSpec, device: torch.device) -> Encoder:
         network = _efficientnet(views, spec.recorded()["size"], device)
     elif spec.weights is None:
         kind = "file" if spec.backbone in ("i3d_inception", "i3d_resnet50") else "folder"
-        problem = f"{spec.backbone} takes its weights from a {kind}"
+        problem = f"is required: {spec.backbone} takes its weights from a {kind}"
         raise WSVADError("streams.weights", None, problem, "Give its path by --weights")
     elif spec.backbone in ("i3d_inception", "i3d_resnet50"):
         network = _i3d(spec.backbone, views, spec.weights, device)

@@ -102,7 +102,7 @@ def extract_videos(
         recipe: what to compute.
         batch_size: frames encoded at once.
         processes: where to compute.
-        skip_broken: go on past broken videos. Else every process stops at its first one.
+        skip_broken: continue past broken videos. Else every process stops at its first one.
 
     Raises:
         WSVADError: on the first process, if a video is broken and must not be skipped; on any, if the store

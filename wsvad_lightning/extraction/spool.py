@@ -54,5 +54,5 @@ class Spool:
         self._file.flush()  # a full disk is noticed now
 
     def cut(self, num_snippets: int) -> None:
-        """Leave out what is behind so many snippets."""
+        """Leave out what comes after so many snippets."""
         self.shape = (num_snippets, *self.shape[1:])

@@ -1,4 +1,4 @@
-"""Parameter names of the authors' ADPLG (Beyond-Zw/ADPLG-VAD), those of each network behind its name."""
+"""Parameter names of the authors' ADPLG (Beyond-Zw/ADPLG-VAD), those of each network prefixed by its name."""
 
 from collections.abc import Mapping
 

@@ -66,8 +66,8 @@ def import_weights(weights: str, *, method: str, output: str) -> None:
         raise WSVADError("weights", weights, problem, f"Give weights of {method}") from None
     module: WSVADModule = source.METHOD(**init_args)
     dropped = load_official(module.net, state, source.TABLE)
-    # What a checkpoint of ours carries besides parameters, for methods where that is anything.
-    told = source.complete(module, state) if hasattr(source, "complete") else None
+    # Some methods' checkpoints carry more than parameters.
+    note = source.complete(module, state) if hasattr(source, "complete") else None
     config = {"model": {"class_path": source.METHOD.__name__, "init_args": init_args}}
     checkpoint = {
         "state_dict": module.state_dict(),
@@ -84,8 +84,8 @@ def import_weights(weights: str, *, method: str, output: str) -> None:
     if dropped:
         parts = {part: _starting(part, dropped) for part in (*source.TABLE.dropped, *source.TABLE.spare)}
         rich.print("left out: " + ", ".join(f"{part} ({count})" for part, count in parts.items() if count))
-    if told:
-        rich.print(told)
+    if note:
+        rich.print(note)
 
 
 def _starting(part: str, names: Sequence[str]) -> int:

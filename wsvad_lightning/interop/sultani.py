@@ -1,6 +1,6 @@
 """Parameter names of Sultani MIL (WaqasSultani/AnomalyDetectionCVPR2018).
 
-The authors' weights are a Keras 1 file; as a state dict they go by the names of its layers, the matrices
+The authors' weights are a Keras 1 file; as a state dict they have the names of its layers, the matrices
 transposed to PyTorch's (out, in).
 """
 

@@ -104,7 +104,7 @@ def init_args(state: Mapping[str, Tensor]) -> dict[str, Any]:
     of_ucf = of_ucf_crime(state)
     layers, window = (2, 8) if of_ucf else (1, 64)
     if length == 0 or length % window:
-        problem = f"has {length} rows, which is no multiple of the window, {window}"
+        problem = f"has {length} rows, which is not a multiple of the window, {window}"
         raise WSVADError("weights", POSITIONS, problem, REMEDY)
     sizes = {
         "feature_dim": feature_dim,
@@ -118,7 +118,7 @@ def init_args(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def of_ucf_crime(state: Mapping[str, Tensor]) -> bool:
-    """Tell the model of UCF-Crime from that of XD-Violence: nothing but the depth does.
+    """Whether it is the model of UCF-Crime, not that of XD-Violence; they differ only in depth.
 
     Raises:
         WSVADError: if it is that of neither.
@@ -205,14 +205,14 @@ def copied_tower(state: Mapping[str, Tensor], tokenize: Tokenize, heads: int | N
             num_hidden_layers=sum(name.endswith("q_proj.weight") for name in tensors),
             num_attention_heads=heads or max(1, width // HEAD_DIM),
             max_position_embeddings=len(copy["positional_embedding"]),
-            bos_token_id=None,  # whoever reads says where a text ends
+            bos_token_id=None,  # the caller gives the end of a text
             eos_token_id=None,
         )
         model = CLIPTextModelWithProjection(config)
         model.load_state_dict(tensors)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:100]
-        problem = f"is no whole copy of CLIP's text tower ({reason})"
+        problem = f"is not a complete copy of CLIP's text tower ({reason})"
         raise WSVADError("weights", CLIP, problem, REMEDY) from None
     return TextTower(model, tokenize)
 

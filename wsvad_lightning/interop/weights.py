@@ -13,7 +13,7 @@ from wsvad_lightning.errors import WSVADError
 class KeyTable:
     """Pairs of name prefixes, authors' and ours.
 
-    ``*`` stands for one part of a dotted name and is carried over:
+    ``*`` matches one part of a dotted name and is carried over:
     ``("selfatt.layers.*.0.norm", "transformer.*.attention_norm")``.
 
     Attributes:
@@ -97,5 +97,5 @@ def _misfit(name: str, problem: str) -> WSVADError:
 
 
 def export_official(net: nn.Module, table: KeyTable) -> dict[str, Tensor]:
-    """Give a network's parameters under the authors' names (those dropped on import are not made up)."""
+    """Give a network's parameters under the authors' names (those dropped on import are not recreated)."""
     return {table.to_authors(name): value for name, value in net.state_dict().items()}

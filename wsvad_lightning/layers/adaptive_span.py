@@ -21,7 +21,7 @@ class AdaptiveSpanAttention(nn.Module):
         dim: channels in and out.
         heads: number of heads.
         head_dim: channels a head.
-        ramp: snippets over which attention fades out behind the span.
+        ramp: snippets over which attention fades out beyond the span.
         dropout: probability after the output projection.
     """
 

@@ -17,13 +17,13 @@ class LearnedPrompt(nn.Module):
 
         start | prefix learnt vectors | words of the class | postfix learnt vectors | end
 
-    All classes share one table of vectors, one a slot. While training, the tower reads the prompts anew in
+    All classes share one table of vectors, one a slot. While training, the tower reads the prompts again in
     each step; elsewhere their features are constants, which need no tower.
 
     Args:
         width: W, channels of token vectors.
         prefix: learnt vectors before the words.
-        postfix: learnt vectors behind them.
+        postfix: learnt vectors after them.
         projected_dim: D where the projection of the tower is learnt too (TPWNG), from CLIP's on; None keeps
             it frozen like the rest.
 
@@ -88,7 +88,7 @@ class LearnedPrompt(nn.Module):
     def encode(self) -> Tensor:
         """Let the tower read all texts: ``[C, D]``, not normalised."""
         assert self.tower is not None, "learning prompts takes a text tower"
-        learnt = self.vectors[: self.given.shape[1]]  # the tower sees nothing behind the last end token
+        learnt = self.vectors[: self.given.shape[1]]  # the tower sees nothing after the last end token
         vectors = torch.where(self.is_given, self.given, learnt)
         if self.projection is None:
             return self.tower.encode(vectors, self.ends)
@@ -114,5 +114,5 @@ class LearnedPrompt(nn.Module):
 
 
 def _refresh(prompt: LearnedPrompt, _: object) -> None:
-    """Read the texts anew with the vectors that were just loaded."""
+    """Read the texts again with the vectors that were just loaded."""
     prompt.refresh()

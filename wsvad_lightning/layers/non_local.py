@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class NonLocalBlock(nn.Module):
-    """Attention along time without softmax, behind a residual.
+    """Attention along time without softmax, with a residual.
 
     ``x + BN(W (theta(x) phi(x)^T / T) g(x))``. Gain and bias of the normalisation start at zero, so that a
     new block changes nothing.

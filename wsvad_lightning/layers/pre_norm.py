@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class PreNormLayer(nn.Module):
-    """Attention, then a feed-forward network, each behind a layer norm and with a residual.
+    """Attention, then a feed-forward network, each after a layer norm and with a residual.
 
     Args:
         attention: from ``[..., T, dim]`` to ``[..., T, dim]``.

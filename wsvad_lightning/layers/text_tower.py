@@ -50,7 +50,7 @@ class TextTower:
     def __init__(self, model: "CLIPTextModelWithProjection", tokenize: Tokenize) -> None:
         model.eval()  # type: ignore[no-untyped-call]
         model.set_attn_implementation("sdpa")  # which knows `is_causal`
-        self.model: Any = model.requires_grad_(False)  # its methods are typed as taking the class besides
+        self.model: Any = model.requires_grad_(False)  # its methods are typed as also taking the class
         self.tokenize = tokenize
         self.width, self.dim = model.config.hidden_size, model.config.projection_dim
         self.context = model.config.max_position_embeddings
@@ -71,9 +71,9 @@ class TextTower:
         except ImportError:
             remedy = 'Install it: pip install "wsvad-lightning[hf]"'
             raise WSVADError(argument, folder, "reading it needs transformers", remedy) from None
-        told = _read_config(Path(folder), argument)
-        # A whole CLIP says it of both towers, and may hold another number among what it says of this one.
-        sizes = {"projection_dim": told["projection_dim"]} if "projection_dim" in told else {}
+        config = _read_config(Path(folder), argument)
+        # A complete CLIP states it for both towers; its entry for the text tower may differ and is not used.
+        sizes = {"projection_dim": config["projection_dim"]} if "projection_dim" in config else {}
         try:
             with _quietly():
                 loaded: Any = CLIPTextModelWithProjection.from_pretrained(
@@ -103,7 +103,7 @@ class TextTower:
 
         Args:
             vectors: ``[C, L, W]`` of the tokens, without position.
-            ends: ``[C]`` places of the end tokens; nothing behind one is seen.
+            ends: ``[C]`` positions of the end tokens; nothing after one is seen.
 
         Returns:
             ``[C, W]`` what the end tokens have become, before the projection.
@@ -140,7 +140,7 @@ def _quietly() -> Iterator[None]:
 def _read_config(folder: Path, argument: str) -> dict[str, Any]:
     """Give a folder's configuration; refuse what transformers would look up by name, or fill at random."""
     if not folder.is_dir():
-        raise WSVADError(argument, folder, "there is no such folder", REMEDY)
+        raise WSVADError(argument, folder, "no such folder", REMEDY)
     for part, choices in PARTS.items():
         if not any(all((folder / name).is_file() for name in names) for names in choices):
             wanted = " or ".join(" and ".join(names) for names in choices[:2])

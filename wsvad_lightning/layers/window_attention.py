@@ -54,5 +54,5 @@ class WindowAttention(nn.Module):
 
 
 def valid_positions(lengths: Tensor, num_snippets: int) -> Tensor:
-    """Mark the snippets that are no padding: ``[...]`` lengths to ``[..., T]`` bool."""
+    """Mark the snippets that are not padding: ``[...]`` lengths to ``[..., T]`` bool."""
     return torch.arange(num_snippets, device=lengths.device) < lengths[..., None]

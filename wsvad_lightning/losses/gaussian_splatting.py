@@ -18,7 +18,7 @@ def splat(curves: Tensor, prominence: float, neighbours: int | None, sigma: Sigm
 
         exp(-(t - p)^2 / (2 sigma^2))   where |t - p| <= w and s_t >= s_p - d, else 0
 
-    w is the length of the strict rise before the peak or of the strict fall behind it, whichever is shorter,
+    w is the length of the strict rise before the peak or of the strict fall after it, whichever is shorter,
     and at least 1; d is the standard deviation of s over [p - w, p + w], at least 1e-3.
 
     Args:
@@ -99,7 +99,7 @@ def prominences(curves: Tensor, place: Tensor, neighbours: int | None) -> Tensor
 
 
 def _half_widths(curves: Tensor) -> Tensor:
-    """Count the steps up to each snippet that rise, and those behind it that fall: the fewer, ``[R, T]``."""
+    """Count the steps up to each snippet that rise, and those after it that fall: the fewer, ``[R, T]``."""
     step = curves.diff(dim=-1)
     return torch.minimum(_run(F.pad(step > 0, (1, 0))), _run_back(F.pad(step < 0, (0, 1))))
 
@@ -116,7 +116,7 @@ def _run_back(holds: Tensor) -> Tensor:
 
 
 def _offsets(curves: Tensor, place: Tensor) -> Tensor:
-    """Give how many snippets each of ``[K, T]`` is behind the place ``[K]`` of its row."""
+    """Give how many snippets each of ``[K, T]`` is after the position ``[K]`` of its row."""
     return torch.arange(curves.shape[-1], device=curves.device) - place[:, None]
 
 

@@ -25,7 +25,7 @@ normal snippets, the most divergent of every row first, then the second most of 
 Numbers equal the authors' code. Deviations, none of which changes them:
     several crops in training (their code fails): every crop is a row, selected from on its own, which equals
         giving it as a bag of its own
-    few snippets: at least one a row is selected (their share of T rounds down to none); the normal rows
+    few snippets: at least one per row is selected (their share of T rounds down to none); the normal rows
         never run out, since there are as many of them
     zeros: variances are at least 1e-12, and the gradient of a divergence of zero is zero
 """

@@ -67,7 +67,7 @@ class C2FPL(PreparedModule):
         **kwargs: arguments of :class:`PreparedModule`.
 
     Attributes:
-        pseudo_labels: one a snippet of the training videos, joined end to end; none in a new module.
+        pseudo_labels: one per snippet of the training videos, joined end to end; none in a new module.
     """
 
     requires = FeatureRequirements(bags="windows", prepared=(LABELS,))

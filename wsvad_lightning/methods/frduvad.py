@@ -154,7 +154,7 @@ class FRDUVADNet(nn.Module):
         return scores
 
     def errors(self, features: Tensor) -> Tensor:
-        """Tell how badly snippets are reconstructed, the worst crop of each: ``[B, T]`` float32."""
+        """Measure the reconstruction error of snippets, of the worst crop of each: ``[B, T]`` float32."""
         difference: Tensor = self.reconstruct(features).float() - features.float()
         return difference.square().mean(dim=-1).amax(dim=1)
 
@@ -217,8 +217,8 @@ class FRDUVAD(WSVADModule):
     ) -> None:
         super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         if auxiliary is not None and auxiliary_dims is None:
-            problem = "without model.auxiliary_dims there is no auxiliary scorer"
-            raise WSVADError("model.auxiliary", auxiliary, problem, "Set the widths, C2FPL's are [512, 32]")
+            problem = "requires model.auxiliary_dims, the widths of its hidden layers"
+            raise WSVADError("model.auxiliary", auxiliary, problem, "C2FPL's are [512, 32]")
         self.disruption_steps, self.auxiliary = disruption_steps, auxiliary
         self.memory: Memory = memory
         self.memory_size, self.memory_margin = memory_size, memory_margin
@@ -237,7 +237,7 @@ class FRDUVAD(WSVADModule):
         if self.net.auxiliary is None or self._from_checkpoint:
             return
         if self.auxiliary is None:
-            problem = "is required by model.auxiliary_dims: the auxiliary scorer is not trained here"
+            problem = "is required with model.auxiliary_dims: the auxiliary scorer is not trained here"
             raise WSVADError("model.auxiliary", None, problem, "Give a checkpoint of C2FPL")
         take_part(self.net.auxiliary, self.auxiliary, "net.to_score", "model.auxiliary", method="C2FPL")
 

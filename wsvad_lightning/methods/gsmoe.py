@@ -21,7 +21,7 @@ Loss terms (names as in ``loss_weights``; k = T // 16 + 1):
 No code was released with the paper. Its own are the experts near a million parameters each, the gate of
 refined scores and attention both ways, the widths of the MLPs, the peaks with a prominence of 0.2 against two
 neighbours, the Gaussians limited to [p - w, p + w] and to s_p - sigma, a first epoch without them, and
-experts by K-means where there are no classes. Chosen here:
+experts by K-means in stores without classes. Chosen here:
 
 * The encoder is UR-DMU's, and can start from its checkpoint (``encoder_from``).
 * Attention of an expert has heads of 32 channels, in all a quarter of its input; layers have a residual and a
@@ -276,7 +276,7 @@ class GSMoE(WSVADModule):
         return self.score_and_classify(batch)[1]
 
     def score_and_classify(self, batch: WSVADBatch) -> tuple[Tensor, Tensor | None]:
-        """Give scores, and class probabilities: a score is shared out as the experts score."""
+        """Give scores, and class probabilities: a score is divided as the experts score."""
         scores, experts = self.net(batch.features)
         if not self.classes:
             return scores, None

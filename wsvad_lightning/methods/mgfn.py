@@ -12,9 +12,9 @@ pushed to fixed values: they should differ between the classes and agree within 
 
 Loss terms (names as in ``loss_weights``):
     cls          BCE of the mean score of the top snippets against the video label
-    con          the u of normal and abnormal crops lie apart by a margin of 200
-    con_n        the u of normal crops lie together, in pairs
-    con_a        the u of abnormal crops lie together, in pairs
+    con          the u of normal and abnormal crops differ by a margin of 200
+    con_n        the u of normal crops agree, in pairs
+    con_a        the u of abnormal crops agree, in pairs
     smooth       squared differences of neighbouring scores, all videos
     sparsity     Euclidean norm of the scores of all normal videos together
 

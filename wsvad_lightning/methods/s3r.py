@@ -10,7 +10,7 @@ are let through for the one and held back for the other.
     g = sigmoid(mlp(mean_t X - mean_t Y))                     channel gate, de-normal
     X, Y = X g, Y (1 - g)
     s = mean_crops(sigmoid(mlp(X)))                           score
-    m = mean_crops(sigmoid(mlp(mean_t Y)))                    score of the reconstructed, one a video
+    m = mean_crops(sigmoid(mlp(mean_t Y)))                    score of the reconstruction, one per video
     top = the k largest of mean_crops(||X||), in training among a random part of the snippets
 
 Loss terms (names as in ``loss_weights``):
@@ -118,8 +118,8 @@ class S3RNet(nn.Module):
         """
         feature_dim = self.dictionary.shape[1]
         if atoms.ndim != 2 or len(atoms) == 0 or atoms.shape[1] != feature_dim:
-            problem = f"its form is {tuple(atoms.shape)} where the features have {feature_dim} channels"
-            remedy = f"Give atoms of the form [S, {feature_dim}], prepared from features like these"
+            problem = f"its shape is {tuple(atoms.shape)} where the features have {feature_dim} channels"
+            remedy = f"Give atoms of the shape [S, {feature_dim}], prepared from features like these"
             raise WSVADError("dictionary", DICTIONARY, problem, remedy)
         self.dictionary = atoms.to(self.dictionary)
 
@@ -127,17 +127,17 @@ class S3RNet(nn.Module):
         """Add temporal context to ``[B, N, T, D]`` features and their reconstruction; X and Y, not yet gated.
 
         Raises:
-            WSVADError: if there is no dictionary.
+            WSVADError: if the dictionary is missing.
         """
         if len(self.dictionary) == 0:
             remedy = "Load a checkpoint that carries one, train, or call use_dictionary"
-            raise WSVADError("dictionary", None, "is required: S3R reconstructs snippets from it", remedy)
+            raise WSVADError("dictionary", None, "is missing", remedy)
         video = self.dropout(self.video_context(features))
         normal = self.dropout(self.normal_context(self.reconstruct(features, self.dictionary)))
         return video, normal
 
     def gate(self, video: Tensor, normal: Tensor) -> Tensor:
-        """Tell the channels in which X and Y differ: ``[B, N, 1, D]`` in [0, 1]."""
+        """Weigh the channels by how much X and Y differ: ``[B, N, 1, D]`` in [0, 1]."""
         gate: Tensor = self.to_gate(video.mean(dim=2, keepdim=True) - normal.mean(dim=2, keepdim=True))
         return gate
 
@@ -153,7 +153,7 @@ class S3RNet(nn.Module):
 class S3R(PreparedModule, MagnitudeMIL):
     """S3R as a LightningModule; the recipe of the paper is in ``ucf_s3r.yaml``.
 
-    The dictionary is learnt when training starts, unless it already lies next to the store, and travels in
+    The dictionary is learnt when training starts, unless it already is next to the store, and is saved in
     the checkpoint. A checkpoint without one, imported from the authors' weights, takes that of the store it
     is used with.
 

@@ -30,7 +30,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier, over_rows
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.methods.base.staged import StagedModule
-from wsvad_lightning.types import FeatureRequirements, StreamForm, WSVADBatch
+from wsvad_lightning.types import FeatureRequirements, StreamShape, WSVADBatch
 from wsvad_lightning.video.views import parse_grid
 
 GRIDS = ("2x3", "3x5", "4x7")
@@ -163,8 +163,8 @@ class SSRL(StagedModule, MagnitudeMIL):
             )
         self.stage, self.previous = stage, previous
         self.grids = tuple(grids[: stage - 1])
-        forms = {f"patches_{grid}": StreamForm(feature_dim, patch_count(grid)) for grid in self.grids}
-        self.requires = FeatureRequirements(streams=forms)
+        shapes = {f"patches_{grid}": StreamShape(feature_dim, patch_count(grid)) for grid in self.grids}
+        self.requires = FeatureRequirements(streams=shapes)
         branch_dropouts = [dropout if grid == grids[-1] else 0.0 for grid in self.grids]
         self.net = SSRLNet(feature_dim, self.grids, dropout, branch_dropouts)
 

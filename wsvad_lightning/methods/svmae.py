@@ -16,7 +16,7 @@ Fusions, with f(x) = dropout(relu(linear(x))):
 
 Loss terms are RTFM's, see :mod:`wsvad_lightning.methods.base.magnitude`.
 
-Numbers equal the authors' code, with its quirks: a text longer than the video is cut behind its own temporal
+Numbers equal the authors' code, with its quirks: a text longer than the video is cut after its own temporal
 network, of a shorter one the last snippets are repeated. Deviations: any number of crops and snippets; k is
 clamped to T; either stream works alone, and no network is made for the other.
 """
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
-from wsvad_lightning.types import FeatureRequirements, StreamForm, WSVADBatch
+from wsvad_lightning.types import FeatureRequirements, StreamShape, WSVADBatch
 
 TEXT = "text"
 
@@ -44,7 +44,7 @@ class Fusion(nn.Module):
         visual_dim: D.
         text_dim: E.
         kind: which formula.
-        dropout: probability behind the linear layers.
+        dropout: probability after the linear layers.
 
     Attributes:
         dim: channels that come out.
@@ -167,7 +167,7 @@ class SVMAE(MagnitudeMIL):
             raise WSVADError("model.text_dim", text_dim, "a text has channels", "Give at least 1")
         self.reads_text = inputs != "vis"
         if self.reads_text:
-            self.requires = FeatureRequirements(streams={TEXT: StreamForm(text_dim, num_views=1)})
+            self.requires = FeatureRequirements(streams={TEXT: StreamShape(text_dim, num_views=1)})
         self.net = SVMAENet(feature_dim, text_dim, inputs, fusion, dropout)
 
     def encode(self, batch: WSVADBatch) -> MagnitudeOutput:

@@ -73,7 +73,7 @@ class TPWNGNet(PromptedNet):
     Args:
         feature_dim: D, channels of the features.
         layers: of the transformer.
-        ramp: snippets over which attention fades out behind a span.
+        ramp: snippets over which attention fades out beyond a span.
         dropout: probability inside the transformer.
         text_dim: channels of the text tower's token vectors.
     """
@@ -166,7 +166,7 @@ class TPWNG(PromptedModule):
         layers: of the transformer.
         alpha: weight of the match with the class in the labels, against that with Normal.
         theta: above which a snippet is labelled anomalous.
-        ramp: snippets over which attention fades out behind a span.
+        ramp: snippets over which attention fades out beyond a span.
         dropout: probability inside the transformer.
         text_dim: channels of its token vectors; None for as many as the features have.
         **kwargs: arguments of :class:`PromptedModule`.
@@ -212,7 +212,7 @@ class TPWNG(PromptedModule):
         return self.score_and_classify(batch)[1]
 
     def score_and_classify(self, batch: WSVADBatch) -> tuple[Tensor, Tensor]:
-        """Give scores and class probabilities; what is not normal is shared out among the classes."""
+        """Give scores and class probabilities; what is not normal is divided among the classes."""
         scores = self.score(batch)
         shares = (cosine(batch.features, self.net.prompt()[1:]) / TEMPERATURE).softmax(dim=-1).mean(dim=1)
         return scores, torch.cat([1 - scores[..., None], scores[..., None] * shares], dim=-1)

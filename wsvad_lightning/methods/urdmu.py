@@ -17,8 +17,8 @@ Loss terms (names as in ``loss_weights``; k = T // 16 + 1):
     N_mem_abnormal   top-k BCE: abnormal videos leave the normal memory unused somewhere
     N_mem_normal     BCE: normal videos activate the normal memory everywhere
     A_mem_normal     BCE: normal videos leave the abnormal memory unused everywhere
-    triplet          margin 1, on unit vectors: what abnormal videos share with the normal memory lies with
-                     the normal videos, what they share with the abnormal memory lies apart
+    triplet          margin 1, on unit vectors: what abnormal videos share with the normal memory is close to
+                     the normal videos, what they share with the abnormal memory is far from them
     kl               the normal latent against a standard Gaussian
     distance         the abnormal latent is longer than the normal one by a margin of 100
 

@@ -144,7 +144,7 @@ class EventMetrics(Metric):
     and no probabilities.
 
     Args:
-        grid: where the snippets lie.
+        grid: positions of the snippets.
         classes: names of the C anomaly classes.
     """
 

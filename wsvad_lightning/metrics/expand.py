@@ -26,7 +26,7 @@ def check_num_snippets(num_snippets: int, num_frames: int, grid: SnippetGrid, vi
     Args:
         num_snippets: T.
         num_frames: F.
-        grid: where the snippets lie.
+        grid: positions of the snippets.
         video_id: named in the message.
 
     Raises:
@@ -55,7 +55,7 @@ def expand_scores(
     Args:
         scores: ``[T]``, a floating NumPy array (``tensor.float().numpy()`` for a tensor).
         num_frames: F.
-        grid: where the snippets lie.
+        grid: positions of the snippets.
         video_id: named in messages.
 
     Returns:
@@ -70,7 +70,7 @@ def expand_scores(
             "scores",
             video_id or kind,
             f"a floating NumPy array [T] is needed, not {kind} of shape {shape}",
-            "Give one floating score a snippet",
+            "Give one floating score per snippet",
         )
     check_num_snippets(len(scores), num_frames, grid, video_id)
     frames = np.arange(num_frames)

@@ -17,7 +17,7 @@ video_acc      share of the videos whose largest snippet score is above 0.5 exac
 ============== ===========================================================================================
 
 Outside the normal case there is an error, or NaN with a UserWarning that names the metric and what is
-missing; never a number that no scorer could change:
+missing; never a number that is the same for every scorer:
 
 ======================================= ==================================================================
 no anomalous sample                     recall, true-positive rate, areas and equal error rate are NaN
@@ -182,7 +182,7 @@ def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, LabelArr
             "scores",
             f"{values.shape} scores, {truth.shape} labels",
             "scores and labels are not two lists of one length",
-            "Give one score and one label a sample",
+            "Give one score and one label per sample",
         )
     if not len(values):
         raise WSVADError("scores", "[]", "there is nothing to measure", "Give at least one scored sample")
@@ -245,13 +245,15 @@ class FrameMetrics(Metric):
     Snippet scores of any floating type are kept as float32 and expanded to frames in :meth:`compute`.
 
     Args:
-        grid: where the snippets lie.
+        grid: positions of the snippets.
         classes: names of the anomaly classes.
     """
 
     full_state_update = False
 
-    videos: list[Tensor]  # a row a video: length of its id, label, frames, snippets, frame labels, classes
+    videos: list[
+        Tensor
+    ]  # one row per video: length of its id, label, frames, snippets, frame labels, classes
     ids: list[Tensor]
     scores: list[Tensor]
     frame_labels: list[Tensor]
@@ -307,7 +309,7 @@ class FrameMetrics(Metric):
         """Metrics by the names of the module; only the video-level ones where frame labels are unknown.
 
         Raises:
-            WSVADError: if there is no video, or a video arrived twice.
+            WSVADError: if no video arrived, or one arrived twice.
         """
         videos = self._collect()
         return (_frame_metrics(videos) if _frame_labels_known(videos) else {}) | _video_metrics(videos)

@@ -1,1 +1,1 @@
-"""Artefacts that methods need computed from the features of the training videos, one a file."""
+"""Artefacts that methods need computed from the features of the training videos, one file each."""

@@ -42,7 +42,7 @@ def prepare_once(
         made = read_artefact(path).parameters
         if made != parameters:
             problem = f"was prepared with {made}, not with {dict(parameters)}"
-            remedy = "Give the same settings, or remove the file to prepare it anew"
+            remedy = "Give the same settings, or remove the file to prepare it again"
             raise WSVADError(name, path, problem, remedy)
         rich.print(f"{name}: {escape(str(path))} is used")
         return path

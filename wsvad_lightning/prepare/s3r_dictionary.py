@@ -1,16 +1,15 @@
-"""The dictionary of S3R: what the normal training videos are made of (Wu et al., ECCV 2022).
+"""The dictionary of S3R: atoms of the features of normal training videos (Wu et al., ECCV 2022).
 
-Every normal training video becomes one vector, the mean of its features over views and segments. A
-dictionary is learnt of these vectors, transposed: D samples, the channels, of V values, one a video. S3R does
-not use the learnt components but the sparse code of the channels, transposed: atoms ``[S, D]`` in which no
+Every normal training video becomes one vector, the mean of its features over views and segments. A dictionary
+is learnt from these vectors, transposed: D samples, the channels, of V values, one per video. S3R does not
+use the learnt components but the sparse code of the channels, transposed: atoms ``[S, D]`` in which no
 channel has more than two values.
 
-The learner is that of the authors, mini-batch dictionary learning with a penalty of 1 (Mairal et al., ICML
-2009), then orthogonal matching pursuit: 100 batches of 32 channels, in one shuffled order that is gone
-through again and again. The ``fit`` of scikit-learn now counts passes, where that of the authors' version
-(0.24) counted batches, and may stop early; so the batches are dealt out here, from the same start and in the
-same order. How a batch updates the atoms is scikit-learn's own and was corrected in its version 1.0, so that
-newly learnt atoms differ from the authors'.
+The learner is that of the authors: mini-batch dictionary learning with a penalty of 1 (Mairal et al., ICML
+2009), then orthogonal matching pursuit. It takes 100 batches of 32 channels, in one shuffled order that is
+repeated. The ``fit`` of the authors' scikit-learn (0.24) counted batches; today's counts passes and may stop
+early. So the batches are passed one by one here, from the same start and in the same order. How a batch
+updates the atoms was corrected in scikit-learn 1.0, so that newly learnt atoms differ from the authors'.
 """
 
 import warnings
@@ -50,7 +49,7 @@ def prepare(data: WSVADDataModule, fraction: float = 0.5, dictionary: str | None
         The file.
 
     Raises:
-        WSVADError: if there is no normal training video, the given atoms do not fit, a dictionary was
+        WSVADError: without normal training videos, or if the given atoms do not fit, a dictionary was
             prepared in another way, scikit-learn is missing, or the folder cannot be written.
     """
     if not 0 < fraction <= 1:

@@ -13,7 +13,7 @@ OFFSET = 0.16  # of a checkpoint's dots from the middle of their row
 
 
 def comparison_figure(metrics: Mapping[str, Values], path: str | Path) -> None:
-    """Draw a panel a metric with a row a method: a dot a split, and a stroke at the mean of several.
+    """Draw a panel per metric with a row per method: a dot per split, and a stroke at the mean of several.
 
     Args:
         metrics: what each method and checkpoint reached on the splits, by the title of the metric.

@@ -29,8 +29,8 @@ LEFT_OUT, TRUE = "#c3c8cf", KINDS["abnormal"]
 class LabelPicture(Callback):
     """Draw ``pseudo_labels.png`` when a training ends, for methods that make labels.
 
-    It follows four abnormal training videos, if possible such as have annotated frames. These frames are for
-    the picture alone; the method does not see them.
+    It follows four abnormal training videos, preferably with annotated frames. These frames are used only for
+    the picture; the method does not see them.
 
     Attributes:
         seen: labels ``[T]`` of each video by step, NaN where a snippet is left out; part of checkpoints.

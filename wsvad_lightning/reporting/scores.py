@@ -27,8 +27,8 @@ Value = TypeVar("Value")
 class ScoreWriter(Callback):
     """Write what ``test`` and ``predict`` computed into the run's folder, each video once.
 
-    ``scores.csv`` has a row a snippet and, where the method knows classes, ``events.csv`` a row an event;
-    ``test`` shows the metrics, and adds ``metrics.json`` with a receipt and ``scores.png``.
+    ``scores.csv`` has one row per snippet. Where the method knows classes, ``events.csv`` has one row per
+    event. ``test`` shows the metrics, and adds ``metrics.json`` with a receipt and ``scores.png``.
 
     Attributes:
         predictions: of the videos of this rank.

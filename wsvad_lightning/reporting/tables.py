@@ -1,7 +1,7 @@
 """Tables of results: scores and events as CSV files, metrics on the terminal.
 
 Every ``scores.csv`` and every ``events.csv`` has the same columns, whichever command writes it. Frames count
-from 0, and ``end_frame`` is the first one behind the span. Seconds count from the first frame; their cells
+from 0, and ``end_frame`` is the first frame after the span. Seconds count from the first frame; their cells
 are empty where the frame rate is unknown.
 """
 
@@ -41,7 +41,7 @@ def write_scores(
     classes: Sequence[str],
     clocks: Mapping[str, Clock],
 ) -> None:
-    """Write ``scores.csv``: a row a snippet, with the frames that it covers.
+    """Write ``scores.csv``: one row per snippet, with the frames that it covers.
 
     Args:
         path: the file.
@@ -64,7 +64,7 @@ def _score_rows(
 
 
 def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapping[str, Clock]) -> None:
-    """Write ``events.csv``: a row an event, with its class and score.
+    """Write ``events.csv``: one row per event, with its class and score.
 
     Args:
         path: the file.
@@ -80,7 +80,7 @@ def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapp
 
 
 def write_curve(path: Path, scores: Sequence[float], clock: Clock) -> None:
-    """Write ``curve.csv`` of one video: a row a frame, with when it is shown and its score."""
+    """Write ``curve.csv`` of one video: one row per frame, with when it is shown and its score."""
     rows = ([frame, _seconds(clock(frame)), _number(score)] for frame, score in enumerate(scores))
     write_table(path, ("frame", "seconds", "score"), rows)
 

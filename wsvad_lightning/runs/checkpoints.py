@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keep ``checkpoints/last.ckpt``: renewed every hundred steps, and at the end of the training."""
+    """Keep ``checkpoints/last.ckpt``: rewritten every hundred steps, and at the end of the training."""
 
     def __init__(self) -> None:
         super().__init__(filename="last", every_n_train_steps=100, enable_version_counter=False)

@@ -5,7 +5,7 @@ import warnings
 
 IGNORED_WARNINGS = (
     "LightningCLI's args parameter is intended to run from within Python",  # it is
-    "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning 2.6 with PyTorch 2.13, theirs to mend
+    "`isinstance.treespec, LeafSpec.` is deprecated",  # Lightning 2.6 with PyTorch 2.13, theirs to fix
     "Total length of `list` across ranks is zero",  # no videos are held out for validation, as asked
     "Using ModelCheckpoint with manual optimization",  # that follows the steps, which is what we want
     "The ``compute`` method of metric (Frame|Event)Metrics was called before",  # a rank may have no video

@@ -61,7 +61,7 @@ class WSVADCLI(LightningCLI):
 
     Args:
         args: subcommand and arguments.
-        carried: what a checkpoint says of the arguments, by name; the user's own override it.
+        carried: defaults that a checkpoint sets, by argument; the user's own override them.
     """
 
     def __init__(self, args: Sequence[str], carried: Mapping[str, Any] | None = None) -> None:
@@ -77,7 +77,7 @@ class WSVADCLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # a checkpoint's hyper-parameters are the method's own
             trainer_defaults={
-                "use_distributed_sampler": False,  # the data module shares videos out among ranks itself
+                "use_distributed_sampler": False,  # the data module distributes videos over ranks itself
                 "enable_model_summary": False,
                 "num_sanity_val_steps": 0,  # two videos may lack a class, and metrics say so
             },
@@ -155,7 +155,7 @@ class WSVADCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, name the experiment, and refuse to measure a model that nobody trained."""
+        """Parse, name the experiment, and refuse to measure an untrained model."""
         with explained(self._subcommand_parsers[self.command], {"--model": IDS}):
             super().parse_arguments(parser, args)
         config = self.config[self.command]
@@ -176,7 +176,7 @@ class WSVADCLI(LightningCLI):
         self.save_config_kwargs = {"config_filename": f"{self.subcommand}.yaml"}
 
     def instantiate_classes(self) -> None:
-        """Make everything; say so where that fails by what a checkpoint carries.
+        """Make everything; report where that fails because of what a checkpoint carries.
 
         Raises:
             WSVADError: if it does.

@@ -1,4 +1,4 @@
-"""`wsvad stages`: all stages of a method that is trained in stages, each going on from the one before."""
+"""`wsvad stages`: all stages of a method that is trained in stages, each starting from the previous one."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +48,7 @@ def train_stages(train: Train, first: Sequence[str] = ()) -> Iterator[tuple[WSVA
 
     Args:
         train: runs ``fit`` with arguments that say which stage it is, and gives the finished run and the
-            checkpoint that stands for it.
+            checkpoint that represents it.
         first: those arguments for the stage to begin with; none for the one that the recipe says.
 
     Yields:
@@ -74,8 +74,8 @@ def run_stages(args: Sequence[str]) -> list[Stage]:
     """Train and test stage after stage, with the arguments of ``wsvad fit``.
 
     A stage starts from the last checkpoint of the one before, or from the one that is best on held-out
-    training videos where the recipe keeps such a one; never from the best on test videos. Run again, it goes
-    on where it stopped. ``runs/<name>`` gets a folder a stage, and ``stages.json``.
+    training videos where the recipe keeps one; never from the best on test videos. Run again, it continues
+    where it stopped. ``runs/<name>`` gets one folder per stage, and ``stages.json``.
 
     Raises:
         ArgumentError: if the arguments do not parse.
@@ -113,7 +113,7 @@ def newest(folder: Path) -> Path | None:
 
 
 def chosen(trainer: Trainer) -> str | None:
-    """Find the checkpoint that stands for a training; None for one that had no step left to do."""
+    """Find the checkpoint that represents a training; None for one that had no step left to do."""
     for callback in trainer.checkpoint_callbacks:
         assert isinstance(callback, ModelCheckpoint)
         if (callback.monitor or "").startswith("val/") and callback.best_model_path:
@@ -146,7 +146,7 @@ def write_record(path: Path, arguments: Sequence[str], stages: Sequence[Stage]) 
 
 @rank_zero_only
 def show(stages: Sequence[Stage], name: str) -> None:
-    """Print a row a stage."""
+    """Print one row per stage."""
     table = Table("stage", *SHOWN.values(), title=f"{name}: test videos, percent")
     for stage in stages:
         values = [stage.metrics.get(metric) for metric in SHOWN]

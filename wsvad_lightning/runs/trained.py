@@ -1,4 +1,4 @@
-"""What decides, before the arguments are parsed, what the parser takes: checkpoint and methods."""
+"""What the parser depends on, read before the arguments are parsed: checkpoint and methods."""
 
 import re
 import sys
@@ -60,9 +60,9 @@ def import_from_here(class_paths: set[str]) -> None:
 
 
 def carried_defaults(given: Namespace) -> dict[str, Any]:
-    """Give what the checkpoint among the arguments says of the others; nothing without one.
+    """Give the defaults that the checkpoint among the arguments sets; nothing without one.
 
-    That is its method, data and seed, and where results go: next to the run whose folder it lies in, and else
+    These are its method, data and seed, and where results go: next to the folder of its run, and otherwise
     into ``runs``, under its own name.
 
     Raises:
@@ -73,7 +73,9 @@ def carried_defaults(given: Namespace) -> dict[str, Any]:
         return {}
     checkpoint = read_checkpoint(path)
     if not re.match(r"[2-9]\d*\.", checkpoint.get(VERSION_KEY, "")):  # Lightning would rewrite what it lacks
-        raise WSVADError("--ckpt_path", path, "is of no Lightning 2", "Give a file that `wsvad fit` wrote")
+        raise WSVADError(
+            "--ckpt_path", path, "was not written by Lightning 2", "Give a file that `wsvad fit` wrote"
+        )
     place = place_of_results(Path(path))
     if CONFIG_KEY not in checkpoint:
         return dict(place)
@@ -97,4 +99,4 @@ def check_resumable(path: str | None) -> None:
     """
     if path and "optimizer_states" not in read_checkpoint(path):
         problem = "holds weights only, not the state of a training"
-        raise WSVADError("--ckpt_path", path, problem, "Test it, or train anew")
+        raise WSVADError("--ckpt_path", path, problem, "Test it, or train again")

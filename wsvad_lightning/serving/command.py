@@ -30,7 +30,7 @@ class PredictCLI(WSVADCLI):
     """One prediction; with ``--videos``, from the extraction to the videos with their scores drawn on them.
 
     The features are kept next to the folders of the runs, under a name that depends on videos and recipe. An
-    interrupted extraction therefore goes on where it stopped, and changed videos are extracted again.
+    interrupted extraction therefore continues where it stopped, and changed videos are extracted again.
     """
 
     def add_own_arguments(self, parser: LightningArgumentParser) -> None:

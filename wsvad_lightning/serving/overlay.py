@@ -27,7 +27,7 @@ class Overlay:
     highest score of the frames that share it. While an event goes on, its class is named below the number.
 
     Args:
-        scores: ``[F]``, one a frame.
+        scores: ``[F]``, one per frame.
         width: of the frames in pixels.
         height: of the frames in pixels.
         events: of the video; they do not overlap.

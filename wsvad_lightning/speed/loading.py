@@ -52,9 +52,9 @@ def benchmark_loading(
 ) -> None:
     """Measure three ways of loading a training batch, and print a table.
 
-    Made-up float32 videos of 20 to 4,000 snippets, one for each bag, lie in the page cache; their lengths are
-    uniform in one table and log-uniform in another. The ways take turns: ``.npy files`` loads a file a video
-    and averages the bins in a Python loop, ``feature store`` and ``segment cache`` are the data module's.
+    Synthetic float32 videos of 20 to 4,000 snippets, one for each bag, are in the page cache; their lengths
+    are uniform in one table and log-uniform in another. The ways alternate: ``.npy files`` loads one file per
+    video and averages the bins in Python; ``feature store`` and ``segment cache`` are the data module's.
 
     Args:
         bags: of a batch, half of them normal.

@@ -257,8 +257,8 @@ def noise(shape: Shape, model: WSVADModule) -> WSVADBatch:
     """Make a batch of noise without negative values, as backbones give them, and of the streams it needs."""
     (bags, _, snippets, _), device = shape, model.device
     streams = {
-        name: torch.randn(bags, snippets, form.num_views or 1, form.dim, device=device).relu_()
-        for name, form in model.requires.streams.items()
+        name: torch.randn(bags, snippets, shape.num_views or 1, shape.dim, device=device).relu_()
+        for name, shape in model.requires.streams.items()
     }
     features = torch.randn(shape, device=device).relu_()
     lengths = torch.full((bags,), snippets, device=device)

@@ -163,7 +163,7 @@ class VideoReader:
         shown = None
         for frame in self._decoded():
             if self._stamps.backwards or math.isnan(self._stamps.elapsed):
-                raise self._broken(f"lacks rising time stamps{self._where()}, which --fps goes by")
+                raise self._broken(f"lacks rising time stamps{self._where()}, which --fps requires")
             if shown is not None:
                 yield shown, math.floor(self._stamps.elapsed * rate + 0.5)
             shown = frame

@@ -88,7 +88,7 @@ def parse_views(view: str) -> tuple[View, ...]:
     if GRID.fullmatch(view):
         return patch_views(*parse_grid(view))
     raise WSVADError(
-        "view", view, "there is no such view", "Give full, center, five_crop, ten_crop or a grid such as 2x3"
+        "view", view, "no such view", "Give full, center, five_crop, ten_crop or a grid such as 2x3"
     )
 
 

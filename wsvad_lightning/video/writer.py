@@ -23,7 +23,7 @@ class VideoWriter:
         container: an open PyAV container.
         fps: frames a second; None for frames that come with their times.
         crf: constant rate factor.
-        threads: of the encoder; 0 for one a core.
+        threads: of the encoder; 0 for one per core.
     """
 
     def __init__(self, container: Any, fps: int | None, crf: int, threads: int) -> None:
@@ -68,7 +68,7 @@ def write_video(
         path: the MP4 to write.
         fps: frames a second; None where every frame comes with its time.
         crf: constant rate factor, from 0 (lossless) to 51.
-        threads: of the encoder; 0 for one a core.
+        threads: of the encoder; 0 for one per core.
 
     Raises:
         WSVADError: if PyAV is not installed, or the file cannot be written.

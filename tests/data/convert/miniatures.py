@@ -43,7 +43,7 @@ UNKNOWN_LABELS = dict.fromkeys(SHT, (-1, ()))
 
 
 def values(video: str, snippets: int, views: int, dim: int = 6) -> Features:
-    """Features that depend on the video and their form alone."""
+    """Features that depend on the video and their shape alone."""
     rng = np.random.default_rng([*video.encode(), snippets, views, dim])
     return rng.normal(size=(snippets, views, dim)).astype(np.float32)
 

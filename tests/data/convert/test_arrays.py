@@ -82,8 +82,8 @@ def test_pickles_of_anything_else_are_refused(
     function: Callable[..., Any], arguments: tuple[Any, ...], suffix: str, tmp_path: Path
 ) -> None:
     marker = tmp_path / "marker"
-    told = [text.format(marker=marker) if isinstance(text, str) else text for text in arguments]
-    content = pickle.dumps({"a": ARRAY, "b": Calls(function, *told)})
+    filled = [text.format(marker=marker) if isinstance(text, str) else text for text in arguments]
+    content = pickle.dumps({"a": ARRAY, "b": Calls(function, *filled)})
     if suffix == ".npy":
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(header, {"descr": "|O", "fortran_order": False, "shape": ()})

@@ -51,9 +51,11 @@ def test_annotations_tell_all(source: Path, tmp_path: Path) -> None:
     assert (abuse.num_frames, abuse.annotation.intervals) == (120, ((16, 48), (60, 120)))
     assert abuse.annotation.classes == ("Abuse",)
     assert (store["Normal_Videos001"].num_frames, abuse.annotation.split) == (192, "test")
-    told = {entry["video"]: (entry["status"], entry["reason"]) for entry in reasons(tmp_path / "store.h5")}
-    assert told["RoadAccidents002_x264"] == ("skipped", "not in the annotations")
-    assert told["Arson001_x264"] == ("missing", "annotated, and there is no file")
+    reported = {
+        entry["video"]: (entry["status"], entry["reason"]) for entry in reasons(tmp_path / "store.h5")
+    }
+    assert reported["RoadAccidents002_x264"] == ("skipped", "not in the annotations")
+    assert reported["Arson001_x264"] == ("missing", "annotated, but has no file")
 
 
 def test_annotations_go_before_names(source: Path, tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_intervals_keep_their_classes_where_frames_are_dropped(source: Path, tmp
 
 
 @pytest.mark.parametrize(
-    ("num_frames", "frames", "told"),
+    ("num_frames", "frames", "reported"),
     [
         ("128", "exact", "7 snippets cover 112 frames, 128 are annotated. Give --frames covered"),
         ("96", "exact", "7 snippets cover 112 frames, 96 are annotated. Correct --snippet_stride"),
@@ -103,7 +105,7 @@ def test_intervals_keep_their_classes_where_frames_are_dropped(source: Path, tmp
     ],
 )
 def test_frames_that_do_not_fit_are_a_finding(
-    num_frames: str, frames: str, told: str, source: Path, tmp_path: Path
+    num_frames: str, frames: str, reported: str, source: Path, tmp_path: Path
 ) -> None:
     rows = (f"Abuse001_x264,Abuse,{num_frames},5-20,test", "Normal_Videos001_x264,normal,,,train")
     table = write_table(tmp_path / "videos.csv", *rows)
@@ -112,10 +114,10 @@ def test_frames_that_do_not_fit_are_a_finding(
     assert set(store) == {"Normal_Videos001_x264"}
     (entry,) = [entry for entry in reasons(tmp_path / "store.h5") if entry["status"] == "broken"]
     assert entry["video"] == "Abuse001_x264"
-    assert told in entry["reason"]
+    assert reported in entry["reason"]
 
 
-def test_what_happened_to_many_is_told_once(
+def test_what_happened_to_many_is_reported_once(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [
@@ -127,9 +129,9 @@ def test_what_happened_to_many_is_told_once(
     table = write_table(tmp_path / "videos.csv", *rows, "Arson001_x264,Arson,,,test")
     convert(source, tmp_path / "store.h5", "--annotations", table, "--frames", "covered")
     shown = [line.split("│")[1:4] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
-    told = [tuple(cell.strip() for cell in cells) for cells in shown]
-    assert ("used", "3", "3") in told
-    assert ("missing", "0", "1") in told
+    reported = [tuple(cell.strip() for cell in cells) for cells in shown]
+    assert ("used", "3", "3") in reported
+    assert ("missing", "0", "1") in reported
 
 
 def test_an_unknown_length_reaches_to_the_last_interval(source: Path, tmp_path: Path) -> None:
@@ -147,9 +149,9 @@ def test_segments_of_whole_videos_have_no_frames(tmp_path: Path) -> None:
     abuse, normal = store["Abuse001_x264"], store["Normal_Videos001_x264"]
     assert (abuse.num_frames, abuse.annotation.intervals, abuse.annotation.classes) == (512, None, ("Abuse",))
     assert (normal.num_frames, normal.annotation.intervals) == (512, ())
-    told = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
-    assert "32 segments of the whole video" in told["Abuse001_x264"]
-    assert told["Normal_Videos001_x264"] == ""
+    reported = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
+    assert "32 segments of the whole video" in reported["Abuse001_x264"]
+    assert reported["Normal_Videos001_x264"] == ""
 
 
 @needs_data
@@ -217,8 +219,8 @@ def test_missing_streams(tmp_path: Path) -> None:
     store = convert(miniature.source, tmp_path / "store.h5", "--unequal", "zeros")
     assert not store.read("Abuse001_x264", "text").any()
     assert store.read("Abuse001_x264", "text").shape == (7, 1, 5)
-    told = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
-    assert told["Arson009_x264"] == "no features go with it"
+    reported = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
+    assert reported["Arson009_x264"] == "no features go with it"
 
 
 # ------------------------------------------------------------------------------------- broken videos
@@ -291,8 +293,8 @@ def test_mended_sources_go_on(tmp_path: Path) -> None:
     path.write_bytes(content)
     store = convert(source, tmp_path / "store.h5")
     assert set(store) == set(UCF)
-    told = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
-    assert told["Abuse001_x264"] == "was in the store before"
+    reported = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
+    assert reported["Abuse001_x264"] == "was in the store before"
     assert store.checksum() == convert(source, tmp_path / "again.h5").checksum()
 
 
@@ -306,8 +308,8 @@ def test_a_killed_conversion_goes_on(count: int, source: Path, tmp_path: Path) -
     assert process.exitcode == -signal.SIGKILL
     store = convert(source, tmp_path / "store.h5")
     assert store.checksum() == whole
-    told = [entry["reason"] for entry in reasons(tmp_path / "store.h5")]
-    assert told.count("was in the store before") == min(count, 3)
+    reported = [entry["reason"] for entry in reasons(tmp_path / "store.h5")]
+    assert reported.count("was in the store before") == min(count, 3)
 
 
 # -------------------------------------------------------------------------------------------- mistakes
@@ -329,7 +331,7 @@ def test_train_and_test_lists_come_into_one_store(tmp_path: Path) -> None:
 def test_listed_files_that_are_missing(source: Path, tmp_path: Path) -> None:
     (tmp_path / "train.list").write_text("x/Abuse001_x264_i3d.npy\nx/Abuse002_x264_i3d.npy")
     options = ["--folder", str(source)]
-    with pytest.raises(WSVADError, match="x/Abuse002_x264_i3d.npy: listed, and there is no such file"):
+    with pytest.raises(WSVADError, match="x/Abuse002_x264_i3d.npy: listed, but does not exist"):
         convert(tmp_path / "train.list", tmp_path / "store.h5", *options)
     options += ["--skip_broken", "true"]
     assert len(convert(tmp_path / "train.list", tmp_path / "store.h5", *options, status=1)) == 1
@@ -347,14 +349,14 @@ def test_streams_of_lists(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "reported"),
     [
         ("Abuse001_x264\nNormal_Videos001_x264", "names 2 videos where nalist.npy has the rows of 3"),
         ("Abuse001_x264\nNormal_Videos001_x264\nAbuse001_x264", "names Abuse001_x264 2 times"),
-        (None, "does not cut 52 rows into videos"),
+        (None, "does not divide 52 rows into"),
     ],
 )
-def test_matrices_that_do_not_fit(lines: str | None, told: str, tmp_path: Path) -> None:
+def test_matrices_that_do_not_fit(lines: str | None, reported: str, tmp_path: Path) -> None:
     source = c2fpl(tmp_path / "source").source
     options = []
     if lines is None:
@@ -362,11 +364,11 @@ def test_matrices_that_do_not_fit(lines: str | None, told: str, tmp_path: Path) 
     else:
         (source / "short.list").write_text(lines)
         options = ["--names", str(source / "short.list")]
-    with pytest.raises(WSVADError, match=told):
+    with pytest.raises(WSVADError, match=reported):
         convert(source, tmp_path / "store.h5", *options)
 
 
-def test_a_matrix_is_told_by_the_options_that_go_with_it(tmp_path: Path) -> None:
+def test_a_matrix_is_reported_by_the_options_that_go_with_it(tmp_path: Path) -> None:
     miniature = c2fpl(tmp_path / "source")
     nalist, names = miniature.source / "nalist.npy", miniature.source / "ucf-i3d.list"
     options = ["--nalist", str(nalist.rename(tmp_path / "rows.npy")), "--names", str(names)]
@@ -374,7 +376,7 @@ def test_a_matrix_is_told_by_the_options_that_go_with_it(tmp_path: Path) -> None
     assert set(store) == set(miniature.streams)
 
 
-def test_a_matrix_of_other_rows_is_told(tmp_path: Path) -> None:
+def test_a_matrix_of_other_rows_is_reported(tmp_path: Path) -> None:
     source = c2fpl(tmp_path / "source").source
     np.save(source / "nalist.npy", np.array([[0, 7], [7, 19]]))
     with pytest.raises(WSVADError, match="holds no array of the rows in nalist.npy"):
@@ -395,7 +397,7 @@ def test_mistakes_of_newcomers(source: Path, tmp_path: Path, capsys: pytest.Capt
     table = write_table(tmp_path / "videos.csv", "gate_0412,normal,,,train")
     mistakes = [
         ([str(source)], "--output is required. See `wsvad data convert --help`"),
-        ([str(source / "nothing"), "-o", str(output)], "there is no such file or folder"),
+        ([str(source / "nothing"), "-o", str(output)], "no such file or folder"),
         ([str(empty), "-o", str(output)], "holds no files"),
         ([str(tmp_path / "void"), "-o", str(output)], "from='auto': no arrays were found"),
         ([str(source), "-o", str(output), "--from", "rtmf"], "Did you mean rtfm?"),
@@ -416,15 +418,15 @@ def test_mistakes_of_newcomers(source: Path, tmp_path: Path, capsys: pytest.Capt
         ([str(source), "-o", str(output), "--snippet-length", "0"], "snippet_length='0'"),
         ([str(source), "-o", str(output), "--audio-hop", "0"], "audio_hop='0.0': must be above 0"),
         ([str(source), "-o", str(output), "--audio-hop", "0.96"], "needs the frame rate. Give --fps"),
-        ([str(source), "-o", str(output), "--streams.text", "no"], "source='no': there is no such file"),
+        ([str(source), "-o", str(output), "--streams.text", "no"], "source='no': no such file"),
         ([str(source), "-o", str(output), "--annotatoins", table], "annotatoins"),
     ]
-    for args, told in mistakes:
+    for args, reported in mistakes:
         assert main(["data", "convert", *args]) == 2, args
         error = capsys.readouterr().err
         assert error.startswith("error: ")
         assert error.count("\n") == 1
-        assert told in error, error
+        assert reported in error, error
         assert not output.exists()
     assert main(["data", "convert", str(source), "-o", str(output), "--from", "rtfm", "--skip-broken"]) == 0
     assert len(FeatureStore(output)) == 3

@@ -46,17 +46,17 @@ def assert_holds(store: FeatureStore, miniature: Miniature) -> None:
 
 
 @each_layout
-@pytest.mark.parametrize("told", [True, False], ids=["told", "auto"])
+@pytest.mark.parametrize("named", [True, False], ids=["named", "auto"])
 def test_layout(
     layout: str,
     make: Callable[[Path], Miniature],
-    told: bool,
+    named: bool,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     miniature = make(tmp_path / "source")
     store = convert(
-        miniature.source, tmp_path / "store.h5", *miniature.options, from_=layout if told else "auto"
+        miniature.source, tmp_path / "store.h5", *miniature.options, from_=layout if named else "auto"
     )
     assert_holds(store, miniature)
     assert f"layout {layout}" in capsys.readouterr().out
@@ -69,11 +69,11 @@ def test_every_file_is_accounted_for(make: Callable[[Path], Miniature], tmp_path
     miniature = make(tmp_path / "source")
     (miniature.source / "README.md").write_text("features")
     convert(miniature.source, tmp_path / "store.h5", *miniature.options)
-    told = {entry["file"] for entry in reasons(tmp_path / "store.h5")}
+    reported = {entry["file"] for entry in reasons(tmp_path / "store.h5")}
     files = {
         str(path.relative_to(miniature.source)) for path in miniature.source.rglob("*") if path.is_file()
     }
-    assert {file for file in files if not file.endswith(".zip")} <= told
+    assert {file for file in files if not file.endswith(".zip")} <= reported
     assert {entry["status"] for entry in reasons(tmp_path / "store.h5") if entry["file"] == "README.md"} == {
         "skipped"
     }
@@ -112,7 +112,7 @@ def test_an_archive_is_a_source(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", range(3), ids=["names", "folders", "counted from 1"])
-def test_crops_are_told_in_other_ways(number: int, tmp_path: Path) -> None:
+def test_crops_are_reported_in_other_ways(number: int, tmp_path: Path) -> None:
     streams = features_of({"a": 3, "b": 4}, 5)
     for video, held in streams.items():
         for crop in range(5):
@@ -141,7 +141,7 @@ def test_single_digits_are_no_crops_where_sets_are_incomplete(tmp_path: Path) ->
         ([(30, 1, 6)], "rtfm"),
     ],
 )
-def test_axes_are_told_by_shapes(shapes: list[tuple[int, ...]], layout: str, tmp_path: Path) -> None:
+def test_axes_are_reported_by_shapes(shapes: list[tuple[int, ...]], layout: str, tmp_path: Path) -> None:
     arrays = [np.full(shape, number, np.float32) for number, shape in enumerate(shapes)]
     for number, array in enumerate(arrays):
         save(tmp_path / "source" / f"v{number:03d}.npy", array)

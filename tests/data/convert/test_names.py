@@ -24,7 +24,7 @@ ANNOTATIONS = Path(os.environ.get("WSVAD_DATA", "")) / "data" / "annotations"
 needs_data = pytest.mark.skipif(not os.environ.get("WSVAD_DATA"), reason="WSVAD_DATA names no data")
 UCF, XD, SHT, MSAD = "ucf_crime", "xd_violence", "shanghaitech", "msad"
 
-OFFICIAL = {  # list: data set, crops, videos, abnormal videos (None: the list tells no labels)
+OFFICIAL = {  # list: data set, crops, videos, abnormal videos (None: the list has no labels)
     "UR-DMU/UCF_Train.list": (UCF, range(10), 3, 3),
     "UR-DMU/XD_Test.list": (XD, range(5), 6, 6),
     "ADPLG-VAD/UCF_Train.list": (UCF, [None, *range(1, 10)], 3, 3),

@@ -38,8 +38,8 @@ def test_the_table_reads_back_and_the_summary_tells_all(
         labels = {name: arrays[name].tolist() for name in arrays}
     assert labels == {"Abuse028_x264": [0] * 5 + [1] * 16 + [0] * 11, "Normal_Videos_003_x264": [0] * 48}
     shown = " ".join(capsys.readouterr().out.split())
-    for told in ("│ test │ 1 │ 1 │ 1 │ 2 │ 53", "Arson │ 1 │ 0", "5-25 of 20", "notes.md"):
-        assert told in shown
+    for reported in ("│ test │ 1 │ 1 │ 1 │ 2 │ 53", "Arson │ 1 │ 0", "5-25 of 20", "notes.md"):
+        assert reported in shown
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_the_command_line_takes_several_files(folder: Path, capsys: pytest.Captu
     assert main(["data", "annotations", files[1], "--from", "ucf_crime", "-o", str(table)]) == 0
     assert {video.split for video in read_annotations(table).values()} == {"train"}
     assert main(["data", "merge", str(folder / "a.h5"), str(folder / "b.h5"), "-o", "c.h5"]) == 2
-    assert "there is no such store" in capsys.readouterr().err
+    assert "no such store" in capsys.readouterr().err

@@ -53,7 +53,7 @@ def test_ucf_crime_joins_its_files_by_name(tmp_path: Path) -> None:
             "Robbery048_x264", 1, ("Robbery",), 118, ((10, 40), (60, 118)), "test"
         ),
     }
-    assert repaired(draft) == [("end behind the last frame, clipped", "Robbery048_x264 60-120 of 118")]
+    assert repaired(draft) == [("end after the last frame, clipped", "Robbery048_x264 60-120 of 118")]
     assert [path.name for path in draft.left_out] == ["gt.json"]
 
 
@@ -202,7 +202,7 @@ def test_ucsd_counts_frames_and_reads_the_list_and_masks(tmp_path: Path) -> None
     }
     assert repaired(draft) == [
         ("masks differ from the list of frames, the list taken", "Test002"),
-        ("end behind the last frame, clipped", "Test002 1-7 of 6"),
+        ("end after the last frame, clipped", "Test002 1-7 of 6"),
     ]
 
 

@@ -59,7 +59,9 @@ def test_features_of_another_length_are_refused() -> None:
     with pytest.raises(WSVADError, match="it gives 3 or 4 for 50 frames"):
         RULES["official:vadclip"].label(video, 50, num_snippets=5)
     assert len(RULES["official:vadclip"].label(video, 50, num_snippets=4)) == 64
-    assert len(RULES["official:xdviodet"].label(video, 64, num_snippets=4)) == 64  # F told by the features
+    assert (
+        len(RULES["official:xdviodet"].label(video, 64, num_snippets=4)) == 64
+    )  # F follows from the features
 
 
 def test_unknown_rules_and_intervals_are_refused() -> None:

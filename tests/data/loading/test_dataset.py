@@ -100,7 +100,7 @@ def test_random_choices_are_those_of_the_draw(store: FeatureStore, crops: Crops,
     assert len({features.numpy().tobytes() for features in batch.features}) > 1
 
 
-def test_padding_is_told(store: FeatureStore) -> None:
+def test_padding_is_reported(store: FeatureStore) -> None:
     bags = make_bags(store, make_source(store, sampling="pad_or_bins"))
     batch = bags.load(draws(bags))
     expected = [min(SEGMENTS, store[video_id].num_snippets) for video_id in store]

@@ -93,7 +93,7 @@ def test_the_random_seeds_of_bags_differ_within_and_between_batches() -> None:
     assert len(set(seeds)) == len(seeds)
 
 
-def test_iteration_begins_at_the_step_that_is_told() -> None:
+def test_iteration_begins_at_the_given_step() -> None:
     whole = [make().batch(step) for step in range(60)]
     reached = 13
     resumed = BagSampler({"normal": NORMAL, "abnormal": ABNORMAL}, 5, 7, next_step=lambda: reached)

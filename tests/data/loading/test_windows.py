@@ -122,7 +122,7 @@ def test_a_pass_shows_every_window_once(store: str) -> None:
     assert seen != sorted(seen)
 
 
-def test_values_that_are_not_finite_are_told_by_video(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_reported_by_video(tmp_path: Path) -> None:
     path = make_store(tmp_path / "s.h5", train=2, test=1, dim=4)
     data = WSVADDataModule(str(path), bags="windows", segments=1, batch_size=64)
     name = data.parts["train"][1]

@@ -262,7 +262,7 @@ def without_label(path: Path) -> None:
         (without_schema, "is an HDF5 file but not a feature store"),
         (of_the_future, "has schema 99, not 1"),
         (without_label, "cannot be read.*label.*wsvad data verify"),
-        (Path.unlink, "there is no such store"),
+        (Path.unlink, "no such store"),
     ],
 )
 def test_a_damaged_store_is_refused(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
@@ -279,7 +279,7 @@ def test_a_store_that_is_not_there_is_refused(
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
     for given in (name, [name], tmp_path / name):
-        with pytest.raises(WSVADError, match="there is no such store"):
+        with pytest.raises(WSVADError, match="no such store"):
             FeatureStore(given)
 
 

@@ -112,8 +112,8 @@ def test_unequal_groups_come_near_their_share() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"test": 1.0}, "leave nothing to train with"),
-        ({"test": 0.6, "val": 0.4}, "leave nothing to train with"),
+        ({"test": 1.0}, "leave no videos for training"),
+        ({"test": 0.6, "val": 0.4}, "leave no videos for training"),
         ({"folds": 1}, "must be at least 2"),
         ({"folds": 3, "test": 0.2}, "each of 3 folds is tested once"),
         ({"group_by": "("}, "is not a regular expression"),

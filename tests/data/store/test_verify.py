@@ -230,9 +230,9 @@ def test_shards_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_what_is_not_there_cannot_be_verified(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(WSVADError, match="there is no such store"):
+    with pytest.raises(WSVADError, match="no such store"):
         verify(str(tmp_path / "missing.h5"))
-    with pytest.raises(WSVADError, match="there is no such store"):
+    with pytest.raises(WSVADError, match="no such store"):
         info(str(tmp_path / "missing.h5"))
     with pytest.raises(WSVADError, match="annotations=.*cannot be read"):
         verify(str(store), str(tmp_path / "missing.csv"))

@@ -213,7 +213,7 @@ def lose_a_key(folder: Path) -> None:
         (add_a_key, "has the unexpected key 'head.weight'"),
     ],
 )
-def test_folders_that_do_not_hold_the_network_are_told_in_one_line(
+def test_folders_that_do_not_hold_the_network_are_reported_in_one_line(
     damage: Callable[[Path], None], problem: str, tmp_path: Path
 ) -> None:
     folder = save(make_dinov2, tmp_path / "dino")
@@ -223,7 +223,7 @@ def test_folders_that_do_not_hold_the_network_are_told_in_one_line(
     assert str(folder) in str(error.value)
 
 
-def test_a_folder_of_another_network_is_told_in_one_line(folders: dict[str, Path]) -> None:
+def test_a_folder_of_another_network_is_reported_in_one_line(folders: dict[str, Path]) -> None:
     with pytest.raises(WSVADError, match=r"is of a dinov2 network\. Give a folder .* of clip"):
         load_pretrained("clip", folders["dinov2"], CPU)
 

@@ -53,7 +53,7 @@ def test_counts_of_batches_may_be_there_or_not(released: nn.ModuleDict) -> None:
     load_folded(network(), state, TABLE, 1e-3, "file.pth", "")
 
 
-def test_weights_of_another_network_are_told_in_one_line(released: nn.ModuleDict) -> None:
+def test_weights_of_another_network_are_reported_in_one_line(released: nn.ModuleDict) -> None:
     state = released.state_dict()
     assert refuse({**state, "head.weight": torch.zeros(1)}) == (
         "weights='file.pth': the file holds the unknown key 'head.weight'. Give the right file"

@@ -10,7 +10,7 @@ from wsvad_lightning import methods
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import RTFM, URDMU
 from wsvad_lightning.methods.base import MagnitudeMIL, WSVADModule
-from wsvad_lightning.types import FeatureRequirements, StoreInfo, StreamForm, StreamInfo
+from wsvad_lightning.types import FeatureRequirements, StoreInfo, StreamInfo, StreamShape
 
 
 def test_weights_override_by_term() -> None:
@@ -30,11 +30,11 @@ def test_unknown_term_is_named() -> None:
     ("needs", "message"),
     [
         (
-            FeatureRequirements(streams={"text": StreamForm(4)}),
+            FeatureRequirements(streams={"text": StreamShape(4)}),
             r"needs the streams \['text'\].*holds \['features'\]",
         ),
         (
-            FeatureRequirements(streams={"features": StreamForm(4, num_views=6)}),
+            FeatureRequirements(streams={"features": StreamShape(4, num_views=6)}),
             "needs features as 6 views of 4 channels, the store holds 1 of 4",
         ),
         (FeatureRequirements(text_aligned=True), "text-aligned.*holds 4-d i3d"),
@@ -57,12 +57,12 @@ def test_the_setting_that_moves_features_away_from_texts_is_named() -> None:
 def test_of_two_reasons_the_features_come_first() -> None:
     info = StoreInfo("s.h5", "i3d", 4, streams={"features": StreamInfo(4, ("full",))})
     with pytest.raises(WSVADError, match="text-aligned"):
-        FeatureRequirements({"text": StreamForm(4)}, text_aligned=True).check("Method", info)
+        FeatureRequirements({"text": StreamShape(4)}, text_aligned=True).check("Method", info)
 
 
 def test_satisfied_requirements_pass() -> None:
     info = StoreInfo("s.h5", "clip", 4, 1, {"text": StreamInfo(4, ("full",))}, True, ("fight",))
-    FeatureRequirements({"text": StreamForm(4)}, text_aligned=True, classes=True).check("Method", info)
+    FeatureRequirements({"text": StreamShape(4)}, text_aligned=True, classes=True).check("Method", info)
 
 
 @pytest.mark.parametrize("name", methods.__all__)

@@ -38,7 +38,7 @@ def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
 
 
 def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:
-    """Pair what is no dictionary."""
+    """Pair what does not belong to the dictionary."""
     return pair_by_name({name: value for name, value in inputs.items() if name != "dictionary"})
 
 

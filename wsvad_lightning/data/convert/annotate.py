@@ -69,7 +69,7 @@ def settle_frames(
     Args:
         annotation: what is known of the video.
         num_snippets: T.
-        grid: where the snippets lie.
+        grid: positions of the snippets.
         frames: the rule.
         segments: whether 32 rows may be segments.
 

@@ -45,14 +45,14 @@ def convert(
     dtype: Dtype = "float32",
     skip_broken: bool = False,
 ) -> int:
-    """Turn published features into a feature store; run again, it goes on where it stopped.
+    """Turn published features into a feature store; run again, it continues where it stopped.
 
     Args:
         source: folder of feature files, searched with all its subfolders and ZIP archives; a list or table
             of them; or one file.
         output: the store to make or to add to. What became of every file is written next to it, into
             ``store.h5.report.csv``.
-        from_: layout of the source; ``auto`` recognises it and says by what.
+        from_: layout of the source; ``auto`` recognises it and reports by what.
         annotations: table of the videos; others are left out. Without it, labels and splits are those that
             the names and lists give.
         folder: where the files of lists are, by default next to each.
@@ -65,7 +65,7 @@ def convert(
         snippet_length: frames covered by a snippet.
         snippet_stride: frames from the start of one snippet to the start of the next, by default the length.
         frames: ``exact`` keeps the annotated number of frames, which the snippets must fit; ``covered`` drops
-            the frames behind the last snippet, as many authors do.
+            the frames after the last snippet, as many authors do.
         unequal: what becomes of a stream that has more or fewer rows than the features: ``one`` drops or
             repeats one row, ``last`` any number; ``zeros`` puts zeros in place of missing rows and streams.
         audio_hop: seconds from one row of audio to the next; without it, row t belongs to snippet t.
@@ -78,7 +78,7 @@ def convert(
 
     Raises:
         WSVADError: if an option is wrong, the layout is not recognised, or videos cannot be converted and
-            must not be skipped. What is converted by then stays, and the next run goes on.
+            must not be skipped. What is converted by then stays, and the next run continues.
     """
     if audio_hop is not None and audio_hop <= 0:
         raise WSVADError("audio_hop", audio_hop, "must be above 0", "Give seconds, such as 0.96")
@@ -115,13 +115,13 @@ def convert(
         if broken and not skip_broken:
             named = broken[0].video or broken[0].file
             problem = f"{len(broken)} of its files cannot be converted, such as {named}: {broken[0].reason}"
-            raise WSVADError("source", source, problem, f"Mend what {report} names, or give --skip-broken")
+            raise WSVADError("source", source, problem, f"Repair what {report} names, or give --skip-broken")
     return int(bool(broken))
 
 
 @dataclass(frozen=True)
 class _Adder:
-    """Adds videos to a store, and says what became of their files."""
+    """Adds videos to a store, and reports what happened to their files."""
 
     writer: StoreWriter
     reader: StreamReader
@@ -213,5 +213,5 @@ def _sort(path: str, source: Source, table: Table | None) -> tuple[Videos, list[
         problem = f"none of its {len(found)} videos can be converted, {example}: {entries[-1].reason}"
         raise WSVADError("source", path, problem, "Give the features, and annotations of these videos")
     absent = [name for name in table or {} if name not in videos]
-    entries += [Entry("", name, MISSING, "annotated, and there is no file") for name in absent]
+    entries += [Entry("", name, MISSING, "annotated, but has no file") for name in absent]
     return videos, entries

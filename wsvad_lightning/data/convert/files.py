@@ -67,10 +67,10 @@ def files_below(folder: Path) -> list[SourceFile]:
     """All files of a folder and its ZIP archives, sorted by path; hidden ones left out.
 
     Raises:
-        WSVADError: if there is no such folder, it holds no files, or an archive is damaged.
+        WSVADError: if the folder does not exist, it holds no files, or an archive is damaged.
     """
     if not folder.is_dir():
-        raise WSVADError("source", folder, "there is no such file or folder", "Correct the path")
+        raise WSVADError("source", folder, "no such file or folder", "Correct the path")
     files: list[SourceFile] = []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder).parts
@@ -105,7 +105,7 @@ def read_list(path: Path) -> tuple[list[Line], bool]:
     """Read a list of feature files.
 
     A CSV or TSV table with one of the columns ``path``, ``video-id``, ``video``, ``name``, ``file``, and
-    maybe ``label``; or one path a line, and maybe the label behind it.
+    optionally ``label``; or one path per line, optionally followed by the label.
 
     Returns:
         The lines, and whether it is a table with labels.

@@ -11,7 +11,7 @@ from rich.table import Table
 from wsvad_lightning.files import write_table
 
 USED = "used"
-SKIPPED = "skipped"  # no part of the store: no features, or of a video that nobody asked for
+SKIPPED = "skipped"  # not in the store: no features, or of a video that was not asked for
 MISSING = "missing"  # a video that is annotated and has no file
 BROKEN = "broken"  # a video or file that should be in the store and cannot be
 ROWS = 30  # of the printed table; the file has all
@@ -45,7 +45,7 @@ def write_report(path: Path, entries: Iterable[Entry]) -> None:
 def table_of(entries: Sequence[Entry], report: Path) -> Table:
     """Entries of the same status and reason in one row, with an example; broken ones first.
 
-    Reasons that differ in numbers alone are the same, but for broken videos.
+    Reasons that differ only in numbers are the same, except for broken videos.
     """
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:

@@ -92,7 +92,7 @@ def open_source(path: Path, folder: Path | None, known: Container[str], stream: 
     listed = find_listed(path, folder or path.parent, known)
     items, rest = _find_items(listed.files, known, stream, split_of([path.stem]))
     rest += [Entry(line.path, "", SKIPPED, "listed twice") for line in listed.repeated]
-    rest += [Entry(line.path, "", BROKEN, "listed, and there is no such file") for line in listed.missing]
+    rest += [Entry(line.path, "", BROKEN, "listed, but does not exist") for line in listed.missing]
     return Source(items, rest, True, listed.gives_classes)
 
 
@@ -101,7 +101,7 @@ def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
 
     Args:
         path: the matrix, or a folder that holds one next to its ``nalist`` and its list.
-        nalist: ``[V, 2]`` first row and row behind the last one of each video; by default found by its name.
+        nalist: ``[V, 2]`` first row and row after the last one of each video; by default found by its name.
         names: list of the V videos in this order; by default the one list of the folder that has V lines.
 
     Raises:
@@ -131,7 +131,7 @@ def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
     used = {str(ranges_file): "rows of the videos", str(names_file): "names of the videos"}
     rest = [Entry(file, "", USED, reason) for file, reason in used.items()]
     others = {str(file) for file in files} - {str(matrix_file), *used}
-    rest += [Entry(file, "", SKIPPED, "no part of the matrix") for file in sorted(others)]
+    rest += [Entry(file, "", SKIPPED, "not part of the matrix") for file in sorted(others)]
     return Source(items, rest, True)
 
 
@@ -173,7 +173,7 @@ def _find_items(
             continue
         if held is None:
             lists = file.suffix in LIST_SUFFIXES
-            reason = "a list or text; lists are read as the source" if lists else "no file of features"
+            reason = "a list or text; lists are read as the source" if lists else "not a file of features"
             rest.append(Entry(str(file), "", SKIPPED, reason))
         arrays += [(file, array) for array in held or ()]
     by_stream: dict[str | None, set[str]] = defaultdict(set)  # crops may be named in one way in each
@@ -198,7 +198,7 @@ def _one(
     """The file that was given, or the only one that was found in the folder."""
     if given is not None:
         if not given.is_file():
-            raise WSVADError(argument, given, "there is no such file", "Correct the path")
+            raise WSVADError(argument, given, "no such file", "Correct the path")
         return SourceFile(given)
     fitting = list(found)
     if len(fitting) != 1:
@@ -239,7 +239,7 @@ def _check_ranges(
         raise WSVADError("names", names_file, problem, "Give the list that the matrix was joined from")
     starts, ends = ranges[:, 0], ranges[:, 1]
     if (starts >= ends).any() or starts[0] != 0 or (starts[1:] != ends[:-1]).any() or ends[-1] != len(matrix):
-        problem = f"does not cut {len(matrix)} rows into videos, one behind the other"
+        problem = f"does not divide {len(matrix)} rows into consecutive videos"
         raise WSVADError("nalist", file, problem, "Give the row numbers of this matrix")
 
 

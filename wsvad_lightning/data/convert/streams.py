@@ -28,7 +28,7 @@ class AudioClock:
     Attributes:
         hop: seconds from one row of audio to the next.
         fps: frames a second of the video.
-        grid: where the snippets lie.
+        grid: positions of the snippets.
     """
 
     hop: float

@@ -95,7 +95,7 @@ class VideoAnnotation:
 
     Raises:
         WSVADError: if the fields contradict each other, an interval is reversed or passes the end, a class
-            cannot be called that, or there is no such part.
+            has a reserved name, or the part does not exist.
     """
 
     video_id: str
@@ -121,7 +121,7 @@ class VideoAnnotation:
         for name in self.classes:
             if name.casefold() in RESERVED or ";" in name or name != name.strip() or not name:
                 self._reject(
-                    f"{name!r} is not a name of a class", "Call it otherwise; join several by ; in classes"
+                    f"{name!r} is not a name of a class", "Choose another name; join several by ; in classes"
                 )
         if self.split is not None and self.split not in PARTS:
             self._reject(
@@ -156,7 +156,7 @@ class VideoAnnotation:
             num_frames: frames of the video.
 
         Raises:
-            WSVADError: if there are no frames, another number is annotated, or an interval passes the end.
+            WSVADError: without frames, or if another number is annotated or an interval passes the end.
         """
         if num_frames < 1:
             self._reject(f"the video has {num_frames} frames", "Give the true number or leave it out")
@@ -325,7 +325,7 @@ def read_split(path: str | Path, index: int = 0) -> Split:
         index: which of several splits, from 0.
 
     Raises:
-        WSVADError: if the file cannot be read, there is no such split, a part is empty or a video is in two.
+        WSVADError: if the file cannot be read, the split does not exist, a part is empty, or parts overlap.
     """
     choices = _read_choices(path)
     if not 0 <= index < len(choices):
@@ -396,7 +396,7 @@ def _read_table(
             raise WSVADError(argument, path, problem, "Keep one of the columns")
     rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     if not rows:
-        raise WSVADError(argument, path, "has no rows", "Give a table with one row a video")
+        raise WSVADError(argument, path, "has no rows", "Give a table with one row per video")
     for line, cells in rows:
         if len(cells) != len(header):
             problem = f"{len(cells)} cells under a header of {len(header)}"

@@ -1,6 +1,6 @@
 """Avenue: 21 test videos with masks of every frame, in MATLAB or NumPy files.
 
-The training videos bear the same names as the first test videos, so the table holds the test videos alone.
+The training videos have the same names as the first test videos, so the table holds only the test videos.
 """
 
 import re

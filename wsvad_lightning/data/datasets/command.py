@@ -48,7 +48,7 @@ def annotations(
         from_: the benchmark.
         output: CSV file to write.
         gt_rule: how the frames of ``gt_vectors`` are labelled: ``exact``, or as authors do.
-        gt_vectors: file for the frame labels of all test videos, an array of 0 and 1 a video (.npz).
+        gt_vectors: file for the frame labels of all test videos, one array of 0 and 1 per video (.npz).
 
     Raises:
         WSVADError: if the files are not those of the benchmark, contradict each other or lack something.
@@ -92,10 +92,10 @@ def label_tests(videos: Mapping[str, VideoAnnotation], rule: Rule) -> dict[str, 
         rule: how.
 
     Returns:
-        0 and 1 a frame, by name.
+        0 or 1 for each frame, by name.
 
     Raises:
-        WSVADError: if there is no test video, or one has no frame count or no intervals.
+        WSVADError: without a test video, or if one lacks a frame count or intervals.
     """
     labels = {}
     for name, video in videos.items():

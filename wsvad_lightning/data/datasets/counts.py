@@ -10,7 +10,7 @@ from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 
 
 def table_of_classes(videos: Iterable[VideoAnnotation]) -> Table:
-    """Count the videos of each class, a column a split; a video of several classes counts in each of them.
+    """Count the videos of each class, one column per split; a video of several classes counts in each.
 
     Args:
         videos: what is known of them.

@@ -97,7 +97,7 @@ class Draft:
             facts.said_by[name] = source
 
     def finish(self, sources: Sequence[Path] = ()) -> dict[str, VideoAnnotation]:
-        """Give the annotations by name, in the order of the names; ends behind the last frame are clipped.
+        """Give the annotations by name, in the order of the names; ends after the last frame are clipped.
 
         Args:
             sources: that were read, for the message.
@@ -118,7 +118,7 @@ class Draft:
         interval_classes = tuple(event.name for event in events or ())
         for start, end in intervals:
             if last is not None and end > last:
-                self.repair("end behind the last frame, clipped", f"{video_id} {start}-{end} of {last}")
+                self.repair("end after the last frame, clipped", f"{video_id} {start}-{end} of {last}")
         return VideoAnnotation(
             video_id,
             facts.label,
@@ -157,12 +157,12 @@ def files_of(sources: Sequence[Path], patterns: Sequence[str], draft: Draft) -> 
         draft: notes the files of folders that fit none.
 
     Raises:
-        WSVADError: if there is no such file or folder.
+        WSVADError: if the file or folder does not exist.
     """
     files: list[Path] = []
     for source in sources:
         if not source.exists():
-            raise WSVADError("sources", source, "there is no such file or folder", "Correct the path")
+            raise WSVADError("sources", source, "no such file or folder", "Correct the path")
         if source.is_file():
             files.append(source)
             continue

@@ -31,12 +31,12 @@ def read_array(path: Path) -> NDArray[np.bool_]:
         ) from None
     if array.ndim not in (1, 3) or not len(array):
         problem = f"has shape {array.shape}, not [F] or [F, H, W]"
-        raise WSVADError("sources", path, problem, "Give a mask a frame")
+        raise WSVADError("sources", path, problem, "Give one mask per frame")
     return np.array([frame.any() for frame in array], dtype=bool)
 
 
 def read_pictures(folder: Path) -> NDArray[np.bool_]:
-    """Read a folder of mask pictures, one a frame, in the order of their names.
+    """Read a folder of mask pictures, one per frame, in the order of their names.
 
     Args:
         folder: of the pictures.

@@ -37,7 +37,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
         draft: takes what they say.
 
     Raises:
-        WSVADError: if a name is none of MSAD, or the files contradict each other.
+        WSVADError: if a name is not of MSAD, or the files contradict each other.
     """
     for path in files_of(sources, FILES, draft):
         if ".json" in path.suffixes:

@@ -10,7 +10,7 @@ rule                 anomalous frames of an event from s to e     labels
 exact                s, ..., e - 1                                F
 official:sultani     s - 1, ..., e - 1 (UCF-Crime, MATLAB code)   F
 official:deepmil     s, ..., e - 1 (UCF-Crime; UR-DMU, PEL4VAD)   16 T, T = floor(F / 16), in nine videos one
-                                                                  less; the frames behind them are dropped
+                                                                  less; the frames after them are dropped
 official:rtfm        s, ..., e (UCF-Crime)                        16 T, T = ceil(F / 16)
 official:rtfm_sht    s, ..., e - 1 (ShanghaiTech; S3R, SSRL)      16 T, T = ceil(F / 16), the last label
                                                                   repeated
@@ -44,7 +44,7 @@ SHORTER = {  # UCF-Crime videos of whole snippets of which the published I3D fea
     "Normal_Videos_881_x264",
     "Normal_Videos_914_x264",
 }
-PAST_THE_END = {  # ends of UCF-Crime events behind the last frame, which labels of padded frames go by
+PAST_THE_END = {  # ends of UCF-Crime events after the last frame, which labels of padded frames go by
     "Arson011_x264": 1267,
     "Arson016_x264": 1796,
     "Explosion033_x264": 3156,
@@ -61,7 +61,7 @@ class Rule(NamedTuple):
         counts: T that a video and its F may have, the usual one first; None for a label each of F frames.
         before: frames between the annotated start and the first anomalous frame.
         after: frames between the annotated end and the end.
-        repeats_last: whether frames behind the last one have its label.
+        repeats_last: whether frames after the last one have its label.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Rule(NamedTuple):
         """Compare with the snippets of a store.
 
         Args:
-            grid: where they lie.
+            grid: positions of the snippets.
 
         Raises:
             WSVADError: if the rule needs other snippets.
@@ -166,5 +166,5 @@ def find_rule(name: str) -> Rule:
         WSVADError: if there is none.
     """
     if name not in RULES:
-        raise WSVADError("gt_rule", name, "there is no such rule", f"Give one of {', '.join(RULES)}")
+        raise WSVADError("gt_rule", name, "no such rule", f"Give one of {', '.join(RULES)}")
     return RULES[name]

@@ -1,4 +1,4 @@
-"""Text files of the benchmarks: a line a video, with numbers and words behind its name."""
+"""Text files of the benchmarks: one line per video, with numbers and words after its name."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval
 
 HEADERS = ("video-id", "video", "path")  # first cell of lists that are tables
-SUFFIX_OF_FEATURES = re.compile(r"(_i3d|__\d)$")  # of lists that name feature files, one a crop
+SUFFIX_OF_FEATURES = re.compile(r"(_i3d|__\d)$")  # of lists that name feature files, one per crop
 NUMBER = re.compile(r"-?\d+")
 
 

@@ -26,7 +26,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
         draft: takes what they say.
 
     Raises:
-        WSVADError: if there is no such folder, or the parts contradict each other.
+        WSVADError: if the folder does not exist, or the parts contradict each other.
     """
     listed: dict[str, list[Interval]] = {}
     for path in _find(sources, "*.m"):
@@ -48,7 +48,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
 def _find(sources: Sequence[Path], pattern: str) -> Iterator[Path]:
     for source in sources:
         if not source.exists():
-            raise WSVADError("sources", source, "there is no such file or folder", "Correct the path")
+            raise WSVADError("sources", source, "no such file or folder", "Correct the path")
         if source.match(pattern):
             yield source
         if source.is_dir():

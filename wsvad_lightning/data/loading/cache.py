@@ -21,11 +21,11 @@ FORMAT = 1
 class SegmentCache:
     """Bags of the training videos, ``[V, N', S, D']`` float32, memory-mapped from one ``.npy`` file.
 
-    Its name follows from everything the bags depend on, so a file of that name is right or not there. The
+    Its name is a hash of everything the bags depend on, so an existing file of that name is valid. The
     numbers are those of the source, and all processes share the pages.
 
     Args:
-        folder: where the file lies or will lie.
+        folder: of the file.
         source: what computes the bags; its sampling is deterministic.
         video_ids: the videos, in the order of the file.
     """
@@ -61,7 +61,7 @@ class SegmentCache:
         return np.asarray(np.load(self.path, mmap_mode="r"))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the memory map behind: a worker opens its own."""
+        """Leave the memory map out: a worker opens its own."""
         return {name: value for name, value in self.__dict__.items() if name != "_bags"}
 
 

@@ -48,7 +48,7 @@ class WSVADDataModule(LightningDataModule):
 
     Args:
         store: feature store, several of them, or a glob pattern.
-        split: file that says which videos train and test; None for the split written in the store.
+        split: file that names the videos of each part; None for the split written in the store.
         split_index: which of the splits in that file, from 0.
         annotations: table that replaces the labels, classes and intervals written in the store.
         gt_rule: how the frames of test videos are labelled: ``exact``, or as the authors of a benchmark's
@@ -56,7 +56,7 @@ class WSVADDataModule(LightningDataModule):
         features: stream of the store; several are joined along the channels, the views merged first where
             ``crops`` merges them.
         bags: what is trained on: ``paired`` normal and abnormal videos, or unlabelled ``windows`` of
-            consecutive snippets with all their views; the method says which.
+            consecutive snippets with all their views; the method determines which.
         across_videos: whether windows may begin in one video and end in another.
         segments: S, segments of a training bag, or snippets of a window.
         sampling: how a video of any length becomes S segments, see
@@ -215,7 +215,7 @@ class WSVADDataModule(LightningDataModule):
         return self._readers.features.read_finite(video_id)
 
     def prepared_path(self, name: str) -> Path:
-        """Where an artefact of these features lies, or will lie once it is prepared."""
+        """The file of an artefact of these features, prepared or not."""
         streams, settings = tuple(self.transform.streams), self.transform.settings
         return artefact_path(self.store, name, streams, settings, self.reference_videos)
 
@@ -280,7 +280,7 @@ class WSVADDataModule(LightningDataModule):
             self.sampling,
             self.segments,
             self.classes,
-            {name: self._training_source(reader) for name, reader in self._readers.beside.items()},
+            {name: self._training_source(reader) for name, reader in self._readers.further.items()},
         )
         sides = {"normal video": bags.bags_of(label=0), "abnormal video": bags.bags_of(label=1)}
         return self._training_loader(bags, sides)
@@ -322,11 +322,11 @@ class WSVADDataModule(LightningDataModule):
         return FeatureReaders(self.store, self.streams, *how)
 
     def _check_trainer(self) -> None:
-        """The ranks share the videos here; Lightning would deal them out a second time."""
+        """The videos are already distributed over the ranks; Lightning would do so a second time."""
         if self.trainer is None or self.trainer.world_size == 1:
             return
         if self.trainer._accelerator_connector.use_distributed_sampler:
-            problem = "videos are dealt to the processes by the data module"
+            problem = "the data module distributes the videos over the processes"
             raise WSVADError("trainer.use_distributed_sampler", True, problem, "Set it to false")
 
     @property
@@ -367,7 +367,7 @@ class WSVADDataModule(LightningDataModule):
             problem = "needs statistics of the training videos, which a checkpoint carries"
             raise WSVADError("data.normalize", self.normalize, problem, "Give --ckpt_path")
         videos = [annotations[name] for name in names[self._rank :: self._world_size]]
-        whole = WholeVideos(self._readers.features, videos, self.classes, self._readers.beside, rule=rule)
+        whole = WholeVideos(self._readers.features, videos, self.classes, self._readers.further, rule=rule)
         return self._loader(whole)
 
     def _training_loader(self, dataset: BatchDataset, sides: Mapping[str, Sequence[int]]) -> BatchLoader:

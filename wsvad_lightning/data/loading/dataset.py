@@ -145,7 +145,7 @@ class TrainingBags(BatchDataset):
 
 
 class WholeVideos(BatchDataset):
-    """Videos at full length with all their views, one a batch.
+    """Videos at full length with all their views, one per batch.
 
     Args:
         reader: gives the videos.

@@ -67,7 +67,7 @@ class FeatureReader:
                 "data.store",
                 self.store.path,
                 f"the features of {video_id} hold NaN or infinite values",
-                "Extract this video anew; `wsvad data verify` finds all such videos",
+                "Extract this video again; `wsvad data verify` finds all such videos",
             )
 
 
@@ -84,8 +84,8 @@ class FeatureReaders:
 
     Attributes:
         features: the reader of the features.
-        beside: readers of further streams by name: normalised and clipped as the features are, with all their
-            views.
+        further: readers of further streams by name: normalised and clipped as the features are, with all
+            their views.
 
     Raises:
         WSVADError: if the store lacks a stream.
@@ -108,25 +108,25 @@ class FeatureReaders:
         self._store, self._scale = store, (normalize, clip)
         transform = FeatureTransform({name: held[name] for name in streams}, *self._scale, crops, pca_dim)
         self.features = FeatureReader(store, transform)
-        self.beside: dict[str, FeatureReader] = {}
+        self.further: dict[str, FeatureReader] = {}
 
     def carry(self, streams: Iterable[str]) -> None:
         """Read these streams, too, and no others than these and the features."""
         held = self._store.streams
-        self.beside = {
+        self.further = {
             name: FeatureReader(self._store, FeatureTransform({name: held[name]}, *self._scale))
             for name in streams
         }
 
     def fit(self, video_ids: Sequence[str]) -> None:
         """Compute the statistics that transforms lack from these videos."""
-        for reader in (self.features, *self.beside.values()):
+        for reader in (self.features, *self.further.values()):
             if reader.transform.needs_fit:
                 reader.transform.fit(partial(reader.read_finite_streams, video_ids))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the statistics of all streams."""
-        readers = (*self.beside.values(), self.features)
+        readers = (*self.further.values(), self.features)
         states = [reader.transform.state_dict() for reader in readers]
         return {name: values for state in states for name, values in state.items()}
 
@@ -136,7 +136,7 @@ class FeatureReaders:
         Raises:
             WSVADError: if they are those of features of another shape.
         """
-        for stream, reader in self.beside.items():
+        for stream, reader in self.further.items():
             own = {name: values for name, values in state_dict.items() if name.startswith(f"{stream}/")}
             reader.transform.load_state_dict(own)
             if stream not in self.features.transform.streams:

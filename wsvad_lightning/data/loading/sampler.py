@@ -30,10 +30,10 @@ class BagSampler(Sampler[list[Draw]]):
     The batch of a step is a pure function of ``(seed, step, rank)``: nothing is consumed, so a run resumes by
     naming the step it has reached.
 
-    Each side makes passes of its own over its bags, whatever the length of the others. A pass shuffles the
-    side and cuts it into one part a rank: ranks never share a bag, and all have as many steps. What the cut
-    or the last incomplete batch leaves over has its turn in another pass. A part that is smaller than its
-    share of a batch fills it by repetition.
+    Each side makes its own passes over its bags, whatever the length of the others. A pass shuffles the
+    side and cuts it into one part per rank: ranks never share a bag, and all have the same number of steps.
+    Bags left over by the cut or by an incomplete last batch appear in another pass. A part that is smaller
+    than its share of a batch fills it by repetition.
 
     Args:
         sides: indices of the bags of each side, by what such a bag is called in messages.
@@ -41,7 +41,7 @@ class BagSampler(Sampler[list[Draw]]):
         seed: of the shuffling; not negative.
         rank: of this process.
         world_size: number of processes.
-        next_step: gives the step that an iteration begins with.
+        next_step: gives the step at which an iteration begins.
 
     Raises:
         WSVADError: if a side has no bag, or fewer than there are processes.

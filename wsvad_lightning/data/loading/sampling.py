@@ -6,9 +6,9 @@
 * ``pick``: the snippets at ``linspace(0, T - 1, S)``, rounded down (HL-Net on XD-Violence, evenly spaced).
 * ``linear``: linear interpolation between the snippets, at the times ``(i + 0.5) * T / S - 0.5`` limited to
   0 … T - 1; no more than two snippets enter a segment, so most of a long video is never read (S3R).
-* ``pad_or_bins``: a video of at most S snippets as it is, with zeros behind it; a longer one as ``mean_bins``
+* ``pad_or_bins``: a video of at most S snippets as it is, padded with zeros; a longer one as ``mean_bins``
   (VadCLIP).
-* ``window``: a video of at most S snippets as it is, with zeros behind it; of a longer one S consecutive
+* ``window``: a video of at most S snippets as it is, padded with zeros; of a longer one S consecutive
   snippets from a random start (HL-Net on XD-Violence, training).
 
 All give float32, whatever the store holds; means of float16 snippets are taken in float32.

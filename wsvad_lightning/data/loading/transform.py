@@ -16,7 +16,7 @@ Normalize = Literal["none", "l2", "zscore"]
 Crops = Literal["all", "each", "random", "mean", "max", "concat"]
 
 Streams = Mapping[str, Features]  # of one video: [T, N, D] by name
-Videos = Callable[[], Iterable[Streams]]  # each call reads the same videos anew
+Videos = Callable[[], Iterable[Streams]]  # each call reads the same videos again
 
 ALL_VIEWS = slice(None)
 NEARLY_CONSTANT = 1e-6  # deviation over mean below which a channel is only centred
@@ -112,7 +112,7 @@ class FeatureTransform:
         """Compute the statistics, in float64, in memory that does not grow with the videos.
 
         Raises:
-            WSVADError: if there are no videos, or fewer vectors than principal axes.
+            WSVADError: without videos, or with fewer vectors than principal axes.
         """
         if self.normalize == "zscore":
             for name in self.streams:

@@ -13,10 +13,10 @@ from wsvad_lightning.types import WSVADBatch
 
 
 def window_positions(lengths: Sequence[int], size: int, across_videos: bool) -> NDArray[np.int64]:
-    """Find which snippets make up each window, by their places among those of all videos joined end to end.
+    """Find which snippets make up each window, by their positions in all videos joined end to end.
 
-    Every snippet that begins a whole window inside its video begins one; a video shorter than a window is
-    one. Across videos, every snippet begins one. Past the end, the window's first snippet is repeated.
+    A window starts at every snippet from which a whole window fits into its video; a shorter video gives one
+    window. Across videos, a window starts at every snippet. Past the end, its first snippet is repeated.
 
     Args:
         lengths: number of snippets of each video.
@@ -35,7 +35,7 @@ def window_positions(lengths: Sequence[int], size: int, across_videos: bool) -> 
 
 
 class TrainingWindows(BatchDataset):
-    """Windows of the training videos with all their views; labels are not looked at.
+    """Windows of the training videos with all their views; labels are ignored.
 
     Args:
         reader: gives the videos.

@@ -5,7 +5,7 @@
     └── videos             names of the videos that they were computed from
 
 An artefact belongs to features as a method sees them: the key in its name is a digest of the videos in
-order, their features and what is done to these. So a file of that name is right or not there, and a store has
+order, their features and what is done to these. So an existing file of that name is valid, and a store has
 one for every split and transform in use. The store itself is never rewritten.
 """
 

@@ -27,7 +27,7 @@ def export(store: str, folder: str, layout: Literal["npy", "crops"] = "npy") -> 
         store: path of a store, or a glob pattern that names several.
         folder: where to write, absent or empty.
         layout: ``npy``: ``x.npy`` of ``[T, N, D]``, all views; ``crops``: ``x__0.npy``, ``x__1.npy``, … of
-            ``[T, D]``, a file a view.
+            ``[T, D]``, one file per view.
 
     Raises:
         WSVADError: if the store cannot be opened, or the folder is not empty.

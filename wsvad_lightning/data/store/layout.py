@@ -70,7 +70,7 @@ class Provenance:
         snippet_stride: frames from the start of one snippet to the start of the next.
         frame_stride: every how many frames of a snippet one goes through the network.
         pooling: how the frames of a snippet become one vector.
-        tail: what becomes of the frames behind the last full snippet.
+        tail: what becomes of the frames after the last full snippet.
         preprocessing: the rest of the recipe of each stream, as JSON text.
         text_aligned: whether the backbone has a text tower in the same space (CLIP).
         views: names of the N crops or patches of each stream; those of other streams are numbered.
@@ -289,9 +289,7 @@ def open_file(path: Path) -> h5py.File:
     try:
         file = h5py.File(path, "r", locking=False)
     except FileNotFoundError:
-        raise WSVADError(
-            "store", path, "there is no such file", "Correct the path or extract features"
-        ) from None
+        raise WSVADError("store", path, "no such file", "Correct the path or extract features") from None
     except OSError as error:
         if "file signature not found" in str(error):
             raise WSVADError("store", path, "is not an HDF5 file", "Give a feature store") from None

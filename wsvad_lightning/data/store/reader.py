@@ -29,7 +29,7 @@ from wsvad_lightning.data.store.layout import (
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import StreamInfo
 
-MAX_OPEN = 256  # files that a process keeps open; a store that is still being written has one a video
+MAX_OPEN = 256  # files that a process keeps open; a store that is still being written has one per video
 
 
 class FeatureStore:
@@ -46,7 +46,7 @@ class FeatureStore:
         classes: names of the anomaly classes, sorted.
 
     Raises:
-        WSVADError: if there is no such store, a file is damaged, a video is in two of the stores, or the
+        WSVADError: if the store does not exist, a file is damaged, a video is in two of the stores, or the
             stores differ in streams or provenance.
     """
 
@@ -98,7 +98,7 @@ class FeatureStore:
             ``[T, N, D]``, read-only: a view of a memory map, or a copy where the dataset is compressed.
 
         Raises:
-            WSVADError: if there is no such video or stream, or the file is damaged or was replaced.
+            WSVADError: if the video or stream does not exist, or the file is damaged or was replaced.
         """
         location = self._locate(video_id, stream)
         if location.offset is not None:
@@ -178,14 +178,14 @@ def store_paths(path: str | Path | Sequence[str | Path]) -> list[Path]:
         path: as for :class:`FeatureStore`.
 
     Raises:
-        WSVADError: if there is no such store, or a pattern fits none.
+        WSVADError: if the store does not exist, or a pattern fits none.
     """
     stores: list[Path] = []
     for given in map(Path, [path] if isinstance(path, str | Path) else path):
         found = [given] if files_of(given) else [store for store in _glob(given) if files_of(store)]
         if not found:
             remedy = "Correct the path or the pattern, or extract features"
-            raise WSVADError("store", given, "there is no such store", remedy)
+            raise WSVADError("store", given, "no such store", remedy)
         stores += found
     return stores
 

@@ -42,11 +42,11 @@ def split(
         output: JSON file to write, for ``--data.split``.
         test: part of the videos to test with, 0.2 by default.
         val: part of the videos to validate with.
-        folds: instead of one split make so many, each video being tested in one of them.
+        folds: make this number of splits, each video being tested in one of them.
         group_by: regular expression that finds the scene in a name, by its first group if it has one:
             ``([0-9]+)_`` for ``01_0014``. Videos of a scene stay together.
         group_column: column of the table; videos with the same cell stay together.
-        seed: of the order in which videos are dealt; the same seed gives the same split.
+        seed: of the order in which videos are assigned; the same seed gives the same split.
 
     Raises:
         WSVADError: if a part is out of range, a name does not match, or a part would lack a label.
@@ -108,7 +108,12 @@ def _fractions(test: float | None, val: float, folds: int | None) -> list[float]
             raise WSVADError("folds", folds, "must be at least 2", "Give 5, or leave it out")
     tested = 1 / folds if folds else DEFAULT_TEST if test is None else test
     if not (0 < tested < 1 and 0 <= val < 1 - tested):
-        raise WSVADError("test, val", f"{tested}, {val}", "leave nothing to train with", "Give parts of 1")
+        raise WSVADError(
+            "test, val",
+            f"{tested}, {val}",
+            "leave no videos for training",
+            "Give fractions that add up to less than 1",
+        )
     return [tested] * folds if folds else [1 - tested - val, tested, *([val] if val else [])]
 
 
@@ -190,7 +195,7 @@ def _check(parts: Parts, videos: Videos) -> None:
 
 
 def _table(choices: Sequence[Parts], videos: Videos, output: str) -> Table:
-    """A row a class, a column a part of each split."""
+    """One row per class, one column per part of each split."""
     columns = [
         (f"{part} {i}" if len(choices) > 1 else part, names)
         for i, c in enumerate(choices)

@@ -1,4 +1,4 @@
-"""Small made-up feature stores, for tests and smoke runs."""
+"""Small synthetic feature stores, for tests and smoke runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ def make_store(
     text_aligned: bool = False,
     seed: int = 0,
 ) -> Path:
-    """Write a store of made-up videos that a detector can learn from.
+    """Write a store of synthetic videos that a detector can learn from.
 
     Snippets are Gaussian noise around a centre of their video's own; between a third and all of an abnormal
     video is moved along a direction that belongs to its class. Videos are called ``train_normal_000``,

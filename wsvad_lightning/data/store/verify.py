@@ -56,7 +56,7 @@ def info(store: str) -> None:
 def verify(store: str, annotations: str | None = None, split: str | None = None) -> int:
     """Check that a feature store is whole, and that it fits annotations and splits.
 
-    Every checksum is computed anew and every value looked at; lengths, labels and names are compared.
+    Every checksum is recomputed and every value checked; lengths, labels and names are compared.
 
     Args:
         store: path of a store, or a glob pattern that names several.
@@ -67,7 +67,7 @@ def verify(store: str, annotations: str | None = None, split: str | None = None)
         0 if nothing was found, 1 otherwise; the findings are printed.
 
     Raises:
-        WSVADError: if there is no such store, or the table or the split cannot be read.
+        WSVADError: if the store does not exist, or the table or the split cannot be read.
     """
     stores, findings = _open_stores(store)
     videos = [(opened, video_id) for opened in stores for video_id in opened]
@@ -162,7 +162,7 @@ def _table_of_findings(findings: Iterable[Finding]) -> Table:
 
 
 def _table_of_videos(store: FeatureStore) -> Table:
-    """One row a split, and one of all."""
+    """One row per split, and one for all."""
     records = [store[video_id] for video_id in store]
     splits = sorted({record.annotation.split or "" for record in records})
     table = Table("videos", "normal", "abnormal", "unlabelled", "hours", "snippets", title=escape(store.path))

@@ -2,7 +2,7 @@
 
 Each video first becomes a complete store of its own, ``store.h5.parts/<video_id>.h5``, and
 :meth:`StoreWriter.close` joins the parts into ``store.h5``. Every file appears in one step, after its last
-byte is on the disk: a writer that is killed leaves a readable store, and the next one goes on where it
+byte is on the disk: a writer that is killed leaves a readable store, and the next one continues where it
 stopped. Any number of processes may add to a store at once, and the last to finish joins the parts; a shared
 lock shows which one is the last, see :mod:`wsvad_lightning.data.store.lock`.
 """

@@ -3,7 +3,7 @@
 Flow: pyramidal Lucas-Kanade (B. Lucas, T. Kanade, "An iterative image registration technique", 1981;
 pyramid and warping after J.-Y. Bouguet, 2000). Deviations: frames are first normalized by their local
 contrast, so that neither flicker nor a change of exposure looks like motion; the normal matrix is
-regularized, so that flow fades to zero where there is no texture to follow.
+regularized, so that flow fades to zero in places without texture.
 
 Everything is measured at a fixed working size, whatever the size of the video: a speed is in pixels from one
 sampled frame to the next when the shorter side of the frame has ``size`` pixels. Speeds up to a thirtieth of

@@ -45,7 +45,7 @@ class SameConv3d(nn.Conv3d):
 
 
 class SameMaxPool3d(nn.Module):
-    """Maximum over windows with "SAME" padding of what is not negative, as every map behind a ReLU is."""
+    """Maximum over windows with "SAME" padding; the input must not be negative, as after a ReLU."""
 
     def __init__(self, kernel_size: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
         super().__init__()
@@ -64,10 +64,10 @@ class Mixed(nn.Module):
         in_channels: input channels.
         w0: channels of the first branch, a 1x1x1.
         w1a: channels of the second, a 1x1x1,
-        w1b: and the 3x3x3 behind it.
+        w1b: and the 3x3x3 after it.
         w2a: channels of the third, the same but narrower,
-        w2b: and the 3x3x3 behind it.
-        w3b: channels of the fourth, a 1x1x1 behind pooling.
+        w2b: and the 3x3x3 after it.
+        w3b: channels of the fourth, a 1x1x1 after pooling.
     """
 
     def __init__(self, in_channels: int, w0: int, w1a: int, w1b: int, w2a: int, w2b: int, w3b: int) -> None:

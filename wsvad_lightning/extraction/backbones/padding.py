@@ -9,7 +9,7 @@ from torch.nn import functional
 def pad_same(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int]) -> tuple[Tensor, tuple[int, ...]]:
     """Pad ``[B, C, *sizes]`` with zeros so that an operation gives ``ceil(size / stride)`` outputs.
 
-    What has to be padded is split evenly and an odd rest goes behind, so that stride 2 pads differently for
+    The padding is split evenly, and an odd rest goes to the end, so that stride 2 pads differently for
     even and odd sizes.
 
     Returns:

@@ -142,7 +142,7 @@ def _import_transformers(backbone: str) -> ModuleType:
 def _find_weights(folder: Path, backbone: str) -> Path:
     """Refuse what transformers would take for a name on the internet, or fill with random numbers."""
     if not folder.is_dir():
-        raise _unusable(folder, "there is no such folder", backbone)
+        raise _unusable(folder, "no such folder", backbone)
     for name in (CONFIG, PROCESSOR):
         if not (folder / name).is_file():
             raise _unusable(folder, f"holds no {name}", backbone)

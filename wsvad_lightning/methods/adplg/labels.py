@@ -25,7 +25,7 @@ class AttentionHistory:
         visits: ``[K]`` how often each bag was visited.
 
     Raises:
-        WSVADError: if ``length`` is below 2, of which there is no variance.
+        WSVADError: if ``length`` is below 2, which has no variance.
     """
 
     def __init__(self, length: int) -> None:
@@ -52,7 +52,7 @@ class AttentionHistory:
         length = state["curves"].shape[1]
         if length != self.length:
             problem = f"the checkpoint keeps {length} visits"
-            raise WSVADError("model.history_length", self.length, problem, f"Give {length}, or train anew")
+            raise WSVADError("model.history_length", self.length, problem, f"Give {length}, or train again")
         self.rows = {key: row for row, key in enumerate(state["keys"])}
         self.curves, self.visits = state["curves"].clone(), state["visits"].clone()
 
@@ -90,7 +90,7 @@ class AttentionHistory:
         known = self.curves.shape[2] if len(self) else num_snippets
         if num_snippets != known:
             problem = f"the attention of earlier visits has {known} segments"
-            raise WSVADError("data.segments", num_snippets, problem, f"Give {known}, or train anew")
+            raise WSVADError("data.segments", num_snippets, problem, f"Give {known}, or train again")
         new = sorted({key for key in keys if key not in self.rows})
         if new:
             room = torch.zeros(len(new), self.length, num_snippets)
@@ -123,12 +123,12 @@ def from_all_processes(keys: list[str], curves: Tensor) -> tuple[list[str], Tens
 
 
 def label_snippets(curves: Tensor, threshold: float, max_variance: float) -> PseudoLabels:
-    """Call anomalous what drew attention on the whole, and leave out what drew it now and then.
+    """Label snippets by their mean attention, and leave out those whose attention varies.
 
     Args:
         curves: ``[..., H, T]`` attention of H visits.
-        threshold: least mean, stretched to [0, 1] over time, of an anomalous snippet.
-        max_variance: greatest variance over the visits, stretched likewise, of a snippet that counts.
+        threshold: minimum mean, scaled to [0, 1] over time, of an anomalous snippet.
+        max_variance: maximum variance over the visits, scaled likewise, of a snippet that is used.
     """
     mean = curves.mean(dim=-2)
     deviation = curves - mean.unsqueeze(-2)
@@ -138,7 +138,7 @@ def label_snippets(curves: Tensor, threshold: float, max_variance: float) -> Pse
 
 
 def snippet_bce(scores: Tensor, labels: PseudoLabels) -> Tensor:
-    """Mean binary cross-entropy of snippets that count; those without any loss do not (authors).
+    """Mean binary cross-entropy over the snippets whose loss is not 0, as the authors take it.
 
     Args:
         scores: ``[..., T]`` in [0, 1].

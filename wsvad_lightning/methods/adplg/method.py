@@ -27,7 +27,7 @@ STEP_STREAM = 4  # of the seed; the data module uses the first ones
 class ADPLG(WSVADModule):
     """ADPLG as a LightningModule; recipes in ``ucf_adplg.yaml``, ``xd_adplg.yaml`` and ``sht_adplg.yaml``.
 
-    Each network has its optimizer. The steps that a trainer counts are the video network's, one a batch.
+    Each network has its optimizer. The steps that a trainer counts are the video network's, one per batch.
 
     Args:
         feature_dim: D, channels of the features; taken from the store on the command line.
@@ -36,8 +36,8 @@ class ADPLG(WSVADModule):
         positions: snippets whose positions the snippet network learns.
         history_of: what has a history of its own: a ``video``, whose crops share it, or every ``crop``.
         history_length: H, visits that a label is made of; before, the attention itself is the label.
-        label_threshold: least mean attention of an anomalous snippet.
-        variance_threshold: greatest variance of attention of a snippet that counts.
+        label_threshold: minimum mean attention of an anomalous snippet.
+        variance_threshold: maximum variance of attention of a snippet that is used.
         warm_up: steps after which the snippet network starts to learn.
         regularize_over: what attention is smooth and sparse over: the ``videos`` of a batch (authors), or
             ``time``.
@@ -101,7 +101,7 @@ class ADPLG(WSVADModule):
         return scores
 
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
-        """Give the raw terms that the package's docstring lists; the abnormal bags are visited by that."""
+        """Give the raw terms that the package's docstring lists; this is a visit to the abnormal bags."""
         out: VideoOutput = self.net.video(batch.features)
         labels = self.label(batch, min_max(out.attention.detach()))
         scores = self.net.snippet(batch.features)

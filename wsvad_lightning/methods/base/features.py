@@ -1,4 +1,4 @@
-"""Are the features at hand those that a checkpoint was trained with?"""
+"""Compare features with those that a checkpoint was trained with."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -59,4 +59,4 @@ def note_unseen_classes(data: "WSVADDataModule") -> None:
     """Name the classes without a training video: mistyped ones are among these."""
     seen = {name for video in data.parts["train"] for name in data.annotations[video].classes}
     if unseen := [name for name in data.info.classes if name not in seen]:
-        rank_zero_info(f"note: no training video is of {', '.join(unseen)}: nothing is learnt of that")
+        rank_zero_info(f"note: no training video is of {', '.join(unseen)}: the method cannot learn it")

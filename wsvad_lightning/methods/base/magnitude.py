@@ -44,7 +44,7 @@ class MagnitudeModule(WSVADModule):
 
     Args:
         k: snippets that represent a video, clamped to T.
-        exclude: probability by which a snippet is excluded from the selection in training.
+        exclude: probability that a snippet is excluded from the selection in training.
         **kwargs: arguments of :class:`WSVADModule`.
     """
 

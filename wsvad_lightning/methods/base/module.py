@@ -52,7 +52,7 @@ class WSVADModule(LightningModule):
         lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
 
     Raises:
-        WSVADError: if there are no channels, ``loss_weights`` names a term that the method does not have, or
+        WSVADError: without channels, or if ``loss_weights`` names a term that the method does not have, or
             a subclass names ``optimizer`` or ``lr_scheduler`` without a type.
     """
 
@@ -136,7 +136,7 @@ class WSVADModule(LightningModule):
                 "model.feature_dim",
                 self.feature_dim,
                 f"the features of {info.path} have {info.dim} channels ({info.backbone})",
-                "Choose the store, streams and transform that the model was made for, or train anew",
+                "Choose the store, streams and transform that the model was made for, or train again",
             )
         if stage == "fit":
             if self.requires.classes:
@@ -184,11 +184,11 @@ class WSVADModule(LightningModule):
         ]
 
     def on_validation_epoch_start(self) -> None:
-        """Begin anew; events are measured in tests alone."""
+        """Reset the evaluation; events are measured only in tests."""
         self.evaluation = Evaluation(self.data.info).to(self.device)
 
     def on_test_epoch_start(self) -> None:
-        """Begin anew; the classes came with the checkpoint."""
+        """Reset the evaluation; the classes came with the checkpoint."""
         self.evaluation = Evaluation(self.data.info, self.classes).to(self.device)
 
     def validation_step(self, batch: WSVADBatch, batch_idx: int) -> None:
@@ -239,7 +239,7 @@ class WSVADModule(LightningModule):
         if self._trainer is None:  # read by `load_from_checkpoint`, away from any store
             return
         if self.trainer.state.fn != "fit":
-            checkpoint.pop("callbacks", None)  # theirs goes on only where the training does
+            checkpoint.pop("callbacks", None)  # their state is restored only when training resumes
         trained_dim = checkpoint.get("hyper_parameters", {}).get("feature_dim")
         if trained_dim != self.feature_dim:
             raise other_features(self.data, f"{self.feature_dim} channels", trained_dim)

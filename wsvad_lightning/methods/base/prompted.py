@@ -89,18 +89,20 @@ class PromptedModule(WSVADModule):
 
     @property
     def store_classes(self) -> tuple[str, ...]:
-        """The anomaly classes of the store at hand; none away from any."""
+        """The anomaly classes of the current store; empty without one."""
         return () if self._trainer is None else self.data.info.classes
 
     def read(self, texts: list[str]) -> None:
-        """Let the text tower read the classes, the normal one first.
+        """Encode the classes by the text tower, the normal one first.
 
         Raises:
-            WSVADError: if there is no such tower, or it is of another CLIP.
+            WSVADError: if the tower is missing, or it is of another CLIP.
         """
         if self.text_tower is None:
             remedy = "Give the folder of a CLIP, such as openai/clip-vit-base-patch16 saved by transformers"
-            raise WSVADError("model.text_tower", None, "is required to read the names of the classes", remedy)
+            raise WSVADError(
+                "model.text_tower", None, "is required to encode the names of the classes", remedy
+            )
         tower = TextTower.open(self.text_tower)
         if tower.dim != self.feature_dim:
             problem = f"its features have {tower.dim} channels, those of the store {self.feature_dim}"
@@ -109,7 +111,7 @@ class PromptedModule(WSVADModule):
         self.net.prompt.use(tower, texts)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Tell the classes, and what was learnt of them."""
+        """Save the classes, and what was learnt of them."""
         super().on_save_checkpoint(checkpoint)
         prompt = self.net.prompt
         prompt.refresh()
@@ -126,7 +128,7 @@ class PromptedModule(WSVADModule):
         own = dict(zip([NORMAL, *known.get("names", ())], known.get("texts", ()), strict=False))
         features = known.get("features")
         if not isinstance(features, Tensor) or features.shape != (len(own), self.feature_dim) or len(own) < 2:
-            problem = "tells no classes with the features of their texts"
+            problem = "does not hold classes with the features of their texts"
             raise WSVADError("--ckpt_path", list(own), problem, "Give a file that `wsvad fit` wrote")
         doing = self.trainer.state.fn if self._trainer is not None else None
         if doing != "fit":
@@ -134,7 +136,7 @@ class PromptedModule(WSVADModule):
         elif list(own.values()) != list(self.net.prompt.texts):
             now = ", ".join(self.net.prompt.texts)
             problem = f"its classes read {now}, those of the checkpoint {', '.join(own.values())}"
-            remedy = "Go on with the same classes and prompts, or train anew"
+            remedy = "Resume with the same classes and prompts, or train again"
             raise WSVADError(*self.source_of_classes, problem, remedy)
 
     def adopt(self, own: dict[str, str], features: Tensor, asked: Sequence[str]) -> None:
@@ -146,7 +148,7 @@ class PromptedModule(WSVADModule):
         Args:
             own: texts of the checkpoint's classes by name, the normal one first.
             features: of these texts.
-            asked: classes of the videos at hand; none where they are not read.
+            asked: classes of the videos to score; none where they are not read.
 
         Raises:
             WSVADError: if a class of the videos is unknown, or a text is empty or given twice.
@@ -178,7 +180,7 @@ class PromptedModule(WSVADModule):
 
     @property
     def source_of_classes(self) -> tuple[str, str]:
-        """The argument that names the classes of the videos at hand, and its value."""
+        """The argument that names the classes of the videos to score, and its value."""
         if self.data.catalogue.annotations_path is not None:
             return "data.annotations", str(self.data.catalogue.annotations_path)
         return "data.store", self.data.info.path
@@ -195,7 +197,7 @@ class PromptedModule(WSVADModule):
 
 
 def folded(text: str) -> str:
-    """Give a text as CLIP reads it, for which case and spaces are all the same."""
+    """Give a text as CLIP reads it, which ignores case and repeated spaces."""
     return " ".join(text.casefold().split())
 
 

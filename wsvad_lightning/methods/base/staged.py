@@ -21,12 +21,12 @@ class StagedModule(WSVADModule):
         """Check as every method does; to train, start from what the stage before has learnt.
 
         Raises:
-            WSVADError: if store and method do not fit, or there is no checkpoint of that stage.
+            WSVADError: if store and method do not fit, or the checkpoint of that stage is missing.
         """
         super().setup(stage)
         if stage == "fit" and self.stage > 1:
             if self.previous is None:
-                problem = f"stage {self.stage} starts from what stage {self.stage - 1} has learnt"
+                problem = f"is required: stage {self.stage} starts from stage {self.stage - 1}"
                 remedy = "Give its checkpoint, or run all stages by `wsvad stages`"
                 raise WSVADError("model.previous", None, problem, remedy)
             self.start_from(self.previous)

@@ -12,7 +12,7 @@ CALM, FIRST, SECOND = [0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]
 ROUND = torch.tensor([CALM, FIRST, FIRST, CALM, SECOND, SECOND])
 
 
-class Telling(WSVADModule):
+class Clockwork(WSVADModule):
     """Knows a calm snippet, two of the first class, a calm one and two of the second class, and so on."""
 
     def __init__(self, feature_dim: int, classes: list[str]) -> None:
