@@ -15,7 +15,7 @@ demo: setup
 	OMP_NUM_THREADS=1 $(BIN)/wsvad demo # tensors are small: more threads only wait for each other
 
 test: setup lint
-	$(BIN)/pytest -n auto --dist worksteal # a worker that is done takes over what another has before it
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
