@@ -55,7 +55,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty working folder, and a module of a stranger that tells when it is imported."""
+    """An empty working folder, and a module of a stranger that leaves a file when it is imported."""
     library, work = tmp_path / "library", tmp_path / "work"
     library.mkdir()
     work.mkdir()

@@ -125,11 +125,12 @@ class PromptedModule(WSVADModule):
         """
         super().on_load_checkpoint(checkpoint)
         known = checkpoint.get("classes", {})
-        own = dict(zip([NORMAL, *known.get("names", ())], known.get("texts", ()), strict=False))
-        features = known.get("features")
-        if not isinstance(features, Tensor) or features.shape != (len(own), self.feature_dim) or len(own) < 2:
+        names, texts = [NORMAL, *known.get("names", ())], known.get("texts", ())
+        features, shape = known.get("features"), (len(set(names)), self.feature_dim)
+        if not isinstance(features, Tensor) or features.shape != shape or not 2 <= len(names) == len(texts):
             problem = "does not hold classes with the features of their texts"
-            raise WSVADError("--ckpt_path", list(own), problem, "Give a file that `wsvad fit` wrote")
+            raise WSVADError("--ckpt_path", names, problem, "Give a file that `wsvad fit` wrote")
+        own = dict(zip(names, texts, strict=True))
         doing = self.trainer.state.fn if self._trainer is not None else None
         if doing != "fit":
             self.adopt(own, features, () if doing == "predict" else self.store_classes)
