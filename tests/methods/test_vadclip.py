@@ -252,6 +252,13 @@ def with_annotations(desk: Path) -> list[str]:
     return use("test", desk, *given)
 
 
+def with_classes(desk: Path, **changed: list[str]) -> list[str]:
+    checkpoint = torch.load(last(desk), weights_only=True)
+    checkpoint["classes"] |= changed
+    torch.save(checkpoint, desk / "changed.ckpt")
+    return use("test", desk, "--ckpt_path", str(desk / "changed.ckpt"))
+
+
 BAD: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "no class names": (without_classes, "needs the names of the anomaly classes"),
     "not text-aligned": (without_text, "needs text-aligned (CLIP) features"),
@@ -274,6 +281,14 @@ BAD: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "one class by two names": (
         lambda desk: use("predict", desk, "--model.prompts", "{a: fall, b: Fall}"),
         "model.prompts='Fall': is the text of two classes, a and b",
+    ),
+    "fewer texts than classes": (
+        lambda desk: with_classes(desk, texts=["normal", "fall"]),
+        "does not hold classes with the features of their texts",
+    ),
+    "a class twice": (
+        lambda desk: with_classes(desk, names=["Fall", "Fall"]),
+        "does not hold classes with the features of their texts",
     ),
     "mistyped annotation": (
         with_annotations,

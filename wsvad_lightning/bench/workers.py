@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from wsvad_lightning.startup import import_torchmetrics
+
 Task = TypeVar("Task")
 
 
@@ -73,6 +75,7 @@ def _make_pool(jobs: int) -> ProcessPoolExecutor:
 
 def _start_worker(share_cores: bool) -> None:
     """Prepare a process: only the parent handles Ctrl-C."""
+    import_torchmetrics()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if share_cores:
