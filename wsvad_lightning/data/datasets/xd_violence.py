@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsvad_lightning.data.datasets.draft import Draft, files_of
-from wsvad_lightning.data.datasets.labels import Label
+from wsvad_lightning.data.datasets.labels import CODES, Label, label_of_codes
 from wsvad_lightning.data.datasets.text import Line, read_once, split_of
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event
@@ -21,7 +21,6 @@ FILES = (
     "*train*",
     "*test*",
 )
-CODES = ("B1", "B2", "B4", "B5", "B6", "G")
 LABEL = re.compile("(?:{0})(?:-(?:{0}))*".format("|".join(("A", "0", *CODES))))  # A normal, 0 nothing
 
 
@@ -73,14 +72,6 @@ def _events_of(path: Path, line: Line, draft: Draft) -> list[Event] | None:
             draft.repair("frame between two segments, added to the first", f"{line.video_id} {end}")
         events.append(Event(start, end + (end + 1 in starts), code))
     return events
-
-
-def label_of_codes(text: str) -> Label | None:
-    """Read codes such as ``G-B2-0``, the dominant class first; ``A`` is normal. None for other texts."""
-    if not LABEL.fullmatch(text):
-        return None
-    classes = tuple(code for code in text.split("-") if code in CODES)
-    return Label(int(bool(classes)), classes)
 
 
 def _label_of_name(video_id: str) -> Label:
