@@ -9,17 +9,18 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN
 
 NORMAL = """
-normal, NORMAL, Normals, Normal_Videos, Normal_Videos_event, Testing_Normal_Videos_Anomaly, Testing_Normal_Videos
-Training-Normal-Videos-Part-1, Training_Normal_Videos_Anomaly, NormalVideos, Normal_Videos_for_Event_Recognition
-MSAD_normal, MSAD_normal_testing, Normal_001, normalvideo, regular, usual, negative, neg, benign, none, nothing
-norm, NonFight, nonviolence, non-violence, NonViolent, NoFall, no_anomaly, non-anomalous, no_accident_video
+normal, NORMAL, Normals, Normal_Videos, Normal_Videos_event, Testing_Normal_Videos_Anomaly
+Testing_Normal_Videos, Training-Normal-Videos-Part-1, Training_Normal_Videos_Anomaly, NormalVideos
+Normal_Videos_for_Event_Recognition, MSAD_normal, MSAD_normal_testing, Normal_001, normalvideo
+regular, usual, negative, neg, benign, none, nothing, norm
+NonFight, nonviolence, non-violence, NonViolent, NoFall, no_anomaly, non-anomalous, no_accident_video
 clips_normales, unauffällig, Normalbetrieb, normale, normaux, normales, normaal, normální, нормальный
 正常, 正常视频, 无异常, 異常なし, 정상, no anomaly, keine Anomalie, sin anomalías, vídeo normal
 """
 ABNORMAL = """
 abnormal, Abnormal_Videos, Anomaly-Videos-Part-2, anomaly, anomalies, Anomalous, irregular, positive, anormal
-anómalo, auffällig, Anomalien, аномалия, 异常, 異常, 비정상, 이상, not_normal, non-normal, 不正常, MSAD_anomaly
-abnormal_clips
+anómalo, auffällig, Anomalien, аномалия, 异常, 異常, 비정상, 이상, not_normal, non-normal
+不正常, MSAD_anomaly, abnormal_clips
 """
 REFUSED = {
     "is not a label": ["", "3", "nan", "inf", "?", "-", "0-0-0", "12-13"],

@@ -6,7 +6,8 @@ Every reader of tables, lists and folders asks the functions here. A word is kno
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from itertools import product
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from wsvad_lightning.types import ABNORMAL, LABELS, NORMAL, UNKNOWN
 
 RESERVED = (*LABELS.values(), "score")  # words that labels and tables use, so that no class can have them
 CODES = ("B1", "B2", "B4", "B5", "B6", "G")  # of XD-Violence, where A is normal and 0 fills up
+SHOWN = 20  # words in a line
 BOOLEANS = {"false": "0", "true": "1"}
 
 
@@ -66,7 +68,7 @@ def label_of_word(text: str) -> Label | None:
     Returns:
         The label; None for numbers, codes, classes and all other words.
     """
-    phrase = _folded(text)
+    phrase = folded(text)
     label = _WORDS.get(phrase)
     if label is None and (match := _OF_VIDEOS.fullmatch(phrase)) and match[1] not in ("none", "nothing"):
         label = _WORDS.get(match[1])
@@ -100,7 +102,46 @@ def part_of(text: str) -> str | None:
     Returns:
         The part; None for other words.
     """
-    return _PARTS.get(re.sub(r" (set|split|part|videos?|data|list)$", "", _folded(text)))
+    return _PARTS.get(re.sub(r" (set|split|part|videos?|data|list)$", "", folded(text)))
+
+
+def inferred_labels(texts: Iterable[str]) -> list[str]:
+    """Say which labels were read from which words, and how often; plain words and numbers go without saying.
+
+    Args:
+        texts: cells of tables, lines of lists or names of folders, all of which :func:`label_of` reads.
+
+    Returns:
+        A line for each label, and one for all classes that have names of their own.
+    """
+    meant: dict[str, dict[str, int]] = {}
+    for text, count in Counter(texts).items():
+        label = label_of(text)
+        if text.lower() not in LABELS.values() and text.strip("+0.") not in ("", "1"):
+            what = "classes are" if label.classes == (text,) else f"{label} is"
+            meant.setdefault(what, {})[text] = count
+    return [f"{what} read from {counted(own)}" for what, own in sorted(meant.items())]
+
+
+def counted(texts: Mapping[str, int]) -> str:
+    """Name texts and how often each occurs: ``'A' (3), 'Normal' (1)``; of many, the first.
+
+    Args:
+        texts: how often each occurs.
+    """
+    named = [f"{text!r} ({count})" for text, count in texts.items()]
+    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+    return ", ".join(named[:SHOWN]) + more
+
+
+def folded(text: str) -> str:
+    """Words in small letters without accents and punctuation, a blank between them.
+
+    Args:
+        text: such as ``Normal_Videos`` or ``NormalVideos``, both of which give ``normal videos``.
+    """
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(re.sub(r"[\W_]+", " ", re.sub("(?<=[a-z])(?=[A-Z])", " ", plain)).casefold().split())
 
 
 def _label_of_number(text: str) -> Label | None:
@@ -116,7 +157,7 @@ def _label_of_number(text: str) -> Label | None:
 
 def _doubt(text: str) -> str:
     """Why a word that is not known cannot be taken for a class; empty if it can."""
-    phrase = _folded(text)
+    phrase = folded(text)
     words = phrase.split()
     if meant := get_close_matches(phrase, _MISTYPED, 1, cutoff=0.8):
         return f"is not a label, is {meant[0]} meant?"
@@ -133,15 +174,9 @@ def _doubt(text: str) -> str:
     return ""
 
 
-def _folded(text: str) -> str:
-    """Words in small letters without accents, a blank between them."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return " ".join(re.sub(r"[\W_]+", " ", re.sub("(?<=[a-z])(?=[A-Z])", " ", plain)).casefold().split())
-
-
 def _phrases(text: str) -> Iterable[str]:
     """The words and phrases of a table below: separated by commas."""
-    return [_folded(phrase) for phrase in text.split(",")]
+    return [folded(phrase) for phrase in text.split(",")]
 
 
 # Adjectives that mean normal wherever they occur: among other words they make a label doubtful.
@@ -218,7 +253,7 @@ _OF_VIDEOS = re.compile(  # the folders of UCF-Crime, MSAD and others, and words
     r"(?: part)?(?: \d+)?"
 )
 _NORMAL_WITHIN = re.compile(
-    rf"\bnormal|(?<!{_folded('不')})(?<!{_folded('非')})(?<!{_folded('비')})({_folded('正常')}|{_folded('정상')})"
+    rf"\bnormal|(?<!{folded('不')})(?<!{folded('非')})(?<!{folded('비')})({folded('正常')}|{folded('정상')})"
 )
 _PARTS = {
     **dict.fromkeys(
