@@ -260,6 +260,6 @@ _PARTS = {
         _phrases("train, training, trn, training set, Lernen, entraînement, entrenamiento, 训练"), "train"
     ),
     **dict.fromkeys(_phrases("val, valid, validation, validate, dev, Validierung, validación, 验证"), "val"),
-    **dict.fromkeys(_phrases("test, testing, tst, testen, prueba, 测试"), "test"),
+    **dict.fromkeys(_phrases("test, testing, tst, testen, rgbtest, prueba, 测试"), "test"),
     "predict": "predict",
 }
