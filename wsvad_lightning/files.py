@@ -74,8 +74,10 @@ def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Sequenc
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
+        quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(columns)
-        writer.writerows(rows)
+        for row in rows:  # a line that begins with # is a comment
+            (quoting if str(row[0]).startswith("#") else writer).writerow(row)
 
 
 def without_nan(value: Any) -> Any:

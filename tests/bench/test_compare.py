@@ -63,6 +63,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"train": name_videos("train", range(4)), "val": name_videos("train", range(4, 6)), "test": test},
     ]
     (desk / "splits.json").write_text(json.dumps({"splits": splits}))
+    (desk / "train.json").write_text(json.dumps({"train": name_videos("train", range(6))}))
     (desk / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     (desk / "broken.yaml").write_text(yaml.safe_dump(BROKEN))
     (desk / "vadclip.yaml").write_text(yaml.safe_dump(VADCLIP))
@@ -366,6 +367,7 @@ def test_all_are_the_shipped_ones() -> None:
         (["--selections", "best"], "selections"),
         (["--jobs", "0"], "jobs"),
         (["--splits", "no.json"], "no.json"),
+        (["--splits", "train.json"], "train.json': the part 'test' is empty"),
         (["--store", "no.h5"], "no.h5"),
         (
             ["--stores", "store.h5", "other/store.h5"],

@@ -186,6 +186,22 @@ def test_classes_that_nothing_trains_are_reported(tmp_path: Path, caplog: pytest
     assert "note: no training video is of smoke: the method cannot learn it" in caplog.text
 
 
+def test_training_videos_alone_are_enough_to_train(
+    store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"train_{kind}_{i:03d}" for kind in ("normal", "abnormal") for i in range(2)]
+    (tmp_path / "split.json").write_text(json.dumps({"train": names}))
+    more = ["--config", "with/best_on_val.yaml", "--data.val_fraction", "0"]
+    folder = fit("ucf_urdmu.yaml", store, tmp_path, "--data.split", str(tmp_path / "split.json"), *more)
+    assert "no videos to validate with, none to test with" in caplog.text
+    assert "note: no best.ckpt is chosen, as no videos are held out" in caplog.text
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    assert f"Next: wsvad predict --videos FOLDER --ckpt_path {checkpoint}" in caplog.text
+    for command in ("test", "validate"):
+        assert run(command, "--ckpt_path", checkpoint) == 2
+        assert "split.json': the part" in capsys.readouterr().err
+
+
 def test_metrics_are_the_same_by_two_processes(store: Path, tmp_path: Path) -> None:
     """Two gloo processes train on disjoint data in equal steps, and measure as one process does."""
     command = [sys.executable, "-m", "wsvad_lightning"]

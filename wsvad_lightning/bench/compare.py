@@ -204,9 +204,11 @@ def read_videos(store: str, splits: str | None, split: int) -> dict[str, Any]:
     """Give the videos of each part of a split, and what their features are.
 
     Raises:
-        WSVADError: if store and split do not fit together.
+        WSVADError: if store and split do not fit together, or name no video to train or to test with.
     """
     catalogue = Catalogue(store, splits, split)
+    for part in ("train", "test"):
+        catalogue.require_videos(part)
     return {**catalogue.parts, "store_checksum": catalogue.store.checksum()}
 
 

@@ -89,7 +89,10 @@ def extract(
     seen = [*streams, *_patches(streams, patch_grids.split(",") if patch_grids else [])]
     recipe = ExtractionRecipe(with_weights(seen, weights), snippets, fps, dtype)
     labels = videos if annotations is None and is_table(videos) else annotations
-    todo = find_videos(videos, None if labels is None else read_annotations(labels))
+    notes: list[str] = []
+    todo = find_videos(videos, None if labels is None else read_annotations(labels, notes=notes))
+    for note in notes:
+        rank_zero_info(f"note: {note}")
     before = read_store(output)
     outcome = extract_videos(todo, output, recipe, batch_size, trainer, skip_broken=skip_broken)
     report(outcome)

@@ -183,6 +183,7 @@ class Extraction(LightningModule):
         with ExitStack() as files:
             try:
                 video = files.enter_context(encode_video(path, self.encoders, *settings))
+                annotation = annotation.in_frames(video.fps, video.num_frames)
                 annotation.check_num_frames(video.num_frames)
             except WSVADError as error:
                 self.outcome.broken.append(error)

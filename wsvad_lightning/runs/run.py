@@ -261,7 +261,8 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
         rank_zero_info(f"Everything of this run is in {folder}")
         last = Path(folder, "checkpoints", "last.ckpt")
         if command == "fit" and last.is_file():
-            rank_zero_info(f"Next: wsvad test --ckpt_path {last}")
+            tests = bool(run.datamodule.parts["test"])
+            rank_zero_info(f"Next: wsvad {'test' if tests else 'predict --videos FOLDER'} --ckpt_path {last}")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # else its threads may abort the process as it ends
     return run

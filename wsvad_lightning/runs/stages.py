@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
+from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import without_nan, write_json
 from wsvad_lightning.methods.base.staged import stage_of
@@ -79,9 +80,12 @@ def run_stages(args: Sequence[str]) -> list[Stage]:
 
     Raises:
         ArgumentError: if the arguments do not parse.
-        WSVADError: if the folder holds stages that were trained with other arguments.
+        WSVADError: if the folder holds stages that were trained with other arguments, or no video is there
+            to test them with.
     """
     config = parse_fit([*args, *arguments_of(1, None)])
+    data = config.data
+    Catalogue(data.store, data.split, data.split_index, data.annotations).require_videos("test")
     folder = Path(config.output) / config.name
     stages = read_record(folder / RECORD, args)
 

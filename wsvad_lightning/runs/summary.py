@@ -35,14 +35,20 @@ def count_videos(data: WSVADDataModule) -> str:
 
 def count_others(data: WSVADDataModule) -> str:
     """Count the videos of the other parts; the data module names the split."""
-    return f"{len(data.parts['val'])} videos to validate with, {len(data.parts['test'])} to test with"
+    val, test = (len(data.parts[part]) for part in ("val", "test"))
+    return f"{val or 'no'} videos to validate with, {test or 'none'} to test with"
 
 
 def note_validations(trainer: Trainer) -> str | None:
-    """Say so if the recipe validates too rarely to choose a checkpoint by."""
+    """Say so if the recipe validates too rarely, or on no videos, to choose a checkpoint by."""
     interval, steps = trainer.val_check_interval, trainer.estimated_stepping_batches
     callbacks = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
     monitored = any((callback.monitor or "").startswith("val/") for callback in callbacks)
+    data: WSVADDataModule = trainer.datamodule  # type: ignore[attr-defined]  # typed without it
+    if monitored and not data.parts["val"]:
+        return (
+            "note: no best.ckpt is chosen, as no videos are held out; --data.val_fraction 0.1 holds some out"
+        )
     if not monitored or not isinstance(interval, int) or steps >= VALIDATIONS * interval:
         return None
     often = max(1, int(steps) // VALIDATIONS)

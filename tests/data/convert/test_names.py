@@ -9,16 +9,13 @@ import pytest
 from wsvad_lightning.data.convert.files import parts_of, read_list
 from wsvad_lightning.data.convert.names import (
     Name,
-    listed_label,
     named_label,
     parse_names,
     split_of,
     stream_of,
 )
 from wsvad_lightning.data.datasets.annotations import canonical_id
-from wsvad_lightning.data.datasets.labels import Label
-from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.types import UNKNOWN
+from wsvad_lightning.data.datasets.labels import Label, label_of
 
 ANNOTATIONS = Path(os.environ.get("WSVAD_DATA", "")) / "data" / "annotations"
 needs_data = pytest.mark.skipif(not os.environ.get("WSVAD_DATA"), reason="WSVAD_DATA names no data")
@@ -80,7 +77,7 @@ def test_official_lists(name: str) -> None:
     labels = {}
     for line, parts in zip(lines, paths, strict=True):
         video = names[parts[-1]].video
-        labels[video] = listed_label(line.label) if line.label else named_label(video, [])
+        labels[video] = label_of(line.label) if line.label else named_label(video, [])
     if num_abnormal is not None:
         assert sum(label.label for label in labels.values() if label) == num_abnormal
         assert None not in labels.values()
@@ -173,26 +170,3 @@ def test_folders(folder: str, split: str | None, stream: str | None) -> None:
 )
 def test_labels_of_names(video: str, folders: list[str], label: Label | None) -> None:
     assert named_label(video, folders) == label
-
-
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
-        ("1.0", Label(1)),
-        ("0", Label(0)),
-        ("Normal", Label(0)),
-        ("Abuse", Label(1, ("Abuse",))),
-        ("B1-0-0", Label(1, ("B1",))),
-        ("A", Label(0)),
-        ("unknown", Label(UNKNOWN)),
-        ("-1", Label(UNKNOWN)),
-    ],
-)
-def test_labels_of_lists(text: str, label: Label) -> None:
-    assert listed_label(text) == label
-
-
-@pytest.mark.parametrize("text", ["3", "nan", "", "abnromal"])
-def test_what_is_no_label(text: str) -> None:
-    with pytest.raises(WSVADError, match=f"label='{text}': is not a label"):
-        listed_label(text)

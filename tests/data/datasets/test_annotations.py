@@ -137,7 +137,15 @@ WRONG_TABLES = {
     "no header": ("Train001,normal\n", r"the header \['train001', 'normal'\] lacks the column 'video'"),
     "no label": ("video,class\nx,0\n", "lacks the column 'label'"),
     "no rows": ("video,label\n\n", "has no rows"),
-    "twice": ("video,label\nx,0\ny.mp4,1\ny,1\n", "line 4.*video 'y': is listed twice"),
+    "twice": ("video,label\nx,0\ny.mp4,1\ny,0\n", "line 4.*video 'y': is listed twice, with label 1 and 0"),
+    "twice intervals": (
+        "video,label,intervals\ny.mp4,1,1-2\ny,1,3-4\n",
+        "line 3.*video 'y': is listed twice.",
+    ),
+    "two parts": (
+        "video,label,split,start_frame,end_frame\ny,1,test,1,2\ny,1,train,3,4\n",
+        "line 3.*video 'y': is listed twice, with split test and train",
+    ),
     "label empty": ("video,label\nx,\n", "line 2.*label '': is not a label"),
     "label a number": ("video,label\nx,2\n", "line 2.*label '2': is not a label"),
     "label mistyped": (
@@ -157,7 +165,13 @@ WRONG_TABLES = {
     "no frames": ("video,label,num_frames\nx,0,0\n", "line 2.*the video has 0 frames"),
     "interval": ("video,label,intervals\nx,1,60\n", "line 2.*intervals '60': is not an interval"),
     "negative": ("video,label,intervals\nx,1,-1--1\n", "line 2.*is not an interval"),
-    "trailing": ("video,label,intervals\nx,1,1-2;\n", "line 2.*is not an interval"),
+    "empty interval": ("video,label,intervals\nx,1,1-2;;3-4\n", "line 2.*is not an interval"),
+    "clock": ("video,label,intervals\nx,1,0:30-1:00\n", "line 2.*is not an interval.*intervals_seconds"),
+    "no unit": ("video,label,start,end\nx,1,1,2\n", "column 'start': says neither frames nor seconds"),
+    "normal seconds": (
+        "video,label,start_seconds,end_seconds\nx,0,1,2\n",
+        "line 2.*a normal video has anomalous intervals",
+    ),
     "reversed": ("video,label,intervals\nx,1,9-4\n", "line 2.*the interval 9-4 is empty or reversed"),
     "no length": ("video,label,intervals\nx,1,4-4\n", "line 2.*the interval 4-4 is empty or reversed"),
     "beyond": (
@@ -170,9 +184,10 @@ WRONG_TABLES = {
     "cells": ("video,label\nx,0\ny,1,2-4,5-6\n", "line 3.*4 cells under a header of 2"),
     "two columns": (
         "video,label,intervals,anomalous_intervals\nx,1,1-2,\n",
-        "the header names 'intervals' twice",
+        "column 'anomalous_intervals': says the same as 'intervals'",
     ),
-    "quotes": ('video,label\n"x\ny,0\n', "line 3.*1 cells under a header of 2"),
+    "quotes": ('video,label\n"x\ny,0\n', "line 3.*is broken: unexpected end of data"),
+    "in doubt": ("video,label\nx,no\n", "line 2.*label 'no': may mean a normal"),
 }
 
 
@@ -184,6 +199,92 @@ def test_a_wrong_table_is_refused(tmp_path: Path, table: str, message: str) -> N
     assert error.value.argument == "annotations"
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_inferred_from_a_table_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "videos.csv"
+    rows = ["v0;A;train", "v1;B2-G;train", "v2;Testing_Normal_Videos_Anomaly;Testing", "v3;Schlägerei;test"]
+    rows += ["v4;normal;train", "v5;1;train", "v6;A;train", "v6.mp4;A;train", "# v7;0;test", "v8;-1;train"]
+    path.write_bytes(
+        "\r\n".join(["video;label;split;camera", *(f"{row};3" for row in rows)]).encode("cp1252")
+    )
+    notes: list[str] = []
+    videos = read_annotations(path, notes=notes)
+    assert [(name, video.label, video.classes) for name, video in videos.items()] == [
+        ("v0", 0, ()),
+        ("v1", 1, ("B2", "G")),
+        ("v2", 0, ()),
+        ("v3", 1, ("Schlägerei",)),
+        ("v4", 0, ()),
+        ("v5", 1, ()),
+        ("v6", 0, ()),
+        ("v8", UNKNOWN, ()),
+    ]
+    assert notes == [
+        f"{path} is not UTF-8 and was read as Windows-1252, such as Schlägerei",
+        f"{path}: lines that begin with # were passed over: 1",
+        f"{path}: abnormal, B2 and G is read from 'B2-G' (1)",
+        f"{path}: classes are read from 'Schlägerei' (1)",
+        f"{path}: normal is read from 'A' (3), 'Testing_Normal_Videos_Anomaly' (1)",
+        f"{path}: unknown is read from '-1' (1)",
+        f"{path}: the part test is read from 'Testing' (1)",
+        f"{path}: rows that repeat another were taken once: 1",
+        f"{path}: columns not read as annotations: camera",
+    ]
+
+
+def test_a_plain_table_needs_no_words(tmp_path: Path) -> None:
+    notes: list[str] = []
+    path = write(tmp_path / "videos.csv", "video,label,intervals\nx,normal,\ny,1,2-5\nz,0.0,\n")
+    assert len(read_annotations(path, notes=notes)) == 3
+    assert notes == []
+
+
+def test_a_row_may_be_an_event(tmp_path: Path) -> None:
+    rows = "n,normal,,\nx,Fighting,30,60\ny,1,-1,-1\nx,Shooting,90.0,100.0\nx,Fighting,30,60\n"
+    videos = read_annotations(write(tmp_path / "v.csv", f"Video Name,label,start_frame,end_frame\n{rows}"))
+    assert videos == {
+        "n": VideoAnnotation("n", 0),
+        "x": VideoAnnotation(
+            "x",
+            1,
+            ("Fighting", "Shooting"),
+            intervals=((30, 60), (90, 100)),
+            interval_classes=("Fighting", "Shooting"),
+        ),
+        "y": VideoAnnotation("y", 1),
+    }
+
+
+def test_times_become_frames_by_the_frame_rate(tmp_path: Path) -> None:
+    header = "video;label;num_frames;intervals (s)"
+    rows = 'n;normal;;\nx;Fall;300;"1,5-2,52;0:09-0:10,9:Riot"\n'
+    table = read_annotations(write(tmp_path / "videos.csv", f"{header}\n{rows}"))
+    video = table["x"]
+    assert video.intervals is None
+    assert video.seconds == ((1.5, 2.52), (9.0, 10.9))
+    assert table["n"].in_frames(25, 300) is table["n"]
+    placed = video.in_frames(29.97, 300)
+    assert placed.intervals == ((45, 76), (270, 300))  # the last second is not whole
+    assert placed.events == (Event(45, 76, "Fall"), Event(45, 76, "Riot"), Event(270, 300, "Riot"))
+    with pytest.raises(WSVADError, match="from 9 to 10.9 seconds passes the end of the video: 200 frames at"):
+        video.in_frames(25, 200)
+    with pytest.raises(WSVADError, match="its intervals are seconds"):
+        write_annotations(tmp_path / "again.csv", table)
+    with pytest.raises(WSVADError, match="the anomalous frames are unknown"):
+        video.frame_labels(300)
+
+
+def test_events_by_the_clock_are_joined(tmp_path: Path) -> None:
+    rows = "x\t1\t0:30\t1:00:00.5\nx\t1\t2:00:00\t2:00:01\n"
+    path = write(tmp_path / "v.csv", f"video\tlabel\tstart (hh:mm:ss)\tend (hh:mm:ss)\n{rows}")
+    assert read_annotations(path)["x"].seconds == ((30.0, 3600.5), (7200.0, 7201.0))
+
+
+def test_a_name_that_begins_like_a_comment_is_written_and_read(tmp_path: Path) -> None:
+    videos = {"#1": VideoAnnotation("#1", 1, num_frames=9), "x": VideoAnnotation("x", 0)}
+    write_annotations(tmp_path / "videos.csv", videos)
+    assert read_annotations(tmp_path / "videos.csv") == videos
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
@@ -251,6 +352,9 @@ BY_LABEL = {
         (PLAIN, 0, Split(("a", "b"), ("c",))),
         (BY_LABEL, 0, Split(("a", "b"), ("c",), ("d",))),
         ({"generator": "by hand", "splits": [BY_LABEL, {"seed": 1, **PLAIN}]}, 1, Split(("a", "b"), ("c",))),
+        ({"train": ["a"], "scenes": {"a": 1}}, 0, Split(("a",))),
+        ({"test": ["a"]}, 0, Split(test=("a",))),
+        ({"Training": ["a"], "validation": ["b"], "Testing": ["c"]}, 0, Split(("a",), ("c",), ("b",))),
     ],
 )
 def test_a_json_split_is_read(tmp_path: Path, content: object, index: int, expected: Split) -> None:
@@ -264,9 +368,19 @@ def test_a_table_split_is_read(tmp_path: Path) -> None:
     assert read_split(path) == Split(("a", "b"), ("c",), ("d",))
 
 
+def test_videos_of_no_part_are_left_out_of_a_table_split(tmp_path: Path) -> None:
+    path = write(tmp_path / "split.csv", "video;split\na;Training\nb;\nc;predict\n")
+    assert read_split(path) == Split(("a",))
+
+
 WRONG_SPLITS: dict[str, tuple[object, str]] = {
-    "no train": ({"train": [], "test": ["a"]}, "part 'train': names no video"),
-    "no test": ({"train": ["a"]}, "part 'test': names no video"),
+    "nothing": ({"train": [], "test": []}, "parts 'train, test, val': name no video"),
+    "no part": ({"train": ["a"], "holdout": ["b"]}, "part 'holdout': is not a part of a split"),
+    "no part by label": (
+        {"train": ["a"], "held": {"normal": ["b"]}},
+        "part 'held': is not a part of a split",
+    ),
+    "two names": ({"val": ["a"], "validation": ["b"]}, "part 'validation': is a second part val"),
     "both": ({"train": ["a", "b"], "test": ["b.mp4"]}, "video 'b': is in train and again in test"),
     "twice": ({"train": ["a", "a"], "test": ["b"]}, "video 'a': is in train and again in train"),
     "val": ({"train": ["a"], "test": ["b"], "val": ["b"]}, "video 'b': is in test and again in val"),

@@ -1,6 +1,7 @@
 """Official annotation files in miniature, and the real ones where they are at hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -69,6 +70,104 @@ def test_lists_of_feature_files_name_the_videos(tmp_path: Path) -> None:
     }
 
 
+ARREST = VideoAnnotation("Arrest039_x264", 1, ("Arrest",), 15836, ((7215, 10335),), "test")
+WEAK = VideoAnnotation("Arrest039_x264", 1, ("Arrest",))
+NORMAL = VideoAnnotation("Normal_Videos_897_x264", 0, (), 876, (), "test")
+
+
+FORMS: list[tuple[str, list[str], list[VideoAnnotation]]] = [
+    ("test_anomaly.txt", ["Arrest/Arrest039_x264.mp4|15836|[7215, 10335]"], [ARREST]),
+    ("test_normal.txt", ["Normal_Videos_event/Normal_Videos_897_x264.mp4 876 -1"], [NORMAL]),
+    ("a.txt", ["Normal_Videos_897_x264 876 Normal -1 -1 -1 -1"], [NORMAL]),
+    ("a.txt", ["Arrest039_x264 15836 Arrest 7215 10335 -1 -1"], [ARREST]),
+    ("a.txt", ["Normal_Videos_897_x264.mp4|876|[]"], [replace(NORMAL, split=None)]),
+    ("a.txt", ["Arrest039_x264.mp4|15836|[[7215, 10335]]|1"], [ARREST]),
+    ("test.csv", ["Normal_Videos_897_x264.mp4,876,0"], [NORMAL]),
+    ("test.csv", ["Arrest039_x264.mp4,15836,7215,10335,1"], [ARREST]),
+    (
+        "test.csv",
+        ["Normal_Videos_897_x264;876;-1;0", "Arrest039_x264;15836;7215;10335;1.0"],
+        [NORMAL, ARREST],
+    ),
+    ("test.csv", ["video,label,start,end,frames", "Arrest039_x264,Arrest,7215,10335,15836"], [ARREST]),
+    ("test.txt", ["# mine", "", "Arrest039_x264.mp4\t15836\tArrest\t7215\t10335\t-1\t-1\t"], [ARREST]),
+    ("test.txt", ['"C:\\My Videos\\Arrest\\Arrest039_x264.mp4" 15836 7215 10335'], [ARREST]),
+    ("test.txt", ["C:\\My Videos\\Arrest\\Arrest039_x264.mp4 15836 anomaly 7215 10335"], [ARREST]),
+    ("latest.txt", ["Arrest/Arrest039_x264.mp4"], [WEAK]),
+    ("a.txt", ["Arrest039_x264.mp4 Arrest"], [WEAK]),
+    ("a.csv", ["path;label", "x/Arrest039_x264_i3d.npy;1.0"], [WEAK]),
+    (
+        "Training.txt",
+        ["/x/Arrest039_x264__3.npy 1", "/x/Arrest039_x264__4.npy 1"],
+        [replace(WEAK, split="train")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "lines", "videos"), FORMS)
+def test_the_forms_of_lists_of_ucf_crime(
+    tmp_path: Path, name: str, lines: list[str], videos: list[VideoAnnotation]
+) -> None:
+    found = read_benchmark("ucf_crime", [write(tmp_path / name, *lines)])
+    assert [found[video.video_id] for video in videos] == videos
+
+
+def test_encodings_and_line_ends_of_lists(tmp_path: Path) -> None:
+    line = "Arrest/Arrest039_x264.mp4|15836|[7215, 10335]\r\n"
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le"):
+        (tmp_path / "test.txt").write_bytes(line.encode(encoding))
+        assert read_benchmark("ucf_crime", [tmp_path]) == {"Arrest039_x264": ARREST}
+
+
+def test_a_name_without_its_suffix_is_that_of_the_same_video(tmp_path: Path) -> None:
+    write(tmp_path / "test_a.txt", "Arrest/Arrest039.mp4 15836", "Abuse030 900")
+    write(tmp_path / "test_b.txt", "Arrest039_x264.mp4 7215 10335")
+    draft = Draft()
+    ucf_crime.read([tmp_path], draft)
+    videos = draft.finish()
+    assert videos == {
+        "Abuse030": VideoAnnotation("Abuse030", 1, ("Abuse",), 900, None, "test"),
+        "Arrest039_x264": ARREST,
+    }
+    assert repaired(draft) == [("name without _x264, which another line has", "Arrest039")]
+    assert draft.inferred == {
+        "label and class by the names of the videos": 3,
+        "part test by the name of test_a.txt": 2,
+        "part test by the name of test_b.txt": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "lines", "videos"),
+    [
+        (
+            "xd_violence",
+            [
+                "a__#1_label_B2-G-0\tB2-G",
+                "b__#1_label_A.mp4|900|-1|0",
+                "c__#1_label_B1-0-0.mp4|900|[5, 40]|1",
+            ],
+            [("B2", "G"), (), ("B1",)],
+        ),
+        ("xd_violence", ["a__#1_label_B2-G-0 900 B2-G-0 5 40 50 60 -1 -1"], [("B2", "G")]),
+        (
+            "shanghaitech",
+            ["train/01_0014_0.npy 1.0", "train/01_0014_1.npy 1.0", "01_002_0.npy 0.0"],
+            [(), ()],
+        ),
+        ("shanghaitech", ["01_0014.avi,330,[20, 90],chasing"], [("chasing",)]),
+        ("msad", ["f/Fire_2.npy Fire 1", "f/MSAD_normal_testing_1.mp4 normal 0"], [("Fire",), ()]),
+        ("tad", ["01_Accident_001.mp4|500|[40, 90]", "Normal_003.mp4 200 -1"], [("Accident",), ()]),
+    ],
+)
+def test_the_forms_of_other_lists(
+    tmp_path: Path, benchmark: BenchmarkName, lines: list[str], videos: list[tuple[str, ...]]
+) -> None:
+    found = read_benchmark(benchmark, [write(tmp_path / "test.txt", *lines)])
+    assert [video.classes for video in found.values()] == videos
+    assert {video.split for video in found.values()} == {"test"}
+
+
 def test_xd_violence_reads_classes_off_names_and_drops_stray_suffixes(tmp_path: Path) -> None:
     name = "Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6"
     write(tmp_path / "annotations.txt", f"{name}.mp4 157 180 180 244", "v=x__#1_label_B4-0-0 3 9")
@@ -120,8 +219,8 @@ def test_xd_violence_takes_frames_from_one_file_and_their_classes_from_the_other
             "a__#1_label_B1-0-0 B1 3 8",
             "multiclasses.txt.*gives classes of other frames of a__#1_label_B1-0-0",
         ),
-        ("a__#1_label_B1-0-0 B1 3 5 6 9", "no class of each interval"),
-        ("a__#1_label_B1-0-0 B3 3 9", "no class of each interval"),
+        ("a__#1_label_B1-B2-0 B1 3 5 6 9", "calls a__#1_label_B1-B2-0 B1. Correct the class"),
+        ("a__#1_label_B1-0-0 B3 3 9", "calls a__#1_label_B1-0-0 B3, which is not a code"),
     ],
 )
 def test_classes_of_intervals_that_do_not_fit_are_refused(tmp_path: Path, line: str, message: str) -> None:
@@ -252,7 +351,26 @@ def test_tad_reads_classes_off_names(tmp_path: Path) -> None:
             ["Abuse001_x264 Abuse 2 3", "Abuse001_x264 Abuse 2 4"],
             "two lines of Abuse001",
         ),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 0"], "labels Abuse001_x264 0, the name says abnormal, Abuse"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 Normal"], "calls Abuse001_x264 Normal"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 no"], "calls Abuse001_x264 no, which may mean a normal"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 900 -1"], "gives Abuse001_x264 no anomaly"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 7"], "a form that is not read: Abuse001_x264 7"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 0 1411 1"], "a form that is not read"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 -1 3 9"], "a form that is not read"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 -3 9"], "a form that is not read"),
+        ("ucf_crime", "a.txt", ["| 900"], "a line without a name"),
+        (
+            "ucf_crime",
+            "a.csv",
+            ["video-id,glance", "Abuse001_x264,299"],
+            "a column 'glance', which is not read",
+        ),
         ("xd_violence", "a.txt", ["v=x__#1_label_B3-0-0 1 2"], "is not a video of XD-Violence"),
+        ("xd_violence", "a.txt", ["v=x__#1_label_B2-0-0 B1"], "calls v=x__#1_label_B2-0-0 B1"),
+        ("shanghaitech", "train.txt", ["01_001 1.0"], "labels 01_001 1, the name says normal"),
+        ("msad", "MSAD_Train.list", ["Fire_3.mp4 90 3 9"], "not whether their ends are included"),
+        ("tad", "a.txt", ["01_Accident_001.mp4 Normal 1 2"], "calls 01_Accident_001 Normal"),
         ("shanghaitech", "train.txt", ["1_0014"], "is not a video of ShanghaiTech"),
         ("shanghaitech", "mask.json", ['{"01_0014": {"num_frames": 9, "anomalous": []}}'], "has no anomaly"),
         ("shanghaitech", "mask.json", ["[1, 2]"], "holds no frame masks"),

@@ -36,6 +36,32 @@ def test_parts_are_those_of_the_store_or_of_a_chosen_split(store: str, tmp_path:
         _ = Catalogue(store, str(path), split_index=2).parts
 
 
+def test_a_split_may_name_training_videos_alone(store: str, tmp_path: Path) -> None:
+    (tmp_path / "split.json").write_text(json.dumps({"train": TRAIN}))
+    catalogue = Catalogue(store, str(tmp_path / "split.json"))
+    assert catalogue.parts == {"train": TRAIN, "val": [], "test": []}
+    catalogue.require_videos("train")
+    with pytest.raises(WSVADError, match=r"split.json': the part 'test' is empty"):
+        catalogue.require_videos("test")
+    assert sorted(Catalogue(store, str(tmp_path / "split.json"), val_fraction=0.25).parts["val"]) != []
+
+
+def test_times_of_a_table_are_placed_by_the_frame_rates_of_the_store(store: str, tmp_path: Path) -> None:
+    record = Catalogue(store).store["test_abnormal_000"]
+    path = tmp_path / "table.csv"
+    path.write_text("video;label;start (s);end (s)\ntest_abnormal_000;fight;0;0,5\n")
+    catalogue = Catalogue(store, annotations=str(path))
+    video = catalogue.annotations["test_abnormal_000"]
+    assert (video.intervals, video.seconds) == (((0, round(record.fps / 2)),), None)
+    assert catalogue.notes == [
+        f"{path}: classes are read from 'fight' (1)",
+        f"{path}: times are read from 'start (s)' and 'end (s)'",
+    ]
+    path.write_text("video;label;start (s);end (s)\ntest_abnormal_000;fight;0;9999\n")
+    with pytest.raises(WSVADError, match="from 0 to 9999 seconds passes the end of the video"):
+        _ = Catalogue(store, annotations=str(path)).annotations
+
+
 def test_held_out_videos_are_of_both_labels_and_follow_from_the_seed(store: str) -> None:
     parts = Catalogue(store, val_fraction=0.25, seed=3).parts
     assert sorted(parts["train"] + parts["val"]) == TRAIN
@@ -68,6 +94,23 @@ def test_a_split_file_of_several_says_which_is_used(
     with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
         WSVADDataModule(store, split=str(path)).setup(stage)
     assert caplog.messages == [f"split 0 of 5 in {path}"]
+
+
+def test_what_is_inferred_from_a_table_is_said_once(
+    store: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("video,label\n" + "".join(f"{name},{'AB'['ab' in name]}\n" for name in TRAIN + TEST))
+    path.write_text(path.read_text().replace(",B\n", ",B1-0-0\n"))
+    with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
+        data = WSVADDataModule(store, annotations=str(path))
+        data.setup("fit")
+        data.setup("test")
+    assert data.classes == ("B1",)
+    assert caplog.messages == [
+        f"note: {path}: abnormal, B1 is read from 'B1-0-0' (5)",
+        f"note: {path}: normal is read from 'A' (5)",
+    ]
 
 
 def test_a_catalogue_needs_no_torch(store: str) -> None:

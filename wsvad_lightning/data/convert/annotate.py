@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import compress
 from typing import Literal
 
-from wsvad_lightning.data.convert.names import listed_label, named_label
+from wsvad_lightning.data.convert.names import named_label
 from wsvad_lightning.data.convert.source import Item
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.datasets.labels import Label
+from wsvad_lightning.data.datasets.labels import Label, label_of
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import LABELS, UNKNOWN
@@ -42,7 +42,7 @@ def annotate(item: Item, table: Table | None, split: str | None) -> tuple[VideoA
         WSVADError: if the label that a list gives is none.
     """
     listed = item.file.label
-    found = listed_label(listed) if listed else named_label(item.video, item.file.folders)
+    found = label_of(listed) if listed else named_label(item.video, item.file.folders)
     if table is None:
         label = found or Label(UNKNOWN)
         return VideoAnnotation(item.video, label.label, label.classes, split=split or item.split), ""

@@ -86,7 +86,12 @@ def convert(
         raise WSVADError("audio_hop", audio_hop, "needs the frame rate", "Give --fps, 24 for XD-Violence")
     rate = 30.0 if fps is None else fps
     console, report = Console(), Path(f"{output}.report.csv")
-    table = None if annotations is None else read_annotations(annotations)
+    notes: list[str] = []
+    table = None if annotations is None else read_annotations(annotations, notes=notes)
+    if fps is None and any(video.seconds for video in (table or {}).values()):
+        raise WSVADError("fps", None, "is required: the annotations give times", "Give frames a second")
+    for note in notes:
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     opened, name, why = _open(source, from_, folder, nalist, names, streams or {}, table or {})
     console.print(f"layout {name}: {why}", markup=False, highlight=False)
     layout, stride = LAYOUTS[name], snippet_length if snippet_stride is None else snippet_stride
@@ -150,6 +155,8 @@ class _Adder:
         annotation, conflict = annotate(first, self.table, self.split)
         streams, notes = self.reader.read(items)
         grid, num_snippets = self.writer.provenance.grid, len(streams[FEATURES])
+        length = annotation.num_frames or grid.covered(num_snippets)
+        annotation = annotation.in_frames(self.fps, length)
         annotation, num_frames, cut = settle_frames(
             annotation, num_snippets, grid, self.frames, self.segments
         )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from wsvad_lightning.data.datasets import msad, ucf_crime, xd_violence
 from wsvad_lightning.data.datasets.annotations import canonical_id
-from wsvad_lightning.data.datasets.labels import Label, label_of
+from wsvad_lightning.data.datasets.labels import Label, label_of_codes
 
 FEATURES = "features"  # the stream that all others accompany
 CLASSES = tuple(dict.fromkeys((*ucf_crime.CLASSES, *msad.CLASSES)))
@@ -112,7 +112,7 @@ def named_label(video: str, folders: Iterable[str]) -> Label | None:
         folders: names of the folders it lies in, the innermost last.
     """
     if match := XD_NAME.search(video):
-        return xd_violence.label_of_codes(match[1])
+        return label_of_codes(match[1])
     if match := CLASS_NAME.match(video):
         return Label(1, (match[1],))
     for name in (video, *reversed(list(folders))):
@@ -123,15 +123,6 @@ def named_label(video: str, folders: Iterable[str]) -> Label | None:
         if SAYS_ABNORMAL.search(name):
             return Label(1)
     return None
-
-
-def listed_label(text: str) -> Label:
-    """Read the label that a list gives: a word, a number, a class, or codes of XD-Violence (``B1-G-0``).
-
-    Raises:
-        WSVADError: if it is none of these.
-    """
-    return xd_violence.label_of_codes(text) or label_of(text)
 
 
 def _parse(stem: str, known: Container[str]) -> Name:

@@ -1,6 +1,7 @@
 """What is known of the videos: labels, anomalous intervals, and which videos train and which test.
 
-An annotations table is a CSV or TSV file with a header; unknown columns are ignored:
+An annotations table is a text of rows with a header, as people save it from an editor or a spreadsheet;
+columns that are not known are named and not read:
 
     video,label,num_frames,anomalous_intervals
     Train001,normal,120,
@@ -10,12 +11,12 @@ An annotations table is a CSV or TSV file with a header; unknown columns are ign
 Frames count from 0 and intervals are half-open: ``60-100`` covers the frames 60, 61, …, 99.
 """
 
-import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,7 +24,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from wsvad_lightning.data.datasets.labels import RESERVED, label_of
+from wsvad_lightning.data.datasets.labels import RESERVED, counted, inferred_labels, label_of, part_of
+from wsvad_lightning.data.datasets.reading import Row, read_rows, read_text
+from wsvad_lightning.data.datasets.spans import SpanColumns, find_spans, read_whole
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_table
 from wsvad_lightning.timeline import Event
@@ -53,8 +56,6 @@ FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt
 SHIPPED = Path(__file__).parent / "tables"
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
 PARTS = ("train", "val", "test", "predict")
-COLUMN_ALIASES = {"anomalous_intervals": "intervals"}
-INTERVAL = re.compile(r"(\d+)\s*-\s*(\d+)(?:\s*:\s*(\S.*))?")
 
 
 def canonical_id(name: str) -> str:
@@ -92,6 +93,8 @@ class VideoAnnotation:
             ``predict``.
         interval_classes: class of each interval, None for one that is of all classes of the video; empty if
             all are, as always in a video of one class.
+        seconds: anomalous ``[start, end)`` by the clock, which :meth:`in_frames` turns into intervals; None
+            if the intervals are given, or nothing is.
 
     Raises:
         WSVADError: if the fields contradict each other, an interval is reversed or passes the end, a class
@@ -105,21 +108,23 @@ class VideoAnnotation:
     intervals: tuple[tuple[int, int], ...] | None = None
     split: str | None = None
     interval_classes: tuple[str | None, ...] = ()
+    seconds: tuple[tuple[float, float], ...] | None = None
 
     def __post_init__(self) -> None:
         if self.label not in (0, 1, UNKNOWN):
             remedy = "Give 0 for a normal, 1 for an abnormal video, -1 where that is unknown"
             self._reject(f"the label is {self.label}", remedy)
-        if self.label == UNKNOWN and (self.intervals is not None or self.classes):
+        spans = self.seconds if self.intervals is None else self.intervals
+        if self.label == UNKNOWN and (spans is not None or self.classes):
             self._reject("intervals or classes are given, and no label", "Give its label or leave them out")
         if self.label == 0 and self.intervals is None:
             object.__setattr__(self, "intervals", ())
-        if self.label == 0 and self.intervals:
+        if self.label == 0 and spans:
             self._reject("a normal video has anomalous intervals", "Label it abnormal or drop the intervals")
         if self.label == 0 and self.classes:
             self._reject("a normal video has anomaly classes", "Label it abnormal or drop the classes")
         for name in self.classes:
-            if name.casefold() in RESERVED or ";" in name or name != name.strip() or not name:
+            if name.casefold() in RESERVED or not name or name != name.strip() or re.search("[;\n]", name):
                 self._reject(
                     f"{name!r} is not a name of a class", "Choose another name; join several by ; in classes"
                 )
@@ -127,7 +132,7 @@ class VideoAnnotation:
             self._reject(
                 f"{self.split!r} is not a part of a split", f"Give one of {', '.join(PARTS)}, or none"
             )
-        for start, end in self.intervals or ():
+        for start, end in spans or ():
             if not 0 <= start < end:
                 self._reject(f"the interval {start}-{end} is empty or reversed", "Give start < end")
         if self.num_frames is not None:
@@ -172,6 +177,33 @@ class VideoAnnotation:
                     "Correct the interval; frames count from 0 and the end is excluded",
                 )
 
+    def in_frames(self, fps: float, num_frames: int) -> "VideoAnnotation":
+        """Give the annotation with its seconds as frames; unchanged if it has none.
+
+        A second ``t`` is the frame ``t * fps``, rounded. An end less than a second after the end of the video
+        is the end: people write whole seconds.
+
+        Args:
+            fps: frames a second.
+            num_frames: frames of the video.
+
+        Raises:
+            WSVADError: if an interval is later than that.
+        """
+        if self.seconds is None:
+            return self
+        intervals = []
+        for start, end in self.seconds:
+            first, last = round(start * fps), round(end * fps)
+            if num_frames < last < num_frames + fps:
+                last = num_frames
+            if last > num_frames or first >= num_frames:
+                problem = f"the interval from {start:g} to {end:g} seconds passes the end of the video"
+                length = f"{num_frames} frames at {fps:g} a second are {num_frames / fps:.3f} seconds"
+                self._reject(f"{problem}: {length}", "Correct the times, or give frames")
+            intervals.append((first, max(last, first + 1)))
+        return replace(self, intervals=tuple(intervals), seconds=None)
+
     def frame_labels(self, num_frames: int) -> NDArray[np.uint8]:
         """Ground truth of each frame.
 
@@ -193,8 +225,9 @@ class VideoAnnotation:
         return labels
 
     def _check_interval_classes(self) -> None:
-        if len(self.interval_classes) != len(self.intervals or ()):
-            problem = f"{len(self.interval_classes)} classes of {len(self.intervals or ())} intervals"
+        count = len(self.intervals or self.seconds or ())
+        if len(self.interval_classes) != count:
+            problem = f"{len(self.interval_classes)} classes of {count} intervals"
             self._reject(problem, "Give one for each, or none")
         for name in self.interval_classes:
             if name is not None and name not in self.classes:
@@ -206,21 +239,21 @@ class VideoAnnotation:
 
 @dataclass(frozen=True)
 class Split:
-    """Which videos train, test and (optionally) validate, by canonical names.
+    """Which videos train, test and validate, by canonical names; what a stage needs it asks for itself.
 
     Raises:
-        WSVADError: if nothing trains or tests, or a video is named twice.
+        WSVADError: if no video is named, or one twice.
     """
 
-    train: tuple[str, ...]
-    test: tuple[str, ...]
+    train: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         parts = {"train": self.train, "test": self.test, "val": self.val}
-        for part in ("train", "test"):
-            if not parts[part]:
-                raise WSVADError("part", part, "names no video", f"List the videos of {part}")
+        if not any(parts.values()):
+            remedy = "List the videos to train with, to test with, or both"
+            raise WSVADError("parts", ", ".join(parts), "name no video", remedy)
         first: dict[str, str] = {}
         for part, names in parts.items():
             for name in names:
@@ -230,18 +263,21 @@ class Split:
                 first[name] = part
 
 
-def read_annotations(path: str | Path) -> dict[str, VideoAnnotation]:
+def read_annotations(path: str | Path, *, notes: list[str] | None = None) -> dict[str, VideoAnnotation]:
     """Read an annotations table, also a shipped one by its name alone, such as ``ucf_crime``.
 
-    Columns: ``video``; ``label``: ``normal``, ``abnormal``, ``unknown``, ``0``, ``1``, ``-1`` or the name of
-    an anomaly class; and optionally ``num_frames``; ``intervals`` (or ``anomalous_intervals``):
-    ``start-end;start-end:class``; ``classes``: anomaly classes separated by ``;``; ``split``.
+    Columns: ``video``; ``label``: a word for normal, abnormal or unknown, ``0``, ``1`` or ``-1``, codes of
+    XD-Violence, or the name of an anomaly class; and optionally ``num_frames``; ``intervals`` (or
+    ``anomalous_intervals``): ``start-end;start-end:class``; or ``start_frame`` and ``end_frame``, a row for
+    each event; ``classes``: anomaly classes separated by ``;``; ``split``. Where the header says so,
+    intervals are times: ``intervals_seconds``, ``start (s)``, ``end [mm:ss]``.
 
     An abnormal video without intervals is one of which only the label is known: its ``intervals`` are None,
     never empty, so that no metric takes its frames for normal.
 
     Args:
-        path: CSV or TSV file, or the name of a shipped table.
+        path: text of rows, or the name of a shipped table.
+        notes: takes a line for each thing that was inferred or passed over.
 
     Returns:
         The annotations by canonical name, in the order of the table.
@@ -249,18 +285,27 @@ def read_annotations(path: str | Path) -> dict[str, VideoAnnotation]:
     Raises:
         WSVADError: if the file cannot be read, or a row cannot; names the line.
     """
+    said: list[str] = []
+    rows = _read_table(path, "annotations", ("video", "label"), said)
+    with _locate("annotations", str(path)):
+        spans = find_spans(rows[0].cells)
     annotations: dict[str, VideoAnnotation] = {}
     spelt: dict[str, str] = {}
-    for line, row in _read_table(path, argument="annotations", required=("video", "label")):
+    repeated = 0
+    for line, row in rows:
         with _locate("annotations", f"{path}, line {line}"):
-            annotation = _parse_row(row)
-            if annotation.video_id in annotations:
-                raise WSVADError("video", annotation.video_id, "is listed twice", "Keep one of the rows")
+            annotation = _parse_row(row, spans)
+            known = annotations.setdefault(annotation.video_id, annotation)
+            if known is not annotation and known == annotation:
+                repeated += 1
+            elif known is not annotation:
+                annotations[annotation.video_id] = _join(known, annotation, spans)
             for name in annotation.classes:
                 if (other := spelt.setdefault(name.casefold(), name)) != name:
                     problem = f"is spelt {other} in a row before"
                     raise WSVADError("classes", name, problem, "Spell a class in one way")
-        annotations[annotation.video_id] = annotation
+    if notes is not None:
+        notes += [*said, *_notes_on(path, rows, spans, repeated)]
     return annotations
 
 
@@ -277,7 +322,7 @@ def read_column(path: str | Path, column: str) -> dict[str, str]:
     Raises:
         WSVADError: if the file cannot be read or lacks the column.
     """
-    rows = _read_table(path, argument="annotations", required=("video", column.lower()))
+    rows = _read_table(path, "annotations", ("video", column.lower()))
     return {canonical_id(row["video"]): row[column.lower()] for _, row in rows}
 
 
@@ -293,6 +338,9 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
     """
     rows = []
     for video in annotations.values():
+        if video.seconds is not None:
+            problem = "its intervals are seconds, and a table holds frames"
+            raise WSVADError("video", video.video_id, problem, "Turn them into frames by its frame rate")
         spans = zip_longest(video.intervals or (), video.interval_classes)
         intervals = ";".join(f"{s}-{e}:{name}" if name else f"{s}-{e}" for (s, e), name in spans)
         classes = ";".join(video.classes)
@@ -309,7 +357,7 @@ def read_video_paths(path: str | Path) -> list[Path]:
     Raises:
         WSVADError: if the file cannot be read, or lacks the column.
     """
-    rows = _read_table(path, argument="videos", required=("video",))
+    rows = _read_table(path, "videos", ("video",))
     return [Path(path).parent / row["video"] for _, row in rows]
 
 
@@ -368,76 +416,78 @@ def _locate(argument: str, place: str) -> Iterator[None]:
         raise WSVADError(argument, place, problem, error.remedy) from None
 
 
-def _read_text(path: str | Path, argument: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise WSVADError(argument, path, f"cannot be read: {reason}", "Give a readable file") from None
-
-
 def _read_table(
-    path: str | Path, argument: str, required: tuple[str, ...]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a CSV or TSV file with a header, as ``(line, {column: cell})``."""
+    path: str | Path, argument: str, required: tuple[str, ...], notes: list[str] | None = None
+) -> list[Row]:
+    """The rows of a table, also of a shipped one by its name."""
     shipped = SHIPPED / f"{path}.csv"
-    given = shipped if shipped.is_file() and not Path(path).exists() else path
-    lines = _read_text(given, argument).splitlines()
-    reader = csv.reader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",")
-    names = [cell.strip().lower() for cell in next(reader, [])]
-    header = [COLUMN_ALIASES.get(name, name) for name in names]
-    for column in required:
-        if column not in header:
-            problem = f"the header {header} lacks the column {column!r}"
-            raise WSVADError(argument, path, problem, f"Add the column {column!r}")
-    for column in header:
-        if header.count(column) > 1:
-            problem = f"the header names {column!r} twice"
-            raise WSVADError(argument, path, problem, "Keep one of the columns")
-    rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    if not rows:
-        raise WSVADError(argument, path, "has no rows", "Give a table with one row per video")
-    for line, cells in rows:
-        if len(cells) != len(header):
-            problem = f"{len(cells)} cells under a header of {len(header)}"
-            remedy = "Give every row the cells of the header; quote cells that hold the separator"
-            raise WSVADError(argument, f"{path}, line {line}", problem, remedy)
-        yield line, {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+    given = shipped if shipped.is_file() and not Path(path).exists() else Path(path)
+    return read_rows(given, argument, required, [] if notes is None else notes)
 
 
-def _parse_row(row: dict[str, str]) -> VideoAnnotation:
-    label = label_of(row["label"])
-    cell = row.get("classes", "")
-    class_names = [*label.classes, *(map(str.strip, cell.split(";")) if cell else ())]
-    cell = row.get("intervals", "")
-    intervals = list(map(_parse_interval, cell.split(";"))) if cell else []
-    interval_classes = tuple(name for _, _, name in intervals)
+def _parse_row(row: Mapping[str, str], columns: SpanColumns) -> VideoAnnotation:
+    label, cell = label_of(row["label"]), row.get("classes", "").strip("; ")
+    spans = columns.read(row)
+    named = [*label.classes, *(map(str.strip, cell.split(";")) if cell else ())]
+    if columns.of_events and len(named) == 1:
+        spans = [span._replace(name=named[0]) for span in spans]
+    interval_classes = tuple(span.name for span in spans)
+    bounds = tuple((span.start, span.end) for span in spans) or None
+    frames = None if bounds is None else tuple((int(start), int(end)) for start, end in bounds)
     return VideoAnnotation(
         video_id=canonical_id(row["video"]),
         label=label.label,
-        classes=tuple(dict.fromkeys(name for name in (*class_names, *interval_classes) if name is not None)),
-        num_frames=_parse_count(row.get("num_frames", "")),
-        intervals=tuple((start, end) for start, end, _ in intervals) or None,
-        split=row.get("split") or None,
+        classes=tuple(dict.fromkeys(name for name in (*named, *interval_classes) if name is not None)),
+        num_frames=read_whole("num_frames", count) if (count := row.get("num_frames")) else None,
+        intervals=frames if columns.in_frames else None,
+        split=part_of(row.get("split", "")) or row.get("split") or None,
+        interval_classes=interval_classes,
+        seconds=None if columns.in_frames else bounds,
+    )
+
+
+def _join(known: VideoAnnotation, other: VideoAnnotation, columns: SpanColumns) -> VideoAnnotation:
+    """Two events of a video; in a table of a row a video they are a contradiction."""
+    for name in ("label", "num_frames", "split"):
+        then, now = getattr(known, name), getattr(other, name)
+        if then != now or not columns.of_events:
+            problem = f"is listed twice, with {name} {then} and {now}" if then != now else "is listed twice"
+            raise WSVADError("video", known.video_id, problem, "Keep one of the rows")
+    events = dict.fromkeys(event for video in (known, other) for event in _named_spans(video))
+    spans, interval_classes = tuple(span for span, _ in events), tuple(name for _, name in events)
+    return replace(
+        known,
+        classes=tuple(dict.fromkeys((*known.classes, *other.classes))),
+        intervals=tuple((int(start), int(end)) for start, end in spans) if known.seconds is None else None,
+        seconds=None if known.seconds is None else spans,
         interval_classes=interval_classes,
     )
 
 
-def _parse_interval(cell: str) -> tuple[int, int, str | None]:
-    match = INTERVAL.fullmatch(cell.strip())
-    if match is None:
-        raise WSVADError(
-            "intervals", cell, "is not an interval", "Give start-end or start-end:class, as 60-180"
-        )
-    return int(match[1]), int(match[2]), match[3]
+def _named_spans(video: VideoAnnotation) -> Iterator[tuple[tuple[float, float], str | None]]:
+    only = video.classes[0] if len(video.classes) == 1 else None
+    spans = video.seconds if video.intervals is None else video.intervals
+    return zip_longest(spans or (), video.interval_classes, fillvalue=only)
 
 
-def _parse_count(cell: str) -> int | None:
-    if cell and not cell.isdecimal():
-        raise WSVADError(
-            "num_frames", cell, "is not a number of frames", "Give a whole number or leave it out"
-        )
-    return int(cell) if cell else None
+def _notes_on(path: str | Path, rows: Sequence[Row], spans: SpanColumns, repeated: int) -> Iterator[str]:
+    """What was inferred from the cells of a table, how often, and what was passed over."""
+    for said in (*inferred_labels(row["label"] for _, row in rows), *_inferred_parts(rows)):
+        yield f"{path}: {said}"
+    if not spans.in_frames:
+        yield f"{path}: times are read from {' and '.join(map(repr, spans.columns.values()))}"
+    if repeated:
+        yield f"{path}: rows that repeat another were taken once: {repeated}"
+    read = {*COLUMNS, *spans.columns.values(), ""} - ({"intervals"} - set(spans.columns.values()))
+    if rest := [name for name in rows[0].cells if name not in read]:
+        yield f"{path}: columns not read as annotations: {', '.join(rest)}"
+
+
+def _inferred_parts(rows: Sequence[Row]) -> Iterator[str]:
+    texts = Counter(cell for _, row in rows if (cell := row.get("split", "")) not in ("", *PARTS))
+    for part in sorted({str(part_of(text)) for text in texts}):
+        own = {text: count for text, count in texts.items() if part_of(text) == part}
+        yield f"the part {part} is read from {counted(own)}"
 
 
 def _read_choices(path: str | Path) -> list[Any]:
@@ -445,7 +495,7 @@ def _read_choices(path: str | Path) -> list[Any]:
     if Path(path).suffix.lower() != ".json":
         return [_read_table_split(path)]
     try:
-        content = json.loads(_read_text(path, "split"))
+        content = json.loads(read_text(Path(path), "split", []))
     except json.JSONDecodeError as error:
         problem = f"is not JSON: {error.msg} at line {error.lineno}"
         raise WSVADError("split", path, problem, "Correct the file") from None
@@ -457,18 +507,37 @@ def _read_choices(path: str | Path) -> list[Any]:
 
 def _read_table_split(path: str | Path) -> dict[str, list[str]]:
     parts: dict[str, list[str]] = {"train": [], "test": [], "val": []}
-    for line, row in _read_table(path, argument="split", required=("video", "split")):
-        if row["split"] not in parts:
+    for line, row in _read_table(path, "split", ("video", "split")):
+        part = part_of(row["split"])
+        if row["split"] and part is None:
             problem = f"{row['split']!r} is not a part of a split"
             raise WSVADError("split", f"{path}, line {line}", problem, f"Give one of {list(parts)}")
-        parts[row["split"]].append(row["video"])
+        if part in parts:  # a video of no part, or one that is only scored, is left out
+            parts[part].append(row["video"])
     return parts
 
 
 def _make_split(path: str | Path, choice: Mapping[str, Any]) -> Split:
     with _locate("split", str(path)):
-        parts = {part: _flatten(part, choice.get(part, [])) for part in ("train", "test", "val")}
-        return Split(**{part: tuple(map(canonical_id, names)) for part, names in parts.items()})
+        parts: dict[str, tuple[str, ...]] = {}
+        for key, names in choice.items():
+            part = part_of(key)
+            if part not in ("train", "test", "val"):
+                if part is None and _holds_names(names):  # whatever else a file says is left alone
+                    remedy = "Name the parts train, test and val"
+                    raise WSVADError("part", key, "is not a part of a split", remedy)
+            elif part in parts:
+                raise WSVADError("part", key, f"is a second part {part}", "Join them")
+            else:
+                parts[part] = tuple(map(canonical_id, _flatten(key, names)))
+        return Split(**parts)
+
+
+def _holds_names(value: object) -> bool:
+    groups = list(value.values()) if isinstance(value, dict) else [value]
+    return bool(groups) and all(
+        isinstance(g, list) and g and all(isinstance(n, str) for n in g) for g in groups
+    )
 
 
 def _flatten(part: str, names: object) -> Iterator[str]:

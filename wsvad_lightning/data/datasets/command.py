@@ -130,7 +130,12 @@ def _table_of_videos(videos: Mapping[str, VideoAnnotation], output: str) -> Tabl
 
 
 def _tables_of_notes(draft: Draft) -> Iterator[Table]:
-    """What was repaired, and which files were left out."""
+    """What was inferred and repaired, and which files were left out."""
+    if draft.inferred:
+        table = Table("inferred", "videos")
+        for what, times in draft.inferred.items():
+            table.add_row(escape(what), str(times))
+        yield table
     if draft.repairs:
         table = Table("repaired", "times", "where")
         for what, times in Counter(repair.what for repair in draft.repairs).items():

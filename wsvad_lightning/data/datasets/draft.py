@@ -1,5 +1,6 @@
 """What the files of a benchmark say of its videos, put together by name, with what was repaired."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatch
@@ -41,17 +42,23 @@ class Draft:
 
     Attributes:
         repairs: what was wrong with the files and handled.
+        inferred: what the files do not say in so many words, by what it is known, and of how many videos.
         left_out: files of the given folders that were not read.
     """
 
     def __init__(self) -> None:
         self.repairs: list[Repair] = []
+        self.inferred: Counter[str] = Counter()
         self.left_out: list[Path] = []
         self._videos: dict[str, _Facts] = {}
 
     def repair(self, what: str, where: str) -> None:
         """Note a defect that is handled."""
         self.repairs.append(Repair(what, where))
+
+    def infer(self, what: str) -> None:
+        """Note what is known of a video, and by what."""
+        self.inferred[what] += 1
 
     def add(
         self,
@@ -76,7 +83,7 @@ class Draft:
             intervals: anomalous frames ``[start, end)``, in any order.
             events: the same with the class of each; they may overlap. Of a video that has both, the intervals
                 decide which frames are anomalous.
-            split: ``train`` or ``test``.
+            split: ``train``, ``val`` or ``test``.
 
         Raises:
             WSVADError: if another file says otherwise.

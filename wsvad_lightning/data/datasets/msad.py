@@ -8,7 +8,8 @@ from pathlib import Path
 
 from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.data.datasets.draft import Draft, files_of
-from wsvad_lightning.data.datasets.text import read_once, split_of
+from wsvad_lightning.data.datasets.labels import Label
+from wsvad_lightning.data.datasets.text import check_label, infer_part, read_once
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval
 
@@ -78,8 +79,25 @@ def _read_lines(path: Path, draft: Draft) -> None:
     if counts and not exact:
         draft.repair("frame counts cut to whole snippets, not taken", path.name)
     for line in lines:
-        split = split_of(path) or ("test" if counts else None)
+        if line.pairs:
+            problem = f"gives intervals of {line.video_id}, and not whether their ends are included"
+            raise WSVADError("sources", path, problem, "Give them by merged_MSAD.json")
+        check_label(path, line, _label_of(line.video_id))
+        split = infer_part(path, line, draft)
+        if split is None and counts:
+            split = "test"
+            draft.infer(f"part test by the frame counts in {path.name}")
         _add(draft, line.video_id, path, num_frames=line.num_frames if exact else None, split=split)
+
+
+def _label_of(video_id: str) -> Label:
+    """The label that a name such as ``Fire_2`` begins with."""
+    if video_id.startswith("MSAD_normal"):
+        return Label(0)
+    name = re.sub(r"_\d+$", "", video_id)
+    if name not in CLASSES:
+        raise WSVADError("video", video_id, "is not a video of MSAD", "Choose --from by the data set")
+    return Label(1, (name,))
 
 
 def _add(
@@ -92,14 +110,13 @@ def _add(
     split: str | None = None,
 ) -> None:
     """Add what a file says, and the class that the name gives."""
-    name = "" if video_id.startswith("MSAD_normal") else re.sub(r"_\d+$", "", video_id)
-    if name and name not in CLASSES:
-        raise WSVADError("video", video_id, "is not a video of MSAD", "Choose --from by the data set")
+    label = _label_of(video_id)
+    draft.infer("label and class by the names of the videos")
     draft.add(
         video_id,
         path,
-        label=int(bool(name)),
-        classes=(name,) if name else (),
+        label=label.label,
+        classes=label.classes,
         num_frames=num_frames,
         intervals=intervals,
         split=split,

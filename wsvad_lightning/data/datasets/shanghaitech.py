@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from wsvad_lightning.data.datasets.draft import Draft, files_of
+from wsvad_lightning.data.datasets.labels import Label, label_of
 from wsvad_lightning.data.datasets.masks import read_array
-from wsvad_lightning.data.datasets.text import read_once, split_of
+from wsvad_lightning.data.datasets.text import Line, check_label, infer_part, read_once
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval, runs
 
 NAME = re.compile(r"\d\d_\d{3,4}")
+CROP = re.compile(r"(?<=\d)_\d$")  # after the name, in lists of feature files
 MASKS = ("[01][0-9]_[0-9][0-9][0-9][0-9].npy", "*mask*.json")
-FILES = ("*train*.csv", "*test*.csv", "*train*.txt", "*test*.txt", "relabel.list", *MASKS)
+FILES = ("*train*.csv", "*test*.csv", "*train*.txt", "*test*.txt", "*.list", *MASKS)
 SNIPPET = 16
 
 
@@ -42,10 +44,25 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
                 _add(draft, video, path, num_frames, intervals)
         else:
             for line in read_once(path, draft):
-                classes = line.words or None
-                draft.add(
-                    line.video_id, path, label=_label_of(line.video_id), classes=classes, split=split_of(path)
-                )
+                _add_line(draft, line, path)
+
+
+def _add_line(draft: Draft, line: Line, path: Path) -> None:
+    """Add what a list says: classes are words after the name, separated by commas."""
+    video = CROP.sub("", line.video_id)
+    label = _label_of(video)
+    check_label(path, line, Label(label))
+    classes = tuple(name for word in line.words for name in label_of(word).classes)
+    draft.infer("label by the names of the videos")
+    draft.add(
+        video,
+        path,
+        label=label,
+        classes=classes or None,
+        num_frames=line.num_frames,
+        intervals=line.pairs or None,
+        split=infer_part(path, line, draft),
+    )
 
 
 def _add(draft: Draft, video: str, path: Path, num_frames: int, intervals: list[Interval]) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsvad_lightning.data.datasets.draft import Draft, files_of
-from wsvad_lightning.data.datasets.text import read_once, split_of
+from wsvad_lightning.data.datasets.labels import Label
+from wsvad_lightning.data.datasets.text import check_label, infer_part, read_once
 from wsvad_lightning.errors import WSVADError
 
 NAME = re.compile(r"Normal_\d+|\d+_([A-Za-z]+)_\d+")
@@ -27,12 +28,15 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
             if match is None:
                 remedy = "Choose --from by the data set"
                 raise WSVADError("video", line.video_id, "is not a video of TAD", remedy)
+            label = Label(int(bool(match[1])), (match[1],) if match[1] else ())
+            check_label(path, line, label)
+            draft.infer("label and class by the names of the videos")
             draft.add(
                 line.video_id,
                 path,
-                label=int(bool(match[1])),
-                classes=(match[1],) if match[1] else (),
+                label=label.label,
+                classes=label.classes,
                 num_frames=line.num_frames,
                 intervals=line.pairs or None,
-                split=split_of(path) or ("test" if line.pairs else None),
+                split=infer_part(path, line, draft),
             )

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from wsvad_lightning.data.datasets.draft import Draft, files_of
 from wsvad_lightning.data.datasets.labels import Label, label_of
-from wsvad_lightning.data.datasets.text import read_once, split_of
+from wsvad_lightning.data.datasets.text import check_label, infer_part, read_once
 from wsvad_lightning.errors import WSVADError
 
-FILES = ("*Annotation*.txt", "Anomaly_*.txt", "*train*.list", "*test*.list", "*train*.csv", "*test*.csv")
+LISTS = ("*train*.list", "*test*.list", "*train*.csv", "*test*.csv", "*train*.txt", "*test*.txt")
+FILES = ("*Annotation*.txt", "Anomaly_*.txt", "Normal_*.txt", *LISTS)
+SUFFIX = "_x264"  # of all names
 CLASSES = (
     "Abuse",
     "Arrest",
@@ -34,6 +36,8 @@ CLASSES = (
 def read(sources: Sequence[Path], draft: Draft) -> None:
     """Read ``Temporal_Anomaly_Annotation.txt``, ``UCF_Annotation.txt`` and lists of names.
 
+    Some lists leave out the ``_x264`` of names; a video that has both names has the whole one.
+
     Args:
         sources: files, or folders that hold them.
         draft: takes what they say.
@@ -41,22 +45,24 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     Raises:
         WSVADError: if a name or a class is none of UCF-Crime, or the files contradict each other.
     """
-    for path in files_of(sources, FILES, draft):
-        for line in read_once(path, draft):
-            label = _label_of_name(line.video_id)
-            if line.words and label_of(" ".join(line.words)) != label:
-                problem = f"calls {line.video_id} {' '.join(line.words)}"
-                raise WSVADError("sources", path, problem, "Correct the class by the name")
-            annotated = line.num_frames is not None or bool(line.words)
-            draft.add(
-                line.video_id,
-                path,
-                label=label.label,
-                classes=label.classes,
-                num_frames=line.num_frames,
-                intervals=line.pairs or None,
-                split=split_of(path) or ("test" if annotated else None),
-            )
+    lines = [(path, line) for path in files_of(sources, FILES, draft) for line in read_once(path, draft)]
+    names = {line.video_id for _, line in lines}
+    for path, line in lines:
+        label = _label_of_name(line.video_id)
+        check_label(path, line, label)
+        draft.infer("label and class by the names of the videos")
+        whole = f"{line.video_id}{SUFFIX}"
+        if whole in names:
+            draft.repair(f"name without {SUFFIX}, which another line has", line.video_id)
+        draft.add(
+            whole if whole in names else line.video_id,
+            path,
+            label=label.label,
+            classes=label.classes,
+            num_frames=line.num_frames,
+            intervals=line.pairs or None,
+            split=infer_part(path, line, draft),
+        )
 
 
 def _label_of_name(video_id: str) -> Label:

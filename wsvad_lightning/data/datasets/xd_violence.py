@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsvad_lightning.data.datasets.draft import Draft, files_of
-from wsvad_lightning.data.datasets.labels import Label
-from wsvad_lightning.data.datasets.text import Line, read_once, split_of
+from wsvad_lightning.data.datasets.labels import CODES, Label, label_of_codes
+from wsvad_lightning.data.datasets.text import Line, check_label, infer_part, read_once
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event
 
@@ -21,7 +21,6 @@ FILES = (
     "*train*",
     "*test*",
 )
-CODES = ("B1", "B2", "B4", "B5", "B6", "G")
 LABEL = re.compile("(?:{0})(?:-(?:{0}))*".format("|".join(("A", "0", *CODES))))  # A normal, 0 nothing
 
 
@@ -43,27 +42,27 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
             if line.pairs and line.name.lower().endswith(".mp4"):
                 draft.repair(f"stray .mp4 in {path.name}, removed", line.video_id)
             label = _label_of_name(line.video_id)
+            by_event = len(line.words) == len(line.pairs) > 0 and set(line.words) <= set(CODES)
+            if not by_event:
+                check_label(path, line, label)
+            draft.infer("label and classes by the names of the videos")
             draft.add(
                 line.video_id,
                 path,
                 label=label.label,
                 classes=label.classes,
                 num_frames=line.num_frames,
-                intervals=None if line.words else line.pairs or None,
-                events=_events_of(path, line, draft),
-                split=_split_of(path, line),
+                intervals=None if by_event else line.pairs or None,
+                events=_events_of(line, draft) if by_event else None,
+                split=infer_part(path, line, draft) or _official_part(path, draft),
             )
 
 
-def _events_of(path: Path, line: Line, draft: Draft) -> list[Event] | None:
-    """Intervals with the codes before them; None where the line has not both.
+def _events_of(line: Line, draft: Draft) -> list[Event]:
+    """Intervals with the codes before them.
 
     Of segments that follow each other, the file lacks the frame between, which ``annotations.txt`` has.
     """
-    if not (line.words and line.pairs):
-        return None
-    if len(line.words) != len(line.pairs) or not set(line.words) <= set(CODES):
-        raise WSVADError("sources", path, f"{line.name}: no class of each interval", "Correct the line")
     if not set(line.words) <= set(_label_of_name(line.video_id).classes):
         draft.repair("class that the name lacks, added", line.video_id)
     starts = {start for start, _ in line.pairs}
@@ -75,14 +74,6 @@ def _events_of(path: Path, line: Line, draft: Draft) -> list[Event] | None:
     return events
 
 
-def label_of_codes(text: str) -> Label | None:
-    """Read codes such as ``G-B2-0``, the dominant class first; ``A`` is normal. None for other texts."""
-    if not LABEL.fullmatch(text):
-        return None
-    classes = tuple(code for code in text.split("-") if code in CODES)
-    return Label(int(bool(classes)), classes)
-
-
 def _label_of_name(video_id: str) -> Label:
     """The label that a name such as ``..._label_G-B2-0`` ends in."""
     label = label_of_codes(video_id.rpartition("_label_")[2])
@@ -91,8 +82,9 @@ def _label_of_name(video_id: str) -> Label:
     return label
 
 
-def _split_of(path: Path, line: Line) -> str | None:
-    """The annotations are of test videos; XDVioDet's list of training videos is called ``rgb.list``."""
-    if line.pairs:
-        return "test"
-    return split_of(path) or ("train" if path.name == "rgb.list" else None)
+def _official_part(path: Path, draft: Draft) -> str | None:
+    """XDVioDet's list of training videos is called ``rgb.list``."""
+    if path.name != "rgb.list":
+        return None
+    draft.infer(f"part train by the name of {path.name}")
+    return "train"

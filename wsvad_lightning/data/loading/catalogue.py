@@ -32,6 +32,9 @@ class Catalogue:
         val_fraction: part of the training videos of each label to hold out for validation.
         seed: of the choice of held-out videos.
 
+    Attributes:
+        notes: what was inferred from the table, once it is read.
+
     Raises:
         WSVADError: if ``val_fraction`` is out of range; later, if store, split and annotations do not fit
             together.
@@ -50,6 +53,7 @@ class Catalogue:
             raise WSVADError("data.val_fraction", val_fraction, "must be in [0, 1)", "Give 0 for none")
         self.store_path, self.split_path, self.split_index = store, split, split_index
         self.annotations_path, self.val_fraction, self.seed = annotations, val_fraction, seed
+        self.notes: list[str] = []
 
     @cached_property
     def store(self) -> FeatureStore:
@@ -76,10 +80,12 @@ class Catalogue:
         written = self.written
         if self.annotations_path is None:
             return written
-        table = read_annotations(self.annotations_path)
+        table = read_annotations(self.annotations_path, notes=self.notes)
         _require("data.annotations", self.annotations_path, table, written, "the store")
         for video_id, video in table.items():
-            video.check_num_frames(self.store[video_id].num_frames)
+            record = self.store[video_id]
+            video = video.in_frames(record.fps, record.num_frames)
+            video.check_num_frames(record.num_frames)
             table[video_id] = replace(video, split=video.split or written[video_id].split)
         return table
 

@@ -245,6 +245,8 @@ class WSVADDataModule(LightningDataModule):
             for part in (needed, *more):
                 if (part, self.bags) != ("train", "windows"):
                     self.catalogue.require_labels(part)
+            while self.catalogue.notes:
+                rank_zero_info(f"note: {self.catalogue.notes.pop(0)}")
         if stage == "fit":
             self._readers.fit(self.reference_videos)
             if not self.parts["val"] and self.trainer is not None:

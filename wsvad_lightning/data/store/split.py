@@ -121,7 +121,11 @@ def _read(source: str) -> Videos:
     if _is_store(source):
         store = FeatureStore(source)
         return {video_id: store[video_id].annotation for video_id in store}
-    return read_annotations(source)
+    notes: list[str] = []
+    videos = read_annotations(source, notes=notes)
+    for note in notes:
+        Console().print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    return videos
 
 
 def _is_store(source: str) -> bool:

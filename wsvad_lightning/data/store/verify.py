@@ -76,7 +76,10 @@ def verify(store: str, annotations: str | None = None, split: str | None = None)
         findings += _check_features(opened, video_id)
     records = {video_id: opened[video_id] for opened, video_id in videos}
     if annotations is not None:
-        findings += _check_annotations(records, read_annotations(annotations))
+        notes: list[str] = []
+        findings += _check_annotations(records, read_annotations(annotations, notes=notes))
+        for note in notes:
+            console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     if split is not None:
         named = {name for choice in read_splits(split) for name in (*choice.train, *choice.test, *choice.val)}
         findings += [
@@ -143,9 +146,11 @@ def _check_annotations(
     for name in sorted(records.keys() - annotations.keys()):
         yield Finding(name, "is in the store and not annotated")
     for name in sorted(records.keys() & annotations.keys()):
-        given, stored = annotations[name], records[name].annotation
+        record, stored = records[name], records[name].annotation
+        given = annotations[name]
         try:
-            given.check_num_frames(records[name].num_frames)
+            given = given.in_frames(record.fps, record.num_frames)
+            given.check_num_frames(record.num_frames)
         except WSVADError as error:
             yield Finding(name, error.problem)
         for entry in ("label", "classes", "intervals", "interval_classes"):

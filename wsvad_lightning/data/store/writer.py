@@ -98,6 +98,7 @@ class StoreWriter:
             raise WSVADError("video", video_id, f"is in {self.path} already", "Write each video once")
         if not 0 < fps < np.inf:
             raise WSVADError("video", video_id, f"has {fps} frames a second", "Give its true fps")
+        annotation = annotation.in_frames(fps, num_frames)
         annotation.check_num_frames(num_frames)
         _check_values(video_id, streams)
         shapes = {name: array.shape for name, array in streams.items()}
