@@ -24,7 +24,16 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from wsvad_lightning.data.datasets.labels import RESERVED, counted, inferred_labels, label_of, part_of
+from wsvad_lightning.data.datasets.labels import (
+    RESERVED,
+    Label,
+    counted,
+    inferred_labels,
+    label_of,
+    label_of_codes,
+    label_of_word,
+    part_of,
+)
 from wsvad_lightning.data.datasets.reading import Row, read_rows, read_text
 from wsvad_lightning.data.datasets.spans import SpanColumns, find_spans, read_whole
 from wsvad_lightning.errors import WSVADError
@@ -426,9 +435,8 @@ def _read_table(
 
 
 def _parse_row(row: Mapping[str, str], columns: SpanColumns) -> VideoAnnotation:
-    label, cell = label_of(row["label"]), row.get("classes", "").strip("; ")
-    spans = columns.read(row)
-    named = [*label.classes, *(map(str.strip, cell.split(";")) if cell else ())]
+    label, spans = label_of(row["label"]), columns.read(row)
+    named = [*label.classes, *_read_classes(row.get("classes", "").strip("; "), label)]
     if columns.of_events and len(named) == 1:
         spans = [span._replace(name=named[0]) for span in spans]
     interval_classes = tuple(span.name for span in spans)
@@ -444,6 +452,15 @@ def _parse_row(row: Mapping[str, str], columns: SpanColumns) -> VideoAnnotation:
         interval_classes=interval_classes,
         seconds=None if columns.in_frames else bounds,
     )
+
+
+def _read_classes(cell: str, label: Label) -> Iterator[str]:
+    """The classes in a cell; a word that repeats the label is none."""
+    for text in map(str.strip, cell.split(";") if cell else ()):
+        if codes := label_of_codes(text):
+            yield from codes.classes
+        elif label_of_word(text) != Label(label.label):
+            yield text
 
 
 def _join(known: VideoAnnotation, other: VideoAnnotation, columns: SpanColumns) -> VideoAnnotation:
