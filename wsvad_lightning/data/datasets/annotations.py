@@ -457,10 +457,11 @@ def _parse_row(row: Mapping[str, str], columns: SpanColumns) -> VideoAnnotation:
 def _read_classes(cell: str, label: Label) -> Iterator[str]:
     """The classes in a cell; a word that repeats the label is none."""
     for text in map(str.strip, cell.split(";") if cell else ()):
-        if codes := label_of_codes(text):
-            yield from codes.classes
-        elif label_of_word(text) != Label(label.label):
-            yield text
+        known = label_of_codes(text) or label_of_word(text)
+        if known is not None and known.label != label.label:
+            problem = f"means {known}, and the label is {LABELS[label.label]}"
+            raise WSVADError("classes", text, problem, "Correct one of them")
+        yield from (text,) if known is None else known.classes
 
 
 def _join(known: VideoAnnotation, other: VideoAnnotation, columns: SpanColumns) -> VideoAnnotation:
