@@ -355,7 +355,7 @@ def test_tad_reads_classes_off_names(tmp_path: Path) -> None:
         ("ucf_crime", "a.txt", ["Abuse001_x264 Normal"], "calls Abuse001_x264 Normal"),
         ("ucf_crime", "a.txt", ["Abuse001_x264 no"], "calls Abuse001_x264 no, which may mean a normal"),
         ("ucf_crime", "a.txt", ["Abuse001_x264 900 -1"], "gives Abuse001_x264 no anomaly"),
-        ("ucf_crime", "a.txt", ["Abuse001_x264 7"], "a form that is not read: Abuse001_x264 7"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 7"], "gives Abuse001_x264 7, which is neither a label"),
         ("ucf_crime", "a.txt", ["Abuse001_x264 0 1411 1"], "a form that is not read"),
         ("ucf_crime", "a.txt", ["Abuse001_x264 -1 3 9"], "a form that is not read"),
         ("ucf_crime", "a.txt", ["Abuse001_x264 -3 9"], "a form that is not read"),

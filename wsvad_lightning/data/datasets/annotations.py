@@ -484,8 +484,8 @@ def _join(known: VideoAnnotation, other: VideoAnnotation, columns: SpanColumns) 
 
 def _named_spans(video: VideoAnnotation) -> Iterator[tuple[tuple[float, float], str | None]]:
     only = video.classes[0] if len(video.classes) == 1 else None
-    spans = video.seconds if video.intervals is None else video.intervals
-    return zip_longest(spans or (), video.interval_classes, fillvalue=only)
+    spans = (video.seconds if video.intervals is None else video.intervals) or ()
+    return zip(spans, video.interval_classes or [only] * len(spans), strict=True)
 
 
 def _notes_on(path: str | Path, rows: Sequence[Row], spans: SpanColumns, repeated: int) -> Iterator[str]:

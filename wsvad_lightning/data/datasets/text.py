@@ -63,41 +63,52 @@ class Line(NamedTuple):
         return bool(self.pairs) or self.none
 
 
+def read_lines(path: Path, draft: Draft | None = None) -> Iterator[Line]:
+    """Read the lines that are neither empty nor comments.
+
+    Args:
+        path: the file.
+        draft: takes notes on its encoding and comments.
+
+    Raises:
+        WSVADError: if it cannot be read, or a line is in another form.
+    """
+    notes: list[str] = []
+    draft = draft or Draft()
+    lines = [line.strip() for line in read_text(path, "sources", notes).splitlines()]
+    comments = sum(line.startswith("#") for line in lines)
+    for note in [*notes, *(["lines that begin with # passed over"] * comments)]:
+        draft.repair(note, path.name)
+    lines = [line for line in lines if line and not line.startswith("#")]
+    header = _read_header(path, lines[0]) if lines else []
+    for line in lines[bool(header) :]:
+        yield _parse(path, _in_order(line, header))
+
+
 def read_once(path: Path, draft: Draft) -> Iterator[Line]:
-    """Read the lines; one that repeats another is noted and left out, as comments are.
+    """Read the lines; one that repeats another is noted and left out.
 
     Args:
         path: the file.
         draft: takes the notes.
 
     Raises:
-        WSVADError: if it cannot be read, is in another form, or two lines contradict each other.
+        WSVADError: as :func:`read_lines`, or if two lines contradict each other.
     """
-    notes: list[str] = []
-    lines = [line.strip() for line in read_text(path, "sources", notes).splitlines()]
-    comments = sum(line.startswith("#") for line in lines)
-    for note in [*notes, *(["lines that begin with # passed over"] * comments)]:
-        draft.repair(note, path.name)
     seen: dict[str, Line] = {}
-    header: list[str] = []
-    for line in lines:
-        if not line or line.startswith("#"):
-            continue
-        if not seen and not header and (header := _read_header(path, line)):
-            continue
-        parsed = _parse(path, _in_order(line, header))
-        if parsed.name not in seen:
-            seen[parsed.name] = parsed
-            yield parsed
-        elif seen[parsed.name] == parsed:
-            draft.repair(f"listed twice in {path.name}, taken once", parsed.video_id)
+    for line in read_lines(path, draft):
+        if line.name not in seen:
+            seen[line.name] = line
+            yield line
+        elif seen[line.name] == line:
+            draft.repair(f"listed twice in {path.name}, taken once", line.video_id)
         else:
-            problem = f"has two lines of {parsed.name} that differ"
+            problem = f"has two lines of {line.name} that differ"
             raise WSVADError("sources", path, problem, "Remove one of them")
 
 
 def check_label(path: Path, line: Line, label: Label) -> None:
-    """Compare what a line says of a label with that of the name.
+    """Compare what a line says of a label with that of the name; the number of a class is not read.
 
     Args:
         path: the file, for the message.
@@ -105,7 +116,7 @@ def check_label(path: Path, line: Line, label: Label) -> None:
         label: that the name gives; its classes are empty where names give none.
 
     Raises:
-        WSVADError: if they differ.
+        WSVADError: if they differ, or a number is perhaps that of a class.
     """
     try:
         said = label_of(" ".join(line.words)) if line.words else label
@@ -119,6 +130,9 @@ def check_label(path: Path, line: Line, label: Label) -> None:
     if line.label not in (None, label.label):
         problem = f"labels {line.video_id} {line.label}, the name says {label}"
         raise WSVADError("sources", path, problem, "Correct the label by the name")
+    if line.num_frames is not None and line.num_frames < SHORTEST and not line.pairs:
+        problem = f"gives {line.video_id} {line.num_frames}, which is neither a label nor a number of frames"
+        raise WSVADError("sources", path, problem, "Give the class by its name")
     if line.none and not line.pairs and label.label == 1:
         problem = f"gives {line.video_id} no anomaly (-1), the name says {label}"
         raise WSVADError("sources", path, problem, "Give its frames, or the list without numbers")
@@ -184,9 +198,8 @@ def _parse(path: Path, line: str) -> Line:
     ordered = [*given, *[-1] * numbers.count(-1), *([] if label is None else [label])] == numbers
     num_frames = given.pop(0) if len(given) % 2 else None
     pairs = tuple(zip(given[::2], given[1::2], strict=True))
-    short = num_frames is not None and num_frames < SHORTEST and not pairs
     whole = label is not None and len(pairs) == 1 and pairs[0][0] == 0  # perhaps the frames of the video
-    if not ordered or short or whole or min(given, default=0) < 0:
+    if not ordered or whole or min(given, default=0) < 0:
         remedy = (
             "Give: name, frames, class, start and end of each anomaly, -1 for none; all but the name may lack"
         )
