@@ -58,6 +58,15 @@ def test_annotations_tell_all(source: Path, tmp_path: Path) -> None:
     assert reported["Arson001_x264"] == ("missing", "annotated, but has no file")
 
 
+def test_times_in_annotations_need_the_frame_rate(source: Path, tmp_path: Path) -> None:
+    table = tmp_path / "videos.csv"
+    table.write_text("video,label,start (s),end (s)\nAbuse001_x264,Abuse,1,0:03\n")
+    with pytest.raises(WSVADError, match="fps is required: the annotations give times"):
+        convert(source, tmp_path / "store.h5", "--annotations", str(table))
+    store = convert(source, tmp_path / "store.h5", "--annotations", str(table), "--fps", "25")
+    assert store["Abuse001_x264"].annotation.intervals == ((25, 75),)
+
+
 def test_annotations_go_before_names(source: Path, tmp_path: Path) -> None:
     table = write_table(tmp_path / "videos.csv", "Abuse001_x264,normal,,,")
     store = convert(source, tmp_path / "store.h5", "--annotations", table)

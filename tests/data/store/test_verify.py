@@ -236,3 +236,15 @@ def test_what_is_not_there_cannot_be_verified(store: Path, tmp_path: Path) -> No
         info(str(tmp_path / "missing.h5"))
     with pytest.raises(WSVADError, match="annotations=.*cannot be read"):
         verify(str(store), str(tmp_path / "missing.csv"))
+
+
+def test_times_are_compared_by_the_frame_rates_of_the_store(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["video00;normal;", 'video01;1;"0,08-0,36;0,48-0,64"', 'video05;1;"0,08-0,36;0,48-0,68"']
+    (tmp_path / "t.csv").write_text("\n".join(["video;label;intervals (s)", *rows]))
+    assert verify(str(store), str(tmp_path / "t.csv")) == 1
+    shown = capsys.readouterr().out
+    assert "video05 │ intervals ((2, 9), (12, 17)) in the annotations, ((2, 9), (12, 16)) in" in shown
+    assert "video01 │" not in shown
+    assert "times are read from 'intervals (s)'" in shown

@@ -226,3 +226,13 @@ def test_a_folder_is_no_store_to_write(tmp_path: Path) -> None:
         StoreWriter(tmp_path, PROVENANCE)
     assert list(tmp_path.iterdir()) == []
     assert not tmp_path.with_name(f"{tmp_path.name}.parts").exists()
+
+
+def test_seconds_become_frames(tmp_path: Path) -> None:
+    annotation = VideoAnnotation("x", 1, seconds=((0.08, 0.36), (0.48, 1.0)))
+    with StoreWriter(tmp_path / "store.h5", PROVENANCE) as writer:
+        writer.add(annotation, make_streams(0), num_frames=16, fps=25.0)
+        with pytest.raises(WSVADError, match="from 0.08 to 0.36 seconds passes the end of the video"):
+            writer.add(dataclasses.replace(annotation, video_id="y"), make_streams(0), num_frames=1, fps=25.0)
+    store = FeatureStore(tmp_path / "store.h5")
+    assert {name: store[name].annotation.intervals for name in store} == {"x": ((2, 9), (12, 16))}
