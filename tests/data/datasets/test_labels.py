@@ -25,13 +25,15 @@ anómalo, auffällig, Anomalien, аномалия, 异常, 異常, 비정상, �
 REFUSED = {
     "is not a label": ["", "3", "nan", "inf", "?", "-", "0-0-0", "12-13"],
     "is not a label, is ": ["abnromal", "nromal", "unkown", "anomoly"],
-    "may mean a normal, an": ["no", "yes", "N", "Y", "a", "g", "B", "N/A", "null", "other", "ok"],
+    "may mean a normal, an": ["no", "yes", "N", "Y", "a", "g", "B", "N/A", "null", "other", "ok", "нет"],
     "may mean a normal video or a class": [
         "normal_accident",
         "no helmet",
         "normal traffic",
         "Normalverkehr",
         "正常交通",
+        "无头盔",
+        "ヘルメットなし",
         "normal;abnormal",
         "normal anomaly",
         "Normal_Videos_897_x264",
@@ -81,7 +83,7 @@ def test_codes_of_xd_violence(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["Fighting", "RoadAccidents", "abnormal_running", "vehicle", "fight B2", "不正常行驶"]
+    "word", ["Fighting", "RoadAccidents", "abnormal_running", "vehicle", "fight B2", "Notfall", "打架"]
 )
 def test_any_other_word_is_a_class(word: str) -> None:
     assert label_of(word) == Label(1, (word,))

@@ -193,12 +193,12 @@ _NORMAL = {
     *_phrases("none, nothing, anomaly free, event free, unremarkable, inconspicuous, normal only"),
     *_phrases("unauffällig, unauffällige, Normalbetrieb, Normalfall, negativ, nichts, keine, keines"),
     *_phrases("négatif, négative, aucun, aucune, rien, negativo, negativa, ninguno, ninguna, nada, habitual"),
-    *_phrases("nessuno, nessuna, nenhum, nenhuma, geen, обычный, обычное, нет, 阴性, 无, 無, なし, 없음"),
+    *_phrases("nessuno, nessuna, nenhum, nenhuma, geen, обычный, обычное, 阴性, 无, 無, なし, 없음"),
     *_phrases("无异常, 無異常, 没有异常, 異常なし, 이상없음, 이상 없음, 非暴力"),
 }
 _ABNORMAL = {
     *_phrases("abnormal, abnormals, abnormality, abnormalities, abn, anom, anomal, anomaly, anomalies"),
-    *_phrases("anomalous, irregular, unusual, atypical, positive, positives, pos, unnormal"),
+    *_phrases("anomalous, irregular, unusual, atypical, positive, positives, pos, unnormal, nonnormal"),
     *_phrases("anormal, anormale, anormales, anormaux, anormais, anomale, anomalie, anomalien, anomalo"),
     *_phrases("anómala, anomalia, anomalía, anomalías, anomali, anormali, abnormaal, anomalii, anomálie"),
     *_phrases("auffällig, Auffälligkeit, Auffälligkeiten, positiv, positif, positivo, avvikande, avvik"),
@@ -235,13 +235,18 @@ _EVENTS = {  # what normal videos are without
 }
 _MISTYPED = (NORMAL, ABNORMAL, LABELS[UNKNOWN], "anomaly", "anomalous", "negative")
 _AMBIGUOUS = {
-    *_phrases("no, non, not, yes, ja, nein, oui, sí, да, null, nan, na, n a, nil, other, others, misc, rest"),
+    *_phrases(
+        "no, non, not, yes, ja, nein, oui, sí, да, нет, null, nan, na, n a, nil, other, others, misc, rest"
+    ),
     *_phrases(
         "miscellaneous, undefined, ok, okay, good, bad, safe, clean, background, bg, default, mixed, maybe"
     ),
     *_phrases("uncertain, unclear, unsure, neutral, todo, tbd, score, label"),
 }
-_NEGATED = {f"{no}{gap}{what}" for no, gap, what in product(_NEGATIONS, (" ", ""), _EVENTS)}
+_NEGATED = {f"{no} {what}" for no, what in product(_NEGATIONS, _EVENTS)}
+_NEGATED |= {
+    f"{no}{what}" for no, what in product(("no", "non"), _EVENTS)
+}  # not "not": German "Notfall" is an emergency
 _DENIED = {f"{no} {what}" for no, what in product(("not", "non", "nicht", "not quite"), _NORMAL_ALONE)}
 _WORDS = dict.fromkeys(_NORMAL | _NEGATED, 0) | dict.fromkeys(_ABNORMAL | _DENIED, 1)
 _WORDS |= dict.fromkeys(_UNLABELLED, UNKNOWN)
@@ -252,7 +257,8 @@ _OF_VIDEOS = re.compile(  # the folders of UCF-Crime, MSAD and others, and words
     r"(?: event| for event recognition|(?<=videos) anomaly| train| training| test| testing)?"
     r"(?: part)?(?: \d+)?"
 )
-_NORMAL_WITHIN = re.compile(
+_NORMAL_WITHIN = re.compile(  # and what may be denied, in languages without blanks
+    rf"^(?:无|無|没|沒|非|不|未)|(?:{folded('なし')}|{folded('없음')})$|"
     rf"\bnormal|(?<!{folded('不')})(?<!{folded('非')})(?<!{folded('비')})({folded('正常')}|{folded('정상')})"
 )
 _PARTS = {
