@@ -170,3 +170,21 @@ def test_folders(folder: str, split: str | None, stream: str | None) -> None:
 )
 def test_labels_of_names(video: str, folders: list[str], label: Label | None) -> None:
     assert named_label(video, folders) == label
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a/x.npy 1.0\nb c.npy 0.0\n",
+        "a/x.npy;1.0;\r\nb c.npy;0.0;\r\n",
+        "a/x.npy|1.0\rb c.npy|0.0",
+        '"a/x.npy",1.0\n"b c.npy",0.0\n',
+        "path;label\na/x.npy;1.0\nb c.npy;0.0\n",
+        '"path"\t"label"\n"a/x.npy"\t1.0\n"b c.npy"\t0.0\n',
+    ],
+)
+def test_forms_of_lists(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "x.list").write_bytes(text.encode(encoding))
+    lines, _ = read_list(tmp_path / "x.list")
+    assert [tuple(line) for line in lines] == [("a/x.npy", "1.0"), ("b c.npy", "0.0")]

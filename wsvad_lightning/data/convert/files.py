@@ -11,13 +11,15 @@ from typing import IO, NamedTuple
 
 from wsvad_lightning.data.convert.names import parse_names
 from wsvad_lightning.data.datasets.annotations import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id
+from wsvad_lightning.data.datasets.reading import read_text
 from wsvad_lightning.errors import WSVADError
 
 LIST_SUFFIXES = (".list", ".txt", ".csv", ".tsv")
 PATH_COLUMNS = ("path", "video-id", "video_id", "video", "name", "file", "filename")
 LABEL_COLUMNS = ("label", "class")
 SUFFIX = "|".join(re.escape(suffix) for suffix in FEATURE_SUFFIXES + VIDEO_SUFFIXES)
-LABELLED_LINE = re.compile(rf"(.+?(?:{SUFFIX}))[\s,]+(\S+)", re.IGNORECASE)
+SEPARATOR = "[,;\t|]"
+LABELLED_LINE = re.compile(rf'"?(.+?(?:{SUFFIX}))"?(?:\s|{SEPARATOR})+([^\s,;|]+)[\s,;|]*', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ def files_of_archive(path: Path, inside: Sequence[str] = ()) -> list[SourceFile]
 def read_list(path: Path) -> tuple[list[Line], bool]:
     """Read a list of feature files.
 
-    A CSV or TSV table with one of the columns ``path``, ``video-id``, ``video``, ``name``, ``file``, and
-    optionally ``label``; or one path per line, optionally followed by the label.
+    A table with one of the columns ``path``, ``video-id``, ``video``, ``name``, ``file``, and optionally
+    ``label``; or one path per line, optionally followed by the label. Commas, semicolons, tabs or bars
+    separate them; the text is in UTF-8, UTF-16 or Windows-1252.
 
     Returns:
         The lines, and whether it is a table with labels.
@@ -113,20 +116,17 @@ def read_list(path: Path) -> tuple[list[Line], bool]:
     Raises:
         WSVADError: if it cannot be read or names nothing.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"cannot be read: {error}"
-        raise WSVADError("source", path, problem, "Give a folder of features or a list in UTF-8") from None
+    lines = [line.strip() for line in read_text(path, "source", []).splitlines() if line.strip()]
     if not lines:
         raise WSVADError("source", path, "is empty", "Give a list with one path a line")
-    header = [cell.strip().lower() for cell in re.split("[,\t]", lines[0])]
+    header = [cell.strip(' "').lower() for cell in re.split(SEPARATOR, lines[0])]
     paths = [name for name in header if name in PATH_COLUMNS]
     if not paths:
         matches = [(line, LABELLED_LINE.fullmatch(line)) for line in lines]
         return [Line(match[1], match[2]) if match else Line(line, "") for line, match in matches], False
     labels = [name for name in header if name in LABEL_COLUMNS]
-    rows = list(csv.DictReader(lines[1:], header, restval="", delimiter="\t" if "\t" in lines[0] else ","))
+    separator = match[0] if (match := re.search(SEPARATOR, lines[0])) else ","
+    rows = list(csv.DictReader(lines[1:], header, restval="", delimiter=separator))
     if not rows or not all(row[paths[0]].strip() for row in rows):
         raise WSVADError("source", path, f"lacks a {paths[0]} in a row", "Give every row its file")
     return [Line(row[paths[0]], row[labels[0]].strip() if labels else "") for row in rows], bool(labels)
