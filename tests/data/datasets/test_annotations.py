@@ -422,6 +422,7 @@ def test_a_split_that_is_not_there_is_refused(tmp_path: Path, index: int) -> Non
     ("name", "text", "message"),
     [
         ("split.json", '{"train": [', "is not JSON.*line 1"),
+        ("split.json", "[" * 5_000, "is not JSON: maximum recursion"),
         ("split.csv", "video,split\na,train\nb,holdout\n", "line 3.*'holdout' is not a part"),
         ("split.csv", "video,label\na,0\n", "lacks the column 'split'"),
     ],

@@ -131,9 +131,9 @@ def test_a_name_without_its_suffix_is_that_of_the_same_video(tmp_path: Path) -> 
     }
     assert repaired(draft) == [("name without _x264, which another line has", "Arrest039")]
     assert draft.inferred == {
-        "label and class by the names of the videos": 3,
-        "part test by the name of test_a.txt": 2,
-        "part test by the name of test_b.txt": 1,
+        "label and class by the names of the videos": {"Abuse030", "Arrest039", "Arrest039_x264"},
+        "part test by the name of test_a.txt": {"Abuse030", "Arrest039"},
+        "part test by the name of test_b.txt": {"Arrest039_x264"},
     }
 
 
@@ -360,6 +360,7 @@ def test_tad_reads_classes_off_names(tmp_path: Path) -> None:
         ("ucf_crime", "a.txt", ["Abuse001_x264 -1 3 9"], "a form that is not read"),
         ("ucf_crime", "a.txt", ["Abuse001_x264 -3 9"], "a form that is not read"),
         ("ucf_crime", "a.txt", ["| 900"], "a line without a name"),
+        ("ucf_crime", "a.txt", ["Abuse001_x264 " + "9" * 5000], "calls Abuse001_x264 9"),
         (
             "ucf_crime",
             "a.csv",

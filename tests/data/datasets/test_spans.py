@@ -96,6 +96,8 @@ def test_intervals(unit: str, cell: str, spans: list[Span]) -> None:
         ("clock", "90-100", "is not a time. Give mm:ss or hh:mm:ss, as the header says"),
         ("ms", "0:30-1:00", "is not a time. Give milliseconds"),
         ("s", "-3-5", "is not an interval"),
+        ("s", "1-" + "9" * 5000, "is not a time"),
+        ("time", "0:00-" + "9" * 500 + ":00", "is not a time"),
     ],
 )
 def test_intervals_that_are_refused(unit: str, cell: str, problem: str) -> None:
@@ -118,7 +120,7 @@ def test_whole_numbers(cell: str, number: int) -> None:
     assert read_whole("num_frames", cell) == number
 
 
-@pytest.mark.parametrize("cell", ["12.5", "1e3", "-4", "x"])
+@pytest.mark.parametrize("cell", ["12.5", "1e3", "-4", "x", "9" * 5000])
 def test_numbers_that_are_not_whole(cell: str) -> None:
     with pytest.raises(WSVADError, match="is not a number of frames"):
         read_whole("num_frames", cell)

@@ -514,8 +514,8 @@ def _read_choices(path: str | Path) -> list[Any]:
         return [_read_table_split(path)]
     try:
         content = json.loads(read_text(Path(path), "split", []))
-    except json.JSONDecodeError as error:
-        problem = f"is not JSON: {error.msg} at line {error.lineno}"
+    except (json.JSONDecodeError, RecursionError) as error:
+        problem = f"is not JSON: {error}"
         raise WSVADError("split", path, problem, "Correct the file") from None
     choices = content.get("splits", [content]) if isinstance(content, dict) else None
     if not (choices and isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices)):

@@ -133,8 +133,8 @@ def _tables_of_notes(draft: Draft) -> Iterator[Table]:
     """What was inferred and repaired, and which files were left out."""
     if draft.inferred:
         table = Table("inferred", "videos")
-        for what, times in draft.inferred.items():
-            table.add_row(escape(what), str(times))
+        for what, named in draft.inferred.items():
+            table.add_row(escape(what), str(len(named)))
         yield table
     if draft.repairs:
         table = Table("repaired", "times", "where")

@@ -1,6 +1,5 @@
 """What the files of a benchmark say of its videos, put together by name, with what was repaired."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatch
@@ -42,13 +41,13 @@ class Draft:
 
     Attributes:
         repairs: what was wrong with the files and handled.
-        inferred: what the files do not say in so many words, by what it is known, and of how many videos.
+        inferred: what the files do not say in so many words, and by what it is known; of which videos.
         left_out: files of the given folders that were not read.
     """
 
     def __init__(self) -> None:
         self.repairs: list[Repair] = []
-        self.inferred: Counter[str] = Counter()
+        self.inferred: dict[str, set[str]] = {}
         self.left_out: list[Path] = []
         self._videos: dict[str, _Facts] = {}
 
@@ -56,9 +55,9 @@ class Draft:
         """Note a defect that is handled."""
         self.repairs.append(Repair(what, where))
 
-    def infer(self, what: str) -> None:
+    def infer(self, what: str, video_id: str) -> None:
         """Note what is known of a video, and by what."""
-        self.inferred[what] += 1
+        self.inferred.setdefault(what, set()).add(video_id)
 
     def add(
         self,

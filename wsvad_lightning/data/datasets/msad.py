@@ -86,7 +86,7 @@ def _read_lines(path: Path, draft: Draft) -> None:
         split = infer_part(path, line, draft)
         if split is None and counts:
             split = "test"
-            draft.infer(f"part test by the frame counts in {path.name}")
+            draft.infer(f"part test by the frame counts in {path.name}", line.video_id)
         _add(draft, line.video_id, path, num_frames=line.num_frames if exact else None, split=split)
 
 
@@ -111,7 +111,7 @@ def _add(
 ) -> None:
     """Add what a file says, and the class that the name gives."""
     label = _label_of(video_id)
-    draft.infer("label and class by the names of the videos")
+    draft.infer("label and class by the names of the videos", video_id)
     draft.add(
         video_id,
         path,

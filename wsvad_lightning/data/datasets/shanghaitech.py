@@ -53,7 +53,7 @@ def _add_line(draft: Draft, line: Line, path: Path) -> None:
     label = _label_of(video)
     check_label(path, line, Label(label))
     classes = tuple(name for word in line.words for name in label_of(word).classes)
-    draft.infer("label by the names of the videos")
+    draft.infer("label by the names of the videos", video)
     draft.add(
         video,
         path,
@@ -61,7 +61,7 @@ def _add_line(draft: Draft, line: Line, path: Path) -> None:
         classes=classes or None,
         num_frames=line.num_frames,
         intervals=line.pairs or None,
-        split=infer_part(path, line, draft),
+        split=infer_part(path, line._replace(video_id=video), draft),
     )
 
 

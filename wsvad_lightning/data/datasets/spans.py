@@ -36,9 +36,9 @@ BETWEEN = {  # separators of intervals in frames, and in times, whose decimals m
     True: re.compile(rf";|[|,\n](?=\s*\d+{DASH})"),
     False: re.compile(r";|[|\n](?=\s*\d)"),
 }
-NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
-WHOLE = re.compile(r"(\d+)(?:[.,]0+)?")
-CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")
+NUMBER = re.compile(r"\d{1,15}(?:[.,]\d+)?")
+WHOLE = re.compile(r"(\d{1,15})(?:[.,]0+)?")
+CLOCK = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:[.,]\d+)?)")
 NONE = ("", "-1", "-1.0", "-", "nan", "none")  # cells of a video without anomalies
 
 

@@ -30,7 +30,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
                 raise WSVADError("video", line.video_id, "is not a video of TAD", remedy)
             label = Label(int(bool(match[1])), (match[1],) if match[1] else ())
             check_label(path, line, label)
-            draft.infer("label and class by the names of the videos")
+            draft.infer("label and class by the names of the videos", line.video_id)
             draft.add(
                 line.video_id,
                 path,

@@ -25,7 +25,7 @@ SUFFIXES = "|".join(map(re.escape, VIDEO_SUFFIXES + FEATURE_SUFFIXES))
 NAME = re.compile(  # quoted; or up to a suffix, as paths hold blanks; or up to a blank or separator
     rf'\s*(?:"([^"]+)"|([^|;\t"]*?(?:{SUFFIXES}))(?=[\s,;|]|$)|([^\s,;|"]+))', re.IGNORECASE
 )
-NUMBER = re.compile(r"-?\d+(?:\.0+)?")
+NUMBER = re.compile(r"-?\d{1,15}(?:\.0+)?")
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 FIRST_COLUMN = ("video id", "video", "videos", "path", "name", "file", "filename", "file name")
 COLUMNS = {  # of lists that are tables, in the order in which a line has them
@@ -148,10 +148,10 @@ def infer_part(path: Path, line: Line, draft: Draft) -> str | None:
     """
     part = split_of(path)
     if part is not None:
-        draft.infer(f"part {part} by the name of {path.name}")
+        draft.infer(f"part {part} by the name of {path.name}", line.video_id)
     elif line.annotated:
         part = "test"
-        draft.infer(f"part test by the intervals in {path.name}")
+        draft.infer(f"part test by the intervals in {path.name}", line.video_id)
     return part
 
 

@@ -50,7 +50,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     for path, line in lines:
         label = _label_of_name(line.video_id)
         check_label(path, line, label)
-        draft.infer("label and class by the names of the videos")
+        draft.infer("label and class by the names of the videos", line.video_id)
         whole = f"{line.video_id}{SUFFIX}"
         if whole in names:
             draft.repair(f"name without {SUFFIX}, which another line has", line.video_id)

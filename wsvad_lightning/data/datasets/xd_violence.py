@@ -45,7 +45,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
             by_event = len(line.words) == len(line.pairs) > 0 and set(line.words) <= set(CODES)
             if not by_event:
                 check_label(path, line, label)
-            draft.infer("label and classes by the names of the videos")
+            draft.infer("label and classes by the names of the videos", line.video_id)
             draft.add(
                 line.video_id,
                 path,
@@ -54,7 +54,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
                 num_frames=line.num_frames,
                 intervals=None if by_event else line.pairs or None,
                 events=_events_of(line, draft) if by_event else None,
-                split=infer_part(path, line, draft) or _official_part(path, draft),
+                split=infer_part(path, line, draft) or _official_part(path, line, draft),
             )
 
 
@@ -82,9 +82,9 @@ def _label_of_name(video_id: str) -> Label:
     return label
 
 
-def _official_part(path: Path, draft: Draft) -> str | None:
+def _official_part(path: Path, line: Line, draft: Draft) -> str | None:
     """XDVioDet's list of training videos is called ``rgb.list``."""
     if path.name != "rgb.list":
         return None
-    draft.infer(f"part train by the name of {path.name}")
+    draft.infer(f"part train by the name of {path.name}", line.video_id)
     return "train"
