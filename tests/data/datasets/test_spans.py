@@ -72,7 +72,7 @@ def test_a_header_in_doubt_is_refused(header: list[str], problem: str) -> None:
         ("frames", "60-100,150-180", [Span(60, 100, None), Span(150, 180, None)]),
         ("frames", "60.0\N{EN DASH}100.0|150~180:a, b", [Span(60, 100, None), Span(150, 180, "a, b")]),
         ("frames", "60-100:30", [Span(60, 100, "30")]),
-        ("s", "1.5-2,25;3s-4 s", [Span(1.5, 2.25, None), Span(3, 4, None)]),
+        ("s", "1.5-2,25;3s-4 sec", [Span(1.5, 2.25, None), Span(3, 4, None)]),
         ("s", "0:59.5-1:00:01:fall|90-100", [Span(59.5, 3601, "fall"), Span(90, 100, None)]),
         ("clock", "75:10-01:30:00", [Span(4510, 5400, None)]),
         ("min", "1.5-2:30", [Span(90, 150, None)]),

@@ -30,7 +30,9 @@ KINDS = {"start": "start", "begin": "start", "end": "end", "stop": "end"}
 DASH = r"\s*[-~\u2013\u2014]\s*"
 INTERVAL = {
     True: re.compile(rf"(\d+(?:\.0+)?){DASH}(\d+(?:\.0+)?)(?:\s*:\s*(\S.*))?", re.DOTALL),
-    False: re.compile(rf"([\d:.,]*\d ?s?){DASH}([\d:.,]*\d ?s?)(?:\s*:\s*(\S.*))?", re.DOTALL),
+    False: re.compile(
+        rf"([\d:.,]*\d(?: ?s(?:ec)?)?){DASH}([\d:.,]*\d(?: ?s(?:ec)?)?)(?:\s*:\s*(\S.*))?", re.DOTALL
+    ),
 }
 BETWEEN = {  # separators of intervals in frames, and in times, whose decimals may have a comma
     True: re.compile(rf";|[|,\n](?=\s*\d+{DASH})"),
