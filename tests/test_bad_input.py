@@ -194,7 +194,12 @@ CASES: list[Case] = [
     # splits and annotations
     ("no split file", lambda d: d.fit("--data.split", "absent.json"), ("absent.json", "cannot be read")),
     ("split that is no JSON", lambda d: d.fit("--data.split", d.file("s.json", "{")), ("s.json", "not JSON")),
-    ("empty split", lambda d: d.fit("--data.split", d.split(train=[], test=["a"])), ("train", "no video")),
+    ("empty split", lambda d: d.fit("--data.split", d.split(train=[], test=[])), ("train", "no video")),
+    (
+        "nothing to train with",
+        lambda d: d.fit("--data.split", d.split(test=["test_normal_000"])),
+        ("split.json", "the part 'train' is empty"),
+    ),
     (
         "split of absent videos",
         lambda d: d.fit("--data.split", d.split(train=["nobody"], test=["test_normal_000"])),
@@ -218,7 +223,7 @@ CASES: list[Case] = [
     ),
     (
         "video listed twice",
-        lambda d: d.fit("--data.annotations", d.annotate("a,normal,,", "a.mp4,normal,,")),
+        lambda d: d.fit("--data.annotations", d.annotate("a,normal,,", "a.mp4,abnormal,,")),
         ("line 3", "'a'", "twice"),
     ),
     (
