@@ -240,7 +240,7 @@ def test_a_table_names_videos_anywhere(videos: Path, table: Path, tmp_path: Path
     ("rows", "message"),
     [
         ("video,label\n", "has no rows"),
-        ("name,label\nlate,normal\n", "lacks the column 'video'"),
+        ("camera,label\nlate,normal\n", "lacks the column 'video'"),
         ("video,label\nabsent.mp4,normal\n", r"not there: .*absent\.mp4"),
     ],
 )
