@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing, write_json
 from wsvad_lightning.reporting.comparison import comparison_figure
+from wsvad_lightning.reporting.figures import optional
 from wsvad_lightning.reporting.tables import OF_CLASSES, SHOWN
 
 Key = tuple[str, str, str]  # method, store and selection
@@ -80,7 +81,8 @@ def write_results(
         path.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
     write_json([asdict(result) for result in results], output / "results.json")
     if RequirementCache("matplotlib"):
-        draw_results(groups, output / "results.png")
+        with optional(output / "results.png"):
+            draw_results(groups, output / "results.png")
     console.print(f"written to {output}/results.*", markup=False, soft_wrap=True)
 
 

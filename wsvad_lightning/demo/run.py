@@ -18,7 +18,7 @@ from wsvad_lightning.demo.render import DemoSpec, render_dataset
 from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.extraction.streams import StreamSpec
 from wsvad_lightning.metrics import FrameMetrics
-from wsvad_lightning.reporting.figures import VideoCurve, report_figure
+from wsvad_lightning.reporting.figures import VideoCurve, optional, report_figure
 from wsvad_lightning.reporting.scores import ScoreWriter, video_curve
 from wsvad_lightning.runs.run import run_trainer
 from wsvad_lightning.types import Prediction
@@ -132,11 +132,12 @@ def show(evaluations: Sequence[Evaluation], picture: Path) -> None:
         table.add_row(evaluation.name, *(f"{100 * evaluation.metrics[name]:.1f}" for name in SHOWN))
     rich.print("", table)
     best, *baselines = evaluations
-    report_figure(
-        best.curves,
-        picture,
-        title="Rendered surveillance videos: scores of unseen ones",
-        name=best.name,
-        baselines={baseline.name: baseline.curves for baseline in baselines},
-    )
+    with optional(picture):
+        report_figure(
+            best.curves,
+            picture,
+            title="Rendered surveillance videos: scores of unseen ones",
+            name=best.name,
+            baselines={baseline.name: baseline.curves for baseline in baselines},
+        )
     rich.print(f"picture: {picture}\nrun:     {best.run}")

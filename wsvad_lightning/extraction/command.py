@@ -21,7 +21,7 @@ from wsvad_lightning.extraction.pooling import Pooling, SnippetRecipe, Tail
 from wsvad_lightning.extraction.recipe import Dtype, ExtractionRecipe, with_weights
 from wsvad_lightning.extraction.streams import StreamSpec
 from wsvad_lightning.types import UNKNOWN
-from wsvad_lightning.video.reader import import_av
+from wsvad_lightning.video.film import import_av
 from wsvad_lightning.video.views import parse_grid
 
 DEFAULT_STREAMS = (StreamSpec(),)
@@ -109,13 +109,12 @@ def _patches(streams: Sequence[StreamSpec], grids: Sequence[str]) -> list[Stream
 
 
 def report(outcome: Outcome) -> None:
-    """Name the videos that were skipped, and those of a variable frame rate, on standard error."""
+    """Name the videos that were skipped, and what is odd about others, on standard error."""
     lines = [f"skipped: {problem}" for problem in outcome.broken]
-    if outcome.irregular:
-        lines.append(
-            f"note: {few(outcome.irregular)} of a variable frame rate: every decoded frame counts, however "
-            "long it is shown; --fps plays them evenly"
-        )
+    named: dict[str, list[str]] = {}
+    for video_id, note in outcome.notes:
+        named.setdefault(note, []).append(video_id)
+    lines += [f"note: {few(names)}: {note}" for note, names in named.items()]
     for line in lines:
         Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -28,13 +28,13 @@ class EncodedVideo(NamedTuple):
         streams: ``[T, N, D]`` by name of the stream.
         num_frames: frames of the video, as it is played.
         fps: frames a second, on average.
-        irregular: whether the file has a variable frame rate.
+        notes: what is odd about the video, each in a few words.
     """
 
     streams: dict[str, Spool]
     num_frames: int
     fps: float
-    irregular: bool
+    notes: tuple[str, ...]
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def encode_video(
             for name, features in opened.items():
                 streams[name].add(features.finish(reader.num_frames))
                 streams[name].cut(recipe.num_snippets(reader.num_frames))
-        yield EncodedVideo(streams, reader.num_frames, reader.fps, reader.irregular)
+        yield EncodedVideo(streams, reader.num_frames, reader.fps, reader.notes)
 
 
 def frame_windows(reader: VideoReader, batch_size: int) -> Iterator[FrameWindow]:

@@ -75,11 +75,11 @@ class Outcome(NamedTuple):
 
     Attributes:
         broken: what was wrong with those that could not be extracted.
-        irregular: names of those with a variable frame rate.
+        notes: names and oddities of those that could: what :attr:`VideoReader.notes` says.
     """
 
     broken: list[WSVADError]
-    irregular: list[str]
+    notes: list[tuple[str, str]]
 
 
 def extract_videos(
@@ -195,9 +195,10 @@ class Extraction(LightningModule):
                 self._write(annotation, video)
 
     def _write(self, annotation: VideoAnnotation, video: EncodedVideo) -> None:
-        self.writer.add(annotation, video.streams, num_frames=video.num_frames, fps=video.fps)
-        if video.irregular and self.recipe.fps is None:
-            self.outcome.irregular.append(annotation.video_id)
+        self.writer.add(
+            annotation, video.streams, num_frames=video.num_frames, fps=video.fps, notes=video.notes
+        )
+        self.outcome.notes.extend((annotation.video_id, note) for note in video.notes)
 
 
 class Display:
@@ -258,4 +259,4 @@ def _gather(mine: Outcome) -> Outcome:
     if not first:
         return Outcome([], [])
     broken = sorted((error for part in parts for error in part.broken), key=str)
-    return Outcome(broken, sorted(name for part in parts for name in part.irregular))
+    return Outcome(broken, sorted(note for part in parts for note in part.notes))

@@ -13,6 +13,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.encoders import build_encoder
 from wsvad_lightning.extraction.pooling import SnippetRecipe
 from wsvad_lightning.extraction.streams import Encoder, StreamSpec
+from wsvad_lightning.video.film import decoder_version
 
 SOURCE = "video files"
 
@@ -88,7 +89,8 @@ class ExtractionRecipe:
         """Get what a store records of this recipe.
 
         Raises:
-            WSVADError: if the training recorded something else, such as the hash of other weights.
+            WSVADError: if PyAV is not installed, or the training recorded something else, such as the hash of
+                other weights.
         """
         recipes: dict[str, dict[str, Any]] = {name: encoder.recipe for name, encoder in encoders.items()}
         rest = {"dtype": self.dtype, "streams": recipes} | ({"fps": self.fps} if self.fps else {})
@@ -103,6 +105,7 @@ class ExtractionRecipe:
             preprocessing=json.dumps(rest, sort_keys=True),
             text_aligned="text_tower" in recipes.get("features", {}),
             views={name: encoder.views for name, encoder in encoders.items()},
+            decoder=f"{decoder_version()}, frames upright",
         )
         if self.trained is not None:
             _require_same(made, self.trained)

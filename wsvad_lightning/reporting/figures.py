@@ -1,6 +1,7 @@
 """The picture of a test: score curves against ground truth, and the ROC curve."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from numpy.typing import NDArray
+from rich.console import Console
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
@@ -110,6 +112,22 @@ def new_figure(path: str | Path, height: float) -> "Figure":
             "report", path, "a picture needs matplotlib", 'Run pip install "wsvad-lightning[report]"'
         ) from None
     return Figure(figsize=(13, height), dpi=120, layout="constrained")
+
+
+@contextmanager
+def optional(path: Path) -> Iterator[None]:
+    """Let a picture or drawn video that cannot be made be a note: the tables are written by then.
+
+    Args:
+        path: of the file that is made.
+    """
+    try:
+        yield
+    except Exception as error:  # whatever it is, it costs the picture alone
+        problem = " ".join(f"{error or type(error).__name__}".split())
+        Console(stderr=True).print(
+            f"note: without {path}: {problem}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def log_picture(trainer: Trainer, name: str, path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, sample_segments
 from wsvad_lightning.files import replacing
-from wsvad_lightning.reporting.figures import INK, KINDS, MODEL, log_picture, new_figure
+from wsvad_lightning.reporting.figures import INK, KINDS, MODEL, log_picture, new_figure, optional
 from wsvad_lightning.types import MakesPseudoLabels
 
 if TYPE_CHECKING:
@@ -77,8 +77,9 @@ class LabelPicture(Callback):
             return
         data: WSVADDataModule = trainer.datamodule  # type: ignore[attr-defined]  # typed without it
         truths = {video_id: segment_truth(data, video_id) for video_id in self.seen}
-        draw_labels({video_id: (self.seen[video_id], truths[video_id]) for video_id in truths}, path)
-        log_picture(trainer, "train/pseudo_labels", path)
+        with optional(path):
+            draw_labels({video_id: (self.seen[video_id], truths[video_id]) for video_id in truths}, path)
+            log_picture(trainer, "train/pseudo_labels", path)
 
 
 def choose_videos(data: WSVADDataModule) -> list[str]:

@@ -15,7 +15,7 @@ from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.files import write_json
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.metrics import expand_classes, expand_scores, find_events
-from wsvad_lightning.reporting.figures import VideoCurve, log_picture, report_figure
+from wsvad_lightning.reporting.figures import VideoCurve, log_picture, optional, report_figure
 from wsvad_lightning.reporting.receipt import receipt
 from wsvad_lightning.reporting.tables import Clock, steady_clock, tables_of, write_events, write_scores
 from wsvad_lightning.timeline import Event, SnippetGrid
@@ -91,8 +91,9 @@ class ScoreWriter(Callback):
         if not RequirementCache("matplotlib"):
             rank_zero_info('No picture of the scores: pip install "wsvad-lightning[report]" draws one')
             return
-        report_figure(self.curves, folder / "scores.png")
-        log_picture(trainer, "test/scores", folder / "scores.png")
+        with optional(folder / "scores.png"):
+            report_figure(self.curves, folder / "scores.png")
+            log_picture(trainer, "test/scores", folder / "scores.png")
 
     def _write_tables(self, trainer: Trainer, pl_module: LightningModule) -> list[Prediction]:
         """Write the tables of all videos by the frame rates of the store; give the predictions, sorted."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,19 +10,22 @@ from typing import Any
 
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities import rank_zero_info
+from lightning_utilities.core.imports import RequirementCache
 from rich.progress import track
 from torch import distributed
 
 from wsvad_lightning.checkpoint import read_checkpoint, record_of
 from wsvad_lightning.data.store import Provenance
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.extraction.command import find_videos
-from wsvad_lightning.extraction.job import PATIENCE, Processes, extract_videos
+from wsvad_lightning.extraction.command import find_videos, read_store, report
+from wsvad_lightning.extraction.job import PATIENCE, Outcome, Processes, extract_videos
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
+from wsvad_lightning.reporting.figures import VideoCurve, optional
 from wsvad_lightning.reporting.scores import ScoreWriter, gather, video_curve, video_events, write_tables
 from wsvad_lightning.runs.parsed import Unparsed
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer
-from wsvad_lightning.serving.scored_video import write_scored_video
+from wsvad_lightning.serving.scored_video import read_times, write_scored_pictures, write_scored_tables
 from wsvad_lightning.types import Prediction
 
 
@@ -31,7 +34,12 @@ class PredictCLI(WSVADCLI):
 
     The features are kept next to the folders of the runs, under a name that depends on videos and recipe. An
     interrupted extraction therefore continues where it stopped, and changed videos are extracted again.
+
+    Attributes:
+        broken: what was wrong with the videos that were skipped.
     """
+
+    broken: Sequence[WSVADError] = ()
 
     def add_own_arguments(self, parser: LightningArgumentParser) -> None:
         """Add what to score, and where a run is kept."""
@@ -48,6 +56,15 @@ class PredictCLI(WSVADCLI):
             help="weights of the backbone that --videos go through, if it does not bring its own",
         )
 
+        parser.add_argument(
+            "--skip-broken",
+            "--skip_broken",
+            type=bool,
+            nargs="?",
+            const=True,
+            default=False,
+            help="go on past those of --videos that cannot be read",
+        )
         super().add_own_arguments(parser)
 
     def before_instantiate_classes(self) -> None:
@@ -61,16 +78,27 @@ class PredictCLI(WSVADCLI):
         folder = Path(config.output, config.name)
         config.data.store = str(folder / f"features-{self._key()}.h5")
         try:
-            extract_videos(
-                self.todo, config.data.store, self.recipe, processes=Processes(config.trainer.accelerator)
-            )
+            self._extract(config.data.store, Processes(config.trainer.accelerator), config.skip_broken)
         except WSVADError:
             with suppress(OSError):  # it holds what was extracted
                 folder.rmdir()
             raise
 
+    def _extract(self, path: str, processes: Processes, skip_broken: bool) -> None:
+        """Extract what is not there yet, and report what is odd about the videos, or wrong with them."""
+        self.broken = extract_videos(
+            self.todo, path, self.recipe, processes=processes, skip_broken=skip_broken
+        ).broken
+        store = read_store(path)
+        here = [annotation.video_id for _, annotation in self.todo if store and annotation.video_id in store]
+        notes = [(video_id, note) for video_id in here if store for note in store[video_id].notes]
+        report(Outcome(self.broken, notes))
+        if not here:
+            problem = "none of them can be read, as listed above"
+            raise WSVADError("--videos", f"{len(self.todo)} videos", problem, "Repair or replace them")
+
     def after_predict(self) -> None:
-        """Write what there is of every video, each on the process that has scored it.
+        """Write what there is of every video, each on the process that has scored it: pictures come last.
 
         The tables of all videos are written once more, with the seconds of the videos' own time stamps.
         """
@@ -81,35 +109,60 @@ class PredictCLI(WSVADCLI):
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]  # typed without it
         (writer,) = (callback for callback in callbacks if isinstance(callback, ScoreWriter))
         folder = Path(self.trainer.log_dir or ".")
-        times = gather(self._write_videos(writer.predictions.values(), folder), waiting)
+        curves = [self._curve(prediction) for prediction in writer.predictions.values()]
+        times = gather(self._write_tables(curves, folder), waiting)
         predictions = sorted(gather(writer.predictions, waiting).values())
         if self.trainer.is_global_zero:
             clocks = {video_id: seconds.__getitem__ for video_id, seconds in times.items()}
             write_tables(folder, predictions, self.datamodule.info.grid, self.model.classes, clocks)
+        if not RequirementCache("matplotlib"):
+            rank_zero_info('No pictures of the scores: pip install "wsvad-lightning[report]" draws them')
+            return
+        for curve in track(curves, "draw scores", len(curves), transient=True):
+            path = self._path_of(curve.video_id)
+            write_scored_pictures(path, curve, self.recipe.fps, folder / curve.video_id)
 
-    def _write_videos(self, predictions: Collection[Prediction], folder: Path) -> dict[str, list[float]]:
-        """Write what there is of the videos of this process; give when their frames begin and end."""
+    def _curve(self, prediction: Prediction) -> VideoCurve:
+        """Spread the scores of a video over its frames, with its events where the method knows classes."""
         grid, classes = self.datamodule.info.grid, self.model.classes
-        paths = {annotation.video_id: path for path, annotation in self.todo}
+        curve = video_curve(prediction, None, grid)
+        return replace(curve, events=video_events(prediction, grid, classes)) if classes else curve
+
+    def _write_tables(self, curves: Sequence[VideoCurve], folder: Path) -> dict[str, list[float]]:
+        """Write the tables of the videos of this process; give when their frames begin and end."""
         times: dict[str, list[float]] = {}
-        for prediction in track(predictions, "draw scores", len(predictions), transient=True):
-            curve = video_curve(prediction, None, grid)
-            if classes:
-                curve = replace(curve, events=video_events(prediction, grid, classes))
-            video = paths[prediction.video_id], curve, self.recipe.fps
-            times[curve.video_id] = write_scored_video(*video, folder / curve.video_id)
+        for curve in track(curves, "read time stamps", len(curves), transient=True):
+            fps, video_id = self.datamodule.store[curve.video_id].fps, curve.video_id
+            times[video_id] = [frame / fps for frame in range(len(curve.scores) + 1)]  # if all else fails
+            with optional(Path(f"the time stamps of {video_id}")):
+                times[video_id] = read_times(self._path_of(video_id), curve, self.recipe.fps)
+            write_scored_tables(curve, times[video_id], fps, folder / video_id)
         return times
+
+    def _path_of(self, video_id: str) -> Path:
+        return next(path for path, annotation in self.todo if annotation.video_id == video_id)
 
     def _key(self) -> str:
         """What the features follow from, in twelve digits."""
-        files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path, _ in self.todo]
+        files = [_state_of(path) for path, _ in self.todo]
         origin = json.dumps([asdict(self.recipe), files], sort_keys=True)
         return hashlib.sha256(origin.encode()).hexdigest()[:12]
 
 
-def predict(args: Sequence[str]) -> None:
-    """Run ``wsvad predict``."""
-    run_trainer(["predict", *args], PredictCLI)
+def _state_of(path: Path) -> tuple[str, int, int]:
+    """What tells a file from another; of one that cannot be read only its path."""
+    try:
+        state = path.stat()
+    except OSError:
+        return str(path.absolute()), 0, 0
+    return str(path.resolve()), state.st_size, state.st_mtime_ns
+
+
+def predict(args: Sequence[str]) -> int:
+    """Run ``wsvad predict``; give 1 if broken videos were skipped, else 0."""
+    run = run_trainer(["predict", *args], PredictCLI)
+    assert isinstance(run, PredictCLI)
+    return int(bool(run.broken))
 
 
 def trained_recipe(checkpoint: str, weights: str | None) -> ExtractionRecipe:

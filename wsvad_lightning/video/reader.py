@@ -2,107 +2,66 @@
 
 import math
 from collections.abc import Iterator
+from itertools import chain, islice, pairwise
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.video.film import Damaged, Film, Shot, broken, import_av, open_film
+from wsvad_lightning.video.oddities import Oddities
+from wsvad_lightning.video.stamps import TimeStamps
+from wsvad_lightning.video.upright import AS_STORED, WORDS, Orientation, orientation_of
 
-IRREGULAR = 1.5  # of a constant rate: the longest step between frames by the shortest, as stamps are rounded
-
-
-def import_av() -> ModuleType:
-    """PyAV, the package that decodes.
-
-    Raises:
-        WSVADError: if it is not installed.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise WSVADError(
-            "videos",
-            "PyAV",
-            "the package that decodes videos is not installed",
-            'Install it with: pip install "wsvad-lightning[video]"',
-        ) from error
-    return av
+END = Shot(None, math.nan, doubtful=False)
 
 
-class TimeStamps:
-    """Duration, order and rate of a video by the time stamps of its frames, while these come in.
+class Picture(NamedTuple):
+    """A frame on its way out.
 
     Attributes:
-        num_frames: frames that came.
-        elapsed: seconds from the first frame to the last; NaN if the stamps are missing.
-        backwards: whether a frame was stamped earlier than the one before.
+        frame: of PyAV.
+        orientation: how it is turned upright.
     """
 
-    def __init__(self) -> None:
-        self.num_frames, self.elapsed, self.backwards = 0, 0.0, False
-        self._first = 0.0
-        self._shortest, self._longest = math.inf, 0.0  # steps from frame to frame
-
-    def add(self, seconds: float) -> None:
-        """Take the stamp of the next frame, NaN if it has none."""
-        if self.num_frames == 0:
-            self._first = seconds
-        step = seconds - self._first - self.elapsed
-        if self.num_frames > 0:
-            self._shortest, self._longest = min(self._shortest, step), max(self._longest, step)
-        self.backwards |= step < 0
-        self.elapsed += step
-        self.num_frames += 1
-
-    def elapsed_at(self, stated: float) -> float:
-        """Seconds from the first frame to the last; by the stated rate where stamps are missing."""
-        steps = self.num_frames - 1
-        return steps / (stated or 1.0) if math.isnan(self.elapsed) else self.elapsed
-
-    @property
-    def irregular(self) -> bool:
-        """Whether the frame rate is variable."""
-        return self._longest > IRREGULAR * self._shortest
-
-    def rate(self, stated: float) -> float:
-        """Average frames a second: what the file states, unless its stamps differ by half a frame or more."""
-        steps = self.num_frames - 1
-        differs = self.elapsed > 0 and abs(stated * self.elapsed - steps) > 0.5
-        return steps / self.elapsed if differs else stated
+    frame: Any
+    orientation: Orientation
 
 
 class VideoReader:
     """The frames of one video, in order: ``for frame in VideoReader(path)`` gives uint8 RGB ``[H, W, 3]``.
 
-    Every frame is decoded, and counted: the number in a file's header is often wrong. All frames get the
-    size of the first. The file is closed when the iteration ends or is abandoned.
+    Every frame is decoded, and counted: the number in a file's header is often wrong. Frames are turned
+    upright as the file asks players to, and all get the size of the first. The file is closed when the
+    iteration ends or is abandoned.
 
     Without ``resample``, every decoded frame counts once, however long it is shown. With ``resample``, the
     video is played at a constant rate by its time stamps: frame k is the last one that is due by
     ``(k + 1/2) / resample`` seconds after the first. Frames are repeated where the file has too few of them
     and left out where it has too many. The last frame lasts as long as the average one.
 
-    A decoding error, or a packet or frame that is marked as corrupt, makes the whole video broken, as the
-    frames after it would have wrong numbers. A missing end does too where the container shows it, as MP4 and
-    AVI do. Matroska then reads as a shorter video; a frame count in the annotations catches that.
+    Damage costs its own frames alone: decoding goes on at the next packet. A lost frame keeps its place, so
+    that the numbers of all others stay right; the frame before is shown once more, or the first one that
+    there is. A frame is lost if its packet cannot be decoded, and where the frame rate is constant also if
+    the time stamps lack it between the damage and the next whole key frame. A file that ends too early is
+    read as far as it goes. ``notes`` has all that.
 
     Args:
         path: the file.
         step: give every ``step``-th frame; the others are decoded and counted only.
-        resample: frames a second to play the video at; None for every decoded frame.
+        resample: frames a second to play the video at; None for every frame of the file.
 
     Attributes:
         num_frames: frames so far, given or not; all of them once the iteration is over.
         seconds: when the latest frame is shown, after the first.
         fps: average frames a second; known once the iteration is over.
         irregular: whether the file has a variable frame rate; known once the iteration is over.
+        notes: what is odd about the video, each in a few words; known once the iteration is over.
 
     Raises:
         WSVADError: if PyAV is not installed; while iterating, if the file is missing, is not a video, has no
-            frames, cannot be decoded to its end, or lacks the time stamps to resample it.
+            frames that can be decoded, or lacks the time stamps to resample it.
     """
 
     def __init__(self, path: str | Path, step: int = 1, resample: float | None = None) -> None:
@@ -111,69 +70,133 @@ class VideoReader:
         self._restart()
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        self._restart()
         size: dict[str, int] = {}
+        for frame, orientation in self._counted():
+            size = size or _upright_size(frame, orientation)
+            if (self.num_frames - 1) % self.step == 0:
+                yield _draw(frame, orientation, **size)
+
+    def times(self) -> list[float]:
+        """Go through the video for the sake of its time stamps.
+
+        Returns:
+            Seconds ``[F + 1]`` after the first frame: when each frame is shown, and when the last one ends.
+
+        Raises:
+            WSVADError: as in the iteration.
+        """
+        shown = [self.seconds for _ in self._counted()]
+        return [*shown, shown[-1] + 1 / self.fps]
+
+    def _counted(self) -> Iterator[Picture]:
+        """Every frame, as the video is played."""
+        self._restart()
         try:
-            for frame in self._decoded() if self.resample is None else self._resampled(self.resample):
-                size = size or {"width": frame.width, "height": frame.height}
+            for picture in self._decoded() if self.resample is None else self._resampled(self.resample):
                 self.num_frames += 1
-                if (self.num_frames - 1) % self.step == 0:
-                    yield frame.to_ndarray(format="rgb24", **size)
+                yield picture
         except self._av.FFmpegError as error:
-            raise self._broken(f"cannot be decoded{self._where()} ({error.strerror})") from error
-        if self.num_frames == 0:
-            raise self._broken("has no frames")
-        self.fps = self.resample or self._stamps.rate(self._stated)
+            raise broken(self.path, f"cannot be decoded ({error.strerror})") from error
+        self.fps = self.resample or self._stamps.rate()
         self.irregular = self._stamps.irregular
         if self.fps <= 0:
-            raise self._broken("states no frame rate")
+            raise broken(self.path, "states no frame rate")
 
     def _restart(self) -> None:
-        self._stamps, self._stated = TimeStamps(), 0.0
+        self._stamps, self._oddities = TimeStamps(0), Oddities()
         self.num_frames, self.seconds, self.fps, self.irregular = 0, 0.0, 0.0, False
+        self.notes: tuple[str, ...] = ()
 
-    def _decoded(self) -> Iterator[Any]:
-        """Every frame of the file."""
-        with self._av.open(str(self.path)) as container:
-            if not container.streams.video or container.streams.video[0].codec_context is None:
-                raise self._broken("has no video stream that can be decoded")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            self._stated = float(stream.average_rate or stream.guessed_rate or 0)
-            for packet in container.demux(stream):
-                frames = packet.decode()
-                if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
-                    raise self._broken(f"is damaged{self._where()}")
-                for frame in frames:
-                    self._stamps.add(math.nan if frame.time is None else frame.time)
-                    self.seconds = self._stamps.elapsed_at(self._stated)
-                    yield frame
+    def _decoded(self) -> Iterator[Picture]:
+        """Every frame of the file: decoded by threads until something is damaged, then without."""
+        given = 0
+        try:
+            for picture in self._pass(threaded=True):
+                given += 1
+                yield picture
+        except Damaged:
+            yield from islice(self._pass(threaded=False), given, None)
 
-    def _resampled(self, rate: float) -> Iterator[Any]:
+    def _pass(self, *, threaded: bool) -> Iterator[Picture]:
+        """Every frame of the file, those that are lost included."""
+        with open_film(self.path, threaded=threaded) as film:
+            self._stamps, self._oddities = TimeStamps(film.rate), Oddities()
+            latest: Picture | None = None
+            for shot, following in pairwise(chain(film.shots(), [END])):
+                picture = self._picture(shot.frame, film)
+                for stamp in self._lost_before(shot, following.stamp, film):
+                    self._oddities.lost.append(self._stamps.num_frames)
+                    yield self._timed(latest or picture, stamp)
+                if shot.frame.is_corrupt:
+                    self._oddities.damaged.append(self._stamps.num_frames)
+                latest = picture
+                yield self._timed(picture, shot.stamp, following.stamp)
+            if latest is None:
+                raise broken(self.path, film.without_frames())
+            for stamp in sorted(film.failed):
+                self._oddities.lost.append(self._stamps.num_frames)
+                yield self._timed(latest, stamp)
+            if self._stamps.num_frames == 1 and film.holds_music:
+                raise broken(self.path, "has no video, only the cover of its music")
+            self.notes = self._oddities.notes(film, self._stamps, resampled=self.resample is not None)
+
+    def _lost_before(self, shot: Shot, following: float, film: Film) -> list[float]:
+        """The time stamps of the frames that are lost before a frame, as far as they are known."""
+        failed = sorted(stamp for stamp in film.failed if not stamp >= shot.stamp)
+        film.failed = [stamp for stamp in film.failed if stamp > shot.stamp]
+        number = self._stamps.lost_before(shot.stamp, following) if shot.doubtful else 0
+        if number <= len(failed):
+            return failed
+        return self._stamps.between(shot.stamp, number)
+
+    def _timed(self, picture: Picture, stamp: float, following: float = math.nan) -> Picture:
+        """Let the clock go on to a frame."""
+        self._stamps.add(stamp, following)
+        self.seconds = self._stamps.elapsed
+        return picture
+
+    def _picture(self, frame: Any, film: Film) -> Picture:
+        orientation = orientation_of(frame, film.tags)
+        if orientation is None:
+            self._oddities.turned.add("not turned upright: the file asks for an angle between")
+        elif orientation != AS_STORED:
+            self._oddities.turned.add(WORDS[orientation])
+        self._oddities.sizes.add((frame.width, frame.height))
+        return Picture(frame, orientation or AS_STORED)
+
+    def _resampled(self, rate: float) -> Iterator[Picture]:
         """The frames that are due, at an even rate."""
         given = 0
-        for frame, until in self._shown(rate):
+        for picture, until in self._shown(rate):
             while given < until:
                 self.seconds = given / rate
-                yield frame
+                yield picture
                 given += 1
 
-    def _shown(self, rate: float) -> Iterator[tuple[Any, int]]:
+    def _shown(self, rate: float) -> Iterator[tuple[Picture, int]]:
         """Every frame of the file, with the number of the frame that follows it at an even rate."""
         shown = None
-        for frame in self._decoded():
-            if self._stamps.backwards or math.isnan(self._stamps.elapsed):
-                raise self._broken(f"lacks rising time stamps{self._where()}, which --fps requires")
+        for picture in self._decoded():
             if shown is not None:
                 yield shown, math.floor(self._stamps.elapsed * rate + 0.5)
-            shown = frame
+            shown = picture
+        if self._stamps.missing == self._stamps.num_frames:
+            raise broken(self.path, "lacks time stamps, which --fps requires")
         if shown is not None:
-            end = self._stamps.elapsed + 1 / (self._stamps.rate(self._stated) or rate)
+            end = self._stamps.elapsed + 1 / (self._stamps.rate() or rate)
             yield shown, max(1, math.floor(end * rate + 0.5))
 
-    def _where(self) -> str:
-        return f" after {self._stamps.num_frames} frames" if self._stamps.num_frames else ""
 
-    def _broken(self, problem: str) -> WSVADError:
-        remedy = "Repair or replace it, or leave it out (extract: --skip-broken)"
-        return WSVADError("video", self.path, problem, remedy)
+def _upright_size(frame: Any, orientation: Orientation) -> dict[str, int]:
+    width, height = frame.width, frame.height
+    return (
+        {"width": height, "height": width} if orientation.transposes else {"width": width, "height": height}
+    )
+
+
+def _draw(frame: Any, orientation: Orientation, width: int, height: int) -> NDArray[np.uint8]:
+    """Get the pixels of a frame, upright and of a certain size."""
+    if orientation.transposes:
+        width, height = height, width
+    pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", width=width, height=height)
+    return orientation.turn(pixels)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.files import replacing
-from wsvad_lightning.video.reader import import_av
+from wsvad_lightning.video.film import import_av
 
 CRF = 23  # the encoder's own constant rate factor: 0 is lossless, 51 the worst
 CLOCK = 90_000  # ticks a second of frames that have times, as in most containers

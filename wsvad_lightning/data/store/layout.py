@@ -3,7 +3,7 @@
     store.h5                   schema and every field of Provenance: backbone, snippet_length, …
     └── videos
         └── <video_id>         label, classes, split, num_frames, fps, intervals [n, 2],
-                               interval_classes [n]
+                               interval_classes [n], notes [n]
             ├── features       [T, N, D] float16 or float32; checksum, mean_norm
             └── patches_2x3    [T, 6, D], and so on: one dataset a stream
 
@@ -17,7 +17,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -74,6 +74,8 @@ class Provenance:
         preprocessing: the rest of the recipe of each stream, as JSON text.
         text_aligned: whether the backbone has a text tower in the same space (CLIP).
         views: names of the N crops or patches of each stream; those of other streams are numbered.
+        decoder: what decoded the videos, and its version; several where the store grew. Features are the same
+            up to its rounding, so that it may differ within a store.
 
     Raises:
         WSVADError: if a length or stride is less than 1.
@@ -89,6 +91,7 @@ class Provenance:
     preprocessing: str = ""
     text_aligned: bool = False
     views: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    decoder: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         SnippetGrid(self.snippet_length, self.snippet_stride)
@@ -113,13 +116,19 @@ class Provenance:
         Raises:
             WSVADError: if the recipes differ; names the first field that does, and both values.
         """
-        for name in (entry.name for entry in fields(self)):
+        for name in (entry.name for entry in fields(self) if entry.compare):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 problem = f"its {name} is {theirs!r} where {mine!r} is wanted"
                 raise WSVADError(
                     "store", path, problem, "Use the same settings, or a store of its own for each"
                 )
+
+
+def join_decoders(recipes: Iterable[Provenance]) -> str:
+    """Name every decoder of some features once."""
+    named = (name for recipe in recipes for name in recipe.decoder.split("; ") if name)
+    return "; ".join(dict.fromkeys(named))
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,7 @@ class VideoRecord:
         num_frames: exact number of frames.
         fps: frames a second.
         streams: where each stream lies.
+        notes: what is odd about the file of the video, such as frames that are lost.
     """
 
     annotation: VideoAnnotation
@@ -162,6 +172,7 @@ class VideoRecord:
     num_frames: int
     fps: float
     streams: Mapping[str, StreamLocation]
+    notes: tuple[str, ...] = ()
 
 
 def describe_streams(
@@ -243,6 +254,7 @@ def write_video(
     num_frames: int,
     fps: float,
     compression: Compression | None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Add one video to the group of videos.
 
@@ -253,6 +265,7 @@ def write_video(
         num_frames: exact number of frames.
         fps: frames a second.
         compression: filter of the datasets; None for contiguous ones.
+        notes: what is odd about the file of the video.
     """
     group = videos.create_group(annotation.video_id)
     group.attrs["label"] = annotation.label
@@ -266,6 +279,8 @@ def write_video(
     if annotation.interval_classes:
         names = [name or "" for name in annotation.interval_classes]
         group.attrs["interval_classes"] = np.array(names, dtype=h5py.string_dtype())
+    if notes:
+        group.attrs["notes"] = np.array(notes, dtype=h5py.string_dtype())
     for name, array in streams.items():
         filters = {"compression": compression, "shuffle": True} if compression else {}
         dataset = group.create_dataset(name, array.shape, array.dtype, **filters)
@@ -315,6 +330,8 @@ def read_provenance(file: h5py.File) -> Provenance:
     """Read where the features of a file come from."""
     values = {}
     for entry in fields(Provenance):
+        if entry.name == "decoder" and entry.name not in file.attrs:  # in stores of older versions
+            continue
         value = file.attrs[entry.name]
         values[entry.name] = value.item() if isinstance(value, np.generic) else value
     return Provenance(**{**values, "views": json.loads(values["views"])})
@@ -341,7 +358,12 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
     streams = {name: _locate_stream(dataset, path) for name, dataset in group.items()}
     num_snippets = next(iter(streams.values())).shape[0]
     return VideoRecord(
-        annotation, num_snippets, int(attributes["num_frames"]), float(attributes["fps"]), streams
+        annotation,
+        num_snippets,
+        int(attributes["num_frames"]),
+        float(attributes["fps"]),
+        streams,
+        tuple(attributes.get("notes", ())),
     )
 
 

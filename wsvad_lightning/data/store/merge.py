@@ -14,6 +14,7 @@ from wsvad_lightning.data.store.layout import (
     VideoRecord,
     checksum,
     damaged,
+    join_decoders,
     new_file,
     write_video,
 )
@@ -45,6 +46,7 @@ def merge(stores: list[str], *, output: str) -> None:
     else:
         sources = [FeatureStore([path for store in opened for path in store.paths])]
         provenance = sources[0].provenance
+    provenance = replace(provenance, decoder=join_decoders(store.provenance for store in opened))
     with new_file(path, provenance) as videos:
         for video_id in track(list(sources[0]), "merging", console=Console(stderr=True), transient=True):
             record = sources[0][video_id]
@@ -52,7 +54,7 @@ def merge(stores: list[str], *, output: str) -> None:
             for store in sources:
                 _check_same(record, store[video_id], store)
                 streams |= _read(store, video_id)
-            write_video(videos, record.annotation, streams, record.num_frames, record.fps, None)
+            write_video(videos, record.annotation, streams, record.num_frames, record.fps, None, record.notes)
     held = f"{len(sources[0])} videos, streams {' '.join(FeatureStore(path).streams)}"
     Console().print(f"{path}: {held}", highlight=False)
 

@@ -9,6 +9,7 @@ lock shows which one is the last, see :mod:`wsvad_lightning.data.store.lock`.
 
 import glob
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,7 @@ from wsvad_lightning.data.store.layout import (
     Rows,
     blocks,
     describe_streams,
+    join_decoders,
     new_file,
     open_file,
     read_provenance,
@@ -75,7 +77,13 @@ class StoreWriter:
         return video_id in self._present or self._part(video_id).exists()
 
     def add(
-        self, annotation: VideoAnnotation, streams: Mapping[str, Rows], *, num_frames: int, fps: float
+        self,
+        annotation: VideoAnnotation,
+        streams: Mapping[str, Rows],
+        *,
+        num_frames: int,
+        fps: float,
+        notes: Sequence[str] = (),
     ) -> None:
         """Write one video; once this returns, no crash loses it.
 
@@ -84,6 +92,7 @@ class StoreWriter:
             streams: ``[T, N, D]`` float16 or float32 each, of the same T.
             num_frames: frames of the video, counted by decoding.
             fps: frames a second.
+            notes: what is odd about the file of the video.
 
         Raises:
             WSVADError: if the video is in the store, contradicts its annotation, differs in streams from
@@ -104,7 +113,7 @@ class StoreWriter:
         shapes = {name: array.shape for name, array in streams.items()}
         described = describe_streams(video_id, shapes, self.provenance, self._streams)
         with new_file(self._part(video_id), self.provenance) as videos:
-            write_video(videos, annotation, streams, num_frames, fps, self.compression)
+            write_video(videos, annotation, streams, num_frames, fps, self.compression, notes)
         self._streams = described
         self._present.add(video_id)
 
@@ -149,7 +158,7 @@ class StoreWriter:
 
     def _join(self, parts: Sequence[Path]) -> None:
         whole = [self.path] if self.path.exists() else []
-        with new_file(self.path, self.provenance) as videos:
+        with new_file(self.path, self._whole([*whole, *parts])) as videos:
             for source in [*whole, *parts]:
                 with open_file(source) as file:
                     self.provenance.check_same(read_provenance(file), source)
@@ -158,6 +167,14 @@ class StoreWriter:
                             file.copy(group, videos)
         for part in parts:
             part.unlink()
+
+    def _whole(self, sources: Sequence[Path]) -> Provenance:
+        """The provenance of all that is joined."""
+        recipes = []
+        for source in sources:
+            with open_file(source) as file:
+                recipes.append(read_provenance(file))
+        return replace(self.provenance, decoder=join_decoders(recipes))
 
 
 def _check_values(video_id: str, streams: Mapping[str, Rows]) -> None:

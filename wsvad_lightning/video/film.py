@@ -1,0 +1,244 @@
+"""The video track of a file: chosen among others, and decoded past what is damaged."""
+
+import math
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from wsvad_lightning.errors import WSVADError
+
+ATTACHED_PICTURE = 1 << 10  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
+DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
+STILLS = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")  # codecs of pictures; cameras use the first too
+HELD = 64  # packets that a decoder may hold: those of its threads and those that wait for their turn
+STUCK = 100  # errors in a row after which nothing more is read
+DURATION = re.compile(r"(\d+):(\d+):([\d.]+)")  # of a track, as Matroska has it
+OPTIONS = {"protocol_whitelist": "file"}  # a file may name addresses, and these are not followed
+
+
+def import_av() -> ModuleType:
+    """PyAV, the package that decodes.
+
+    Raises:
+        WSVADError: if it is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise WSVADError(
+            "videos",
+            "PyAV",
+            "the package that decodes videos is not installed",
+            'Install it with: pip install "wsvad-lightning[video]"',
+        ) from error
+    return av
+
+
+def decoder_version() -> str:
+    """The decoder and its version, for the provenance of what it decodes.
+
+    Raises:
+        WSVADError: if PyAV is not installed.
+    """
+    av = import_av()
+    return f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+
+
+def broken(path: Path, problem: str) -> WSVADError:
+    """Make the error of a video that cannot be read."""
+    remedy = "Repair or replace it, or leave it out by --skip-broken"
+    return WSVADError("video", path, problem, remedy)
+
+
+class Damaged(Exception):  # noqa: N818  # never seen by a user
+    """A film that is decoded by threads is damaged: without threads less of it is lost."""
+
+
+class Shot(NamedTuple):
+    """A decoded frame.
+
+    Attributes:
+        frame: of PyAV.
+        stamp: when it is shown, in seconds; NaN if it has no time stamp.
+        doubtful: whether something was damaged since the last whole key frame, so that frames may be missing
+            before this one.
+    """
+
+    frame: Any
+    stamp: float
+    doubtful: bool
+
+
+class Film:
+    """The video track of an open container; made by :func:`open_film`.
+
+    Args:
+        container: of PyAV.
+        track: one of its video streams.
+        threaded: decode by threads, until something is damaged. What threads hold at that moment may be
+            lost; one thread loses the damaged packet alone.
+        notes: what was chosen.
+
+    Attributes:
+        notes: what was chosen.
+        rate: frames a second that the file states; 0 if it does not.
+        tags: of the track, by name.
+        failed: stamps of the packets that could not be decoded, NaN for one that has none.
+    """
+
+    def __init__(self, container: Any, track: Any, *, threaded: bool, notes: Sequence[str] = ()) -> None:
+        self._container, self._track, self._threaded = container, track, threaded
+        self._mistakes = import_av().FFmpegError
+        self.rate = float(track.average_rate or track.guessed_rate or 0)
+        self.tags: dict[str, str] = dict(track.metadata)
+        self.notes, self.failed = list(notes), list[float]()
+        self._doubtful, self._until, self._discarded, self._error = False, -math.inf, 0, ""
+
+    def shots(self) -> Iterator[Shot]:
+        """Give every frame that can be decoded, in the order in which they are shown.
+
+        Raises:
+            Damaged: if the film is decoded by threads, and something cannot be decoded.
+        """
+        packets, frames = deque[int](maxlen=HELD), deque[int](maxlen=2 * HELD)  # time stamps of the latest
+        surplus, cut = 0, False  # packets that gave no frame yet; whether one is not whole
+        for packet in self._packets():
+            if packet is not None and packet.is_corrupt:
+                cut = True
+                self._doubt(packet)
+            if packet is not None and packet.pts is not None and not packet.is_discard:
+                packets.append(packet.pts)
+                surplus += 1
+            for frame in self._decode(packet):
+                frames.append(frame.pts)
+                surplus -= 1
+                yield self._shot(frame)
+        unseen = set(packets) - set(frames)
+        if self._threaded and unseen and (cut or surplus == len(unseen)):
+            raise Damaged  # at the end of a film threads lose frames without an error
+
+    def stated_counts(self) -> list[float]:
+        """Numbers of frames that the header states, in whichever ways it does."""
+        track = self._track
+        counts = [float(track.frames - self._discarded)] if track.frames else []
+        if counts and track.duration:
+            counts.append(float(track.duration * track.time_base) * self.rate)
+        if stated := DURATION.fullmatch(self.tags.get("DURATION", "")):
+            hours, minutes, seconds = map(float, stated.groups())
+            counts.append((3600 * hours + 60 * minutes + seconds) * self.rate)
+        return counts
+
+    def without_frames(self) -> str:
+        """Say what is wrong if not a single frame could be decoded."""
+        return f"cannot be decoded ({self._error})" if self._error else "has no frames"
+
+    @property
+    def holds_music(self) -> bool:
+        """Whether a single frame is the cover of a piece of music."""
+        return self._track.codec_context.name in STILLS and bool(self._container.streams.audio)
+
+    def _packets(self) -> Iterator[Any]:
+        """Give the packets of the track that hold data; then None, for what the decoder still holds."""
+        for _ in range(STUCK):
+            try:
+                for packet in self._container.demux(self._track):
+                    self._discarded += packet.is_discard
+                    if packet.size:  # an empty one would end the decoding
+                        yield packet
+                break
+            except self._mistakes as error:
+                self._go_on(error)
+        yield None
+
+    def _decode(self, packet: Any) -> list[Any]:
+        try:
+            frames: list[Any] = self._track.decode(packet)
+        except self._mistakes as error:
+            self._go_on(error)
+            if packet is not None:
+                self._doubt(packet)
+                self.failed.append(self._due(packet))
+            return []
+        return frames
+
+    def _go_on(self, error: Exception) -> None:
+        """Go on after an error, unless threads may have lost more by it than necessary."""
+        if self._threaded:
+            raise Damaged from error
+        self._doubtful, self._error = True, getattr(error, "strerror", None) or str(error)
+
+    def _doubt(self, packet: Any) -> None:
+        stamp = self._due(packet)
+        self._doubtful = True
+        self._until = self._until if math.isnan(stamp) else max(self._until, stamp)
+
+    def _shot(self, frame: Any) -> Shot:
+        """Describe a frame; a whole key frame after the damage ends the doubts."""
+        self._doubtful |= frame.is_corrupt
+        shot = Shot(frame, self._seconds(frame.pts), self._doubtful)
+        if frame.key_frame and not frame.is_corrupt and not shot.stamp <= self._until:
+            self._doubtful = False
+        return shot
+
+    def _due(self, packet: Any) -> float:
+        """When the frame of a packet is shown or, where that is not known, decoded."""
+        return self._seconds(packet.dts if packet.pts is None else packet.pts)
+
+    def _seconds(self, ticks: int | None) -> float:
+        return math.nan if ticks is None else float(ticks * self._track.time_base)
+
+
+@contextmanager
+def open_film(path: Path, *, threaded: bool) -> Iterator[Film]:
+    """Open the video track of a file.
+
+    Args:
+        path: of the file.
+        threaded: see :class:`Film`.
+
+    Raises:
+        WSVADError: if PyAV is not installed, or the file has no video track that can be decoded.
+    """
+    # An absolute path is never taken for an address, whatever letters it has.
+    with import_av().open(str(path.absolute()), options=OPTIONS, metadata_errors="replace") as container:
+        track, notes = choose_track(path, container.streams.video)
+        if threaded:
+            track.thread_type = "AUTO"
+        else:
+            track.thread_count = 1
+        yield Film(container, track, threaded=threaded, notes=notes)
+
+
+def choose_track(path: Path, tracks: Sequence[Any]) -> tuple[Any, list[str]]:
+    """Choose the film among the video tracks of a file, and say if there was a choice.
+
+    Covers and single pictures are not films. Of several films it is the one that players show by default,
+    else the first.
+
+    Args:
+        path: of the file.
+        tracks: of PyAV.
+
+    Raises:
+        WSVADError: if none of them can be decoded.
+    """
+    moving = [track for track in tracks if not int(track.disposition) & ATTACHED_PICTURE]
+    films = [track for track in moving if track.codec_context is not None]
+    if not films:
+        covers = "only a cover picture" if tracks and not moving else "no video stream that can be decoded"
+        raise broken(path, f"has {covers}")
+    films.sort(key=lambda track: (_is_still(track), not track.width, not int(track.disposition) & DEFAULT))
+    best, *others = films
+    if all(map(_is_still, others)):
+        return best, []
+    place = [track.index for track in tracks].index(best.index) + 1
+    chosen = f"number {place}, {best.codec_context.name}, {best.width} x {best.height}"
+    return best, [f"{len(films)} video tracks: {chosen} is read"]
+
+
+def _is_still(track: Any) -> bool:
+    return track.codec_context.name in STILLS and track.frames <= 1
