@@ -4,7 +4,8 @@ import math
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from os import SEEK_END
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,10 +14,12 @@ from wsvad_lightning.errors import WSVADError
 
 ATTACHED_PICTURE = 1 << 10  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
 DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
-STILLS = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")  # codecs of pictures; cameras use the first too
+STILLS = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")  # codecs of pictures; some cameras use the first
 HELD = 64  # packets that a decoder may hold: those of its threads and those that wait for their turn
 STUCK = 100  # errors in a row after which nothing more is read
 DURATION = re.compile(r"(\d+):(\d+):([\d.]+)")  # of a track, as Matroska has it
+MOST_UNREAD = 0.1, 2**12  # part and bytes of a file after its last frame: an end of a container is shorter
+GIF_END = b";"
 OPTIONS = {"protocol_whitelist": "file"}  # a file may name addresses, and these are not followed
 
 
@@ -50,11 +53,10 @@ def decoder_version() -> str:
 
 def broken(path: Path, problem: str) -> WSVADError:
     """Make the error of a video that cannot be read."""
-    remedy = "Repair or replace it, or leave it out by --skip-broken"
-    return WSVADError("video", path, problem, remedy)
+    return WSVADError("video", path, problem, "Repair or replace it, or leave it out by --skip-broken")
 
 
-class Damaged(Exception):  # noqa: N818  # never seen by a user
+class Damaged(Exception):  # noqa: N818  # caught in the package
     """A film that is decoded by threads is damaged: without threads less of it is lost."""
 
 
@@ -92,11 +94,16 @@ class Film:
 
     def __init__(self, container: Any, track: Any, *, threaded: bool, notes: Sequence[str] = ()) -> None:
         self._container, self._track, self._threaded = container, track, threaded
+        self._format: str = container.format.name
         self._mistakes = import_av().FFmpegError
         self.rate = float(track.average_rate or track.guessed_rate or 0)
         self.tags: dict[str, str] = dict(track.metadata)
         self.notes, self.failed = list(notes), list[float]()
-        self._doubtful, self._until, self._discarded, self._error = False, -math.inf, 0, ""
+        self._doubtful, self._until, self._error = False, -math.inf, ""
+        self._discarded, self._end = 0, 0  # packets that are not to be shown; byte after the latest one
+        # What follows damage in a GIF is given as part of the last picture.
+        self._largest = 2 * track.width * track.height + 2**12 if self._format == "gif" else 2**63
+        self._ticks = deque[int]()  # in AVI: stamps of packets, the frames of which have not come
 
     def shots(self) -> Iterator[Shot]:
         """Give every frame that can be decoded, in the order in which they are shown.
@@ -105,11 +112,11 @@ class Film:
             Damaged: if the film is decoded by threads, and something cannot be decoded.
         """
         packets, frames = deque[int](maxlen=HELD), deque[int](maxlen=2 * HELD)  # time stamps of the latest
-        surplus, cut = 0, False  # packets that gave no frame yet; whether one is not whole
+        surplus, cut = 0, False  # packets that gave no frame; whether one is not whole
         for packet in self._packets():
             if packet is not None and packet.is_corrupt:
                 cut = True
-                self._doubt(packet)
+                self._doubt(self._stamp(packet))
             if packet is not None and packet.pts is not None and not packet.is_discard:
                 packets.append(packet.pts)
                 surplus += 1
@@ -122,15 +129,32 @@ class Film:
             raise Damaged  # at the end of a film threads lose frames without an error
 
     def stated_counts(self) -> list[float]:
-        """Numbers of frames that the header states, in whichever ways it does."""
+        """Numbers of frames that the header states, in whichever ways it does; known after the last shot."""
         track = self._track
+        if self._format == "gif":  # states none; FFmpeg counts what there is
+            return []
         counts = [float(track.frames - self._discarded)] if track.frames else []
-        if counts and track.duration:
+        if counts and track.duration and self._format.startswith("mov"):  # where edits may shorten it
             counts.append(float(track.duration * track.time_base) * self.rate)
         if stated := DURATION.fullmatch(self.tags.get("DURATION", "")):
             hours, minutes, seconds = map(float, stated.groups())
             counts.append((3600 * hours + 60 * minutes + seconds) * self.rate)
         return counts
+
+    def unread(self) -> float:
+        """The part of the file after the last frame, 0 if it is not remarkable; known after the last shot.
+
+        Where the header states the number of frames, that says more: an index may follow the frames.
+        """
+        size = self._container.size
+        rest = size - self._end
+        if self._format == "gif":
+            with Path(self._container.name).open("rb") as file:
+                file.seek(-1, SEEK_END)
+                return 0.0 if rest <= len(GIF_END) and file.read() == GIF_END else max(1, rest) / size
+        part, number = MOST_UNREAD
+        remarkable = self._end and rest > part * size and rest > number and not self.stated_counts()
+        return rest / size if remarkable else 0.0
 
     def without_frames(self) -> str:
         """Say what is wrong if not a single frame could be decoded."""
@@ -148,20 +172,27 @@ class Film:
                 for packet in self._container.demux(self._track):
                     self._discarded += packet.is_discard
                     if packet.size:  # an empty one would end the decoding
+                        self._end = max(self._end, (packet.pos or 0) + min(packet.size, self._largest))
                         yield packet
+                break
+            except IndexError:  # in PyAV 18, at the end of a file in which more tracks turned up
                 break
             except self._mistakes as error:
                 self._go_on(error)
         yield None
 
     def _decode(self, packet: Any) -> list[Any]:
+        if self._format == "avi" and packet is not None and packet.dts is not None:
+            self._ticks.append(packet.dts)
         try:
             frames: list[Any] = self._track.decode(packet)
         except self._mistakes as error:
             self._go_on(error)
             if packet is not None:
-                self._doubt(packet)
-                self.failed.append(self._due(packet))
+                self.failed.append(self._stamp(packet))
+                self._doubt(self.failed[-1])
+                with suppress(ValueError):
+                    self._ticks.remove(packet.dts)
             return []
         return frames
 
@@ -171,22 +202,24 @@ class Film:
             raise Damaged from error
         self._doubtful, self._error = True, getattr(error, "strerror", None) or str(error)
 
-    def _doubt(self, packet: Any) -> None:
-        stamp = self._due(packet)
+    def _doubt(self, stamp: float) -> None:
+        """Doubt all that comes until a whole key frame after that moment."""
         self._doubtful = True
         self._until = self._until if math.isnan(stamp) else max(self._until, stamp)
 
     def _shot(self, frame: Any) -> Shot:
         """Describe a frame; a whole key frame after the damage ends the doubts."""
         self._doubtful |= frame.is_corrupt
-        shot = Shot(frame, self._seconds(frame.pts), self._doubtful)
+        # AVI numbers packets, and does not say in which order their frames are shown.
+        ticks = self._ticks.popleft() if self._ticks else frame.pts
+        shot = Shot(frame, self._seconds(ticks), self._doubtful)
         if frame.key_frame and not frame.is_corrupt and not shot.stamp <= self._until:
             self._doubtful = False
         return shot
 
-    def _due(self, packet: Any) -> float:
+    def _stamp(self, packet: Any) -> float:
         """When the frame of a packet is shown or, where that is not known, decoded."""
-        return self._seconds(packet.dts if packet.pts is None else packet.pts)
+        return self._seconds(packet.dts if packet.pts is None or self._ticks else packet.pts)
 
     def _seconds(self, ticks: int | None) -> float:
         return math.nan if ticks is None else float(ticks * self._track.time_base)
@@ -229,8 +262,8 @@ def choose_track(path: Path, tracks: Sequence[Any]) -> tuple[Any, list[str]]:
     moving = [track for track in tracks if not int(track.disposition) & ATTACHED_PICTURE]
     films = [track for track in moving if track.codec_context is not None]
     if not films:
-        covers = "only a cover picture" if tracks and not moving else "no video stream that can be decoded"
-        raise broken(path, f"has {covers}")
+        lack = "no video, only a cover picture" if tracks and not moving else "no video stream to decode"
+        raise broken(path, f"has {lack}")
     films.sort(key=lambda track: (_is_still(track), not track.width, not int(track.disposition) & DEFAULT))
     best, *others = films
     if all(map(_is_still, others)):
