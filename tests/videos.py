@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import av
 import numpy as np
@@ -33,14 +33,18 @@ def make_video(tmp_path: Path, texture: NDArray[np.uint8]) -> VideoMaker:
         height: int = 48,
         width: int = 64,
         fps: int = 10,
-        codec: Literal["libx264", "libvpx", "mpeg4", "mpeg2video"] = "libx264",
+        codec: str = "libx264",
+        pixels: str = "yuv420p",
         options: dict[str, str] | None = None,
+        encoder: dict[str, str] | None = None,
+        tags: dict[str, str] | None = None,
     ) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(path), "w", options=options or {}) as container:
-            stream = container.add_stream(codec, rate=fps)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            container.metadata.update(tags or {})
+            stream: Any = container.add_stream(codec, rate=fps, options=encoder or {})
+            stream.width, stream.height, stream.pix_fmt = width, height, pixels
             for t in range(num_frames):
                 picture = np.ascontiguousarray(np.roll(texture, -t, axis=1)[:height, :width])
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))

@@ -21,6 +21,7 @@ DURATION = re.compile(r"(\d+):(\d+):([\d.]+)")  # of a track, as Matroska has it
 MOST_UNREAD = 0.1, 2**12  # part and bytes of a file after its last frame: an end of a container is shorter
 GIF_END = b";"
 OPTIONS = {"protocol_whitelist": "file"}  # a file may name addresses, and these are not followed
+LISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"v=0")  # how files begin that name other files
 
 
 def import_av() -> ModuleType:
@@ -153,8 +154,8 @@ class Film:
                 file.seek(-1, SEEK_END)
                 return 0.0 if rest <= len(GIF_END) and file.read() == GIF_END else max(1, rest) / size
         part, number = MOST_UNREAD
-        remarkable = self._end and rest > part * size and rest > number and not self.stated_counts()
-        return rest / size if remarkable else 0.0
+        known = self._end and self._format != "mpegts" and not self.stated_counts()
+        return rest / size if known and rest > part * size and rest > number else 0.0
 
     def without_frames(self) -> str:
         """Say what is wrong if not a single frame could be decoded."""
@@ -236,6 +237,8 @@ def open_film(path: Path, *, threaded: bool) -> Iterator[Film]:
     Raises:
         WSVADError: if PyAV is not installed, or the file has no video track that can be decoded.
     """
+    if _beginning(path).startswith(LISTS):
+        raise broken(path, "is a list of other files")
     # An absolute path is never taken for an address, whatever letters it has.
     with import_av().open(str(path.absolute()), options=OPTIONS, metadata_errors="replace") as container:
         track, notes = choose_track(path, container.streams.video)
@@ -244,6 +247,13 @@ def open_film(path: Path, *, threaded: bool) -> Iterator[Film]:
         else:
             track.thread_count = 1
         yield Film(container, track, threaded=threaded, notes=notes)
+
+
+def _beginning(path: Path) -> bytes:
+    """The first bytes of a file; nothing of one that cannot be read, which the decoder explains."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(16).lstrip(b"\xef\xbb\xbf")
+    return b""
 
 
 def choose_track(path: Path, tracks: Sequence[Any]) -> tuple[Any, list[str]]:

@@ -15,6 +15,7 @@ from wsvad_lightning.video.stamps import TimeStamps
 from wsvad_lightning.video.upright import AS_STORED, WORDS, Orientation, orientation_of
 
 END = Shot(None, math.nan, doubtful=False)
+NO_GAP = math.nan, math.nan  # between the stamps of frames, filled by lost ones
 
 
 class Picture(NamedTuple):
@@ -103,7 +104,7 @@ class VideoReader:
             raise broken(self.path, "states no frame rate")
 
     def _restart(self) -> None:
-        self._stamps, self._oddities = TimeStamps(0), Oddities()
+        self._stamps, self._oddities, self._gap = TimeStamps(0), Oddities(), NO_GAP
         self.num_frames, self.seconds, self.fps, self.irregular = 0, 0.0, 0.0, False
         self.notes: tuple[str, ...] = ()
 
@@ -120,22 +121,22 @@ class VideoReader:
     def _pass(self, *, threaded: bool) -> Iterator[Picture]:
         """Every frame of the file, those that are lost included."""
         with open_film(self.path, threaded=threaded) as film:
-            self._stamps, self._oddities = TimeStamps(film.rate), Oddities()
+            self._stamps, self._oddities, self._gap = TimeStamps(film.rate), Oddities(), NO_GAP
             latest: Picture | None = None
             for shot, following in pairwise(chain(film.shots(), [END])):
+                if shot.doubtful and self._gap[0] < shot.stamp < self._gap[1]:
+                    continue  # given too late: its place is taken
                 picture = self._picture(shot.frame, film)
                 for stamp in self._lost_before(shot, following.stamp, film):
-                    self._oddities.lost.append(self._stamps.num_frames)
-                    yield self._timed(latest or picture, stamp)
+                    yield self._lost(latest or picture, stamp)
                 if shot.frame.is_corrupt:
                     self._oddities.damaged.append(self._stamps.num_frames)
                 latest = picture
                 yield self._timed(picture, shot.stamp, following.stamp)
             if latest is None:
                 raise broken(self.path, film.without_frames())
-            for stamp in sorted(film.failed):
-                self._oddities.lost.append(self._stamps.num_frames)
-                yield self._timed(latest, stamp)
+            for stamp in self._lost_at_end(film):
+                yield self._lost(latest, stamp)
             if self._stamps.num_frames == 1 and film.holds_music:
                 raise broken(self.path, "has no video, only the cover of its music")
             self.notes = self._oddities.notes(film, self._stamps, resampled=self.resample is not None)
@@ -145,9 +146,24 @@ class VideoReader:
         failed = sorted(stamp for stamp in film.failed if not stamp >= shot.stamp)
         film.failed = [stamp for stamp in film.failed if stamp > shot.stamp]
         number = self._stamps.lost_before(shot.stamp, following) if shot.doubtful else 0
-        if number <= len(failed):
-            return failed
-        return self._stamps.between(shot.stamp, number)
+        if number > len(failed):
+            failed = self._stamps.between(shot.stamp, number)
+        if failed:
+            self._gap = self._stamps.latest, shot.stamp
+        return failed
+
+    def _lost_at_end(self, film: Film) -> list[float]:
+        """The time stamps of the frames that are lost after the last one that was decoded."""
+        last = max((stamp for stamp in film.failed if not math.isnan(stamp)), default=math.nan)
+        number = self._stamps.lost_before(last, math.nan)
+        if 0 < len(film.failed) <= number:
+            return [*self._stamps.between(last, number), last]
+        return sorted(film.failed)
+
+    def _lost(self, neighbour: Picture, stamp: float) -> Picture:
+        """Let another frame take the place of a lost one."""
+        self._oddities.lost.append(self._stamps.num_frames)
+        return self._timed(neighbour, stamp)
 
     def _timed(self, picture: Picture, stamp: float, following: float = math.nan) -> Picture:
         """Let the clock go on to a frame."""

@@ -23,6 +23,7 @@ class TimeStamps:
         num_frames: frames that came.
         elapsed: seconds from the first frame to the last.
         missing: frames without a stamp, or with one that is not believed.
+        latest: the last stamp that is believed; NaN before the first.
         jumps: numbers of the frames at which the stamps jump.
     """
 
@@ -30,7 +31,7 @@ class TimeStamps:
         self.num_frames, self.elapsed = 0, 0.0
         self.missing, self.jumps = 0, list[int]()
         self._stated = stated
-        self._origin = self._latest = math.nan  # stamps: of the start of the clock, and the last one believed
+        self._origin = self.latest = math.nan  # stamps: of the start of the clock, and the last one believed
         self._follows = False  # whether the latest frame has a stamp that is believed
         self._steps, self._shortest, self._longest = 0, math.inf, 0.0  # from frame to frame
 
@@ -46,22 +47,22 @@ class TimeStamps:
         if math.isnan(stamp):
             self.missing += 1
             self.elapsed = self._next
-        elif math.isnan(self._latest):
+        elif math.isnan(self.latest):
             self.elapsed = self._next
             self._origin = stamp - self.elapsed
-        elif 0 <= stamp - self._latest <= JUMP:
+        elif 0 <= stamp - self.latest <= JUMP:
             self._follow(max(self.elapsed, stamp - self._origin))
         else:
             self.jumps.append(self.num_frames)
             self.elapsed = self._next
             self._origin = stamp - self.elapsed
         self._follows = not math.isnan(stamp)
-        self._latest = stamp if self._follows else self._latest
+        self.latest = stamp if self._follows else self.latest
         self.num_frames += 1
 
     def believes(self, stamp: float, following: float) -> bool:
         """Whether a stamp lies between its neighbours, or these do not rise."""
-        return not self._latest <= following or self._latest <= stamp <= following
+        return not self.latest <= following or self.latest <= stamp <= following
 
     def lost_before(self, stamp: float, following: float) -> int:
         """Count the frames that are missing before the next one by the rate so far; 0 if that varies.
@@ -98,7 +99,7 @@ class TimeStamps:
     def _repeats(self, stamp: float) -> bool:
         """Whether the clock has already gone on to a stamp without believing in the stamp before it."""
         clock = (self.elapsed + self._next) / 2
-        return not self._follows and self._latest <= stamp < self._origin + clock
+        return not self._follows and self.latest <= stamp < self._origin + clock
 
     @property
     def _next(self) -> float:
