@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from wsvad_lightning.extraction.pooling import SnippetRecipe
 from wsvad_lightning.extraction.streams import FrameWindow, StreamSpec
 from wsvad_lightning.parsing import parse_function
 from wsvad_lightning.types import UNKNOWN
+from wsvad_lightning.video.film import decoder_version
 from wsvad_lightning.video.reader import VideoReader
 from wsvad_lightning.video.views import parse_views
 
@@ -75,6 +77,7 @@ def test_what_is_in_the_store_afterwards(videos: Path, table: Path, tmp_path: Pa
     kept = store.provenance
     assert (kept.snippet_length, kept.snippet_stride, kept.frame_stride) == (8, 4, 2)
     assert (kept.backbone, kept.pooling, kept.tail) == ("flow_statistics+flow_histogram", "mean", "keep")
+    assert kept.decoder == f"{decoder_version()}, frames upright"
     recipe = json.loads(kept.preprocessing)
     assert recipe["dtype"] == "float32"
     assert recipe["streams"]["patches_1x2"]["view"] == "1x2"
@@ -168,6 +171,36 @@ def test_a_store_takes_features_of_one_recipe_only(videos: Path, tmp_path: Path)
         run(videos, tmp_path / "store.h5", streams=[StreamSpec("motion", "flow_statistics", size=48)])
 
 
+def test_what_is_odd_is_named_and_recorded(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_stamped(videos / "phone.mp4", [0.0, 0.1])
+    content = bytearray((videos / "phone.mp4").read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    content[matrix : matrix + 20] = struct.pack(">5i", 0, 65536, 0, -65536, 0)
+    (videos / "phone.mp4").write_bytes(content)
+    assert run(videos, tmp_path / "store.h5") == 0
+    assert "note: phone: turned upright, by 90 degrees clockwise\n" in capsys.readouterr().err
+    store = FeatureStore(tmp_path / "store.h5")
+    assert store["phone"].notes == ("turned upright, by 90 degrees clockwise",)
+    assert store["quiet"].notes == ()
+
+
+def test_a_lost_end_is_named_and_not_broken(make_video: VideoMaker, tmp_path: Path, capsys: Any) -> None:
+    path = make_video("gate.mp4", 40, options={"movflags": "faststart"}, encoder={"g": "5"})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 3 // 4])
+    assert run(path, tmp_path / "store.h5") == 0
+    record = FeatureStore(tmp_path / "store.h5")["gate"]
+    assert 5 < record.num_frames < 40
+    assert f"{record.num_frames} frames where the header states 40" in record.notes
+    assert all(f"note: gate: {note}\n" in capsys.readouterr().err for note in record.notes[-1:])
+    table = tmp_path / "table.csv"
+    table.write_text("video,label,num_frames\ngate,normal,40\n")
+    with pytest.raises(WSVADError, match="40 frames are annotated and the video has"):
+        run(path, tmp_path / "other.h5", table)
+
+
 def test_a_broken_video_stops_the_run_and_what_was_done_stays(
     videos: Path, table: Path, tmp_path: Path
 ) -> None:
@@ -212,7 +245,7 @@ def test_a_variable_frame_rate_is_noted_and_resampled_on_demand(
     stamps = [0.0, 0.1, 0.2, 0.9, 1.0]
     write_stamped(videos / "jerky.mp4", stamps)
     assert run(videos, tmp_path / "all.h5") == 0
-    assert "note: jerky of a variable frame rate" in capsys.readouterr().err
+    assert "note: jerky: variable frame rate" in capsys.readouterr().err
     kept = FeatureStore(tmp_path / "all.h5")["jerky"]
     assert (kept.num_frames, kept.fps) == (5, 4.0)
     assert run(videos, tmp_path / "even.h5", fps=20.0) == 0

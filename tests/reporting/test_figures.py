@@ -11,7 +11,14 @@ from matplotlib.image import imread
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.reporting import figures
-from wsvad_lightning.reporting.figures import VideoCurve, arrange_names, choose, has_roc, report_figure
+from wsvad_lightning.reporting.figures import (
+    VideoCurve,
+    arrange_names,
+    choose,
+    has_roc,
+    optional,
+    report_figure,
+)
 from wsvad_lightning.timeline import Event
 
 
@@ -140,6 +147,15 @@ def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(WSVADError, match=r"wsvad-lightning\[report\]"):
         report_figure([curve("walk")], tmp_path / "scores.png")
+
+
+@pytest.mark.parametrize(
+    "error", [WSVADError("a", 1, "fails", "Do"), OSError(28, "no space"), ValueError("x")]
+)
+def test_a_picture_that_fails_is_a_note(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    with optional(Path("scores.png")):
+        raise error
+    assert capsys.readouterr().err == f"note: without scores.png: {error}\n"
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

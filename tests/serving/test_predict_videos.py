@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -16,6 +16,8 @@ from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
+from wsvad_lightning.serving import command as command_module
+from wsvad_lightning.serving import scored_video
 
 RECIPE = """
 snippet_length: 8
@@ -130,6 +132,73 @@ def test_events_are_reported_with_their_classes_and_times(trained: Trained, tmp_
         below_number = [frame.to_ndarray(format="gray")[16:26, 6:58] for frame in container.decode(video=0)]
     named = [t for t, part in enumerate(below_number) if int(np.ptp(part)) > 100]
     assert named == [*range(8, 12), *range(20, 24)]
+
+
+def test_odd_files_do_not_stop_the_rest(
+    trained: Trained, make_video: VideoMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_video("cameras/good.mp4", 20)
+    unfinished = make_video("cameras/unfinished.mkv", 40, encoder={"g": "5"})
+    unfinished.write_bytes(unfinished.read_bytes()[: unfinished.stat().st_size * 3 // 4])
+    (tmp_path / "cameras" / "text.mp4").write_text("no video")
+    (tmp_path / "cameras" / "gone.mp4").symlink_to(tmp_path / "elsewhere.mp4")
+    command = predict(trained.checkpoint, tmp_path / "cameras", tmp_path)
+    assert main(command) == 2
+    assert not (tmp_path / "runs" / "cameras" / "version_0").exists()
+    for _ in range(2):  # the second time nothing is decoded for features
+        capsys.readouterr()
+        assert main([*command, "--skip-broken"]) == 1
+        reported = capsys.readouterr().err.splitlines()
+        assert [line.split(":")[0] for line in reported if "--skip-broken" in line] == ["skipped"] * 2
+        (note,) = (line for line in reported if line.startswith("note: unfinished: "))
+        assert "frames where the header states 40" in note
+    run = tmp_path / "runs" / "cameras" / "version_1"
+    assert {row["video"] for row in rows_of(run / "scores.csv")} == {"good", "unfinished"}
+    assert len(list(run.glob("*/scored.mp4"))) == 2
+
+
+def test_if_no_video_can_be_read_there_is_nothing_to_score(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    command = predict(trained.checkpoint, tmp_path / "text.mp4", tmp_path, "--skip-broken")
+    assert main(command) == 2
+    assert not (tmp_path / "runs" / "cameras").exists()
+
+
+def test_pictures_come_last_and_one_that_fails_is_a_note(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "runs" / "cameras" / "version_0"
+    there: list[int] = []
+
+    def fail(*_: object) -> None:
+        there.append(len([*run.glob("*/curve.csv"), *run.glob("*/scores.json"), run / "scores.csv"]))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(scored_video, "report_figure", fail)
+    monkeypatch.setattr(scored_video, "write_drawn", fail)
+    assert main(predict(trained.checkpoint, trained.videos, tmp_path)) == 0
+    assert there == [9] * 8  # all tables of four videos
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: without ")]
+    assert len(notes) == 8
+    assert notes[0].endswith("scores.png: [Errno 28] No space left on device")
+
+
+def test_a_video_that_has_gone_keeps_its_scores(
+    trained: Trained, make_video: VideoMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video("gate.mp4", 20)
+    written = command_module.video_curve
+
+    def remove(*args: Any) -> Any:
+        path.unlink()
+        return written(*args)
+
+    monkeypatch.setattr(command_module, "video_curve", remove)
+    assert main(predict(trained.checkpoint, path, tmp_path)) == 0
+    run = tmp_path / "runs" / "cameras" / "version_0"
+    assert [row["seconds"] for row in rows_of(run / "gate" / "curve.csv")][:2] == ["0.000", "0.100"]
+    assert rows_of(run / "scores.csv")
+    assert not (run / "gate" / "scored.mp4").exists()
 
 
 def test_features_come_out_as_in_the_training_and_only_once(trained: Trained, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import h5py
 import numpy as np
 import pytest
 
@@ -82,6 +83,25 @@ def test_videos_are_added_to_a_finished_store(tmp_path: Path, ten: Path) -> None
     assert names_in(tmp_path) == ["store.h5"]
     assert_whole(FeatureStore(path))
     assert FeatureStore(path).checksum() == FeatureStore(ten).checksum()
+
+
+def test_a_store_that_grew_names_every_decoder_and_what_is_odd(tmp_path: Path) -> None:
+    path = tmp_path / "store.h5"
+    for number, decoder in enumerate(("", "PyAV 14", "PyAV 18", "PyAV 14")):
+        with StoreWriter(path, dataclasses.replace(PROVENANCE, decoder=decoder)) as writer:
+            annotation, notes = make_annotation(number), ("turned", "Bild 7 fehlt")[:number]
+            frames = annotation.num_frames or 0
+            writer.add(annotation, make_streams(number), num_frames=frames, fps=25.0, notes=notes)
+    store = FeatureStore(path)
+    assert store.provenance.decoder == "PyAV 14; PyAV 18"
+    assert [len(store[video_id].notes) for video_id in store] == [0, 1, 2, 2]
+    assert store["video03"].notes == ("turned", "Bild 7 fehlt")
+
+
+def test_a_store_of_an_older_version_names_no_decoder(ten: Path) -> None:
+    with h5py.File(ten, "r+") as file:
+        del file.attrs["decoder"]
+    assert FeatureStore(ten).provenance.decoder == ""
 
 
 def test_the_last_of_several_writers_joins(tmp_path: Path) -> None:
