@@ -120,7 +120,7 @@ def lose(path: Path, start: int, packets: int) -> None:
 def key_packets(path: Path) -> list[tuple[int, int]]:
     """Where the key frames of a file lie: first byte and number of bytes."""
     with av.open(str(path)) as container:
-        return [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.is_keyframe]
+        return [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.is_keyframe]
 
 
 @pytest.mark.parametrize("resample", [None, 10])
@@ -232,7 +232,7 @@ def test_recordings_that_were_joined_are_read_on(recording: Path) -> None:
     assert read(recording, resample=5).num_frames == 60
 
 
-SOUND = {
+SOUND: dict[str, dict[str, Any]] = {
     "h264.mp4": {"codec": "libx264"},
     "fragments.mp4": {"codec": "libx264", "options": {"movflags": "frag_keyframe+empty_moov"}},
     "h264.avi": {"codec": "libx264"},  # B-frames, whose order AVI does not say
@@ -255,7 +255,7 @@ SOUND = {
 @pytest.mark.parametrize("num_frames", [1, 30])
 @pytest.mark.parametrize("name", SOUND)
 def test_of_a_sound_file_there_is_nothing_to_say(name: str, num_frames: int, make_video: VideoMaker) -> None:
-    settings = dict(SOUND[name])
+    settings = SOUND[name]
     reader = VideoReader(make_video(name, num_frames, **settings))
     (shape,) = {frame.shape for frame in reader}
     assert shape == (settings.get("height", 48), settings.get("width", 64), 3)

@@ -1,6 +1,7 @@
 """Pictures are turned as the display matrix of a file asks, which is written into it here."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from tests.videos import VideoMaker
 from wsvad_lightning.video.reader import VideoReader
 
-TURNED = {  # columns and rows of the matrix, what becomes of a picture, and a word of the note
+Turn = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+TURNED: dict[tuple[int, int, int, int], tuple[Turn, str | None]] = {  # by matrix, with a word of the note
     (1, 0, 0, 1): (lambda picture: picture, None),
     (0, 1, -1, 0): (lambda picture: np.rot90(picture, -1), "90 degrees clockwise"),
     (-1, 0, 0, -1): (lambda picture: np.rot90(picture, 2), "180 degrees"),
@@ -45,7 +47,7 @@ def test_frames_are_turned_upright(matrix: tuple[int, int, int, int], make_video
     write_matrix(path, *matrix)
     upright, notes = frames_of(path)
     np.testing.assert_array_equal(upright, [turn(frame) for frame in stored])
-    assert [word in note for note in notes] == ([True] if word else [])
+    assert [word is not None and word in note for note in notes] == ([True] if word else [])
 
 
 def test_another_angle_is_left_and_named(make_video: VideoMaker) -> None:
