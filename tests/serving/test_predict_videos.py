@@ -16,7 +16,7 @@ from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
-from wsvad_lightning.serving import command as command_module
+from wsvad_lightning.reporting.scores import video_curve
 from wsvad_lightning.serving import scored_video
 
 RECIPE = """
@@ -187,13 +187,12 @@ def test_a_video_that_has_gone_keeps_its_scores(
     trained: Trained, make_video: VideoMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_video("gate.mp4", 20)
-    written = command_module.video_curve
 
     def remove(*args: Any) -> Any:
         path.unlink()
-        return written(*args)
+        return video_curve(*args)
 
-    monkeypatch.setattr(command_module, "video_curve", remove)
+    monkeypatch.setattr("wsvad_lightning.serving.command.video_curve", remove)
     assert main(predict(trained.checkpoint, path, tmp_path)) == 0
     run = tmp_path / "runs" / "cameras" / "version_0"
     assert [row["seconds"] for row in rows_of(run / "gate" / "curve.csv")][:2] == ["0.000", "0.100"]
