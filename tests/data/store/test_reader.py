@@ -88,7 +88,6 @@ def test_any_program_can_read_the_file(ten: Path) -> None:
             "text_aligned": False,
             "views": '{"features": ["left", "right"]}',
             "decoder": "",
-            "decoder": "",
         }
         video = file["videos/video05"]
         attributes = {key: np.asarray(value).tolist() for key, value in video.attrs.items()}
