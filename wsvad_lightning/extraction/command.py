@@ -1,32 +1,30 @@
 """``wsvad extract``: from videos to a feature store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from rich.console import Console
 
 from wsvad_lightning.data.datasets.annotations import (
-    VIDEO_SUFFIXES,
     VideoAnnotation,
     canonical_id,
     read_annotations,
-    read_video_paths,
 )
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.extraction.footage import few, find_footage, is_table
 from wsvad_lightning.extraction.job import ONE_PROCESS, Outcome, Processes, extract_videos
 from wsvad_lightning.extraction.pooling import Pooling, SnippetRecipe, Tail
 from wsvad_lightning.extraction.recipe import Dtype, ExtractionRecipe, with_weights
 from wsvad_lightning.extraction.streams import StreamSpec
 from wsvad_lightning.types import UNKNOWN
 from wsvad_lightning.video.film import import_av
+from wsvad_lightning.video.frames import Footage
 from wsvad_lightning.video.views import parse_grid
 
 DEFAULT_STREAMS = (StreamSpec(),)
-TABLE_SUFFIXES = (".csv", ".tsv")
-LISTED = 10  # names in a message; the rest is counted
 
 
 def extract(
@@ -46,12 +44,14 @@ def extract(
     batch_size: int = 16,
     trainer: Processes = ONE_PROCESS,
     skip_broken: bool = False,
+    image_fps: float | None = None,
 ) -> int:
     """Turn videos into a feature store; run again, it continues where it stopped.
 
     Args:
         videos: folder of videos, searched with all its subfolders; one video; or an annotations table whose
-            column ``video`` holds paths, seen from the table's folder.
+            column ``video`` holds paths, seen from the table's folder. A folder of numbered images is a
+            video.
         output: the store to make or to add to, such as ``features.h5``.
         annotations: table of the videos to extract, with their labels. Without any table all videos are
             extracted, for prediction: their labels are unknown and they belong to the split ``predict``.
@@ -72,6 +72,7 @@ def extract(
         batch_size: frames encoded at once; decoding is a few times as many ahead.
         trainer: where to compute: on how many processes, with GPUs or without.
         skip_broken: continue past videos that cannot be read, or whose frame count is not the annotated one.
+        image_fps: frames a second of folders of images, 30 unless given; every image is a frame.
 
     Returns:
         0 if all videos are in the store, 1 if broken ones were skipped; these are listed at the end.
@@ -90,9 +91,9 @@ def extract(
     recipe = ExtractionRecipe(with_weights(seen, weights), snippets, fps, dtype)
     labels = videos if annotations is None and is_table(videos) else annotations
     notes: list[str] = []
-    todo = find_videos(videos, None if labels is None else read_annotations(labels, notes=notes))
-    for note in notes:
-        rank_zero_info(f"note: {note}")
+    table = None if labels is None else read_annotations(labels, notes=notes)
+    say(f"note: {note}" for note in notes)
+    todo = find_videos(videos, table, image_fps)
     before = read_store(output)
     outcome = extract_videos(todo, output, recipe, batch_size, trainer, skip_broken=skip_broken)
     report(outcome)
@@ -114,7 +115,12 @@ def report(outcome: Outcome) -> None:
     named: dict[str, list[str]] = {}
     for video_id, note in outcome.notes:
         named.setdefault(note, []).append(video_id)
-    lines += [f"note: {few(names)}: {note}" for note, names in named.items()]
+    say([*lines, *(f"note: {few(names)}: {note}" for note, names in named.items())])
+
+
+@rank_zero_only
+def say(lines: Iterable[str]) -> None:
+    """Print lines on standard error, by the first process alone."""
     for line in lines:
         Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -142,62 +148,42 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def find_videos(
-    videos: str | Path, table: Mapping[str, VideoAnnotation] | None = None
-) -> list[tuple[Path, VideoAnnotation]]:
-    """The files to extract and what is known of them, in the order of their names.
+    videos: str | Path,
+    table: Mapping[str, VideoAnnotation] | None = None,
+    image_fps: float | None = None,
+) -> list[tuple[Footage, VideoAnnotation]]:
+    """The videos to extract and what is known of them, in the order of their paths.
+
+    Standard error says what was passed over.
 
     Args:
-        videos: folder, searched with all its subfolders; one file; or a table of files.
+        videos: folder, searched with all its subfolders; one file; one folder of images; or a table of these.
         table: annotations by canonical name. Files that it does not name are left out; without a table, the
             labels of all are unknown and they belong to the split ``predict``.
+        image_fps: frames a second of folders of images.
 
     Raises:
         WSVADError: if no video is found, two have the same name, or a video of the table is missing.
     """
-    found: dict[str, Path] = {}
-    for path in _video_files(Path(videos)):
-        video_id = canonical_id(path.name)
+    found: dict[str, Footage] = {}
+    left_out: list[str] = []
+    footage, notes = find_footage(Path(videos), image_fps)
+    for path in footage:
+        video_id = canonical_id(Path(path).absolute().name)
         if table is not None and video_id not in table:
+            left_out.append(video_id)
             continue
         if video_id in found:
             problem = f"has the same name as {found[video_id]}"
             raise WSVADError("videos", path, problem, "Rename or move one: videos are known by their names")
         found[video_id] = path
+    notes += (
+        [f"{counted(len(left_out), 'video')} not in the annotations: {few(left_out)}"] if left_out else []
+    )
+    say(f"note: {note}" for note in notes)
     if table is None:
         return [(path, VideoAnnotation(name, UNKNOWN, split="predict")) for name, path in found.items()]
     if missing := [name for name in table if name not in found]:
         problem = f"lacks {few(missing)} of the annotations"
         raise WSVADError("videos", videos, problem, "Add the videos or take them out of the annotations")
     return [(path, table[name]) for name, path in found.items()]
-
-
-def is_table(videos: str | Path) -> bool:
-    """Whether this is a table of videos, by its name."""
-    return Path(videos).suffix.lower() in TABLE_SUFFIXES
-
-
-def few(names: Sequence[str]) -> str:
-    """Name some of many videos, and count the rest."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"{', '.join(names[:LISTED])}{more}"
-
-
-def _video_files(videos: Path) -> list[Path]:
-    if is_table(videos):
-        paths = read_video_paths(videos)
-        if missing := [str(path) for path in paths if not path.is_file()]:
-            remedy = "Correct the column 'video': paths are seen from the table's folder"
-            raise WSVADError("videos", videos, f"names files that are not there: {few(missing)}", remedy)
-        return paths
-    if videos.is_file():
-        return [videos]
-    if not videos.is_dir():
-        raise WSVADError("videos", videos, "no such file or folder", "Correct the path")
-    files = [
-        path
-        for path in sorted(videos.rglob("*"))
-        if path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not path.name.startswith(".")
-    ]
-    if not files:
-        raise WSVADError("videos", videos, "holds no videos", f"Give a folder of {', '.join(VIDEO_SUFFIXES)}")
-    return files

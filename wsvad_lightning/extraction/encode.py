@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from wsvad_lightning.extraction.pooling import SnippetRecipe
 from wsvad_lightning.extraction.spool import Spool
 from wsvad_lightning.extraction.streams import Encoder, FrameWindow
+from wsvad_lightning.video.frames import Footage
 from wsvad_lightning.video.reader import VideoReader
 
 AHEAD = 2  # windows that are decoded while another is encoded
@@ -39,7 +40,7 @@ class EncodedVideo(NamedTuple):
 
 @contextmanager
 def encode_video(
-    path: str | Path,
+    path: str | Footage,
     encoders: Mapping[str, Encoder],
     recipe: SnippetRecipe,
     batch_size: int = 16,
@@ -54,7 +55,7 @@ def encode_video(
     in temporary files: memory grows neither with the frames nor with the features.
 
     Args:
-        path: the video.
+        path: the video, a file or a folder of images.
         encoders: by name of the stream.
         recipe: how the video is cut into snippets.
         batch_size: frames of a window, which are encoded at once; the result does not depend on it.

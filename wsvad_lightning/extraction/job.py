@@ -21,10 +21,11 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.encode import EncodedVideo, encode_video
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.extraction.streams import Encoder
+from wsvad_lightning.video.frames import Footage
 
 PATIENCE = timedelta(days=100)  # processes wait at the end for the one with the longest videos
 
-Todo = Sequence[tuple[Path, VideoAnnotation]]
+Todo = Sequence[tuple[Footage, VideoAnnotation]]
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class Extraction(LightningModule):
         self.display.finish()
         return annotation.video_id
 
-    def _extract(self, path: Path, annotation: VideoAnnotation) -> None:
+    def _extract(self, path: Footage, annotation: VideoAnnotation) -> None:
         recipe, output, count = self.recipe, self.writer.path, self.display.count
         settings = (recipe.snippets, self.batch_size, recipe.fps, count, recipe.dtype, output.parent)
         with ExitStack() as files:

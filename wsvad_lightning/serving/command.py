@@ -27,6 +27,7 @@ from wsvad_lightning.runs.parsed import Unparsed
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer
 from wsvad_lightning.serving.scored_video import read_times, write_scored_pictures, write_scored_tables
 from wsvad_lightning.types import Prediction
+from wsvad_lightning.video.frames import Footage, FrameFolder
 
 
 class PredictCLI(WSVADCLI):
@@ -48,6 +49,12 @@ class PredictCLI(WSVADCLI):
             type=str | None,
             default=None,
             help="score these in place of data.store: one video, a folder of them, or a table of their paths",
+        )
+        parser.add_argument(
+            "--image_fps",
+            type=float | None,
+            default=None,
+            help="frames a second of --videos that are folders of images, 30 unless given",
         )
         parser.add_argument(
             "--weights",
@@ -74,7 +81,7 @@ class PredictCLI(WSVADCLI):
         if config.videos is None:
             return
         self.recipe = trained_recipe(config.ckpt_path, config.weights)
-        self.todo = find_videos(config.videos)
+        self.todo = find_videos(config.videos, image_fps=config.image_fps)
         folder = Path(config.output, config.name)
         config.data.store = str(folder / f"features-{self._key()}.h5")
         try:
@@ -139,23 +146,28 @@ class PredictCLI(WSVADCLI):
             write_scored_tables(curve, times[video_id], fps, folder / video_id)
         return times
 
-    def _path_of(self, video_id: str) -> Path:
+    def _path_of(self, video_id: str) -> Footage:
         return next(path for path, annotation in self.todo if annotation.video_id == video_id)
 
     def _key(self) -> str:
         """What the features follow from, in twelve digits."""
-        files = [_state_of(path) for path, _ in self.todo]
+        files = [_state_of(video) for video, _ in self.todo]
         origin = json.dumps([asdict(self.recipe), files], sort_keys=True)
         return hashlib.sha256(origin.encode()).hexdigest()[:12]
 
 
-def _state_of(path: Path) -> tuple[str, int, int]:
-    """What tells a file from another; of one that cannot be read only its path."""
+def _state_of(video: Footage) -> list[Any]:
+    """What tells a video from another: path, size and time of its file, or of its images with their rate.
+
+    Of a file that cannot be read, it is the path alone.
+    """
+    if isinstance(video, FrameFolder):
+        return [video.fps, *map(_state_of, video.images)]
     try:
-        state = path.stat()
+        state = video.stat()
     except OSError:
-        return str(path.absolute()), 0, 0
-    return str(path.resolve()), state.st_size, state.st_mtime_ns
+        return [str(video.absolute()), 0, 0]
+    return [str(video.resolve()), state.st_size, state.st_mtime_ns]
 
 
 def predict(args: Sequence[str]) -> int:

@@ -10,11 +10,12 @@ from wsvad_lightning.reporting.figures import VideoCurve, optional, report_figur
 from wsvad_lightning.reporting.tables import SPAN, write_curve, write_events
 from wsvad_lightning.serving.overlay import Image, Overlay
 from wsvad_lightning.timeline import Event
+from wsvad_lightning.video.frames import Footage
 from wsvad_lightning.video.reader import VideoReader
 from wsvad_lightning.video.writer import write_video
 
 
-def read_times(path: Path, curve: VideoCurve, resample: float | None) -> list[float]:
+def read_times(path: Footage, curve: VideoCurve, resample: float | None) -> list[float]:
     """Read when the frames of a scored video are shown.
 
     Args:
@@ -58,7 +59,7 @@ def write_scored_tables(curve: VideoCurve, times: Sequence[float], fps: float, f
     write_json(record, folder / "scores.json", indent=None)
 
 
-def write_scored_pictures(path: Path, curve: VideoCurve, resample: float | None, folder: Path) -> None:
+def write_scored_pictures(path: Footage, curve: VideoCurve, resample: float | None, folder: Path) -> None:
     """Write ``scores.png`` and ``scored.mp4``, each whole or not at all; one that fails is a note.
 
     Args:
@@ -113,7 +114,7 @@ def draw(reader: VideoReader, curve: VideoCurve) -> Iterator[Image]:
     _check_same(reader.num_frames, curve, reader.path)
 
 
-def _check_same(num_frames: int, curve: VideoCurve, path: Path) -> None:
+def _check_same(num_frames: int, curve: VideoCurve, path: Footage) -> None:
     if num_frames != len(curve.scores):
         problem = f"has {num_frames} frames now and had {len(curve.scores)} when it was scored"
         raise WSVADError("--videos", path, problem, "Score it again")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.video.film import Damaged, Film, Shot, broken, import_av, open_film
+from wsvad_lightning.video.frames import Footage, FrameFolder, open_images
 from wsvad_lightning.video.oddities import Oddities
 from wsvad_lightning.video.stamps import TimeStamps
 from wsvad_lightning.video.upright import AS_STORED, WORDS, Orientation, orientation_of
@@ -49,7 +50,7 @@ class VideoReader:
     read as far as it goes. ``notes`` has all that.
 
     Args:
-        path: the file.
+        path: the file, or the folder of images.
         step: give every ``step``-th frame; the others are decoded and counted only.
         resample: frames a second to play the video at; None for every frame of the file.
 
@@ -65,8 +66,9 @@ class VideoReader:
             frames that can be decoded, or lacks the time stamps to resample it.
     """
 
-    def __init__(self, path: str | Path, step: int = 1, resample: float | None = None) -> None:
+    def __init__(self, path: str | Footage, step: int = 1, resample: float | None = None) -> None:
         self._av = import_av()
+        self._folder = path if isinstance(path, FrameFolder) else None
         self.path, self.step, self.resample = Path(path), step, resample
         self._restart()
 
@@ -120,7 +122,8 @@ class VideoReader:
 
     def _pass(self, *, threaded: bool) -> Iterator[Picture]:
         """Every frame of the file, those that are lost included."""
-        with open_film(self.path, threaded=threaded) as film:
+        opened = open_images(self._folder) if self._folder else open_film(self.path, threaded=threaded)
+        with opened as film:
             self._stamps, self._oddities, self._gap = TimeStamps(film.rate), Oddities(), NO_GAP
             latest: Picture | None = None
             for shot, following in pairwise(chain(film.shots(), [END])):

@@ -49,6 +49,7 @@ WORDS = {
     Orientation(0, 1, 1, 0): "turned by 90 degrees and mirrored, as the file asks",
     Orientation(0, -1, -1, 0): "turned by 90 degrees and mirrored, as the file asks",
 }
+TURNED = {0: AS_STORED, -90: Orientation(0, 1, -1, 0), 90: Orientation(0, -1, 1, 0)}  # 180 may be mirrored
 TAGS = {"90": (0, 1, -1, 0), "180": (-1, 0, 0, -1), "270": (0, -1, 1, 0), "-90": (0, -1, 1, 0)}
 
 
@@ -59,7 +60,10 @@ def orientation_of(frame: Any, tags: Mapping[str, str]) -> Orientation | None:
         frame: of PyAV.
         tags: of its track.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 cannot list what comes with a picture that has EXIF data
+        return TURNED.get(frame.rotation)
     if matrix is None:
         tag = next((value.strip() for name, value in tags.items() if name.lower() == "rotate"), "0")
         return Orientation(*TAGS.get(tag, AS_STORED))

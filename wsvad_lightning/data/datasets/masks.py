@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.errors import WSVADError
-
-PICTURES = (".bmp", ".png", ".tif", ".tiff", ".jpg", ".jpeg")
+from wsvad_lightning.video.frames import images_of
 
 
 def read_array(path: Path) -> NDArray[np.bool_]:
@@ -36,7 +35,7 @@ def read_array(path: Path) -> NDArray[np.bool_]:
 
 
 def read_pictures(folder: Path) -> NDArray[np.bool_]:
-    """Read a folder of mask pictures, one per frame, in the order of their names.
+    """Read a folder of mask pictures, one per frame, in the order of their numbers.
 
     Args:
         folder: of the pictures.
@@ -53,12 +52,7 @@ def read_pictures(folder: Path) -> NDArray[np.bool_]:
         remedy = 'Run pip install "wsvad-lightning[video]"'
         raise WSVADError("sources", folder, "reading pictures needs Pillow", remedy) from None
     anomalous = []
-    for path in pictures_of(folder):
+    for path in images_of(folder):
         with Image.open(path) as picture:
             anomalous.append(bool(np.asarray(picture).any()))
     return np.array(anomalous, dtype=bool)
-
-
-def pictures_of(folder: Path) -> list[Path]:
-    """The pictures of a folder, by name."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and p.name[0] != ".")

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wsvad_lightning.data.datasets.draft import Draft
-from wsvad_lightning.data.datasets.masks import pictures_of, read_pictures
+from wsvad_lightning.data.datasets.masks import read_pictures
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval, join, runs
+from wsvad_lightning.video.frames import images_of
 
 CLIP = re.compile(r"(Train|Test)\d{3}(_gt)?")
 ENTRY = re.compile(r"^[^%\n]*gt_frame\s*=\s*\[([^\]]*)\]", re.MULTILINE)  # not behind a comment sign
@@ -41,7 +42,7 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
             _read_masks(folder, listed, draft)
         else:
             label, split = (0, "train") if match[1] == "Train" else (1, "test")
-            num_frames = len(pictures_of(folder)) or None
+            num_frames = len(images_of(folder)) or None
             draft.add(folder.name, folder, label=label, num_frames=num_frames, split=split)
 
 

@@ -1,0 +1,148 @@
+"""The videos of a source: files and folders of images, and what of the source is none of these."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from wsvad_lightning.data.datasets.annotations import VIDEO_SUFFIXES, read_video_paths
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.folders import Passed, examples, name_passed, walk
+from wsvad_lightning.video.frames import IMAGE_FPS, IMAGE_SUFFIXES, Footage, FrameFolder, frame_folder
+
+TABLE_SUFFIXES = (".csv", ".tsv")
+LISTED = 10  # names in a message; the rest is counted
+EMPTY = "empty"
+
+
+class Found(NamedTuple):
+    """The videos of a source.
+
+    Attributes:
+        videos: files and folders of images, sorted by path.
+        notes: what was passed over and what was assumed, a line each.
+    """
+
+    videos: list[Footage]
+    notes: list[str]
+
+
+def find_footage(source: Path, image_fps: float | None = None) -> Found:
+    """Find the videos of a source.
+
+    Args:
+        source: folder, searched with all its subfolders and linked folders; one file; one folder of images;
+            or a table of any of these.
+        image_fps: frames a second of folders of images.
+
+    Raises:
+        WSVADError: if there is no video, or a video of the table is missing.
+    """
+    if image_fps is not None and not image_fps > 0:
+        raise WSVADError("image_fps", image_fps, "must be above 0", "Give frames a second, such as 25")
+    if is_table(source):
+        videos, notes = _listed(source, image_fps or IMAGE_FPS), []
+    elif source.is_file():
+        return Found([source], [])
+    elif source.is_dir():
+        videos, notes = _below(source, image_fps or IMAGE_FPS)
+    else:
+        raise WSVADError("videos", source, "no such file or folder", "Correct the path")
+    folders = [video for video in videos if isinstance(video, FrameFolder)]
+    return Found(videos, [*notes, *_notes_on(folders, stated=image_fps is not None)])
+
+
+def is_table(videos: str | Path) -> bool:
+    """Whether this is a table of videos, by its name."""
+    return Path(videos).suffix.lower() in TABLE_SUFFIXES
+
+
+def few(names: Sequence[str]) -> str:
+    """Name some of many videos, and count the rest."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{', '.join(names[:LISTED])}{more}"
+
+
+def _listed(table: Path, fps: float) -> list[Footage]:
+    """The videos that a table names."""
+    videos: list[Footage] = []
+    missing: list[str] = []
+    for path in read_video_paths(table):
+        if path.is_file():
+            videos.append(path)
+        elif path.is_dir():
+            videos.append(_folder_of(path, fps))
+        else:
+            missing.append(str(path))
+    if missing:
+        remedy = "Correct the column 'video': paths are seen from the table's folder"
+        raise WSVADError("videos", table, f"names files that are not there: {few(missing)}", remedy)
+    return videos
+
+
+def _folder_of(folder: Path, fps: float) -> FrameFolder:
+    """The folder of images that a table names."""
+    images = [path for path in walk(folder).files if path.parent == folder and _is_image(path)]
+    found = frame_folder(images, fps) if images else "that are not there"
+    if isinstance(found, str):
+        raise WSVADError("videos", folder, f"holds images {found}", "Give a folder of numbered images")
+    return found
+
+
+def _below(source: Path, fps: float) -> tuple[list[Footage], list[str]]:
+    """The videos below a folder, and notes on the rest."""
+    files, passed, linked = walk(source)
+    videos: list[Footage] = []
+    images: dict[Path, list[Path]] = defaultdict(list)
+    rest: Passed = defaultdict(list)
+    for path in files:
+        suffix = path.suffix.lower()
+        if suffix in VIDEO_SUFFIXES and _is_empty(path):
+            rest[EMPTY].append(path)
+        elif suffix in VIDEO_SUFFIXES:
+            videos.append(path)
+        elif suffix in IMAGE_SUFFIXES:
+            images[path.parent].append(path)
+        else:
+            rest[f"of the suffix {suffix}" if suffix else "without a suffix"].append(path)
+    next_to = {video.parent for video in map(Path, videos)}
+    for folder, held in images.items():
+        found = "next to videos" if folder in next_to else frame_folder(held, fps)
+        if isinstance(found, str):
+            rest[f"images {found}"] += held
+        else:
+            videos.append(found)
+    rest |= passed
+    over = name_passed(rest)
+    if not videos:
+        kinds = f"{', '.join(VIDEO_SUFFIXES)}, or of folders of numbered images"
+        problem = f"holds no videos; passed over: {over}" if over else "holds no videos"
+        raise WSVADError("videos", source, problem, f"Give a folder of {kinds}")
+    notes = [f"followed linked folders: {few([str(path) for path in linked])}"] if linked else []
+    notes += [f"passed over: {over}"] if over else []
+    return sorted(videos, key=Path), notes
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == 0
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _notes_on(folders: Sequence[FrameFolder], *, stated: bool) -> Iterator[str]:
+    """What was assumed of folders of images."""
+    if not folders:
+        return
+    assumed = "" if stated else "; --image_fps gives another"
+    first, number = folders[0], len(folders)
+    example = f"{first} of {len(first.images)} frames"
+    yield f"{number} folders of images are videos, such as {example}, at {first.fps:g} a second{assumed}"
+    if gaps := [folder for folder in folders if folder.absent]:
+        yield (
+            f"numbers without an image in {len(gaps)} of them, such as {gaps[0].absent} in {gaps[0]}: "
+            "what follows moves up"
+        )
+    if others := [image for folder in folders for image in folder.others]:
+        yield f"no frames, as they have no number: {examples(others)}"
