@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wsvad_lightning.data.convert.arrays import arrays_of, load_pickle
+from wsvad_lightning.data.convert.arrays import Array, arrays_of, load_pickle
 from wsvad_lightning.data.convert.files import SourceFile
 from wsvad_lightning.errors import WSVADError
 
@@ -34,8 +34,14 @@ def write(path: Path, content: bytes) -> SourceFile:
     return SourceFile(path)
 
 
+def held_by(file: SourceFile) -> list[Array]:
+    held = arrays_of(file)
+    assert held is not None
+    return held.arrays
+
+
 def read_all(file: SourceFile) -> None:
-    for array in arrays_of(file) or ():
+    for array in held_by(file):
         array.read()
 
 
@@ -49,8 +55,7 @@ def test_pickles_of_arrays_are_read(protocol: int, tmp_path: Path) -> None:
         }
     )
     file = write(tmp_path / "features.pkl", pickle.dumps(held, protocol))
-    arrays = arrays_of(file)
-    assert arrays is not None
+    arrays = held_by(file)
     assert [array.name for array in arrays] == ["a", "b", "c"]
     for array in arrays:
         assert array.shape == (2, 3, 2)
@@ -98,17 +103,16 @@ def test_arrays_of_objects_are_read(tmp_path: Path) -> None:
     boxed = np.empty(2, dtype=object)
     boxed[:] = list(ARRAY)
     np.save(tmp_path / "boxed.npy", boxed, allow_pickle=True)
-    arrays = arrays_of(SourceFile(tmp_path / "boxed.npy"))
-    assert arrays is not None
+    arrays = held_by(SourceFile(tmp_path / "boxed.npy"))
     np.testing.assert_array_equal(arrays[0].read(), ARRAY)
 
 
 def test_several_arrays_of_one_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "all.npz", Abuse001_x264=ARRAY, Arson002_x264=ARRAY + 1)
     np.savez(tmp_path / "one.npz", ARRAY)
-    arrays = {array.name: array for array in arrays_of(SourceFile(tmp_path / "all.npz")) or ()}
+    arrays = {array.name: array for array in held_by(SourceFile(tmp_path / "all.npz"))}
     np.testing.assert_array_equal(arrays["Arson002_x264"].read(), ARRAY + 1)
-    assert [array.name for array in arrays_of(SourceFile(tmp_path / "one.npz")) or ()] == ["one.npz"]
+    assert [array.name for array in held_by(SourceFile(tmp_path / "one.npz"))] == ["one.npz"]
 
 
 @pytest.mark.parametrize(
@@ -128,5 +132,5 @@ def test_damaged_files_are_named(name: str, tmp_path: Path) -> None:
 
 def test_files_without_numbers_are_none(tmp_path: Path) -> None:
     assert arrays_of(write(tmp_path / "README.txt", b"Download the features and unpack them.")) is None
-    assert arrays_of(write(tmp_path / "weights.pt", b"PK")) is None
+    assert arrays_of(write(tmp_path / "weights.bin", b"PK")) is None
     assert arrays_of(write(tmp_path / "SH_Train.txt", b"01_0014 1\n01_001 0\n")) is None

@@ -181,9 +181,9 @@ def test_real_c3d_segments(tmp_path: Path) -> None:
 
 def make_audio(folder: Path, snippets: int, rows: int) -> Path:
     """A video of so many snippets; row r of its audio holds r + 1."""
-    save_crops(folder / "RGB", "a_label_A", values("a", snippets, 5), TEN[:5])
+    save_crops(folder / "RGB", "a__#1_label_A", values("a", snippets, 5), TEN[:5])
     audio = np.repeat(np.arange(1, rows + 1, dtype=np.float32)[:, np.newaxis], 4, axis=1)
-    save(folder / "vggish" / "a_label_A__vggish.npy", audio)
+    save(folder / "vggish" / "a__#1_label_A__vggish.npy", audio)
     return folder
 
 
@@ -201,7 +201,7 @@ def make_audio(folder: Path, snippets: int, rows: int) -> Path:
 def test_unequal_streams(rows: int, unequal: str, expected: list[int], note: str, tmp_path: Path) -> None:
     source = make_audio(tmp_path / "source", 4, rows)
     store = convert(source, tmp_path / "store.h5", "--unequal", unequal, "--split", "train")
-    assert store.read("a_label_A", "audio")[:, 0, 0].tolist() == expected
+    assert store.read("a__#1_label_A", "audio")[:, 0, 0].tolist() == expected
     assert {entry["reason"] for entry in reasons(tmp_path / "store.h5")} == {note}
 
 
@@ -210,13 +210,13 @@ def test_audio_is_aligned_by_time(tmp_path: Path) -> None:
     source = make_audio(tmp_path / "source", 6, 5)
     options = ["--audio_hop", "0.96", "--fps", "24", "--split", "train"]
     store = convert(source, tmp_path / "store.h5", *options)
-    assert store.read("a_label_A", "audio")[:, 0, 0].tolist() == [1, 2, 2, 3, 4, 4]
+    assert store.read("a__#1_label_A", "audio")[:, 0, 0].tolist() == [1, 2, 2, 3, 4, 4]
     assert {entry["reason"] for entry in reasons(tmp_path / "store.h5")} == {""}
     short = make_audio(tmp_path / "short", 6, 2)
     with pytest.raises(WSVADError, match="has 2 rows of audio for 6 snippets"):
         convert(short, tmp_path / "short.h5", *options)
     filled = convert(short, tmp_path / "short.h5", *options, "--unequal", "zeros")
-    assert filled.read("a_label_A", "audio")[:, 0, 0].tolist() == [1, 2, 2, 0, 0, 0]
+    assert filled.read("a__#1_label_A", "audio")[:, 0, 0].tolist() == [1, 2, 2, 0, 0, 0]
 
 
 def test_missing_streams(tmp_path: Path) -> None:
@@ -349,12 +349,12 @@ def test_listed_files_that_are_missing(source: Path, tmp_path: Path) -> None:
 def test_streams_of_lists(tmp_path: Path) -> None:
     """As XDVioDet has them: one list a stream, with the author's folders."""
     source = make_audio(tmp_path / "features", 4, 4)
-    lines = [f"/media/peng/i3d/RGB/a_label_A{ending}.npy" for ending in TEN[:5]]
+    lines = [f"/media/peng/i3d/RGB/a__#1_label_A{ending}.npy" for ending in TEN[:5]]
     (tmp_path / "rgb.list").write_text("\n".join(lines))
-    (tmp_path / "audio.list").write_text("/media/peng/vggish/a_label_A__vggish.npy\n")
+    (tmp_path / "audio.list").write_text("/media/peng/vggish/a__#1_label_A__vggish.npy\n")
     options = ["--folder", str(source), "--streams", f"{{audio: {tmp_path / 'audio.list'}}}"]
     store = convert(tmp_path / "rgb.list", tmp_path / "store.h5", *options)
-    assert store.read("a_label_A", "audio")[:, 0, 0].tolist() == [1, 2, 3, 4]
+    assert store.read("a__#1_label_A", "audio")[:, 0, 0].tolist() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_mistakes_of_newcomers(source: Path, tmp_path: Path, capsys: pytest.Capt
             [str(source), "-o", str(output), "--from", "rtfm", "--names", table],
             "knows no --nalist and --names",
         ),
-        ([str(tmp_path / "cut.pkl"), "-o", str(output)], "no arrays were found; cut.pkl cannot be read"),
+        ([str(tmp_path / "cut.pkl"), "-o", str(output)], "no arrays were found; cut.pkl: cannot be read"),
         ([str(source), "-o", str(output), "--snippet-length", "0"], "snippet_length='0'"),
         ([str(source), "-o", str(output), "--audio-hop", "0"], "audio_hop='0.0': must be above 0"),
         ([str(source), "-o", str(output), "--audio-hop", "0.96"], "needs the frame rate. Give --fps"),

@@ -9,6 +9,7 @@ import pytest
 from wsvad_lightning.data.convert.files import parts_of, read_list
 from wsvad_lightning.data.convert.names import (
     Name,
+    Reading,
     named_label,
     parse_names,
     split_of,
@@ -77,7 +78,8 @@ def test_official_lists(name: str) -> None:
     labels = {}
     for line, parts in zip(lines, paths, strict=True):
         video = names[parts[-1]].video
-        labels[video] = label_of(line.label) if line.label else named_label(video, [])
+        said = named_label(video, [])
+        labels[video] = label_of(line.label) if line.label else (said and said.what)
     if num_abnormal is not None:
         assert sum(label.label for label in labels.values() if label) == num_abnormal
         assert None not in labels.values()
@@ -102,7 +104,8 @@ def test_names_of_all_videos_stay_whole() -> None:
     for video in known_videos(UCF) | known_videos(MSAD):
         word = re.match(r"[A-Za-z]+(_[a-z]+)?", video)
         assert word
-        assert named_label(video, []) == (Label(0) if "ormal" in video else Label(1, (word[0],)))
+        said = named_label(video, [])
+        assert (said and said.what) == (Label(0) if "ormal" in video else Label(1, (word[0],)))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,7 @@ def test_file_names(file: str, name: Name) -> None:
 
 
 def test_known_names_are_not_split() -> None:
-    assert parse_names(["gate__1.npy", "gate__2.npy"], {"gate__1"}) == {
+    assert parse_names(["gate__1.npy", "gate__2.npy"], Reading({"gate__1"})) == {
         "gate__1.npy": Name("gate__1", None, None),
         "gate__2.npy": Name("gate", None, 2),
     }
@@ -149,7 +152,9 @@ def test_known_names_are_not_split() -> None:
     ],
 )
 def test_folders(folder: str, split: str | None, stream: str | None) -> None:
-    assert (split_of([folder]), stream_of([folder])) == (split, stream)
+    said = (split_of([folder]), stream_of([folder]))
+    assert [one and one.what for one in said] == [split, stream]
+    assert {one.by for one in said if one} <= {folder}
 
 
 @pytest.mark.parametrize(
@@ -169,7 +174,8 @@ def test_folders(folder: str, split: str | None, stream: str | None) -> None:
     ],
 )
 def test_labels_of_names(video: str, folders: list[str], label: Label | None) -> None:
-    assert named_label(video, folders) == label
+    said = named_label(video, folders)
+    assert (said and said.what) == label
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])

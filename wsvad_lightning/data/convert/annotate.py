@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import compress
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from wsvad_lightning.data.convert.names import named_label
+from wsvad_lightning.data.convert.names import Said, named_label
 from wsvad_lightning.data.convert.source import Item
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.labels import Label, label_of
@@ -16,6 +16,7 @@ from wsvad_lightning.types import LABELS, UNKNOWN
 Table = Mapping[str, VideoAnnotation]
 Frames = Literal["exact", "covered"]
 
+LIST = "the list"
 SEGMENTS = 32
 MOST_DROPPED = 3  # snippets: published features end up to two snippets before their video
 OPTIONAL = "_x264"  # part of the names of UCF-Crime that some leave out
@@ -27,32 +28,51 @@ def find_name(video: str, table: Table) -> str | None:
     return next((name for name in names if name in table), None)
 
 
-def annotate(item: Item, table: Table | None, split: str | None) -> tuple[VideoAnnotation, str]:
+class Known(NamedTuple):
+    """What is known of a video.
+
+    Attributes:
+        annotation: that.
+        conflict: where the table and the names disagree; empty if they do not.
+        inferred: what was taken from names or a list in want of a table, and from which name.
+    """
+
+    annotation: VideoAnnotation
+    conflict: str
+    inferred: Mapping[str, Said]
+
+
+def annotate(item: Item, table: Table | None, split: str | None) -> Known:
     """Say what is known of a video.
 
     Args:
         item: one of its arrays.
         table: annotations that hold the video; None if there are none.
-        split: part of the data set; folders come after it, the table before it.
-
-    Returns:
-        The annotation, and a note where the table and the names disagree, empty otherwise.
+        split: part of the data set; names of folders and lists come after it, the table before it.
 
     Raises:
         WSVADError: if the label that a list gives is none.
     """
     listed = item.file.label
-    found = label_of(listed) if listed else named_label(item.video, item.file.folders)
+    found = Said(label_of(listed), LIST) if listed else named_label(item.video, item.file.folders)
+    said = None if found is None else found.what
+    label = said if isinstance(said, Label) else Label(UNKNOWN)
+    inferred: dict[str, Said] = {}
     if table is None:
-        label = found or Label(UNKNOWN)
-        return VideoAnnotation(item.video, label.label, label.classes, split=split or item.split), ""
-    name = find_name(item.video, table)
-    assert name is not None
-    known = table[name]
-    annotation = replace(known, split=known.split or split or item.split)
-    if found is None or UNKNOWN in (annotation.label, found.label) or found.label == annotation.label:
-        return annotation, ""
-    return annotation, f"{LABELS[known.label]} in the annotations, {LABELS[found.label]} by list or name"
+        known = VideoAnnotation(item.video, label.label, label.classes)
+        inferred |= {"label": found} if found else {}
+    else:
+        name = find_name(item.video, table)
+        assert name is not None
+        known = table[name]
+    part = known.split or split
+    if part is None and item.split is not None:
+        part, inferred["split"] = str(item.split.what), item.split
+    annotation = replace(known, split=part)
+    if UNKNOWN in (annotation.label, label.label) or label.label == annotation.label:
+        return Known(annotation, "", inferred)
+    conflict = f"{LABELS[known.label]} in the annotations, {LABELS[label.label]} by list or name"
+    return Known(annotation, conflict, inferred)
 
 
 def settle_frames(

@@ -1,4 +1,4 @@
-"""The arrays in a file: NumPy's own, pickles that hold nothing but numbers, and tables of text.
+"""The arrays in a file: of NumPy, pickles that hold nothing but numbers, text, and other formats.
 
 A pickle is a program. Here it may build arrays, numbers, texts, lists and dictionaries, and nothing else: any
 other name that it asks for is refused before it is looked up.
@@ -7,26 +7,55 @@ other name that it asks for is refused before it is looked up.
 import codecs
 import pickle
 import zipfile
+import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.convert.files import SourceFile
+from wsvad_lightning.data.convert.formats import (
+    HDF5_SUFFIXES,
+    MATLAB_SUFFIX,
+    TORCH_SUFFIXES,
+    Lazy,
+    OwnStoreError,
+    hdf5_arrays,
+    matlab_arrays,
+    torch_arrays,
+)
+from wsvad_lightning.data.convert.text import TEXT_SUFFIXES, text_of
 from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.errors import WSVADError
 
 PICKLE_SUFFIXES = (".pkl", ".pickle")
-FEATURE_KEYS = ("feature", "features", "feat")  # under which a dictionary of several things keeps them
+NUMPY_SUFFIXES = (".npy", ".npz")
+OTHERS = (*PICKLE_SUFFIXES, *TORCH_SUFFIXES, *HDF5_SUFFIXES, MATLAB_SUFFIX, *TEXT_SUFFIXES)
+READ_SUFFIXES = (*NUMPY_SUFFIXES, *OTHERS)  # each also with .gz behind it
+FEATURE_KEYS = (
+    "features",
+    "feature",
+    "feats",
+    "feat",
+    "fea",
+    "embeddings",
+    "embedding",
+    "rgb",
+    "i3d",
+    "data",
+)
+STREAM_KEYS = {"flow": "flow", "audio": "audio", "vggish": "audio", "text": "text", "captions": "text"}
+NO_VIDEO = ("", "arr_0", "x", "array", "output", "model_output")  # names of the only array of a file
 
 DAMAGE_OF_PICKLES = (pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError, TypeError)
-DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, *DAMAGE_OF_PICKLES)
+DAMAGE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, *DAMAGE_OF_PICKLES)
 
 Numbers = NDArray[Any]
+Tree = dict[str, Any]  # a Lazy or another tree by name
 Value = TypeVar("Value")
 
 
@@ -35,40 +64,50 @@ class Array:
     """One array of a source, read when it is wanted.
 
     Attributes:
-        name: file name, or its name within the file where that holds several.
+        name: file name, or that of its video within the file where that holds several.
         shape: None if it is known only after reading.
         read: reads it; raises :class:`WSVADError` if that fails.
+        stream: the stream that its name in the file gives, None if that gives none.
     """
 
     name: str
     shape: tuple[int, ...] | None
     read: Callable[[], Numbers]
+    stream: str | None = None
 
 
-def arrays_of(file: SourceFile) -> list[Array] | None:
+class Held(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        arrays: those that are features.
+        note: on the rest; empty if there is none.
+    """
+
+    arrays: list[Array]
+    note: str = ""
+
+
+def arrays_of(file: SourceFile) -> Held | None:
     """The arrays that a file holds, or None if it is not a file of numbers.
 
     Raises:
-        WSVADError: if a pickle or an archive of arrays cannot be read.
+        WSVADError: if the file cannot be read.
     """
     if file.suffix == ".npy":
-        return [Array(file.path.name, npy_shape(file), lambda: read_npy(file))]
-    if file.suffix == ".npz":
-        return [
-            _named(file, key, None, partial(_read_npz, file, key))
-            for key in _guard(file, lambda: _keys(file))
-        ]
-    if file.suffix in PICKLE_SUFFIXES:
-        held = _flatten(load_pickle(file))
-        if not held:
-            problem = "holds no arrays by names of videos"
-            raise WSVADError("source", file, problem, "Give a pickle of {video: array}")
-        return [
-            _named(file, key, array.shape, partial(_read_pickle, file, key)) for key, array in held.items()
-        ]
-    if file.suffix in (".txt", ".csv") and _is_numeric(file):
-        return [Array(file.path.name, None, lambda: _read_text(file))]
-    return None
+        return Held([Array(file.path.name, npy_shape(file), lambda: read_npy(file))])
+    if file.suffix in TEXT_SUFFIXES:
+        text = text_of(file)
+        if text is None:
+            return None
+        return Held([Array(file.path.name, None, lambda: _guard(file, text.read))], text.note)
+    reader = READERS.get(file.suffix)
+    if reader is None:
+        return None
+    try:
+        return _choose(file, _guard(file, lambda: reader(file)))
+    except OwnStoreError:
+        return Held([], "a feature store; wsvad data merge joins such")
 
 
 def npy_shape(file: SourceFile) -> tuple[int, ...] | None:
@@ -160,29 +199,91 @@ def _from_buffer(buffer: Any, dtype: Any, shape: tuple[int, ...], order: Any) ->
 SAFE = _safe_names()
 
 
-def _named(file: SourceFile, key: str, shape: tuple[int, ...] | None, read: Callable[[], Numbers]) -> Array:
-    """An array within a file, named by its key, or by the file where the key says nothing."""
-    return Array(file.path.name if key in ("", "arr_0", *FEATURE_KEYS) else key, shape, read)
+def _choose(file: SourceFile, held: Mapping[str, Lazy]) -> Held:
+    """Which arrays of a file are features, and of which video.
+
+    Where a group has an array or group called ``features``, or by another of these names, that is taken, with
+    those of other streams next to it; the group names the video, or else the file does. Any other array is of
+    the video that it is called after.
+    """
+    if not held:
+        raise WSVADError("source", file, "holds no arrays of numbers", "Give a file of {video: array}")
+    tree: Tree = {}
+    for path, lazy in held.items():
+        *groups, name = [part for part in path.split("/") if part] or [""]
+        node = tree
+        for group in groups:
+            below = node.setdefault(group, {})
+            node = below if isinstance(below, dict) else {}
+        node[name] = lazy
+    if len(held) == 1 and "".join(held).strip("/").lower() in NO_VIDEO:
+        return Held([Array(file.path.name, lazy.shape, partial(_guard, file, lazy.read))])
+    arrays: list[Array] = []
+    left: dict[str, None] = {}
+    for video, stream, lazy in _features_in(tree, "", None, left):
+        name = canonical_id(video) if video else file.path.name
+        arrays.append(Array(name, lazy.shape, partial(_guard, file, lazy.read), stream))
+    return Held(arrays, f"arrays next to the features: {', '.join(left)}" if left else "")
 
 
-def _flatten(held: Any) -> dict[str, Numbers]:
-    """The arrays of a pickle by name: one alone has the name ``""``."""
+def _features_in(
+    node: Tree | Lazy, video: str, stream: str | None, left: dict[str, None]
+) -> Iterator[tuple[str, str | None, Lazy]]:
+    """Video, stream and array of all features; what lies next to them goes to ``left``."""
+    if isinstance(node, Lazy):
+        yield video, stream, node
+        return
+    lower = {key.lower(): key for key in node}
+    key = next((key for key in FEATURE_KEYS if key in lower), None)
+    for name, below in node.items():
+        if key is None:
+            yield from _features_in(below, name, stream, left)
+        elif name.lower() == key:
+            yield from _features_in(below, video, stream, left)
+        elif name.lower() in STREAM_KEYS:
+            yield from _features_in(below, video, STREAM_KEYS[name.lower()], left)
+        else:
+            left[name] = None
+
+
+def _pickled(file: SourceFile) -> dict[str, Lazy]:
+    held = dict(_leaves(load_pickle(file)))
+    return {path: Lazy(array.shape, partial(_leaf, file, path)) for path, array in held.items()}
+
+
+def _leaf(file: SourceFile, path: str) -> Numbers:
+    return dict(_leaves(load_pickle(file)))[path]
+
+
+def _leaves(held: Any, path: str = "") -> Iterator[tuple[str, Numbers]]:
+    """The arrays of dictionaries in dictionaries, by path."""
     if isinstance(held, np.ndarray):
-        return {"": held}
-    if not isinstance(held, dict):
-        return {}
-    for key in FEATURE_KEYS:
-        if key in held:
-            return _flatten(held[key])
-    arrays = {key: _features_in(value) for key, value in held.items()}
-    return {canonical_id(str(key)): array for key, array in arrays.items() if isinstance(array, np.ndarray)}
+        yield path, held
+    elif isinstance(held, dict):
+        for key, value in held.items():
+            yield from _leaves(value, f"{path}/{key}")
 
 
-def _features_in(value: Any) -> Any:
-    """What a dictionary keeps of one video: an array, or a dictionary that holds it."""
-    if not isinstance(value, dict):
-        return value
-    return next((value[key] for key in FEATURE_KEYS if key in value), None)
+def _archived(file: SourceFile) -> dict[str, Lazy]:
+    """The arrays of numbers of an archive of NumPy, by name."""
+    found = {}
+    with file.open() as opened, zipfile.ZipFile(opened) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                shape, _, dtype = _read_header(member)
+            key = name.removesuffix(".npy")
+            if dtype.kind in "fiu":
+                found[key] = Lazy(shape, partial(_read_npz, file, key))
+    return found
+
+
+READERS: Mapping[str, Callable[[SourceFile], dict[str, Lazy]]] = {
+    ".npz": _archived,
+    **dict.fromkeys(PICKLE_SUFFIXES, _pickled),
+    **dict.fromkeys(TORCH_SUFFIXES, torch_arrays),
+    **dict.fromkeys(HDF5_SUFFIXES, hdf5_arrays),
+    MATLAB_SUFFIX: matlab_arrays,
+}
 
 
 def _read_header(opened: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -192,46 +293,17 @@ def _read_header(opened: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
     return np.lib.format.read_array_header_2_0(opened)
 
 
-def _keys(file: SourceFile) -> list[str]:
-    with file.open() as opened, np.load(opened) as archive:
-        return list(archive.files)
-
-
 def _read_npz(file: SourceFile, key: str) -> Numbers:
-    def read() -> Numbers:
-        with file.open() as opened, np.load(opened) as archive:
-            return np.asarray(archive[key])
-
-    return _guard(file, read)
-
-
-def _read_pickle(file: SourceFile, key: str) -> Numbers:
-    return _flatten(load_pickle(file))[key]
-
-
-def _read_text(file: SourceFile) -> Numbers:
-    def read() -> Numbers:
-        with file.open() as opened:
-            lines = (line.replace(b",", b" ") for line in opened)
-            return np.loadtxt(lines, dtype=np.float32, ndmin=2)
-
-    return _guard(file, read)
-
-
-def _is_numeric(file: SourceFile) -> bool:
-    """Whether the first line is of two or more numbers."""
-    with file.open() as opened:
-        line = opened.readline(1 << 20)
-    try:  # Python reads 01_0014, a video of ShanghaiTech, as a number
-        return b"_" not in line and len([float(cell) for cell in line.replace(b",", b" ").split()]) > 1
-    except ValueError:
-        return False
+    with file.open() as opened, np.load(opened, allow_pickle=False) as archive:
+        return np.asarray(archive[key])
 
 
 def _guard(file: SourceFile, read: Callable[[], Value]) -> Value:
     """Say which file cannot be read."""
     try:
         return read()
+    except WSVADError:
+        raise
     except DAMAGE as error:
         reason = str(error) or type(error).__name__
         raise WSVADError(

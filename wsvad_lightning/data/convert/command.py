@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
 from wsvad_lightning.data.convert.annotate import Frames, Table, annotate, find_name, settle_frames
+from wsvad_lightning.data.convert.inferred import Inferred
 from wsvad_lightning.data.convert.layouts import LAYOUTS, LayoutName, detect
 from wsvad_lightning.data.convert.names import FEATURES
 from wsvad_lightning.data.convert.report import BROKEN, MISSING, SKIPPED, USED, Entry, table_of, write_report
@@ -93,7 +94,8 @@ def convert(
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     opened, name, why = _open(source, from_, folder, nalist, names, streams or {}, table or {})
-    console.print(f"layout {name}: {why}", markup=False, highlight=False)
+    for line in (f"layout {name}: {why}", *opened.notes):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     layout, stride = LAYOUTS[name], snippet_length if snippet_stride is None else snippet_stride
     grid = SnippetGrid(snippet_length, stride)
     clock = None if audio_hop is None else AudioClock(audio_hop, rate, grid)
@@ -114,6 +116,8 @@ def convert(
         adder = _Adder(writer, reader, table, split, frames, layout.segments, rate)
         for video_id, items in track(videos.items(), "converting", console=console, transient=True):
             entries += adder.add(video_id, items)
+        for line in adder.inferred.lines():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         write_report(report, entries)
         console.print(table_of(entries, report))
         broken = [entry for entry in entries if entry.status == BROKEN]
@@ -135,6 +139,7 @@ class _Adder:
     frames: Frames
     segments: bool
     fps: float
+    inferred: Inferred = field(default_factory=Inferred)
 
     def add(self, video_id: str, items: Sequence[Item]) -> list[Entry]:
         """Add one video; a broken one is reported in its entries."""
@@ -152,7 +157,7 @@ class _Adder:
         if video_id in self.writer:
             return "was in the store before"
         first = next(item for item in items if item.stream == FEATURES)
-        annotation, conflict = annotate(first, self.table, self.split)
+        annotation, conflict, inferred = annotate(first, self.table, self.split)
         streams, notes = self.reader.read(items)
         grid, num_snippets = self.writer.provenance.grid, len(streams[FEATURES])
         length = annotation.num_frames or grid.covered(num_snippets)
@@ -161,6 +166,7 @@ class _Adder:
             annotation, num_snippets, grid, self.frames, self.segments
         )
         self.writer.add(annotation, streams, num_frames=num_frames, fps=self.fps)
+        self.inferred.count(inferred, items)
         unknown = [
             *(["label unknown"] if annotation.label == UNKNOWN else []),
             *(["split unknown"] if annotation.split is None else []),
@@ -186,7 +192,7 @@ def _open(
     if layout != "c2fpl":
         where = None if folder is None else Path(folder)
         others = {name: open_source(Path(given), where, table, name) for name, given in streams.items()}
-        found = open_source(path, where, table).joined(others)
+        found = open_source(path, where, table, numbered=layout == "urdmu").joined(others)
         if layout != "auto":
             return found, layout, why
         name, why = detect(found)

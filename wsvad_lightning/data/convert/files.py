@@ -1,19 +1,23 @@
 """The files of a source: a folder with all its subfolders and ZIP archives, or what a list names."""
 
 import csv
+import gzip
 import re
+import stat
 import zipfile
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
-from wsvad_lightning.data.convert.names import parse_names
+from wsvad_lightning.data.convert.names import Reading, parse_names
 from wsvad_lightning.data.datasets.annotations import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id
 from wsvad_lightning.data.datasets.reading import read_text
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.folders import name_passed, passed_by_name, walk
 
+PACKED = ".gz"
 LIST_SUFFIXES = (".list", ".txt", ".csv", ".tsv")
 PATH_COLUMNS = ("path", "video-id", "video_id", "video", "name", "file", "filename")
 LABEL_COLUMNS = ("label", "class")
@@ -41,12 +45,15 @@ class SourceFile:
 
     @property
     def suffix(self) -> str:
-        """Of the name, in small letters."""
-        return self.path.suffix.lower()
+        """Of the name, in small letters; of what is packed in a .gz file."""
+        return Path(self.path.name.lower().removesuffix(PACKED)).suffix
 
     def open(self) -> IO[bytes]:
-        """Open the file for reading."""
-        return self.path.open("rb")
+        """Open the file for reading; a .gz file is unpacked."""
+        if not self.path.name.lower().endswith(PACKED):
+            return self.path.open("rb")
+        within = self.path if isinstance(self.path, Path) else self.path.open("rb")
+        return cast(IO[bytes], gzip.open(within))
 
 
 class Line(NamedTuple):
@@ -65,8 +72,22 @@ class Listed(NamedTuple):
     gives_classes: bool
 
 
-def files_below(folder: Path) -> list[SourceFile]:
-    """All files of a folder and its ZIP archives, sorted by path; hidden ones left out.
+class Below(NamedTuple):
+    """What is below a folder or in an archive.
+
+    Attributes:
+        files: those to look at.
+        passed: what was passed over, by the reason.
+        linked: links to folders that were followed.
+    """
+
+    files: list[SourceFile]
+    passed: dict[str, list[str]]
+    linked: Sequence[Path] = ()
+
+
+def files_below(folder: Path) -> Below:
+    """All files of a folder, its linked folders and its ZIP archives, sorted by path.
 
     Raises:
         WSVADError: if the folder does not exist, it holds no files, or an archive is damaged.
@@ -74,18 +95,27 @@ def files_below(folder: Path) -> list[SourceFile]:
     if not folder.is_dir():
         raise WSVADError("source", folder, "no such file or folder", "Correct the path")
     files: list[SourceFile] = []
-    for path in sorted(folder.rglob("*")):
+    found, passed_over, linked = walk(folder)
+    passed = {
+        why: [path.relative_to(folder).as_posix() for path in paths] for why, paths in passed_over.items()
+    }
+    for path in found:
         inside = path.relative_to(folder).parts
-        if path.is_file() and not any(part.startswith(".") for part in inside):
-            packed = path.suffix.lower() == ".zip"
-            files += files_of_archive(path, inside) if packed else [SourceFile(path, inside[:-1])]
+        if path.suffix.lower() != ".zip":
+            files.append(SourceFile(path, inside[:-1]))
+            continue
+        packed = files_of_archive(path, inside)
+        files += packed.files
+        for why, names in packed.passed.items():
+            passed.setdefault(why, []).extend(names)
     if not files:
-        raise WSVADError("source", folder, "holds no files", "Give the folder of the features")
-    return files
+        over = f"; passed over: {name_passed(passed)}" if passed else ""
+        raise WSVADError("source", folder, f"holds no files{over}", "Give the folder of the features")
+    return Below(files, passed, linked)
 
 
-def files_of_archive(path: Path, inside: Sequence[str] = ()) -> list[SourceFile]:
-    """The files of a ZIP archive, sorted by path; hidden ones left out.
+def files_of_archive(path: Path, inside: Sequence[str] = ()) -> Below:
+    """The files of a ZIP archive, sorted by path. Links in it are not followed.
 
     Raises:
         WSVADError: if it is damaged.
@@ -94,13 +124,18 @@ def files_of_archive(path: Path, inside: Sequence[str] = ()) -> list[SourceFile]
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise WSVADError("source", path, f"cannot be read: {error}", "Copy the archive again") from None
-    names = sorted(name for name in archive.namelist() if not name.endswith("/"))
-    split = {name: tuple(name.split("/")) for name in names}
-    return [
-        SourceFile(zipfile.Path(archive, name), (*inside, *parts[:-1]))
-        for name, parts in split.items()
-        if not any(part.startswith((".", "__MACOSX")) for part in parts)
-    ]
+    files: list[SourceFile] = []
+    passed: dict[str, list[str]] = {}
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
+        parts = tuple(entry.filename.split("/"))
+        why = next(filter(None, map(passed_by_name, parts)), "")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            why = "links in an archive"
+        if why:
+            passed.setdefault(why, []).append("/".join((*inside, *parts)))
+        elif not entry.is_dir():
+            files.append(SourceFile(zipfile.Path(archive, entry.filename), (*inside, *parts[:-1])))
+    return Below(files, passed)
 
 
 def read_list(path: Path) -> tuple[list[Line], bool]:
@@ -149,7 +184,7 @@ def find_listed(path: Path, folder: Path, known: Container[str]) -> Listed:
             several files.
     """
     lines, gives_classes = read_list(path)
-    index = _index(files_below(folder), known)
+    index = _index(files_below(folder).files, known)
     found: dict[Path | zipfile.Path, SourceFile] = {}
     missing, repeated = [], []
     for line in lines:
@@ -173,7 +208,7 @@ def parts_of(path: str) -> list[str]:
 def _index(files: Iterable[SourceFile], known: Container[str]) -> list[dict[str, list[SourceFile]]]:
     """Files by name, by name without suffix, and by video."""
     readable = [file for file in files if file.suffix in FEATURE_SUFFIXES]
-    names = parse_names({file.path.name for file in readable}, known)
+    names = parse_names({file.path.name for file in readable}, Reading(known))
     by_name, by_stem, by_video = (defaultdict[str, list[SourceFile]](list) for _ in range(3))
     for file in readable:
         by_name[file.path.name].append(file)

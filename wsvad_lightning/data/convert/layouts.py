@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from wsvad_lightning.data.convert.arrays import PICKLE_SUFFIXES
+from wsvad_lightning.data.convert.arrays import PICKLE_SUFFIXES, READ_SUFFIXES
 from wsvad_lightning.data.convert.names import PATCHES
 from wsvad_lightning.data.convert.report import BROKEN
 from wsvad_lightning.data.convert.source import Item, Source, is_nalist
@@ -80,15 +80,15 @@ def detect(source: Source) -> tuple[str, str]:
     if len(signs) != 1:
         candidates = "; or ".join(f"{name} ({why})" for name, why in signs.items())
         problem = f"the source looks like {candidates}" if signs else _lack(source)
-        remedy = "Say which it is by --from" if signs else f"Give a folder or list of {', '.join(LAYOUTS)}"
+        remedy = "Say which it is by --from" if signs else f"Read are {', '.join(READ_SUFFIXES)}"
         raise WSVADError("from", "auto", problem, remedy)
     return next(iter(signs.items()))
 
 
 def _lack(source: Source) -> str:
     """Why there is nothing to recognise."""
-    broken = [entry for entry in source.rest if entry.status == BROKEN]
-    return f"no arrays were found; {broken[0].file} {broken[0].reason}" if broken else "no arrays were found"
+    why = sorted(source.rest, key=lambda entry: entry.status != BROKEN)
+    return f"no arrays were found; {why[0].file}: {why[0].reason}" if why else "no arrays were found"
 
 
 def crop_axes(items: Iterable[Item]) -> dict[Group, int | None]:

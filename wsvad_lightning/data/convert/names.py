@@ -2,41 +2,45 @@
 
 UCF_Test_ten_crop_i3d/Abuse028_x264_i3d.npy     video Abuse028_x264, class Abuse, split test
 RGB/Bad.Boys.1995__#00-26-51_label_B2-0-0__3.npy   video Bad.Boys…_label_B2-0-0, crop 3, class B2
-test/01_0015_7.npy                              video 01_0015, crop 7, if all files come in such sets
+test/01_0015_7.npy                              video 01_0015, crop 7, if the sets of crops show it
 SH_PATCH35_i3d/01_0014_patch35_i3d.npy          video 01_0014, stream patches_3x5
+
+Names are read as a whole, or by the rules of the data sets above, never by a piece of a word.
 """
 
 import re
-from collections import Counter
-from collections.abc import Container, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from wsvad_lightning.data.datasets import msad, ucf_crime, xd_violence
 from wsvad_lightning.data.datasets.annotations import canonical_id
-from wsvad_lightning.data.datasets.labels import Label, label_of_codes
+from wsvad_lightning.data.datasets.labels import Label, label_of_codes, label_of_word
+from wsvad_lightning.data.datasets.parts import all_known, part_of_name, words_of
+from wsvad_lightning.types import UNKNOWN
 
 FEATURES = "features"  # the stream that all others accompany
 CLASSES = tuple(dict.fromkeys((*ucf_crime.CLASSES, *msad.CLASSES)))
+SUFFIX = re.compile(r"\.zip$", re.IGNORECASE)  # an archive counts as a folder
 
 KINDS = {"flow": "flow", "vggish": "audio", "audio": "audio"}
 KINDS |= dict.fromkeys(("text", "emb", "sent", "caption", "captions", "swinbert"), "text")
-SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "rgbtest": "test"}
-SPLITS |= {"val": "val", "validation": "val"}
 
 KIND = re.compile(
     r"(.+?)(?:__|[_.-])(i3d|c3d|clip|vit|videomae(?:v2)?|rgb|resnet\d*|feat(?:ure)?s?|"
     r"flow|vggish|audio|text|emb|captions?|swinbert|patch(?:es)?_?\d{1,2}x?\d{1,2})$",
     re.IGNORECASE,
 )
-CROP = re.compile(r"(.+?)(?:__|[_.-]crop[_-]?)(\d{1,2})$", re.IGNORECASE)
+CROP = re.compile(r"(.+?)[_.-]crop[_-]?(\d{1,2})$", re.IGNORECASE)
+UNDERSCORES = re.compile(r"(.+?)__(\d{1,2})$")
 CROP_FOLDER = re.compile(r"crop[_-]?(\d{1,2})", re.IGNORECASE)
 DIGIT = re.compile(r"(.+)_(\d)")
+CROP_COUNTS = (5, 10)  # of published features; 3 or 4 files of a name may as well be clips or cameras
 PATCHES = re.compile(r"patch(?:es)?_?(?:(\d+)x(\d+)|(\d)(\d))(?!\d)", re.IGNORECASE)
-XD_NAME = re.compile(rf"_label_({xd_violence.LABEL.pattern})(?![\w-])")
-SAYS_NORMAL = re.compile("(?<!ab)normal", re.IGNORECASE)
-SAYS_ABNORMAL = re.compile("abnormal|anomal", re.IGNORECASE)
-CLASS_NAME = re.compile(rf"({'|'.join(CLASSES)})_?\d")
-WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+XD_NAME = re.compile(rf"__#.*_label_({xd_violence.LABEL.pattern})(?![\w-])")
+NUMBERED = re.compile(r"(.+?)[_ -]?\d+(_\d+)?(_x264)?")
+SAYS_LABEL = re.compile(r"(normal|abnormal|anomaly|anomalous)([ _-]?videos?)?", re.IGNORECASE)
+MSAD_NORMAL = re.compile(r"MSAD_normal_[a-z]\w*?\d+")
 
 
 class Name(NamedTuple):
@@ -53,20 +57,51 @@ class Name(NamedTuple):
     crop: int | None
 
 
-def parse_names(names: Iterable[str], known: Container[str] = ()) -> dict[str, Name]:
+class Said(NamedTuple):
+    """What a name says, and which name: that of a folder, or of the video."""
+
+    what: str | Label
+    by: str
+
+
+class Reading(NamedTuple):
+    """How the names of a source are to be read.
+
+    Attributes:
+        known: names of videos, which are not split any further.
+        lengths: rows of the array of each name, None where unknown; None if all are.
+        numbered: ``x_0``, ``x_1`` … are crops, as far as sets are complete.
+    """
+
+    known: Container[str] = ()
+    lengths: Mapping[str, int | None] | None = None
+    numbered: bool = False
+
+
+PLAIN = Reading()
+
+
+def parse_names(
+    names: Iterable[str], reading: Reading = PLAIN, *, ignored: Container[str] = ()
+) -> dict[str, Name]:
     """Split file names into video, stream and crop.
 
-    ``__3`` and ``_crop3`` always name a crop. ``_3`` could as well be part of the video's name; it names a
-    crop where all names end so, and mostly in sets that count from 0.
+    ``_crop3`` always names a crop, ``__3`` where most names end so. ``_3`` could as well be the third clip or
+    camera: it names a crop if the base is a known video, or if most of the sets are 0 to 4 or 0 to 9, each of
+    arrays of one length, and the lengths of the sets differ.
 
     Args:
         names: file names or paths.
-        known: names of videos, which are not split any further.
+        reading: how to read them.
+        ignored: streams of which endings such as ``_flow`` say nothing: they belong to the names of videos.
     """
-    parsed = {name: _parse(canonical_id(name), known) for name in names}
+    stems = {name: canonical_id(name) for name in names}
+    parsed = {name: _parse(stem, reading.known, ignored, [CROP, UNDERSCORES]) for name, stem in stems.items()}
     for stream in {name.stream for name in parsed.values()}:
         of_stream = {given: name for given, name in parsed.items() if name.stream == stream}
-        parsed |= _split_digits(of_stream, known)
+        if 2 * sum(name.crop is not None for name in of_stream.values()) < len(of_stream):
+            of_stream = {given: _parse(stems[given], reading.known, ignored, [CROP]) for given in of_stream}
+        parsed |= of_stream | _split_digits(of_stream, reading)
     return parsed
 
 
@@ -78,59 +113,76 @@ def is_complete(crops: Iterable[int | None]) -> bool:
     return len(given) == 1 or numbers == list(range(len(given))) or counted_from_one
 
 
+def numbered_sets(names: Iterable[Name]) -> Counter[frozenset[int]]:
+    """The sets of single digits at the end of names that have the rest in common; empty if one has none."""
+    sets: dict[str, set[int]] = defaultdict(set)
+    for name in names:
+        match = DIGIT.fullmatch(name.video)
+        if not match or name.crop is not None:
+            return Counter()
+        sets[match[1]].add(int(match[2]))
+    return Counter(map(frozenset, sets.values()))
+
+
 def crop_of(folders: Iterable[str]) -> int | None:
     """The crop that a folder such as ``crop3`` names."""
     matches = [match for match in map(CROP_FOLDER.fullmatch, folders) if match]
     return int(matches[-1][1]) if matches else None
 
 
-def stream_of(folders: Iterable[str]) -> str | None:
-    """The stream that the names of folders give, the innermost first."""
+def stream_of(folders: Iterable[str]) -> Said | None:
+    """The stream that the name of a folder gives, the innermost first, if all its words are known."""
     for folder in reversed(list(folders)):
+        words = words_of(_without_suffix(folder))
+        if not all_known(words):
+            continue
         if match := PATCHES.search(folder):
-            return _patches(match)
-        for word in _words(folder):
-            if word in KINDS:
-                return KINDS[word]
+            return Said(_patches(match), folder)
+        kinds = {KINDS[word.lower()] for word in words if word.lower() in KINDS}
+        if len(kinds) == 1 and "rgb" not in map(str.lower, words):  # rgb_flow holds both, joined
+            return Said(kinds.pop(), folder)
     return None
 
 
-def split_of(folders: Iterable[str]) -> str | None:
-    """The part of the data set that the names of folders or of a list give, the innermost first."""
+def split_of(folders: Iterable[str]) -> Said | None:
+    """The part of the data set that the name of a folder or of a list gives, the innermost first."""
     for folder in reversed(list(folders)):
-        found = {SPLITS[word] for word in _words(folder) if word in SPLITS}
-        if len(found) == 1:
-            return found.pop()
+        if part := part_of_name(_without_suffix(folder), CLASSES):
+            return Said(part, folder)
     return None
 
 
-def named_label(video: str, folders: Iterable[str]) -> Label | None:
-    """The label that the name of a video gives, or else the folder it lies in.
+def named_label(video: str, folders: Iterable[str]) -> Said | None:
+    """The label that the name of a video gives by the rules of its data set, or else a folder it lies in.
 
     Args:
         video: canonical name.
         folders: names of the folders it lies in, the innermost last.
     """
-    if match := XD_NAME.search(video):
-        return label_of_codes(match[1])
-    if match := CLASS_NAME.match(video):
-        return Label(1, (match[1],))
-    for name in (video, *reversed(list(folders))):
-        if name in CLASSES:
-            return Label(1, (name,))
-        if SAYS_NORMAL.search(name):
-            return Label(0)
-        if SAYS_ABNORMAL.search(name):
-            return Label(1)
+    if (match := XD_NAME.search(video)) and (label := label_of_codes(match[1])):
+        return Said(label, video)
+    if MSAD_NORMAL.fullmatch(video):
+        return Said(Label(0), video)
+    numbered = NUMBERED.fullmatch(video)
+    base = numbered[1] if numbered else video
+    if base in CLASSES or SAYS_LABEL.fullmatch(base):
+        return Said(Label(1, (base,)) if base in CLASSES else label_of_word(base) or Label(UNKNOWN), video)
+    for folder in reversed(list(folders)):
+        name = _without_suffix(folder)
+        if label := Label(1, (name,)) if name in CLASSES else label_of_word(name):
+            return Said(label, folder)
     return None
 
 
-def _parse(stem: str, known: Container[str]) -> Name:
+def _parse(
+    stem: str, known: Container[str], ignored: Container[str], crops: Sequence[re.Pattern[str]]
+) -> Name:
     video, stream, crop = stem, None, None
     while video not in known:
-        if crop is None and (match := CROP.fullmatch(video)):
+        match = next((match for pattern in crops if (match := pattern.fullmatch(video))), None)
+        if crop is None and match:
             crop = int(match[2])
-        elif match := KIND.fullmatch(video):
+        elif (match := KIND.fullmatch(video)) and _stream_of_kind(match[2]) not in ignored:
             stream = stream or _stream_of_kind(match[2])
         else:
             break
@@ -148,20 +200,30 @@ def _patches(match: re.Match[str]) -> str:
     return f"patches_{rows}x{columns}"
 
 
-def _split_digits(parsed: dict[str, Name], known: Container[str]) -> dict[str, Name]:
-    """Take single digits at the end for crops, if all names have one and most videos complete sets."""
-    split = {}
-    for given, name in parsed.items():
-        match = DIGIT.fullmatch(name.video)
-        if not match or name.crop is not None or name.video in known:
-            return {}
-        split[given] = Name(match[1], name.stream, int(match[2]))
-    sets: dict[str, set[int | None]] = {}
-    for name in split.values():
-        sets.setdefault(name.video, set()).add(name.crop)
-    (commonest, _), *_ = Counter(map(frozenset, sets.values())).most_common()
-    return split if len(commonest) > 1 and 0 in commonest and is_complete(commonest) else {}
+def _split_digits(parsed: dict[str, Name], reading: Reading) -> dict[str, Name]:
+    """Take single digits at the end for crops, if what is known of the videos says so."""
+    sets = numbered_sets(parsed.values())
+    if not sets or any(name.video in reading.known for name in parsed.values()):
+        return {}
+    split = {given: Name(name.video[:-2], name.stream, int(name.video[-1])) for given, name in parsed.items()}
+    (commonest, count), *_ = sets.most_common()
+    complete = len(commonest) > 1 and 0 in commonest and is_complete(commonest)
+    if all(name.video in reading.known for name in split.values()) or (reading.numbered and complete):
+        return split
+    most = 2 * count > sets.total() and len(commonest) in CROP_COUNTS
+    return split if complete and most and _differ_in_length(split, reading.lengths) else {}
 
 
-def _words(name: str) -> list[str]:
-    return [word.lower() for word in WORD.findall(name)]
+def _differ_in_length(split: Mapping[str, Name], lengths: Mapping[str, int | None] | None) -> bool:
+    """Whether arrays of one video are of one length, and those of others of others: no chance then."""
+    if lengths is None:
+        return True
+    by_video: dict[str, set[int | None]] = defaultdict(set)
+    for given, name in split.items():
+        by_video[name.video].add(lengths.get(given))
+    found: Collection[frozenset[int | None]] = set(map(frozenset, by_video.values()))
+    return len(found) > 1 and all(len(of_video) == 1 and None not in of_video for of_video in found)
+
+
+def _without_suffix(folder: str) -> str:
+    return SUFFIX.sub("", folder)

@@ -1,5 +1,6 @@
 """What a source holds: every array by video, stream and crop, and every file that is none of these."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,16 +12,34 @@ import numpy as np
 from wsvad_lightning.data.convert.arrays import Array, Numbers, arrays_of, npy_shape, read_npy
 from wsvad_lightning.data.convert.files import (
     LIST_SUFFIXES,
+    Below,
     SourceFile,
     files_below,
     files_of_archive,
     find_listed,
     read_list,
 )
-from wsvad_lightning.data.convert.names import FEATURES, crop_of, parse_names, split_of, stream_of
+from wsvad_lightning.data.convert.names import (
+    FEATURES,
+    Name,
+    Reading,
+    Said,
+    crop_of,
+    is_complete,
+    numbered_sets,
+    parse_names,
+    split_of,
+    stream_of,
+)
 from wsvad_lightning.data.convert.report import BROKEN, SKIPPED, USED, Entry
 from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.folders import name_passed, series_of
+
+SIDE = re.compile(r"(.+)_(fps|timestamps_ms)")  # as video_features writes them
+SNIPPET = re.compile(r"(.*?)(\d+)")
+
+Arrays = list[tuple[SourceFile, Array]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +52,8 @@ class Item:
         video: canonical name of its video.
         stream: the stream it belongs to.
         crop: number of its crop, None if it holds all crops or is the only one.
-        split: part of the data set, None if unknown.
+        split: part of the data set and the name that gives it, None if unknown.
+        stream_by: the name that gives the stream, empty if it is no name.
     """
 
     file: SourceFile
@@ -41,7 +61,8 @@ class Item:
     video: str
     stream: str
     crop: int | None
-    split: str | None
+    split: Said | None
+    stream_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,12 +74,14 @@ class Source:
         rest: files and lines that are none, for the report.
         is_list: whether a list named the files.
         gives_classes: whether that is a table with labels.
+        notes: what was passed over or not taken for what it might be, a line each.
     """
 
     items: Sequence[Item]
     rest: Sequence[Entry] = field(default_factory=list)
     is_list: bool = False
     gives_classes: bool = False
+    notes: Sequence[str] = ()
 
     def joined(self, others: Mapping[str, "Source"]) -> "Source":
         """Add the sources of more streams, which take the place of arrays of these streams here."""
@@ -71,10 +94,18 @@ class Source:
         ]
         items = [*own, *(item for other in others.values() for item in other.items)]
         rest = [*self.rest, *replaced, *(entry for other in others.values() for entry in other.rest)]
-        return replace(self, items=items, rest=rest)
+        notes = [*self.notes, *(note for other in others.values() for note in other.notes)]
+        return replace(self, items=items, rest=rest, notes=notes)
 
 
-def open_source(path: Path, folder: Path | None, known: Container[str], stream: str | None = None) -> Source:
+def open_source(
+    path: Path,
+    folder: Path | None,
+    known: Container[str],
+    stream: str | None = None,
+    *,
+    numbered: bool = False,
+) -> Source:
     """Find the arrays of a folder, an archive, one file, or a list.
 
     Args:
@@ -82,18 +113,24 @@ def open_source(path: Path, folder: Path | None, known: Container[str], stream: 
         folder: where the files of a list are, by default next to it.
         known: names of videos, see :func:`names.parse_names`.
         stream: the stream of all arrays, if it is known.
+        numbered: whether ``x_0``, ``x_1`` … are crops.
 
     Raises:
         WSVADError: if there is nothing, or a list names nothing that is there.
     """
+    reading = Reading(known, numbered=numbered)
     if not _is_list(path):
-        items, rest = _find_items(_files_of(path), known, stream, None)
-        return Source(items, rest)
+        files, passed, linked = _files_of(path)
+        source = _find_items(files, reading, stream, None)
+        hidden = [Entry(name, "", SKIPPED, why) for why, names in passed.items() for name in names]
+        notes = [f"followed linked folders: {', '.join(map(str, linked))}"] if linked else []
+        notes += [f"passed over: {name_passed(passed)}"] if passed else []
+        return replace(source, rest=[*source.rest, *hidden], notes=[*notes, *source.notes])
     listed = find_listed(path, folder or path.parent, known)
-    items, rest = _find_items(listed.files, known, stream, split_of([path.stem]))
-    rest += [Entry(line.path, "", SKIPPED, "listed twice") for line in listed.repeated]
-    rest += [Entry(line.path, "", BROKEN, "listed, but does not exist") for line in listed.missing]
-    return Source(items, rest, True, listed.gives_classes)
+    source = _find_items(listed.files, reading, stream, split_of([path.stem]))
+    lines = [Entry(line.path, "", SKIPPED, "listed twice") for line in listed.repeated]
+    lines += [Entry(line.path, "", BROKEN, "listed, but does not exist") for line in listed.missing]
+    return replace(source, rest=[*source.rest, *lines], is_list=True, gives_classes=listed.gives_classes)
 
 
 def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
@@ -108,7 +145,7 @@ def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
         WSVADError: if one of the three is missing or there are several, or if they do not fit each other.
     """
     folder = path if path.is_dir() else path.parent
-    files = files_below(folder)
+    files, *_ = files_below(folder)
     ranges_file = _one("nalist", nalist, filter(is_nalist, files), folder, "file nalist.npy")
     ranges = read_npy(ranges_file)
     if ranges.ndim != 2 or ranges.shape[1] != 2 or ranges.dtype.kind not in "iu":
@@ -123,7 +160,10 @@ def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
     videos = [canonical_id(line) for line in _lines(names_file)]
     matrix = read_npy(matrix_file, mapped=True)
     _check_ranges(ranges_file, ranges, matrix, names_file, videos)
-    parsed, split = parse_names(videos), split_of([names_file.path.name, matrix_file.path.name])
+    parsed, split = (
+        parse_names(videos),
+        split_of([Path(file.path.name).stem for file in (names_file, matrix_file)]),
+    )
     items = []
     for video, (start, end) in zip(videos, ranges.tolist(), strict=True):
         array = Array(video, (end - start, *matrix.shape[1:]), partial(_rows, matrix, start, end))
@@ -146,24 +186,43 @@ def _is_list(path: Path) -> bool:
     return text and arrays_of(SourceFile(path)) is None
 
 
-def _files_of(path: Path) -> list[SourceFile]:
+def _files_of(path: Path) -> Below:
     if path.is_file():
-        return files_of_archive(path) if path.suffix.lower() == ".zip" else [SourceFile(path)]
+        return files_of_archive(path) if path.suffix.lower() == ".zip" else Below([SourceFile(path)], {})
     return files_below(path)
 
 
 def _find_items(
-    files: Iterable[SourceFile], known: Container[str], stream: str | None, split: str | None
-) -> tuple[list[Item], list[Entry]]:
+    files: Iterable[SourceFile], reading: Reading, stream: str | None, split: Said | None
+) -> Source:
     """The arrays in files, and an entry for each file that has none.
 
     Args:
         files: where to look.
-        known: names of videos.
+        reading: how to read names.
         stream: the stream of all arrays, if it is known.
         split: the split of all, where their folders do not give it.
     """
-    arrays: list[tuple[SourceFile, Array]] = []
+    arrays, rest = _find_arrays(files)
+    arrays, aside = _set_aside(arrays)
+    arrays, joined = _join_snippets(arrays)
+    names, notes = _read_names(arrays, reading, stream)
+    items = []
+    for (file, array), name in zip(arrays, names, strict=True):
+        of_folder = stream_of(file.folders)
+        crop = crop_of(file.folders) if name.crop is None else name.crop
+        given = stream or array.stream or name.stream
+        by = "" if stream else file.path.name if given else of_folder.by if of_folder else ""
+        found = given or (of_folder.what if of_folder else FEATURES)
+        within = () if array.name == file.path.name else (_stem(file),)  # a file of several videos
+        part = split_of((*file.folders, *within)) or split
+        items.append(Item(file, array, name.video, str(found), crop, part, by))
+    return Source(items, [*rest, *aside, *joined], notes=notes)
+
+
+def _find_arrays(files: Iterable[SourceFile]) -> tuple[Arrays, list[Entry]]:
+    """The arrays in files, and an entry for each file without, and for what is left out."""
+    arrays: Arrays = []
     rest: list[Entry] = []
     for file in files:
         try:
@@ -175,21 +234,118 @@ def _find_items(
             lists = file.suffix in LIST_SUFFIXES
             reason = "a list or text; lists are read as the source" if lists else "not a file of features"
             rest.append(Entry(str(file), "", SKIPPED, reason))
-        arrays += [(file, array) for array in held or ()]
-    by_stream: dict[str | None, set[str]] = defaultdict(set)  # crops may be named in one way in each
+            continue
+        if held.note:
+            rest.append(Entry(str(file), "", SKIPPED, held.note))
+        arrays += [(file, array) for array in held.arrays]
+    return arrays, rest
+
+
+def _set_aside(arrays: Arrays) -> tuple[Arrays, list[Entry]]:
+    """Take out what extractors write next to features: frame rates and time stamps, of one axis or none."""
+    kept, aside = [], []
     for file, array in arrays:
-        by_stream[stream_of(file.folders)].add(array.name)
-    parsed = {stream: parse_names(names, known) for stream, names in by_stream.items()}
-    items = []
+        flat = array.shape is not None and len(array.shape) < 2
+        if flat and (match := SIDE.fullmatch(canonical_id(array.name))):
+            aside.append(Entry(str(file), "", SKIPPED, f"{match[2]} of the frames, no features"))
+        else:
+            kept.append((file, array))
+    return kept, aside
+
+
+def _join_snippets(arrays: Arrays) -> tuple[Arrays, list[Entry]]:
+    """Join files of one snippet each, vectors ``[D]`` with numbered names, to one array a video.
+
+    The video is called as the names are before their number. Where they are numbers alone, or of the same
+    words in several folders, it is called as the folder.
+    """
+    vectors: dict[tuple[str, ...], dict[str, list[tuple[SourceFile, Array]]]] = defaultdict(dict)
+    others: Arrays = []
+    for file, array in arrays:
+        match = SNIPPET.fullmatch(canonical_id(array.name))
+        if match and array.shape is not None and len(array.shape) == 1 and array.name == file.path.name:
+            vectors[file.folders].setdefault(match[1].rstrip("_-. "), []).append((file, array))
+        else:
+            others.append((file, array))
+    bases = Counter(base for of_folder in vectors.values() for base in of_folder)
+    entries: list[Entry] = []
+    for folders, of_folder in vectors.items():
+        for base, members in of_folder.items():
+            name = folders[-1] if folders and (not base or bases[base] > 1) else base
+            series = series_of(Path(file.path.name) for file, _ in members)
+            if isinstance(series, str) or series.absent or not name:
+                others += members
+                continue
+            by_name = {file.path.name: (file, array) for file, array in members}
+            ordered = [by_name[path.name] for path in series.paths]
+            first, shape = ordered[0][0], ordered[0][1].shape or ()
+            parts = [array for _, array in ordered]
+            others.append((first, Array(name, (len(parts), *shape), partial(_stack, first, parts))))
+            entries += [Entry(str(file), name, USED, "a snippet of the video") for file, _ in ordered[1:]]
+    return others, entries
+
+
+def _stack(file: SourceFile, parts: Sequence[Array]) -> Numbers:
+    rows = [part.read() for part in parts]
+    if len({row.shape for row in rows}) > 1:
+        raise WSVADError("source", file, "and others differ in their channels", "Copy the files again")
+    return np.stack(rows)
+
+
+def _read_names(arrays: Arrays, reading: Reading, stream: str | None) -> tuple[list[Name], list[str]]:
+    """What the names of arrays say, and notes on what was not taken for crops or streams."""
+    groups: dict[str | None, dict[str, int | None]] = defaultdict(
+        dict
+    )  # crops may be named in one way in each
     for file, array in arrays:
         of_folder = stream_of(file.folders)
-        name = parsed[of_folder][array.name]
-        crop = crop_of(file.folders) if name.crop is None else name.crop
-        found = stream or name.stream or of_folder or FEATURES
-        within = () if array.name == file.path.name else (file.path.stem,)  # a file of several videos
-        part = split_of((*file.folders, *within)) or split
-        items.append(Item(file, array, name.video, found, crop, part))
-    return items, rest
+        groups[of_folder and str(of_folder.what)][array.name] = _rows_of(array)
+    parsed = {
+        group: parse_names(lengths, reading._replace(lengths=lengths)) for group, lengths in groups.items()
+    }
+    notes: list[str] = []
+    if stream is None and None in groups and (alone := _without_features(parsed)):
+        again = parse_names(groups[None], reading._replace(lengths=groups[None]), ignored=alone)
+        parsed[None] = again
+        notes.append(f"no features go with the endings {', '.join(sorted(alone))}: they belong to the names")
+    for named in parsed.values():
+        notes += _doubt(named)
+    names = []
+    for file, array in arrays:
+        of_folder = stream_of(file.folders)
+        names.append(parsed[of_folder and str(of_folder.what)][array.name])
+    return names, notes
+
+
+def _without_features(parsed: Mapping[str | None, Mapping[str, Name]]) -> set[str]:
+    """Streams that endings of names give, of which no video has features."""
+    features = {name.video for name in parsed[None].values() if name.stream is None}
+    streams: dict[str, set[str]] = defaultdict(set)
+    for name in parsed[None].values():
+        if name.stream is not None:
+            streams[name.stream].add(name.video)
+    return {stream for stream, videos in streams.items() if not videos & features}
+
+
+def _doubt(named: Mapping[str, Name]) -> list[str]:
+    """Say that names which end in numbers were not taken for crops, where they might be."""
+    sets = numbered_sets(named.values())
+    if not sets:
+        return []
+    (commonest, count), *_ = sets.most_common()
+    if len(commonest) < 2 or 0 not in commonest or not is_complete(commonest) or 2 * count <= sets.total():
+        return []
+    taken = f"taken for {len(named)} videos, not for crops of {sets.total()}"
+    return [f"names end in _0 to _{max(commonest)}: {taken}; --from urdmu takes them for crops"]
+
+
+def _rows_of(array: Array) -> int | None:
+    return array.shape[0] if array.shape else None
+
+
+def _stem(file: SourceFile) -> str:
+    """Name of a file without the suffixes of feature files."""
+    return canonical_id(file.path.name)
 
 
 def _one(

@@ -61,7 +61,8 @@ VIDEO_SUFFIXES = (
     ".vob",
     ".dav",
 )
-FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".pt", ".pkl", ".mat", ".txt", ".csv", ".json")
+FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".hdf", ".he5", ".pt", ".pth", ".pkl", ".pickle")
+FEATURE_SUFFIXES += (".mat", ".txt", ".csv", ".tsv", ".json", ".gz")
 SHIPPED = Path(__file__).parent / "tables"
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
 PARTS = ("train", "val", "test", "predict")
