@@ -155,10 +155,10 @@ def _signs(source: Source) -> Iterator[tuple[str, str]]:
 
 def _forms(source: Source) -> Iterator[tuple[str, str]]:
     """Layouts that differ in the shape of their arrays alone."""
-    crops = {item.crop for item in source.items if item.crop is not None}
+    crops = [item.crop for item in source.items if item.crop is not None]
     dims = Counter(len(item.array.shape) for item in source.items if item.array.shape is not None)
     if crops:
-        yield "urdmu", f"file names that end in the number of a crop, {min(crops)} to {max(crops)}"
+        yield "urdmu", f"{len(crops)} names that end in the number of a crop, {min(crops)} to {max(crops)}"
     whole = [item for item in source.items if item.crop is None and len(item.array.shape or ()) == 3]
     if whole:
         orders = _orders(whole)

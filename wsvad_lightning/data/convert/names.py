@@ -21,6 +21,7 @@ from wsvad_lightning.types import UNKNOWN
 
 FEATURES = "features"  # the stream that all others accompany
 CLASSES = tuple(dict.fromkeys((*ucf_crime.CLASSES, *msad.CLASSES)))
+FOLDERS = (*CLASSES, "Fight", "Violence")  # also of RWF-2000 and RLVS, next to NonFight and NonViolence
 SUFFIX = re.compile(r"\.zip$", re.IGNORECASE)  # an archive counts as a folder
 
 KINDS = {"flow": "flow", "vggish": "audio", "audio": "audio"}
@@ -169,7 +170,7 @@ def named_label(video: str, folders: Iterable[str]) -> Said | None:
         return Said(Label(1, (base,)) if base in CLASSES else label_of_word(base) or Label(UNKNOWN), video)
     for folder in reversed(list(folders)):
         name = _without_suffix(folder)
-        if label := Label(1, (name,)) if name in CLASSES else label_of_word(name):
+        if label := Label(1, (name,)) if name in FOLDERS else label_of_word(name):
             return Said(label, folder)
     return None
 

@@ -1,6 +1,5 @@
 """What a source holds: every array by video, stream and crop, and every file that is none of these."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wsvad_lightning.data.convert.arrays import Array, Numbers, arrays_of, npy_shape, read_npy
+from wsvad_lightning.data.convert.contents import Arrays, find_arrays
 from wsvad_lightning.data.convert.files import (
     LIST_SUFFIXES,
     Below,
@@ -34,12 +34,9 @@ from wsvad_lightning.data.convert.names import (
 from wsvad_lightning.data.convert.report import BROKEN, SKIPPED, USED, Entry
 from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.folders import name_passed, series_of
+from wsvad_lightning.folders import name_passed
 
-SIDE = re.compile(r"(.+)_(fps|timestamps_ms)")  # as video_features writes them
-SNIPPET = re.compile(r"(.*?)(\d+)")
-
-Arrays = list[tuple[SourceFile, Array]]
+IN_FILES, ENDINGS = "names in the files", "endings of file names"
 
 
 @dataclass(frozen=True)
@@ -203,93 +200,23 @@ def _find_items(
         stream: the stream of all arrays, if it is known.
         split: the split of all, where their folders do not give it.
     """
-    arrays, rest = _find_arrays(files)
-    arrays, aside = _set_aside(arrays)
-    arrays, joined = _join_snippets(arrays)
-    names, notes = _read_names(arrays, reading, stream)
+    found = find_arrays(files)
+    names, notes = _read_names(found.arrays, reading, stream)
     items = []
-    for (file, array), name in zip(arrays, names, strict=True):
+    for (file, array), name in zip(found.arrays, names, strict=True):
         of_folder = stream_of(file.folders)
         crop = crop_of(file.folders) if name.crop is None else name.crop
-        given = stream or array.stream or name.stream
-        by = "" if stream else file.path.name if given else of_folder.by if of_folder else ""
-        found = given or (of_folder.what if of_folder else FEATURES)
-        within = () if array.name == file.path.name else (_stem(file),)  # a file of several videos
+        said = [
+            *([Said(stream, "")] if stream else []),
+            *([Said(array.stream, IN_FILES)] if array.stream else []),
+            *([Said(name.stream, ENDINGS)] if name.stream else []),
+            *([of_folder] if of_folder else []),
+            Said(FEATURES, ""),
+        ]
+        within = () if array.name == file.path.name else (canonical_id(file.path.name),)  # several videos
         part = split_of((*file.folders, *within)) or split
-        items.append(Item(file, array, name.video, str(found), crop, part, by))
-    return Source(items, [*rest, *aside, *joined], notes=notes)
-
-
-def _find_arrays(files: Iterable[SourceFile]) -> tuple[Arrays, list[Entry]]:
-    """The arrays in files, and an entry for each file without, and for what is left out."""
-    arrays: Arrays = []
-    rest: list[Entry] = []
-    for file in files:
-        try:
-            held = arrays_of(file)
-        except WSVADError as error:
-            rest.append(Entry(str(file), "", BROKEN, error.problem))
-            continue
-        if held is None:
-            lists = file.suffix in LIST_SUFFIXES
-            reason = "a list or text; lists are read as the source" if lists else "not a file of features"
-            rest.append(Entry(str(file), "", SKIPPED, reason))
-            continue
-        if held.note:
-            rest.append(Entry(str(file), "", SKIPPED, held.note))
-        arrays += [(file, array) for array in held.arrays]
-    return arrays, rest
-
-
-def _set_aside(arrays: Arrays) -> tuple[Arrays, list[Entry]]:
-    """Take out what extractors write next to features: frame rates and time stamps, of one axis or none."""
-    kept, aside = [], []
-    for file, array in arrays:
-        flat = array.shape is not None and len(array.shape) < 2
-        if flat and (match := SIDE.fullmatch(canonical_id(array.name))):
-            aside.append(Entry(str(file), "", SKIPPED, f"{match[2]} of the frames, no features"))
-        else:
-            kept.append((file, array))
-    return kept, aside
-
-
-def _join_snippets(arrays: Arrays) -> tuple[Arrays, list[Entry]]:
-    """Join files of one snippet each, vectors ``[D]`` with numbered names, to one array a video.
-
-    The video is called as the names are before their number. Where they are numbers alone, or of the same
-    words in several folders, it is called as the folder.
-    """
-    vectors: dict[tuple[str, ...], dict[str, list[tuple[SourceFile, Array]]]] = defaultdict(dict)
-    others: Arrays = []
-    for file, array in arrays:
-        match = SNIPPET.fullmatch(canonical_id(array.name))
-        if match and array.shape is not None and len(array.shape) == 1 and array.name == file.path.name:
-            vectors[file.folders].setdefault(match[1].rstrip("_-. "), []).append((file, array))
-        else:
-            others.append((file, array))
-    bases = Counter(base for of_folder in vectors.values() for base in of_folder)
-    entries: list[Entry] = []
-    for folders, of_folder in vectors.items():
-        for base, members in of_folder.items():
-            name = folders[-1] if folders and (not base or bases[base] > 1) else base
-            series = series_of(Path(file.path.name) for file, _ in members)
-            if isinstance(series, str) or series.absent or not name:
-                others += members
-                continue
-            by_name = {file.path.name: (file, array) for file, array in members}
-            ordered = [by_name[path.name] for path in series.paths]
-            first, shape = ordered[0][0], ordered[0][1].shape or ()
-            parts = [array for _, array in ordered]
-            others.append((first, Array(name, (len(parts), *shape), partial(_stack, first, parts))))
-            entries += [Entry(str(file), name, USED, "a snippet of the video") for file, _ in ordered[1:]]
-    return others, entries
-
-
-def _stack(file: SourceFile, parts: Sequence[Array]) -> Numbers:
-    rows = [part.read() for part in parts]
-    if len({row.shape for row in rows}) > 1:
-        raise WSVADError("source", file, "and others differ in their channels", "Copy the files again")
-    return np.stack(rows)
+        items.append(Item(file, array, name.video, str(said[0].what), crop, part, said[0].by))
+    return Source(items, found.rest, notes=[*found.notes, *notes])
 
 
 def _read_names(arrays: Arrays, reading: Reading, stream: str | None) -> tuple[list[Name], list[str]]:
@@ -341,11 +268,6 @@ def _doubt(named: Mapping[str, Name]) -> list[str]:
 
 def _rows_of(array: Array) -> int | None:
     return array.shape[0] if array.shape else None
-
-
-def _stem(file: SourceFile) -> str:
-    """Name of a file without the suffixes of feature files."""
-    return canonical_id(file.path.name)
 
 
 def _one(
