@@ -140,8 +140,8 @@ def series_of(paths: Iterable[Path]) -> Series | str:
     columns = list(zip(*(numbers for numbers, _ in members), strict=True))
     varying = [place for place, column in enumerate(columns) if len(set(column)) > 1]
     if len(varying) > 1:
-        first, last = members[0][1].name, members[-1][1].name
-        return f"whose names differ in several numbers ({first}, {last})"
+        (_, first), (_, last) = members[0], members[-1]
+        return f"whose names differ in several numbers ({first.name}, {last.name})"
     place = varying[0] if varying else 0
     ordered = sorted(members, key=lambda member: member[0][place])
     values = [numbers[place] for numbers, _ in ordered]
@@ -149,8 +149,8 @@ def series_of(paths: Iterable[Path]) -> Series | str:
         number, _ = Counter(values).most_common(1)[0]
         return f"of which several have the number {number}"
     absent = values[-1] - values[0] + 1 - len(values)
-    paths = tuple(path for _, path in ordered)
-    return Series(paths, _before(paths[0].stem, place), absent, tuple(others))
+    in_order = tuple(path for _, path in ordered)
+    return Series(in_order, _before(in_order[0].stem, place), absent, tuple(others))
 
 
 def _identity(folder: Path) -> tuple[int, int]:

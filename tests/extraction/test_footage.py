@@ -125,9 +125,10 @@ def test_folders_of_images_are_extracted(
     write_frames(tmp_path / "videos" / "01_0014", 20)
     make_video("nas/far.mp4", 9)
     (tmp_path / "videos" / "nas").symlink_to(tmp_path / "nas")
-    options = {"streams": [StreamSpec("motion", "flow_statistics", size=32)], "snippet_length": 8}
-    assert extract(str(tmp_path / "videos"), str(tmp_path / "store.h5"), **options, image_fps=24) == 0
-    store = FeatureStore(tmp_path / "store.h5")
+    videos, output = str(tmp_path / "videos"), str(tmp_path / "store.h5")
+    streams = [StreamSpec("motion", "flow_statistics", size=32)]
+    assert extract(videos, output, streams=streams, snippet_length=8, image_fps=24) == 0
+    store = FeatureStore(output)
     assert {name: (store[name].num_frames, store[name].fps) for name in store} == {
         "01_0014": (20, 24.0),
         "far": (9, 10.0),

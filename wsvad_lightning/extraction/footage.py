@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,10 +39,11 @@ def find_footage(source: Path, image_fps: float | None = None) -> Found:
     Raises:
         WSVADError: if there is no video, or a video of the table is missing.
     """
-    if image_fps is not None and not image_fps > 0:
+    if image_fps is not None and not 0 < image_fps < inf:
         raise WSVADError("image_fps", image_fps, "must be above 0", "Give frames a second, such as 25")
+    notes: list[str] = []
     if is_table(source):
-        videos, notes = _listed(source, image_fps or IMAGE_FPS), []
+        videos = _listed(source, image_fps or IMAGE_FPS)
     elif source.is_file():
         return Found([source], [])
     elif source.is_dir():

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -445,3 +446,83 @@ def test_a_store_of_other_features_is_not_added_to(source: Path, tmp_path: Path)
     convert(source, tmp_path / "store.h5")
     with pytest.raises(WSVADError, match="backbone is 'not told' where 'i3d' is wanted"):
         run(str(source), "--output", str(tmp_path / "store.h5"), "--backbone", "i3d")
+
+
+# ------------------------------------------------------------------------------- what is said of names
+
+
+def test_what_is_taken_from_names_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ("train/Abuse001_x264", "train/normal/a", "train/normal/b", "l2_normalized/c", "train_station/d")
+    for number, place in enumerate(places):
+        save(tmp_path / "source" / f"{place}.npy", values(place, 4 + number, 1)[:, 0])
+    store = convert(tmp_path / "source", tmp_path / "store.h5")
+    known = {video: (store[video].annotation.label, store[video].annotation.split) for video in store}
+    assert known == {
+        "Abuse001_x264": (1, "train"),
+        "a": (0, "train"),
+        "b": (0, "train"),
+        "c": (-1, None),
+        "d": (-1, None),
+    }
+    said = capsys.readouterr().out
+    assert "label taken from names: normal by 'normal' (2), abnormal, Abuse by 'Abuse…' (1)\n" in said
+    assert "split taken from names: train by 'train' (3)\n" in said
+
+
+def test_a_table_leaves_parts_to_whole_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in ("train_station/cam7", "test/cam9"):
+        save(tmp_path / "source" / f"{place}.npy", values(place, 4, 1)[:, 0])
+    table = write_table(tmp_path / "videos.csv", "cam7,normal,,,", "cam9,normal,,,")
+    store = convert(tmp_path / "source", tmp_path / "store.h5", "--annotations", table)
+    assert [store[video].annotation.split for video in store] == [None, "test"]
+    assert "split taken from names: test by 'test' (1)\n" in capsys.readouterr().out
+
+
+def test_numbers_of_clips_are_no_crops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for video in ("q8Xa1", "Bz-22"):
+        for clip in range(3):
+            save(tmp_path / "source" / "Fight" / f"{video}_{clip}.npy", values(video, 9, 1)[:, 0])
+    store = convert(tmp_path / "source", tmp_path / "store.h5")
+    assert len(store) == 6
+    assert "names end in _0 to _2: taken for 6 videos, not for crops of 2" in capsys.readouterr().out
+    assert set(convert(tmp_path / "source", tmp_path / "crops.h5", from_="urdmu")) == {"q8Xa1", "Bz-22"}
+
+
+def test_linked_folders_and_all_that_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "nas" / "far.npy", values("far", 4, 1)[:, 0])
+    save(tmp_path / "source" / "near.npy", values("near", 5, 1)[:, 0])
+    (tmp_path / "source" / "nas").symlink_to("../nas")
+    for name in ("._near.npy", ".hidden.npy", "late.npy.part"):
+        (tmp_path / "source" / name).write_bytes(b"x")
+    with zipfile.ZipFile(tmp_path / "source" / "more.zip", "w") as archive:
+        link = zipfile.ZipInfo("link.npy")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "../near.npy")
+    store = convert(tmp_path / "source", tmp_path / "store.h5")
+    assert set(store) == {"far", "near"}
+    reported = {entry["file"]: entry["status"] for entry in reasons(tmp_path / "store.h5")}
+    passed = ["._near.npy", ".hidden.npy", "late.npy.part", "more.zip/link.npy"]
+    assert reported == {"nas/far.npy": "used", "near.npy": "used", **dict.fromkeys(passed, "skipped")}
+    said = capsys.readouterr().out
+    assert f"followed linked folders: {tmp_path / 'source' / 'nas'}\n" in said
+    assert "passed over: " in said
+    assert "1 links in an archive (link.npy)" in said
+
+
+def test_endings_without_features_belong_to_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "one" / "traffic_flow.npy", values("a", 4, 1)[:, 0])
+    assert set(convert(tmp_path / "one", tmp_path / "one.h5")) == {"traffic_flow"}
+    assert "no features go with the endings flow" in capsys.readouterr().out
+    for ending in ("rgb", "flow"):
+        save(tmp_path / "two" / f"traffic_{ending}.npy", values(ending, 4, 1)[:, 0])
+    assert set(convert(tmp_path / "two", tmp_path / "two.h5")["traffic"].streams) == {"features", "flow"}
+    assert "stream taken from names: flow by 'endings of file names' (1)\n" in capsys.readouterr().out
+
+
+def test_what_is_read_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.parquet").write_text("x")
+    with pytest.raises(WSVADError, match="a.parquet: not a file of features. Read are .npy, .npz, .pkl"):
+        run(str(tmp_path / "source"), "--output", str(tmp_path / "store.h5"))

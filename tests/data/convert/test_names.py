@@ -75,7 +75,7 @@ def test_official_lists(name: str) -> None:
     assert videos <= known_videos(dataset)
     assert len(videos) == num_videos
     assert {found.crop for found in names.values()} == set(crops)
-    labels = {}
+    labels: dict[str, Label | None] = {}
     for line, parts in zip(lines, paths, strict=True):
         video = names[parts[-1]].video
         said = named_label(video, [])
@@ -133,6 +133,49 @@ def test_known_names_are_not_split() -> None:
     }
 
 
+def numbered(lengths: dict[str, list[int]]) -> dict[str, int | None]:
+    """Rows of arrays by name: ``x_0`` and so on."""
+    return {f"{base}_{number}": rows for base, held in lengths.items() for number, rows in enumerate(held)}
+
+
+@pytest.mark.parametrize("count", [5, 10])
+def test_complete_sets_of_crops(count: int) -> None:
+    """As PEL4VAD has them: crops of one video have its length, which is not that of others."""
+    lengths = numbered({"01_0014": [7] * count, "01_002": [9] * count})
+    parsed = parse_names(lengths, Reading(lengths=lengths))
+    assert {name.video for name in parsed.values()} == {"01_0014", "01_002"}
+    assert {name.crop for name in parsed.values()} == set(range(count))
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        {"q8Xa1": [9, 9, 9], "Bz-22": [7, 7, 7]},  # clips of RWF-2000
+        {"cam": [9, 9, 9, 9]},
+        {"cam": [9] * 5},  # one set of one length may be chance
+        {"cam": [9] * 10, "gate": [9] * 10},  # so may be two
+        {"cam": [9] * 5, "gate": [9, 9, 9, 9, 8]},
+        {"cam": [9] * 5, "gate": [8, 8], "yard": [7, 7, 7]},  # most are incomplete
+        {"video": [5, 6, 7]},
+    ],
+)
+def test_numbers_of_clips_and_cameras(lengths: dict[str, list[int]]) -> None:
+    rows = numbered(lengths)
+    parsed = parse_names(rows, Reading(lengths=rows))
+    assert parsed == {name: Name(name, None, None) for name in rows}
+
+
+def test_crops_are_taken_for_such_where_that_is_said() -> None:
+    rows = numbered({"cam": [9] * 4})
+    for reading in (Reading(lengths=rows, numbered=True), Reading({"cam"}, rows)):
+        assert parse_names(rows, reading) == {f"cam_{n}": Name("cam", None, n) for n in range(4)}
+
+
+def test_two_underscores_are_crops_where_most_names_have_them() -> None:
+    assert parse_names(["0Ow4cotK__3", "a_1", "b_2"])["0Ow4cotK__3"] == Name("0Ow4cotK__3", None, None)
+    assert parse_names(["a__0", "a__1", "b"])["a__1"] == Name("a", None, 1)
+
+
 @pytest.mark.parametrize(
     ("folder", "split", "stream"),
     [
@@ -149,6 +192,14 @@ def test_known_names_are_not_split() -> None:
         ("SH_PATCH35_i3d", None, "patches_3x5"),
         ("vggish-features", None, "audio"),
         ("sent_emb_n", None, "text"),
+        ("traffic_flow", None, None),
+        ("cash-flow", None, None),
+        ("text_books", None, None),
+        ("audiology", None, None),
+        ("dispatch12", None, None),
+        ("rgb_flow", None, None),  # joined channels
+        ("Flow.zip", None, "flow"),
+        ("train.zip", "train", None),
     ],
 )
 def test_folders(folder: str, split: str | None, stream: str | None) -> None:
@@ -171,6 +222,20 @@ def test_folders(folder: str, split: str | None, stream: str | None) -> None:
         ("01_0014", ["Testing_Normal_Videos"], Label(0)),
         ("cam3", ["train", "Fighting"], Label(1, ("Fighting",))),
         ("abnormal_17", [], Label(1)),
+        ("x", ["NonFight"], Label(0)),
+        ("x", ["Fight"], Label(1, ("Fight",))),
+        ("fight01", ["l2_normalized"], None),
+        ("Paranormal.Activity.2007_fight", [], None),
+        ("anormal_01", [], None),
+        ("not_normal_03", [], None),
+        ("no_anomaly_02", [], None),
+        ("abnormally_normal", [], None),
+        ("Fire_exit_2nd_floor", [], None),
+        ("pos_12", ["terminals"], None),
+        ("a1", ["anomalib"], None),
+        ("a1", ["Anomaly-Detection-Dataset"], None),
+        ("a1", ["normalization", "batchnorm"], None),
+        ("soup_label_A", [], None),
     ],
 )
 def test_labels_of_names(video: str, folders: list[str], label: Label | None) -> None:

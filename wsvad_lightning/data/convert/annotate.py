@@ -39,7 +39,7 @@ class Known(NamedTuple):
 
     annotation: VideoAnnotation
     conflict: str
-    inferred: Mapping[str, Said]
+    inferred: Mapping[str, Said[str] | Said[Label]]
 
 
 def annotate(item: Item, table: Table | None, split: str | None) -> Known:
@@ -55,9 +55,8 @@ def annotate(item: Item, table: Table | None, split: str | None) -> Known:
     """
     listed = item.file.label
     found = Said(label_of(listed), LIST) if listed else named_label(item.video, item.file.folders)
-    said = None if found is None else found.what
-    label = said if isinstance(said, Label) else Label(UNKNOWN)
-    inferred: dict[str, Said] = {}
+    label = Label(UNKNOWN) if found is None else found.what
+    inferred: dict[str, Said[str] | Said[Label]] = {}
     if table is None:
         known = VideoAnnotation(item.video, label.label, label.classes)
         inferred |= {"label": found} if found else {}
@@ -67,7 +66,7 @@ def annotate(item: Item, table: Table | None, split: str | None) -> Known:
         known = table[name]
     part = known.split or split
     if part is None and item.split is not None:
-        part, inferred["split"] = str(item.split.what), item.split
+        part, inferred["split"] = item.split.what, item.split
     annotation = replace(known, split=part)
     if UNKNOWN in (annotation.label, label.label) or label.label == annotation.label:
         return Known(annotation, "", inferred)

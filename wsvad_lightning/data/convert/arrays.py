@@ -140,7 +140,9 @@ def read_npy(file: SourceFile, *, mapped: bool = False) -> Numbers:
             if mapped and not isinstance(file.path, zipfile.Path):
                 array: Numbers = np.load(file.path, mmap_mode="r")
                 return array
-            return np.asarray(np.load(opened, allow_pickle=False))
+            held = np.asarray(np.load(opened, allow_pickle=False))
+            opened.read(1)  # behind the end of a packed file is its checksum
+            return held
 
     return _guard(file, read)
 

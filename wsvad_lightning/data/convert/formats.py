@@ -122,7 +122,7 @@ def _matlab(file: SourceFile) -> Iterator[tuple[Any, IO[bytes]]]:
     try:
         import scipy.io
     except ImportError:
-        raise ValueError('reading it needs SciPy: pip install "wsvad-lightning[mat]"') from None
+        raise ValueError('reading it needs SciPy: pip install "wsvad-lightning[prepare]"') from None
     try:
         with file.open() as opened:
             yield scipy.io, opened

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from wsvad_lightning.data.convert.names import FEATURES, NUMBERED, Said
 from wsvad_lightning.data.convert.source import Item
+from wsvad_lightning.data.datasets.labels import Label
 
 SHOWN = 8  # names in a line; the rest is counted
 
@@ -16,7 +17,7 @@ class Inferred:
         self._counts: dict[str, Counter[tuple[str, str]]] = {"label": Counter(), "split": Counter()}
         self._streams: Counter[tuple[str, str]] = Counter()
 
-    def count(self, of_video: Mapping[str, Said], items: Iterable[Item]) -> None:
+    def count(self, of_video: Mapping[str, Said[str] | Said[Label]], items: Iterable[Item]) -> None:
         """Count one video and its arrays."""
         for kind, said in of_video.items():
             self._counts[kind][str(said.what), _folded(said.by)] += 1

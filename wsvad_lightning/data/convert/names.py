@@ -11,12 +11,12 @@ Names are read as a whole, or by the rules of the data sets above, never by a pi
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
+from wsvad_lightning.data.convert.parts import all_known, part_of_name, words_of
 from wsvad_lightning.data.datasets import msad, ucf_crime, xd_violence
 from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.data.datasets.labels import Label, label_of_codes, label_of_word
-from wsvad_lightning.data.datasets.parts import all_known, part_of_name, words_of
 from wsvad_lightning.types import UNKNOWN
 
 FEATURES = "features"  # the stream that all others accompany
@@ -58,10 +58,13 @@ class Name(NamedTuple):
     crop: int | None
 
 
-class Said(NamedTuple):
+What = TypeVar("What", str, Label)
+
+
+class Said(NamedTuple, Generic[What]):
     """What a name says, and which name: that of a folder, or of the video."""
 
-    what: str | Label
+    what: What
     by: str
 
 
@@ -131,7 +134,7 @@ def crop_of(folders: Iterable[str]) -> int | None:
     return int(matches[-1][1]) if matches else None
 
 
-def stream_of(folders: Iterable[str]) -> Said | None:
+def stream_of(folders: Iterable[str]) -> Said[str] | None:
     """The stream that the name of a folder gives, the innermost first, if all its words are known."""
     for folder in reversed(list(folders)):
         words = words_of(_without_suffix(folder))
@@ -145,7 +148,7 @@ def stream_of(folders: Iterable[str]) -> Said | None:
     return None
 
 
-def split_of(folders: Iterable[str]) -> Said | None:
+def split_of(folders: Iterable[str]) -> Said[str] | None:
     """The part of the data set that the name of a folder or of a list gives, the innermost first."""
     for folder in reversed(list(folders)):
         if part := part_of_name(_without_suffix(folder), CLASSES):
@@ -153,7 +156,7 @@ def split_of(folders: Iterable[str]) -> Said | None:
     return None
 
 
-def named_label(video: str, folders: Iterable[str]) -> Said | None:
+def named_label(video: str, folders: Iterable[str]) -> Said[Label] | None:
     """The label that the name of a video gives by the rules of its data set, or else a folder it lies in.
 
     Args:

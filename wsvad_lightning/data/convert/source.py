@@ -58,7 +58,7 @@ class Item:
     video: str
     stream: str
     crop: int | None
-    split: Said | None
+    split: Said[str] | None
     stream_by: str = ""
 
 
@@ -190,7 +190,7 @@ def _files_of(path: Path) -> Below:
 
 
 def _find_items(
-    files: Iterable[SourceFile], reading: Reading, stream: str | None, split: Said | None
+    files: Iterable[SourceFile], reading: Reading, stream: str | None, split: Said[str] | None
 ) -> Source:
     """The arrays in files, and an entry for each file that has none.
 
@@ -215,7 +215,7 @@ def _find_items(
         ]
         within = () if array.name == file.path.name else (canonical_id(file.path.name),)  # several videos
         part = split_of((*file.folders, *within)) or split
-        items.append(Item(file, array, name.video, str(said[0].what), crop, part, said[0].by))
+        items.append(Item(file, array, name.video, said[0].what, crop, part, said[0].by))
     return Source(items, found.rest, notes=[*found.notes, *notes])
 
 
@@ -226,7 +226,7 @@ def _read_names(arrays: Arrays, reading: Reading, stream: str | None) -> tuple[l
     )  # crops may be named in one way in each
     for file, array in arrays:
         of_folder = stream_of(file.folders)
-        groups[of_folder and str(of_folder.what)][array.name] = _rows_of(array)
+        groups[of_folder and of_folder.what][array.name] = _rows_of(array)
     parsed = {
         group: parse_names(lengths, reading._replace(lengths=lengths)) for group, lengths in groups.items()
     }
@@ -240,7 +240,7 @@ def _read_names(arrays: Arrays, reading: Reading, stream: str | None) -> tuple[l
     names = []
     for file, array in arrays:
         of_folder = stream_of(file.folders)
-        names.append(parsed[of_folder and str(of_folder.what)][array.name])
+        names.append(parsed[of_folder and of_folder.what][array.name])
     return names, notes
 
 

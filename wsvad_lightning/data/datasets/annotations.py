@@ -61,8 +61,8 @@ VIDEO_SUFFIXES = (
     ".vob",
     ".dav",
 )
-FEATURE_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".hdf", ".he5", ".pt", ".pth", ".pkl", ".pickle")
-FEATURE_SUFFIXES += (".mat", ".txt", ".csv", ".tsv", ".json", ".gz")
+ARRAY_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".hdf", ".he5", ".pt", ".pth", ".pkl", ".pickle", ".mat")
+FEATURE_SUFFIXES = (*ARRAY_SUFFIXES, ".txt", ".csv", ".tsv", ".json", ".gz")
 SHIPPED = Path(__file__).parent / "tables"
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
 PARTS = ("train", "val", "test", "predict")

@@ -1,7 +1,7 @@
-"""The part of the data set that the name of a folder or list gives.
+"""The words in the names of folders and lists, and the part of the data set that they give.
 
-A name gives a part if every word of it is known: ``UCF_Train_ten_crop_i3d`` is of the training part, while
-``train_station`` is a place, and ``latest`` and ``contest_train2`` are anything.
+A name gives a part or a stream if every word of it is known: ``UCF_Train_ten_crop_i3d`` is of the training
+part, while ``train_station`` is a place, and ``latest`` and ``contest_train2`` are anything.
 """
 
 import re
