@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.serving.clockwork import CLASSES
 from tests.videos import VideoMaker, write_stamped
@@ -280,3 +281,20 @@ def test_a_mistake_is_reported_in_one_line(
         assert words in line
     assert not list(tmp_path.rglob("scores.csv"))
     assert not (tmp_path / "runs" / "cameras").exists()
+
+
+def test_a_folder_of_images_is_scored(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "cameras" / "gate").mkdir(parents=True)
+    for number in range(12):
+        image = Image.fromarray(np.full((48, 64), 20 * number, np.uint8))
+        image.save(tmp_path / "cameras" / "gate" / f"{number}.jpg")
+    command = predict(trained.checkpoint, tmp_path / "cameras", tmp_path, "--image_fps", "5")
+    assert main(command) == 0
+    (folder,) = tmp_path.glob("runs/cameras/version_0/gate")
+    record = json.loads((folder / "scores.json").read_text())
+    assert (record["fps"], len(record["scores"])) == (5.0, 12)
+    assert record["seconds"] == pytest.approx([number / 5 for number in range(12)])
+    assert len(list(tmp_path.glob("runs/cameras/features-*.h5"))) == 1
+    (tmp_path / "cameras" / "gate" / "11.jpg").unlink()
+    assert main(command) == 0  # changed, so it is extracted again
+    assert len(list(tmp_path.glob("runs/cameras/features-*.h5"))) == 2

@@ -19,7 +19,7 @@ FILLERS |= {"clips", "list", "lists", "names", "split", "splits", "set", "part",
 FILLERS |= {"annotation", "annotations", "label", "labels", "gt", "temporal", "for", "of", "npy", "zip", "n"}
 FILLERS |= {"ten", "five", "one", "event", "events", *COUNTED}
 WRITTEN_AS_ONE = re.compile("(rgb|flow|audio)(train|test)")  # XDVioDet, VadCLIP
-SVMAE = re.compile(r"ucf-videomae(-test)?-clip-l_ucf_.*", re.IGNORECASE)  # its lists name every setting
+OF_VIDEOMAE = re.compile(r"ucf-videomae(-test)?-clip-l_ucf_.*", re.IGNORECASE)  # lists that name every setting
 CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 NUMBER = re.compile(r"\d+(x\d+)?")
 PARTS = ("train", "val", "test")
@@ -32,7 +32,7 @@ def part_of_name(name: str, classes: Container[str] = ()) -> str | None:
         name: without its suffix.
         classes: anomaly classes that it may name.
     """
-    if match := SVMAE.fullmatch(name):
+    if match := OF_VIDEOMAE.fullmatch(name):
         return "test" if match[1] else None
     words = words_of(name)
     parts = {part for word in words if (part := part_of(word)) in PARTS}
