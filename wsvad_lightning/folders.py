@@ -12,8 +12,8 @@ SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "syst
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".aria2", ".!ut", ".filepart")
 NUMBER = re.compile("[0-9]+")
 
-HIDDEN, SYSTEM, UNDONE = "hidden", "of the operating system", "unfinished downloads"
-TWICE, CLOSED = "links that lead back or to what is read anyway", "that cannot be read"
+HIDDEN, SYSTEM, UNDONE = "hidden", "files of the operating system", "unfinished downloads"
+TWICE, CLOSED = "links that lead back or to what is read anyway", "folders that cannot be read"
 SPECIAL = "devices, pipes or sockets"
 
 Passed = dict[str, list[Path]]  # by reason
@@ -86,9 +86,8 @@ def passed_by_name(name: str) -> str:
 
 
 def name_passed(passed: Mapping[str, Sequence[Path | str]]) -> str:
-    """Count what was passed over, with examples: ``2 hidden (.git, .x.mp4), 1 empty (a.mp4)``."""
-    held = {reason: names for reason, names in passed.items() if names}
-    return ", ".join(f"{len(paths)} {reason} ({examples(paths)})" for reason, paths in held.items())
+    """Count what was passed over, with examples: ``hidden: 2 (.git, .x.mp4); empty: 1 (a.mp4)``."""
+    return "; ".join(f"{why}: {len(paths)} ({examples(paths)})" for why, paths in passed.items() if paths)
 
 
 def examples(paths: Sequence[Path | str]) -> str:

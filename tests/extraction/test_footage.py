@@ -40,12 +40,12 @@ def test_what_is_passed_over_is_named_in_a_line(tmp_path: Path) -> None:
     assert names_of(tmp_path) == ["a.mp4", "b.AVI"]
     assert line.startswith("passed over: ")
     for part in (
-        "2 of the suffix .srt (a.srt, b.srt)",
-        "1 without a suffix (notes)",
-        "1 empty (hollow.mp4)",
-        "1 images next to videos (a.jpg)",
-        "1 of the operating system (._a.mp4)",
-        "1 unfinished downloads (c.mp4.part)",
+        "suffix .srt: 2 (a.srt, b.srt)",
+        "no suffix: 1 (notes)",
+        "empty: 1 (hollow.mp4)",
+        "images next to videos: 1 (a.jpg)",
+        "files of the operating system: 1 (._a.mp4)",
+        "unfinished downloads: 1 (c.mp4.part)",
     ):
         assert part in line
 
@@ -59,7 +59,7 @@ def test_the_layout_of_ucsd(tmp_path: Path) -> None:
     touch(root, "Test/UCSDped2.m", "README.txt")
     assert names_of(root) == ["Test/Test001", "Test/Test002", "Train/Train001"]
     passed, folders = find_footage(root).notes
-    assert "4 images of masks, as of Test001 (000.bmp, 001.bmp, 002.bmp, …)" in passed
+    assert "images of masks, as of Test001: 4 (000.bmp, 001.bmp, 002.bmp, …)" in passed
     assert folders.endswith("Test001 of 4 frames, at 30 a second; --image_fps gives another")
 
 
@@ -69,19 +69,19 @@ def test_what_is_assumed_of_images_is_said(tmp_path: Path) -> None:
     (folder,) = found.videos
     assert isinstance(folder, FrameFolder)
     assert (folder.path, folder.fps, len(folder.images)) == (tmp_path / "walk", 25, 3)
-    assert [line.partition(",")[0] for line in found.notes] == [
-        "1 folders of images are videos",
-        "numbers without an image in 1 of them",
-        "no frames",
+    assert found.notes == [
+        f"folders of images taken for videos: 1, such as {folder} of 3 frames, at 25 a second",
+        f"numbers without an image, so that what follows moves up: {folder} (6)",
+        "images without a number, which are no frames: 1 (cover.png)",
     ]
 
 
 @pytest.mark.parametrize(
     ("names", "why"),
     [
-        (["one.jpg", "two.jpg"], "2 images without numbers in their names"),
-        (["a_1.jpg", "b_1.jpg"], "2 images named in several ways (a_1.jpg, b_1.jpg)"),
-        (["a.txt"], "1 of the suffix .txt (a.txt)"),
+        (["one.jpg", "two.jpg"], "images without numbers in their names: 2"),
+        (["a_1.jpg", "b_1.jpg"], "images named in several ways (a_1.jpg, b_1.jpg): 2"),
+        (["a.txt"], "suffix .txt: 1 (a.txt)"),
         ([], "holds no videos. Give a folder of .mp4"),
     ],
 )

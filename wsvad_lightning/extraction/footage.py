@@ -106,7 +106,7 @@ def _below(source: Path, fps: float) -> tuple[list[Footage], list[str]]:
         elif suffix in IMAGE_SUFFIXES:
             images[path.parent].append(path)
         else:
-            rest[f"of the suffix {suffix}" if suffix else "without a suffix"].append(path)
+            rest[f"suffix {suffix}" if suffix else "no suffix"].append(path)
     next_to = {video.parent for video in map(Path, videos)}
     for folder, held in images.items():
         found = "next to videos" if folder in next_to else frame_folder(held, fps)
@@ -138,13 +138,11 @@ def _notes_on(folders: Sequence[FrameFolder], *, stated: bool) -> Iterator[str]:
     if not folders:
         return
     assumed = "" if stated else "; --image_fps gives another"
-    first, number = folders[0], len(folders)
-    example = f"{first} of {len(first.images)} frames"
-    yield f"{number} folders of images are videos, such as {example}, at {first.fps:g} a second{assumed}"
+    first = folders[0]
+    example = f"{first} of {len(first.images)} frames, at {first.fps:g} a second{assumed}"
+    yield f"folders of images taken for videos: {len(folders)}, such as {example}"
     if gaps := [folder for folder in folders if folder.absent]:
-        yield (
-            f"numbers without an image in {len(gaps)} of them, such as {gaps[0].absent} in {gaps[0]}: "
-            "what follows moves up"
-        )
+        named = [f"{folder} ({folder.absent})" for folder in gaps]
+        yield f"numbers without an image, so that what follows moves up: {few(named)}"
     if others := [image for folder in folders for image in folder.others]:
-        yield f"no frames, as they have no number: {examples(others)}"
+        yield f"images without a number, which are no frames: {len(others)} ({examples(others)})"

@@ -508,7 +508,7 @@ def test_linked_folders_and_all_that_is_passed_over(
     said = capsys.readouterr().out
     assert f"followed linked folders: {tmp_path / 'source' / 'nas'}\n" in said
     assert "passed over: " in said
-    assert "1 links in an archive (link.npy)" in said
+    assert "links in an archive: 1 (link.npy)" in said
 
 
 def test_endings_without_features_belong_to_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

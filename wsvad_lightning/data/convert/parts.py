@@ -19,9 +19,7 @@ FILLERS |= {"clips", "list", "lists", "names", "split", "splits", "set", "part",
 FILLERS |= {"annotation", "annotations", "label", "labels", "gt", "temporal", "for", "of", "npy", "zip", "n"}
 FILLERS |= {"ten", "five", "one", "event", "events", *COUNTED}
 WRITTEN_AS_ONE = re.compile("(rgb|flow|audio)(train|test)")  # XDVioDet, VadCLIP
-OF_VIDEOMAE = re.compile(
-    r"ucf-videomae(-test)?-clip-l_ucf_.*", re.IGNORECASE
-)  # lists of settings
+OF_VIDEOMAE = re.compile(r"ucf-videomae(-test)?-clip-l_ucf_.*", re.IGNORECASE)  # lists of settings
 CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 NUMBER = re.compile(r"\d+(x\d+)?")
 PARTS = ("train", "val", "test")

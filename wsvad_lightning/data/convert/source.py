@@ -36,6 +36,8 @@ from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.folders import name_passed
 
+Lengths = dict[str, int | None]
+
 IN_FILES, ENDINGS = "names in the files", "endings of file names"
 
 
@@ -117,12 +119,9 @@ def open_source(
     """
     reading = Reading(known, numbered=numbered)
     if not _is_list(path):
-        files, passed, linked = _files_of(path)
-        source = _find_items(files, reading, stream, None)
-        hidden = [Entry(name, "", SKIPPED, why) for why, names in passed.items() for name in names]
-        notes = [f"followed linked folders: {', '.join(map(str, linked))}"] if linked else []
-        notes += [f"passed over: {name_passed(passed)}"] if passed else []
-        return replace(source, rest=[*source.rest, *hidden], notes=[*notes, *source.notes])
+        below = _files_of(path)
+        source = _find_items(below.files, reading, stream, None)
+        return replace(source, rest=[*source.rest, *_hidden(below)], notes=[*_notes(below), *source.notes])
     listed = find_listed(path, folder or path.parent, known)
     source = _find_items(listed.files, reading, stream, split_of([path.stem]))
     lines = [Entry(line.path, "", SKIPPED, "listed twice") for line in listed.repeated]
@@ -142,7 +141,8 @@ def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
         WSVADError: if one of the three is missing or there are several, or if they do not fit each other.
     """
     folder = path if path.is_dir() else path.parent
-    files, *_ = files_below(folder)
+    below = files_below(folder)
+    files = below.files
     ranges_file = _one("nalist", nalist, filter(is_nalist, files), folder, "file nalist.npy")
     ranges = read_npy(ranges_file)
     if ranges.ndim != 2 or ranges.shape[1] != 2 or ranges.dtype.kind not in "iu":
@@ -169,7 +169,7 @@ def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
     rest = [Entry(file, "", USED, reason) for file, reason in used.items()]
     others = {str(file) for file in files} - {str(matrix_file), *used}
     rest += [Entry(file, "", SKIPPED, "not part of the matrix") for file in sorted(others)]
-    return Source(items, rest, True)
+    return Source(items, [*rest, *_hidden(below)], True, notes=_notes(below))
 
 
 def is_nalist(file: SourceFile) -> bool:
@@ -187,6 +187,17 @@ def _files_of(path: Path) -> Below:
     if path.is_file():
         return files_of_archive(path) if path.suffix.lower() == ".zip" else Below([SourceFile(path)], {})
     return files_below(path)
+
+
+def _hidden(below: Below) -> list[Entry]:
+    """An entry of each file that was passed over."""
+    return [Entry(name, "", SKIPPED, why) for why, names in below.passed.items() for name in names]
+
+
+def _notes(below: Below) -> list[str]:
+    """Which links were followed and what was passed over, a line each."""
+    linked = [f"followed linked folders: {', '.join(map(str, below.linked))}"] if below.linked else []
+    return [*linked, *([f"passed over: {name_passed(below.passed)}"] if below.passed else [])]
 
 
 def _find_items(
@@ -221,9 +232,7 @@ def _find_items(
 
 def _read_names(arrays: Arrays, reading: Reading, stream: str | None) -> tuple[list[Name], list[str]]:
     """What the names of arrays say, and notes on what was not taken for crops or streams."""
-    groups: dict[str | None, dict[str, int | None]] = defaultdict(
-        dict
-    )  # crops may be named in one way in each
+    groups: dict[str | None, Lengths] = defaultdict(dict)  # crops may be named in one way in each
     for file, array in arrays:
         of_folder = stream_of(file.folders)
         groups[of_folder and of_folder.what][array.name] = _rows_of(array)
