@@ -1,21 +1,25 @@
 """``wsvad extract``: from videos to a feature store."""
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
 from rich.console import Console
 
-from wsvad_lightning.data.datasets.annotations import (
-    VIDEO_SUFFIXES,
-    VideoAnnotation,
-    canonical_id,
-    read_annotations,
-    read_video_paths,
-)
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_video_paths
+from wsvad_lightning.data.datasets.names import VIDEO_SUFFIXES, name_videos, path_id
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.extraction.changes import (
+    UNCHANGED,
+    Changes,
+    SourceVideo,
+    compare,
+    names_in,
+    with_known_labels,
+)
 from wsvad_lightning.extraction.job import ONE_PROCESS, Outcome, Processes, extract_videos
 from wsvad_lightning.extraction.pooling import Pooling, SnippetRecipe, Tail
 from wsvad_lightning.extraction.recipe import Dtype, ExtractionRecipe, with_weights
@@ -27,6 +31,7 @@ from wsvad_lightning.video.views import parse_grid
 DEFAULT_STREAMS = (StreamSpec(),)
 TABLE_SUFFIXES = (".csv", ".tsv")
 LISTED = 10  # names in a message; the rest is counted
+MOST_LINES = 50  # of changed videos
 
 
 def extract(
@@ -46,8 +51,11 @@ def extract(
     batch_size: int = 16,
     trainer: Processes = ONE_PROCESS,
     skip_broken: bool = False,
+    update: bool = False,
 ) -> int:
     """Turn videos into a feature store; run again, it continues where it stopped.
+
+    Nothing is written where the files or labels of videos in the store are others now. They are listed.
 
     Args:
         videos: folder of videos, searched with all its subfolders; one video; or an annotations table whose
@@ -72,13 +80,15 @@ def extract(
         batch_size: frames encoded at once; decoding is a few times as many ahead.
         trainer: where to compute: on how many processes, with GPUs or without.
         skip_broken: continue past videos that cannot be read, or whose frame count is not the annotated one.
+        update: extract changed files of the store again, and take labels and splits as the table has them
+            now.
 
     Returns:
         0 if all videos are in the store, 1 if broken ones were skipped; these are listed at the end.
 
     Raises:
-        WSVADError: if an option is wrong, videos are missing or named twice, or one is broken and must not be
-            skipped. What is finished by then stays in the store.
+        WSVADError: if an option is wrong, videos are missing or named twice, those in the store are others
+            now, or one is broken and must not be skipped. What is finished by then stays in the store.
     """
     import_av()
     if batch_size < 1:
@@ -89,12 +99,18 @@ def extract(
     seen = [*streams, *_patches(streams, patch_grids.split(",") if patch_grids else [])]
     recipe = ExtractionRecipe(with_weights(seen, weights), snippets, fps, dtype)
     labels = videos if annotations is None and is_table(videos) else annotations
-    notes: list[str] = []
-    todo = find_videos(videos, None if labels is None else read_annotations(labels, notes=notes))
-    for note in notes:
-        rank_zero_info(f"note: {note}")
     before = read_store(output)
-    outcome = extract_videos(todo, output, recipe, batch_size, trainer, skip_broken=skip_broken)
+    todo = find_videos(videos, labels, before)
+    changes = UNCHANGED
+    if before is not None:
+        changes = compare(todo, before, labelled=labels is not None)
+        report_changes(changes, before, todo)
+        todo = with_known_labels(todo, before) if labels is None else todo
+    if changes != UNCHANGED and not update:
+        raise differs(changes, output)
+    outcome = extract_videos(
+        todo, output, recipe, batch_size, trainer, skip_broken=skip_broken, changes=changes
+    )
     report(outcome)
     if store := read_store(output):
         rank_zero_info(describe(store, there_before=len(before or ())))
@@ -117,6 +133,34 @@ def report(outcome: Outcome) -> None:
     lines += [f"note: {few(names)}: {note}" for note, names in named.items()]
     for line in lines:
         Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def report_changes(changes: Changes, store: FeatureStore, todo: Sequence[SourceVideo]) -> None:
+    """List what differs between a store and what is given, on standard error."""
+    listed = list(changes.lines())
+    for line in listed[:MOST_LINES]:
+        rank_zero_info(line)
+    if len(listed) > MOST_LINES:
+        rank_zero_info(f"and {len(listed) - MOST_LINES} more videos")
+    given = {video.annotation.video_id for video in todo}
+    unsure = [name for name in store if name in given and store[name].origin is None]
+    if unsure:
+        rank_zero_info(
+            f"note: of {few(unsure)} the store does not record the file: whether it has changed is unknown"
+        )
+    if others := [name for name in store if name not in given]:
+        rank_zero_info(
+            f"note: {store.path} also holds {few(others)}, not among these videos; to take videos out: "
+            f"wsvad data remove {shlex.join([store.path, *others[:LISTED]])}"
+        )
+
+
+def differs(changes: Changes, output: str) -> WSVADError:
+    """The error of a store whose videos are given otherwise now."""
+    counts = [(len(changes.files), "another file"), (len(changes.annotations), "another label or split")]
+    found = " and ".join(f"{counted(count, 'video')} with {what} than now" for count, what in counts if count)
+    remedy = "Give --update to take files, labels and splits as they are now"
+    return WSVADError("output", output, f"holds {found}: {few(changes.names)}", remedy)
 
 
 def read_store(path: str) -> FeatureStore | None:
@@ -142,33 +186,37 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def find_videos(
-    videos: str | Path, table: Mapping[str, VideoAnnotation] | None = None
-) -> list[tuple[Path, VideoAnnotation]]:
-    """The files to extract and what is known of them, in the order of their names.
+    videos: str | Path, annotations: str | None = None, store: FeatureStore | None = None
+) -> list[SourceVideo]:
+    """The files to extract and what is known of them, in the order of their paths.
 
     Args:
         videos: folder, searched with all its subfolders; one file; or a table of files.
-        table: annotations by canonical name. Files that it does not name are left out; without a table, the
-            labels of all are unknown and they belong to the split ``predict``.
+        annotations: table of labels. Files that it does not name are left out; without a table, the labels
+            of all are unknown and they belong to the split ``predict``.
+        store: what was extracted before; a file keeps the name that it has there.
 
     Raises:
-        WSVADError: if no video is found, two have the same name, or a video of the table is missing.
+        WSVADError: if no video is found, one is listed twice, the table cannot be read or may mean several
+            videos, or a video of the table is missing.
     """
-    found: dict[str, Path] = {}
-    for path in _video_files(Path(videos)):
-        video_id = canonical_id(path.name)
-        if table is not None and video_id not in table:
-            continue
-        if video_id in found:
-            problem = f"has the same name as {found[video_id]}"
-            raise WSVADError("videos", path, problem, "Rename or move one: videos are known by their names")
-        found[video_id] = path
-    if table is None:
-        return [(path, VideoAnnotation(name, UNKNOWN, split="predict")) for name, path in found.items()]
-    if missing := [name for name in table if name not in found]:
+    root = Path(videos) if Path(videos).is_dir() else Path(videos).parent
+    files = _video_files(Path(videos))
+    below = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in files]
+    kept = {} if store is None else names_in(store, dict(zip(map(path_id, below), files, strict=True)))
+    sources = dict(zip(name_videos(below, kept), map(path_id, below), strict=True))
+    paths = dict(zip(sources, files, strict=True))
+    if annotations is None:
+        table = {name: VideoAnnotation(name, UNKNOWN, split="predict") for name in sources}
+    else:
+        notes: list[str] = []
+        table = read_annotations(annotations, sources, notes=notes)
+        for note in notes:
+            rank_zero_info(f"note: {note}")
+    if missing := [name for name in table if name not in sources]:
         problem = f"lacks {few(missing)} of the annotations"
         raise WSVADError("videos", videos, problem, "Add the videos or take them out of the annotations")
-    return [(path, table[name]) for name, path in found.items()]
+    return [SourceVideo(paths[name], table[name], sources[name]) for name in sources if name in table]
 
 
 def is_table(videos: str | Path) -> bool:

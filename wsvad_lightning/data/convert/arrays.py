@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.convert.files import SourceFile
-from wsvad_lightning.data.datasets.annotations import canonical_id
+from wsvad_lightning.data.datasets.names import name_videos
 from wsvad_lightning.errors import WSVADError
 
 PICKLE_SUFFIXES = (".pkl", ".pickle")
@@ -175,7 +175,12 @@ def _flatten(held: Any) -> dict[str, Numbers]:
         if key in held:
             return _flatten(held[key])
     arrays = {key: _features_in(value) for key, value in held.items()}
-    return {canonical_id(str(key)): array for key, array in arrays.items() if isinstance(array, np.ndarray)}
+    names = name_videos([str(key) for key in arrays])
+    return {
+        name: array
+        for name, array in zip(names, arrays.values(), strict=True)
+        if isinstance(array, np.ndarray)
+    }
 
 
 def _features_in(value: Any) -> Any:

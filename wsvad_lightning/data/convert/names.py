@@ -12,8 +12,8 @@ from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from wsvad_lightning.data.datasets import msad, ucf_crime, xd_violence
-from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.data.datasets.labels import Label, label_of_codes
+from wsvad_lightning.data.datasets.names import canonical_id
 
 FEATURES = "features"  # the stream that all others accompany
 CLASSES = tuple(dict.fromkeys((*ucf_crime.CLASSES, *msad.CLASSES)))
@@ -93,6 +93,15 @@ def stream_of(folders: Iterable[str]) -> str | None:
             if word in KINDS:
                 return KINDS[word]
     return None
+
+
+def places_of(folders: Iterable[str]) -> list[str]:
+    """The folders that say where a video is, as they name neither a stream nor a crop."""
+    return [
+        folder
+        for folder in folders
+        if crop_of([folder]) is None and stream_of([folder]) is None and _words(folder) != ["rgb"]
+    ]
 
 
 def split_of(folders: Iterable[str]) -> str | None:
