@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
         "data.store.split:split",
         "new training and test parts: wsvad data split a.h5 -o split.json",
     ),
+    "data remove": ("data.store.remove:remove", "take videos out of a store: wsvad data remove a.h5 gate_01"),
     "data merge": ("data.store.merge:merge", "several stores into one: wsvad data merge a.h5 b.h5 -o c.h5"),
     "data export": ("data.store.export:export", "a store to .npy files"),
     "import-weights": ("interop.command:import_weights", "the authors' weights to a checkpoint"),

@@ -27,6 +27,7 @@ from wsvad_lightning.bench.recipes import as_text, compose, find_methods
 from wsvad_lightning.bench.results import Result, summarise
 from wsvad_lightning.cli import main
 from wsvad_lightning.configs import config_folder, find_config
+from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 
 IDS = sorted(path.stem for path in (config_folder() / "model").glob("*.yaml"))
@@ -136,7 +137,7 @@ def test_table_and_picture_are_of_the_results(first: tuple[int, str], runs: Path
 def test_a_result_tells_what_it_was_made_from(runs: Path) -> None:
     held_out = json.loads(results_of(runs)["split0_seed0_best-on-val"])
     assert set(held_out["made_from"]) == {
-        *("recipe", "streams", "val_fraction", "version", "train", "val", "test", "store_checksum")
+        *("recipe", "streams", "val_fraction", "version", "train", "val", "test", "store_checksum", "labels")
     }
     assert held_out["made_from"]["val_fraction"] == 0.25
     assert held_out["receipt"]["seed"] == 0
@@ -196,6 +197,10 @@ def test_a_result_counts_for_the_same_run_alone(desk: Path, runs: Path, tmp_path
     assert finished(replace(same, stores=[str(moved)])) == []
     shutil.copy(desk / "store.h5", moved)
     assert len(finished(replace(same, stores=[str(moved)]))) == 4
+    with StoreWriter(moved, FeatureStore(moved).provenance) as writer:
+        first = FeatureStore(moved)[name_videos("train", range(1))[0]].annotation
+        writer.annotate(replace(first, label=1 - first.label, classes=(), intervals=None))
+    assert finished(replace(same, stores=[str(moved)])) == []
 
 
 def test_every_method_runs_on_every_store_that_it_fits(

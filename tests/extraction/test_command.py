@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction import encode as encode_module
 from wsvad_lightning.extraction.backbones.flow import flow_statistics, measure_motion
-from wsvad_lightning.extraction.command import extract
+from wsvad_lightning.extraction.command import extract, find_videos
 from wsvad_lightning.extraction.encode import encode_video
 from wsvad_lightning.extraction.encoders import FrameEncoder, build_encoder
 from wsvad_lightning.extraction.pooling import SnippetRecipe
@@ -90,7 +92,7 @@ def test_what_the_store_holds_is_reported(
     assert run(videos / "late.mp4", output) == 0
     assert caplog.messages[-1] == f"{output} holds 1 video: 1 new; 1 stream"
     for new, there in ((2, 1), (0, 3)):
-        assert run(videos, output, table) == 0
+        assert run(videos, output, table, update=True) == 0
         assert (
             caplog.messages[-1]
             == f"{output} holds 3 videos: {new} new, {there} were there; 1 stream; 1 class"
@@ -260,6 +262,187 @@ def test_a_variable_frame_rate_is_noted_and_resampled_on_demand(
     assert json.loads(even.provenance.preprocessing)["fps"] == 20.0
 
 
+@pytest.fixture
+def cameras(tmp_path: Path, make_video: VideoMaker) -> Path:
+    """Videos of one name in two folders; the table names them by paths of its own."""
+    for camera, frames in (("gate", 9), ("yard", 12)):
+        make_video(f"cameras/{camera}/0001.mp4", frames)
+    make_video("cameras/gate/x.mp4", 9)
+    make_video("cameras/gate/x.avi", 12, codec="mpeg4")
+    return tmp_path / "cameras"
+
+
+def lengths(store: Path) -> dict[str, int]:
+    opened = FeatureStore(store)
+    return {name: opened[name].num_frames for name in opened}
+
+
+ONE_SUFFIX = {"gate/0001": 9, "yard/0001": 12}
+
+
+def test_videos_of_one_name_are_told_apart(cameras: Path, tmp_path: Path) -> None:
+    assert run(cameras, tmp_path / "all.h5") == 0
+    assert lengths(tmp_path / "all.h5") == {**ONE_SUFFIX, "gate/x.avi": 12, "gate/x.mp4": 9}
+    rows = "video,label,split\n/data/gate/0001.mp4,normal,train\n/data/yard/0001.mp4,fall,test\n"
+    (tmp_path / "table.csv").write_text(rows)
+    assert run(cameras, tmp_path / "two.h5", tmp_path / "table.csv") == 0
+    store = FeatureStore(tmp_path / "two.h5")
+    assert {name: store[name].annotation.classes for name in store} == {
+        "gate/0001": (),
+        "yard/0001": ("fall",),
+    }
+    rows = "video,label\ncameras/gate/0001.mp4,normal\ncameras/yard/0001.mp4,normal\n"
+    (tmp_path / "paths.csv").write_text(rows)
+    assert run(tmp_path / "paths.csv", tmp_path / "paths.h5") == 0
+    assert list(FeatureStore(tmp_path / "paths.h5")) == ["cameras/gate/0001", "cameras/yard/0001"]
+
+
+def test_a_row_that_may_mean_several_videos_is_refused_with_their_names(
+    cameras: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "table.csv").write_text("video,label\n0001.mp4,normal\n")
+    with pytest.raises(WSVADError, match=r"video '0001\.mp4': may mean gate/0001, yard/0001\. Name"):
+        run(cameras, tmp_path / "store.h5", tmp_path / "table.csv")
+    assert not (tmp_path / "store.h5").exists()
+
+
+def test_names_of_files_that_are_no_text_or_in_another_form(make_video: VideoMaker, tmp_path: Path) -> None:
+    whole = make_video("videos/a.mp4", 9)
+    names = [b"caf\xe9.mp4", b"new\nline.mp4", "u\u0308ber.mp4".encode(), b"n" * 250 + b".mp4", b"x..mp4"]
+    for name in names:
+        shutil.copy(os.fsencode(whole), os.fsencode(whole.parent) + b"/" + name)
+    (tmp_path / "table.csv").write_text("video,label\nüber.mp4,normal\n", "utf-8")
+    assert run(whole.parent, tmp_path / "one.h5", tmp_path / "table.csv") == 0
+    assert list(FeatureStore(tmp_path / "one.h5")) == ["über"]
+    assert run(whole.parent, tmp_path / "store.h5") == 0
+    assert set(FeatureStore(tmp_path / "store.h5")) == {
+        "a",
+        "caf%E9",
+        "new%0Aline",
+        "über",
+        "n" * 250,
+        "x.",
+    }
+    (tmp_path / "list.csv").write_text("video\nvideos/über.mp4\n", "utf-8")
+    assert [video.path.exists() for video in find_videos(tmp_path / "list.csv")] == [True]
+
+
+def relabel(videos: Path, table: Path) -> None:
+    table.write_text(table.read_text().replace("late.mp4,abnormal,9,,train", "late.mp4,fall,9,,test"))
+
+
+def replace_the_file(videos: Path, table: Path) -> None:
+    write_stamped(videos / "late.mp4", [t / 10 for t in range(14)])
+    table.write_text(table.read_text().replace("late.mp4,abnormal,9", "late.mp4,abnormal,14"))
+
+
+@pytest.mark.parametrize(
+    ("change", "listed", "error"),
+    [
+        (
+            relabel,
+            "late: classes fall in the table, none in the store; split test in the table, train in the store",
+            "holds 1 video with another label or split than now: late. Give --update",
+        ),
+        (replace_the_file, "late: another file", "holds 1 video with another file than now"),
+    ],
+)
+def test_what_has_changed_is_listed_and_taken_on_demand(
+    change: Callable[[Path, Path], None],
+    listed: str,
+    error: str,
+    videos: Path,
+    table: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos, output, table) == 0
+    before, written = FeatureStore(output), output.read_bytes()
+    change(videos, table)
+    with pytest.raises(WSVADError, match=error):
+        run(videos, output, table)
+    assert listed in "\n".join(caplog.messages)
+    assert output.read_bytes() == written
+    assert run(videos, output, table, update=True) == 0
+    assert run(videos, output, table) == 0
+    assert run(videos, tmp_path / "fresh.h5", table) == 0
+    now, fresh = FeatureStore(output), FeatureStore(tmp_path / "fresh.h5")
+    assert [now[name].annotation for name in now] == [fresh[name].annotation for name in fresh]
+    assert now.checksum() == fresh.checksum()
+    assert now["late"] != before["late"]
+    assert now["quiet"].annotation == before["quiet"].annotation
+
+
+def test_a_changed_file_keeps_its_label_where_no_table_is_given(
+    videos: Path, table: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos, output, table) == 0
+    replace_the_file(videos, table)
+    assert run(videos, output, update=True) == 0
+    late = FeatureStore(output)["late"]
+    assert (late.num_frames, late.annotation.label, late.annotation.split) == (14, 1, "train")
+
+
+def test_a_file_that_was_touched_moved_or_gone_is_no_change(
+    videos: Path, table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos, output, table) == 0
+    os.utime(videos / "late.mp4", (1, 1))
+    (videos / "moved").mkdir()
+    (videos / "quiet.mp4").rename(videos / "moved" / "quiet.mp4")
+    caplog.clear()
+    assert run(videos, output, table) == 0
+    assert "3 videos: 0 new, 3 were there" in caplog.messages[-1]
+    assert "also holds" not in caplog.text
+    (videos / "late.mp4").unlink()
+    table.write_text("\n".join(line for line in table.read_text().splitlines() if "late" not in line))
+    assert run(videos, output, table) == 0
+    assert f"wsvad data remove {output} late" in caplog.text
+
+
+def test_a_store_keeps_the_name_of_a_video_when_another_of_that_name_comes(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    output = tmp_path / "store.h5"
+    folder = make_video("cameras/gate/0001.mp4", 9).parent.parent
+    assert run(folder, output) == 0
+    make_video("cameras/yard/0001.mp4", 12)
+    assert run(folder, output) == 0
+    assert lengths(output) == {"0001": 9, "yard/0001": 12}
+    (tmp_path / "table.csv").write_text("video,label\ngate/0001.mp4,normal\nyard/0001.mp4,fall\n")
+    assert run(folder, output, tmp_path / "table.csv", update=True) == 0
+    assert [FeatureStore(output)[name].annotation.label for name in ("0001", "yard/0001")] == [0, 1]
+
+
+def test_a_label_that_does_not_fit_costs_its_video_only(videos: Path, table: Path, tmp_path: Path) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos, output, table) == 0
+    text = table.read_text().replace("fighting,,2-6;8-13", "fighting,,2-99")
+    table.write_text(text.replace("quiet,normal", "quiet,fall"))
+    assert run(videos, output, table, update=True, skip_broken=True) == 1
+    store = FeatureStore(output)
+    assert store["quiet"].annotation.classes == ("fall",)
+    assert store["fight"].annotation.intervals == ((2, 6), (8, 13))
+
+
+def test_a_store_that_does_not_record_files_is_read(
+    videos: Path, table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos, output, table) == 0
+    with h5py.File(output, "r+") as file:
+        for group in file["videos"].values():
+            for name in [name for name in group.attrs if name.startswith("source")]:
+                del group.attrs[name]
+    replace_the_file(videos, table)
+    table.write_text(table.read_text().replace("abnormal,14", "abnormal,9"))
+    assert run(videos, output, table) == 0
+    assert "fight, late, quiet the store does not record the file" in caplog.text
+
+
 def test_a_table_names_videos_anywhere(videos: Path, table: Path, tmp_path: Path) -> None:
     rows = "video,label\nvideos/more/fight.avi,fighting\n" + f"{videos / 'late.mp4'},unknown\n"
     (tmp_path / "list.csv").write_text(rows)
@@ -329,7 +512,7 @@ def lose_the_folder(videos: Path, _table: Path) -> None:
     ("mistake", "message"),
     [
         (lose_a_video, "lacks quiet of the annotations"),
-        (name_a_video_twice, r"quiet\.mp4.*has the same name as .*quiet\.avi"),
+        (name_a_video_twice, r"video 'quiet': may mean more/quiet, quiet\.mp4\. Name the video by its path"),
         (lose_all_videos, "holds no videos"),
         (lose_the_folder, "no such file or folder"),
     ],

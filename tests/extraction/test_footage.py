@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from tests.videos import VideoMaker
-from wsvad_lightning.data.datasets.annotations import read_annotations
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import extract, find_videos
@@ -101,8 +100,8 @@ def test_tables_name_folders_of_images(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     table = tmp_path / "videos.csv"
     table.write_text("video,label\nframes/01_0014,normal\na.mp4,abnormal\n")
-    found = find_videos(table, read_annotations(table))
-    assert [(str(video), annotation.label) for video, annotation in found] == [
+    found = find_videos(table, str(table))
+    assert [(str(video.path), video.annotation.label) for video in found] == [
         (str(tmp_path / "frames" / "01_0014"), 0),
         (str(tmp_path / "a.mp4"), 1),
     ]
@@ -115,8 +114,8 @@ def test_tables_name_folders_of_images(tmp_path: Path) -> None:
 def test_the_folder_at_hand_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_frames(tmp_path / "01_0014", 2)
     monkeypatch.chdir(tmp_path / "01_0014")
-    ((_, annotation),) = find_videos(".")
-    assert annotation.video_id == "01_0014"
+    (video,) = find_videos(".")
+    assert video.annotation.video_id == "01_0014"
 
 
 def test_folders_of_images_are_extracted(

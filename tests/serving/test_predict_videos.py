@@ -15,6 +15,7 @@ from PIL import Image
 from tests.serving.clockwork import CLASSES
 from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.cli import main
+from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.reporting.scores import video_curve
@@ -98,6 +99,22 @@ def test_everything_is_written_of_every_video(
         assert (drawn[0].width, drawn[0].height) == size
     assert [float(row["seconds"]) for row in rows_of(run / "jerky" / "curve.csv")] == stamps
     assert [round(frame.time, 3) for frame in av.open(run / "jerky" / "scored.mp4").decode(video=0)] == stamps
+
+
+def test_videos_of_one_name_have_folders_of_their_own(
+    trained: Trained, make_video: VideoMaker, tmp_path: Path
+) -> None:
+    lengths = {"gate/0001": 9, "yard/0001": 1, "n" * 250: 2}
+    for name, num_frames in lengths.items():
+        make_video(f"cameras/{name}.mp4", num_frames)
+    assert main(predict(trained.checkpoint, tmp_path / "cameras", tmp_path)) == 0
+    run = tmp_path / "runs" / "cameras" / "version_0"
+    assert {row["video"] for row in rows_of(run / "scores.csv")} == set(lengths)
+    for name, num_frames in lengths.items():
+        folder = run / usable_as_path(name)
+        assert len(rows_of(folder / "curve.csv")) == num_frames
+        assert json.loads((folder / "scores.json").read_text())["video"] == name
+        assert (folder / "scored.mp4").exists()
 
 
 def test_events_are_reported_with_their_classes_and_times(trained: Trained, tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ is chosen by the labels of videos that are held out: those of the split's part `
 training videos. The two are trained apart, so that holding out costs ``last`` nothing.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -201,7 +203,7 @@ def find_stores(paths: Sequence[str]) -> dict[str, str]:
 
 
 def read_videos(store: str, splits: str | None, split: int) -> dict[str, Any]:
-    """Give the videos of each part of a split, and what their features are.
+    """Give the videos of each part of a split, and digests of their features and of what is known of them.
 
     Raises:
         WSVADError: if store and split do not fit together, or name no video to train or to test with.
@@ -209,7 +211,10 @@ def read_videos(store: str, splits: str | None, split: int) -> dict[str, Any]:
     catalogue = Catalogue(store, splits, split)
     for part in ("train", "test"):
         catalogue.require_videos(part)
-    return {**catalogue.parts, "store_checksum": catalogue.store.checksum()}
+    named = [name for part in catalogue.parts.values() for name in part]
+    known = json.dumps([asdict(catalogue.annotations[name]) for name in named])
+    labels = hashlib.sha256(known.encode()).hexdigest()
+    return {**catalogue.parts, "store_checksum": catalogue.store.checksum(), "labels": labels}
 
 
 def choose_streams(stores: Mapping[str, str], recipes: Recipes) -> dict[tuple[str, str], list[str]]:

@@ -1,20 +1,26 @@
 """``wsvad extract``: from videos to a feature store."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from rich.console import Console
 
-from wsvad_lightning.data.datasets.annotations import (
-    VideoAnnotation,
-    canonical_id,
-    read_annotations,
-)
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations
+from wsvad_lightning.data.datasets.names import name_videos, path_id
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.extraction.footage import few, find_footage, is_table
+from wsvad_lightning.extraction.changes import (
+    UNCHANGED,
+    Changes,
+    SourceVideo,
+    compare,
+    names_in,
+    with_known_labels,
+)
+from wsvad_lightning.extraction.footage import LISTED, few, find_footage, is_table
 from wsvad_lightning.extraction.job import ONE_PROCESS, Outcome, Processes, extract_videos
 from wsvad_lightning.extraction.pooling import Pooling, SnippetRecipe, Tail
 from wsvad_lightning.extraction.recipe import Dtype, ExtractionRecipe, with_weights
@@ -25,6 +31,7 @@ from wsvad_lightning.video.frames import Footage
 from wsvad_lightning.video.views import parse_grid
 
 DEFAULT_STREAMS = (StreamSpec(),)
+MOST_LINES = 50  # of changed videos
 
 
 def extract(
@@ -45,8 +52,11 @@ def extract(
     trainer: Processes = ONE_PROCESS,
     skip_broken: bool = False,
     image_fps: float | None = None,
+    update: bool = False,
 ) -> int:
     """Turn videos into a feature store; run again, it continues where it stopped.
+
+    Nothing is written where the files or labels of videos in the store are others now. They are listed.
 
     Args:
         videos: folder of videos, searched with all its subfolders; one video; or an annotations table whose
@@ -73,13 +83,15 @@ def extract(
         trainer: where to compute: on how many processes, with GPUs or without.
         skip_broken: continue past videos that cannot be read, or whose frame count is not the annotated one.
         image_fps: frames a second of folders of images, 30 unless given; every image is a frame.
+        update: extract changed files of the store again, and take labels and splits as the table has them
+            now.
 
     Returns:
         0 if all videos are in the store, 1 if broken ones were skipped; these are listed at the end.
 
     Raises:
-        WSVADError: if an option is wrong, videos are missing or named twice, or one is broken and must not be
-            skipped. What is finished by then stays in the store.
+        WSVADError: if an option is wrong, videos are missing or named twice, those in the store are others
+            now, or one is broken and must not be skipped. What is finished by then stays in the store.
     """
     import_av()
     if batch_size < 1:
@@ -90,12 +102,18 @@ def extract(
     seen = [*streams, *_patches(streams, patch_grids.split(",") if patch_grids else [])]
     recipe = ExtractionRecipe(with_weights(seen, weights), snippets, fps, dtype)
     labels = videos if annotations is None and is_table(videos) else annotations
-    notes: list[str] = []
-    table = None if labels is None else read_annotations(labels, notes=notes)
-    say(f"note: {note}" for note in notes)
-    todo = find_videos(videos, table, image_fps)
     before = read_store(output)
-    outcome = extract_videos(todo, output, recipe, batch_size, trainer, skip_broken=skip_broken)
+    todo = find_videos(videos, labels, before, image_fps)
+    changes = UNCHANGED
+    if before is not None:
+        changes = compare(todo, before, labelled=labels is not None)
+        report_changes(changes, before, todo)
+        todo = with_known_labels(todo, before) if labels is None else todo
+    if changes != UNCHANGED and not update:
+        raise differs(changes, output)
+    outcome = extract_videos(
+        todo, output, recipe, batch_size, trainer, skip_broken=skip_broken, changes=changes
+    )
     report(outcome)
     if store := read_store(output):
         rank_zero_info(describe(store, there_before=len(before or ())))
@@ -125,6 +143,34 @@ def say(lines: Iterable[str]) -> None:
         Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def report_changes(changes: Changes, store: FeatureStore, todo: Sequence[SourceVideo]) -> None:
+    """List what differs between a store and what is given, on standard error."""
+    listed = list(changes.lines())
+    for line in listed[:MOST_LINES]:
+        rank_zero_info(line)
+    if len(listed) > MOST_LINES:
+        rank_zero_info(f"and {len(listed) - MOST_LINES} more videos")
+    given = {video.annotation.video_id for video in todo}
+    unsure = [name for name in store if name in given and store[name].origin is None]
+    if unsure:
+        rank_zero_info(
+            f"note: of {few(unsure)} the store does not record the file: whether it has changed is unknown"
+        )
+    if others := [name for name in store if name not in given]:
+        rank_zero_info(
+            f"note: {store.path} also holds {few(others)}, not among these videos; to take videos out: "
+            f"wsvad data remove {shlex.join([store.path, *others[:LISTED]])}"
+        )
+
+
+def differs(changes: Changes, output: str) -> WSVADError:
+    """The error of a store whose videos are given otherwise now."""
+    counts = [(len(changes.files), "another file"), (len(changes.annotations), "another label or split")]
+    found = " and ".join(f"{counted(count, 'video')} with {what} than now" for count, what in counts if count)
+    remedy = "Give --update to take files, labels and splits as they are now"
+    return WSVADError("output", output, f"holds {found}: {few(changes.names)}", remedy)
+
+
 def read_store(path: str) -> FeatureStore | None:
     """Open a store; None if there is none yet, or another command is just joining its parts."""
     try:
@@ -149,41 +195,47 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 def find_videos(
     videos: str | Path,
-    table: Mapping[str, VideoAnnotation] | None = None,
+    annotations: str | None = None,
+    store: FeatureStore | None = None,
     image_fps: float | None = None,
-) -> list[tuple[Footage, VideoAnnotation]]:
+) -> list[SourceVideo]:
     """The videos to extract and what is known of them, in the order of their paths.
 
     Standard error says what was passed over.
 
     Args:
         videos: folder, searched with all its subfolders; one file; one folder of images; or a table of these.
-        table: annotations by canonical name. Files that it does not name are left out; without a table, the
-            labels of all are unknown and they belong to the split ``predict``.
+        annotations: table of labels. Videos that it does not name are left out; without a table, the labels
+            of all are unknown and they belong to the split ``predict``.
+        store: what was extracted before; a video keeps the name that it has there.
         image_fps: frames a second of folders of images.
 
     Raises:
-        WSVADError: if no video is found, two have the same name, or a video of the table is missing.
+        WSVADError: if no video is found, one is listed twice, the table cannot be read or may mean several
+            videos, or a video of the table is missing.
     """
-    found: dict[str, Footage] = {}
-    left_out: list[str] = []
+    root = Path(videos).absolute()
     footage, notes = find_footage(Path(videos), image_fps)
-    for path in footage:
-        video_id = canonical_id(Path(path).absolute().name)
-        if table is not None and video_id not in table:
-            left_out.append(video_id)
-            continue
-        if video_id in found:
-            problem = f"has the same name as {found[video_id]}"
-            raise WSVADError("videos", path, problem, "Rename or move one: videos are known by their names")
-        found[video_id] = path
-    notes += (
-        [f"{counted(len(left_out), 'video')} not in the annotations: {few(left_out)}"] if left_out else []
-    )
+    if is_table(videos) or [root] == [Path(video).absolute() for video in footage]:
+        root = root.parent
+    below = [path_below(video, root) for video in footage]
+    kept = {} if store is None else names_in(store, dict(zip(map(path_id, below), footage, strict=True)))
+    sources = dict(zip(name_videos(below, kept), map(path_id, below), strict=True))
+    paths = dict(zip(sources, footage, strict=True))
+    if annotations is None:
+        table = {name: VideoAnnotation(name, UNKNOWN, split="predict") for name in sources}
+    else:
+        table = read_annotations(annotations, sources, notes=notes)
+    if left_out := [name for name in sources if name not in table]:
+        notes.append(f"{counted(len(left_out), 'video')} not in the annotations: {few(left_out)}")
     say(f"note: {note}" for note in notes)
-    if table is None:
-        return [(path, VideoAnnotation(name, UNKNOWN, split="predict")) for name, path in found.items()]
-    if missing := [name for name in table if name not in found]:
+    if missing := [name for name in table if name not in sources]:
         problem = f"lacks {few(missing)} of the annotations"
         raise WSVADError("videos", videos, problem, "Add the videos or take them out of the annotations")
-    return [(path, table[name]) for name, path in found.items()]
+    return [SourceVideo(paths[name], table[name], sources[name]) for name in sources if name in table]
+
+
+def path_below(video: Footage, root: Path) -> str:
+    """The path of a video relative to a folder, or as it is where it lies elsewhere."""
+    path = Path(video).absolute()
+    return str(path.relative_to(root) if path.is_relative_to(root) else video)

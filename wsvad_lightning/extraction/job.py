@@ -15,17 +15,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import distributed
 
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.store import StoreWriter
+from wsvad_lightning.data.store import Origin, StoreWriter
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.extraction.changes import UNCHANGED, Changes, SourceVideo, origin_of
 from wsvad_lightning.extraction.encode import EncodedVideo, encode_video
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.extraction.streams import Encoder
-from wsvad_lightning.video.frames import Footage
 
 PATIENCE = timedelta(days=100)  # processes wait at the end for the one with the longest videos
 
-Todo = Sequence[tuple[Footage, VideoAnnotation]]
+Todo = Sequence[SourceVideo]
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,7 @@ def extract_videos(
     processes: Processes = ONE_PROCESS,
     *,
     skip_broken: bool = False,
+    changes: Changes = UNCHANGED,
 ) -> Outcome:
     """Extract videos into a store, each on one of the processes; those that it holds are left alone.
 
@@ -104,6 +104,7 @@ def extract_videos(
         batch_size: frames encoded at once.
         processes: where to compute.
         skip_broken: continue past broken videos. Else every process stops at its first one.
+        changes: videos that the store holds and that are written again.
 
     Raises:
         WSVADError: on the first process, if a video is broken and must not be skipped; on any, if the store
@@ -113,7 +114,7 @@ def extract_videos(
     encoders = recipe.build_encoders(trainer.strategy.root_device)
     with StoreWriter(output, recipe.provenance(encoders)) as writer, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's
-        extraction = Extraction(todo, writer, encoders, recipe, batch_size, skip_broken)
+        extraction = Extraction(todo, writer, encoders, recipe, batch_size, skip_broken, changes)
         trainer.predict(extraction, return_predictions=False)
     outcome = _gather(extraction.outcome)
     if outcome.broken and not skip_broken:
@@ -131,6 +132,7 @@ class Extraction(LightningModule):
         recipe: what to compute.
         batch_size: frames encoded at once.
         skip_broken: see :func:`extract_videos`.
+        changes: see :func:`extract_videos`.
 
     Attributes:
         outcome: what became of the videos so far.
@@ -146,10 +148,12 @@ class Extraction(LightningModule):
         recipe: ExtractionRecipe,
         batch_size: int,
         skip_broken: bool,
+        changes: Changes,
     ) -> None:
         super().__init__()
         self.todo, self.writer, self.encoders = todo, writer, encoders
-        self.recipe, self.batch_size, self.skip_broken = recipe, batch_size, skip_broken
+        self.recipe, self.batch_size = recipe, batch_size
+        self.skip_broken, self.changes = skip_broken, changes
         self.outcome = Outcome([], [])
 
     def predict_dataloader(self) -> range:
@@ -170,22 +174,35 @@ class Extraction(LightningModule):
 
     def predict_step(self, batch: int, batch_idx: int) -> str:
         """Extract one video, unless it is done or this process has stopped at a broken one; give its name."""
-        path, annotation = self.todo[batch]
+        video = self.todo[batch]
+        video_id = video.annotation.video_id
         stopped = self.outcome.broken and not self.skip_broken
-        if annotation.video_id not in self.writer and not stopped:
-            self.display.start(annotation.video_id)
-            self._extract(path, annotation)
+        if not stopped and (video_id not in self.writer or video_id in self.changes.files):
+            self.display.start(video_id)
+            self._extract(video)
+        elif not stopped and video_id in self.changes.annotations:
+            self._annotate(video)
         self.display.finish()
-        return annotation.video_id
+        return video_id
 
-    def _extract(self, path: Footage, annotation: VideoAnnotation) -> None:
+    def _annotate(self, video: SourceVideo) -> None:
+        try:
+            self.writer.annotate(video.annotation)
+        except WSVADError as error:
+            if error.argument != "video":  # a full disk is no fault of the video
+                raise
+            self.outcome.broken.append(error)
+
+    def _extract(self, given: SourceVideo) -> None:
         recipe, output, count = self.recipe, self.writer.path, self.display.count
         settings = (recipe.snippets, self.batch_size, recipe.fps, count, recipe.dtype, output.parent)
         with ExitStack() as files:
             try:
-                video = files.enter_context(encode_video(path, self.encoders, *settings))
-                annotation = annotation.in_frames(video.fps, video.num_frames)
+                origin = origin_of(given)  # first: a file that changes while it is decoded is another one
+                video = files.enter_context(encode_video(given.path, self.encoders, *settings))
+                annotation = given.annotation.in_frames(video.fps, video.num_frames)
                 annotation.check_num_frames(video.num_frames)
+                given = given._replace(annotation=annotation)
             except WSVADError as error:
                 self.outcome.broken.append(error)
             except OSError as error:  # where the features wait: no fault of the video
@@ -193,13 +210,19 @@ class Extraction(LightningModule):
                 problem = f"cannot be written ({error.strerror})"
                 raise WSVADError("output", output, problem, remedy) from error
             else:
-                self._write(annotation, video)
+                self._write(given, video, origin)
 
-    def _write(self, annotation: VideoAnnotation, video: EncodedVideo) -> None:
+    def _write(self, given: SourceVideo, video: EncodedVideo, origin: Origin | None) -> None:
         self.writer.add(
-            annotation, video.streams, num_frames=video.num_frames, fps=video.fps, notes=video.notes
+            given.annotation,
+            video.streams,
+            num_frames=video.num_frames,
+            fps=video.fps,
+            notes=video.notes,
+            origin=origin,
+            replace=given.annotation.video_id in self.changes.files,
         )
-        self.outcome.notes.extend((annotation.video_id, note) for note in video.notes)
+        self.outcome.notes.extend((given.annotation.video_id, note) for note in video.notes)
 
 
 class Display:

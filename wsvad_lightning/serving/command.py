@@ -16,6 +16,7 @@ from rich.progress import track
 from torch import distributed
 
 from wsvad_lightning.checkpoint import read_checkpoint, record_of
+from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.data.store import Provenance
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import find_videos, read_store, report
@@ -97,7 +98,8 @@ class PredictCLI(WSVADCLI):
             self.todo, path, self.recipe, processes=processes, skip_broken=skip_broken
         ).broken
         store = read_store(path)
-        here = [annotation.video_id for _, annotation in self.todo if store and annotation.video_id in store]
+        given = [video.annotation.video_id for video in self.todo]
+        here = [video_id for video_id in given if store and video_id in store]
         notes = [(video_id, note) for video_id in here if store for note in store[video_id].notes]
         report(Outcome(self.broken, notes))
         if not here:
@@ -127,7 +129,7 @@ class PredictCLI(WSVADCLI):
             return
         for curve in track(curves, "draw scores", len(curves), transient=True):
             path = self._path_of(curve.video_id)
-            write_scored_pictures(path, curve, self.recipe.fps, folder / curve.video_id)
+            write_scored_pictures(path, curve, self.recipe.fps, folder / usable_as_path(curve.video_id))
 
     def _curve(self, prediction: Prediction) -> VideoCurve:
         """Spread the scores of a video over its frames, with its events where the method knows classes."""
@@ -143,15 +145,15 @@ class PredictCLI(WSVADCLI):
             times[video_id] = [frame / fps for frame in range(len(curve.scores) + 1)]  # if all else fails
             with optional(Path(f"the time stamps of {video_id}")):
                 times[video_id] = read_times(self._path_of(video_id), curve, self.recipe.fps)
-            write_scored_tables(curve, times[video_id], fps, folder / video_id)
+            write_scored_tables(curve, times[video_id], fps, folder / usable_as_path(video_id))
         return times
 
     def _path_of(self, video_id: str) -> Footage:
-        return next(path for path, annotation in self.todo if annotation.video_id == video_id)
+        return next(video.path for video in self.todo if video.annotation.video_id == video_id)
 
     def _key(self) -> str:
         """What the features follow from, in twelve digits."""
-        files = [_state_of(video) for video, _ in self.todo]
+        files = [[video.annotation.video_id, *_state_of(video.path)] for video in self.todo]
         origin = json.dumps([asdict(self.recipe), files], sort_keys=True)
         return hashlib.sha256(origin.encode()).hexdigest()[:12]
 

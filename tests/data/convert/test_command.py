@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import zipfile
 from pathlib import Path
@@ -231,6 +232,51 @@ def test_missing_streams(tmp_path: Path) -> None:
     assert store.read("Abuse001_x264", "text").shape == (7, 1, 5)
     reported = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
     assert reported["Arson009_x264"] == "no features go with it"
+
+
+# ------------------------------------------------------------------------------ names and labels
+
+
+def test_features_of_one_base_name_are_told_apart_by_folder(tmp_path: Path) -> None:
+    """Streams and crops have folders too, which are no part of a name."""
+    for camera, length in (("gate", 3), ("yard", 4)):
+        for crop in range(5):
+            save(tmp_path / "source" / "RGB" / camera / f"0001__{crop}.npy", np.ones((length, 6), np.float32))
+        save(tmp_path / "source" / "flow" / camera / "0001.npy", np.ones((length, 5), np.float32))
+    for crop in range(5):
+        save(tmp_path / "source" / "RGB" / "yard" / f"x__{crop}.npy", np.ones((2, 6), np.float32))
+    save(tmp_path / "source" / "flow" / "x.npy", np.ones((2, 5), np.float32))
+    rows = ("cameras/gate/0001.mp4,normal,48,,train", "cameras/yard/0001.mp4,fall,64,,test", "x,fall,,,test")
+    table = write_table(tmp_path / "videos.csv", *rows)
+    store = convert(tmp_path / "source", tmp_path / "store.h5", "--annotations", table)
+    found = {name: (store[name].num_snippets, store[name].annotation.label) for name in store}
+    assert found == {"gate/0001": (3, 0), "yard/0001": (4, 1), "x": (2, 1)}
+    assert all(set(store[name].streams) == {"features", "flow"} for name in store)
+    bare = write_table(tmp_path / "videos.csv", "0001,normal,,,train")
+    with pytest.raises(WSVADError, match="'0001': may mean gate/0001, yard/0001"):
+        convert(tmp_path / "source", tmp_path / "other.h5", "--annotations", bare)
+
+
+def test_arrays_of_one_base_name_in_a_file_are_told_apart(tmp_path: Path) -> None:
+    held = {
+        "gate/0001": np.ones((3, 6), np.float32),
+        "yard/0001": np.ones((4, 6), np.float32),
+        "b/x": np.ones((2, 6), np.float32),
+    }
+    (tmp_path / "all.pkl").write_bytes(pickle.dumps(held))
+    store = convert(tmp_path / "all.pkl", tmp_path / "store.h5", from_="plain")
+    assert {name: store[name].num_snippets for name in store} == {"gate/0001": 3, "yard/0001": 4, "x": 2}
+
+
+def test_a_label_that_is_another_now_is_reported(source: Path, tmp_path: Path) -> None:
+    rows = ["Abuse001_x264,Abuse,,,train", "Normal_Videos001_x264,normal,,,train"]
+    for change, reason in (("", ""), ("train", " with another split; `wsvad data remove` takes it out")):
+        table = write_table(tmp_path / "videos.csv", rows[0].replace(change or "?", "test"), rows[1])
+        convert(source, tmp_path / "store.h5", "--annotations", table)
+        reported = {entry["video"]: entry["reason"] for entry in reasons(tmp_path / "store.h5")}
+        if change:
+            assert reported["Abuse001_x264"] == f"was in the store before{reason}"
+    assert reported["Normal_Videos001_x264"] == "was in the store before"
 
 
 # ------------------------------------------------------------------------------------- broken videos

@@ -15,8 +15,8 @@ from wsvad_lightning.data.convert.names import (
     split_of,
     stream_of,
 )
-from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.data.datasets.labels import Label, label_of
+from wsvad_lightning.data.datasets.names import canonical_id
 
 ANNOTATIONS = Path(os.environ.get("WSVAD_DATA", "")) / "data" / "annotations"
 needs_data = pytest.mark.skipif(not os.environ.get("WSVAD_DATA"), reason="WSVAD_DATA names no data")

@@ -9,7 +9,6 @@ import pytest
 from wsvad_lightning.data.datasets.annotations import (
     Split,
     VideoAnnotation,
-    canonical_id,
     read_annotations,
     read_split,
     read_splits,
@@ -23,39 +22,6 @@ from wsvad_lightning.types import UNKNOWN
 def write(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
-
-
-# --------------------------------------------------------------------------------------------- names
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Test001", "Test001"),
-        ("Test001.mp4", "Test001"),
-        ("Abuse/Abuse001_x264.MP4", "Abuse001_x264"),
-        (r"G:\UCF_Test\Abuse028_x264.npy", "Abuse028_x264"),
-        ("frames/01_0015/", "01_0015"),
-        (" Test001.avi ", "Test001"),
-        (
-            "Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6",
-            "Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6",
-        ),
-        ("The.Attorney.2013__#01-55-12_label_A.npy", "The.Attorney.2013__#01-55-12_label_A"),
-        ("v=S-7rRLrxnVQ__#1_label_B4-0-0.mp4", "v=S-7rRLrxnVQ__#1_label_B4-0-0"),
-        ("Deadpool.2016__#0-21-15_label_B1.mp4.npy", "Deadpool.2016__#0-21-15_label_B1"),
-        ("ünï_視頻.mkv", "ünï_視頻"),
-    ],
-)
-def test_canonical_id(name: str, expected: str) -> None:
-    assert canonical_id(name) == expected
-    assert canonical_id(expected) == expected
-
-
-@pytest.mark.parametrize("name", ["", "  ", ".mp4", "videos/.mp4", "/", "..", "a/."])
-def test_no_name_is_refused(name: str) -> None:
-    with pytest.raises(WSVADError, match="is not a name of a video"):
-        canonical_id(name)
 
 
 # ---------------------------------------------------------------------------------------- annotations
@@ -75,6 +41,34 @@ def test_a_table_is_read(tmp_path: Path) -> None:
         ("Test001", VideoAnnotation("Test001", 1, (), 180, ((60, 100), (150, 180)), "test")),
         ("Test002", VideoAnnotation("Test002", 1, (), None, ((0, 5),), None)),
     ]
+
+
+def test_rows_of_one_base_name_are_told_apart_by_path(tmp_path: Path) -> None:
+    rows = "cam1/0001.mp4,0\ncam2/0001.mp4,1\ncam2/x.mp4,0\ncam2/x.avi,1\n"
+    path = write(tmp_path / "videos.csv", f"video,label\n{rows}")
+    own = ["cam1/0001", "cam2/0001", "cam2/x.mp4", "cam2/x.avi"]
+    assert [(name, row.label) for name, row in read_annotations(path).items()] == list(
+        zip(own, (0, 1, 0, 1), strict=True)
+    )
+    known = {name: f"site/{name}" for name in own}
+    assert list(read_annotations(path, known)) == own
+    with pytest.raises(WSVADError, match="video 'cam1/0001.mp4': may mean a/cam1/0001, b/cam1/0001"):
+        read_annotations(path, {f"{site}/cam1/0001": f"{site}/cam1/0001" for site in "ab"})
+
+
+def test_two_rows_of_one_known_video_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "videos.csv", "video,label\ncam1/0001,0\n0001,1\n")
+    with pytest.raises(WSVADError, match="line 3.*'0001': is listed twice"):
+        read_annotations(path, {"0001": "cam1/0001.mp4"})
+
+
+def test_a_split_names_videos_as_a_table_does(tmp_path: Path) -> None:
+    path = write(tmp_path / "split.json", '{"train": ["1.mp4"], "test": ["cam2/0001"]}')
+    known = {"1": "cam1/1.mp4", "cam1/0001": "cam1/0001.mp4", "cam2/0001": "cam2/0001.mp4"}
+    assert read_split(path, 0, known) == Split(("1",), ("cam2/0001",))
+    path = write(path, '{"train": ["1"], "test": ["0001"]}')
+    with pytest.raises(WSVADError, match="split=.*video '0001': may mean cam1/0001, cam2/0001"):
+        read_split(path, 0, known)
 
 
 def test_a_tab_separated_table_with_classes_is_read(tmp_path: Path) -> None:

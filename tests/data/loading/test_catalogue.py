@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.store import Provenance, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 
@@ -83,6 +86,28 @@ def test_a_part_is_counted_by_label(store: str, tmp_path: Path) -> None:
     assert catalogue.classes == ("theft",)
     with pytest.raises(WSVADError, match="1 videos of the part 'train' have no label: train_abnormal_000"):
         catalogue.require_labels("train")
+
+
+def test_tables_and_splits_name_videos_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "store.h5"
+    provenance = Provenance("tiny", "numbers", 16, 16)
+    names = ["gate/0001", "yard/0001", "x"]
+    with StoreWriter(path, provenance) as writer:
+        for name in names:
+            features = np.ones((1, 1, 4), np.float32)
+            video = VideoAnnotation(name, 0, split="train")
+            writer.add(video, {"features": features}, num_frames=16, fps=25.0)
+    (tmp_path / "table.csv").write_text(
+        "video,label,split\n/mnt/gate/0001.mp4,0,train\n/mnt/yard/0001.mp4,fall,test\nyard/x.avi,1,test\n"
+    )
+    catalogue = Catalogue(str(path), annotations=str(tmp_path / "table.csv"))
+    assert [catalogue.annotations[name].label for name in names] == [0, 1, 1]
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["gate/0001.mp4"], "test": ["yard/0001", "x.mp4"]}))
+    assert Catalogue(str(path), str(split)).parts == {"train": names[:1], "val": [], "test": names[1:]}
+    split.write_text(json.dumps({"train": ["0001"], "test": ["x"]}))
+    with pytest.raises(WSVADError, match="'0001': may mean gate/0001, yard/0001"):
+        _ = Catalogue(str(path), str(split)).parts
 
 
 @pytest.mark.parametrize("stage", ["fit", "test"])

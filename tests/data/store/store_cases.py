@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,10 @@ def make_annotation(number: int) -> VideoAnnotation:
     )
 
 
+OTHER = 13  # a video that takes the place of another
+CHANGED = VideoAnnotation("video00", 1, ("Theft",), split="val")
+
+
 def add_video(writer: StoreWriter, number: int) -> None:
     annotation = make_annotation(number)
     assert annotation.num_frames is not None
@@ -78,7 +83,29 @@ def write_missing(path: Path, numbers: Iterable[int], journal: Path | None = Non
 
 
 def write_until(path: Path, numbers: Iterable[int], journal: Path, step: int) -> None:
-    """Write, and be killed before the given one of the calls that change the folder of the store."""
+    """Write, and be killed at a step."""
+    be_killed(path, step)
+    write_missing(path, numbers, journal)
+
+
+def change_until(path: Path, step: int) -> None:
+    """Change a store, and be killed at a step."""
+    be_killed(path, step)
+    change(path)
+
+
+def change(path: Path) -> None:
+    """Of a store of three, annotate the first video anew, replace the second and take the third out."""
+    again = replace(make_annotation(1), num_frames=16 * (1 + OTHER % 9))
+    with StoreWriter(path, PROVENANCE) as writer:
+        writer.annotate(CHANGED)
+        writer.add(again, make_streams(OTHER), num_frames=again.num_frames or 0, fps=25.0, replace=True)
+    with StoreWriter(path, PROVENANCE) as writer:
+        writer.remove({"video02"} & {*FeatureStore(path)})
+
+
+def be_killed(path: Path, step: int) -> None:
+    """Kill this process before the given one of the calls that change the folder of the store."""
     calls = itertools.count()
 
     def kill_at_step(event: str, arguments: tuple[object, ...]) -> None:
@@ -87,7 +114,6 @@ def write_until(path: Path, numbers: Iterable[int], journal: Path, step: int) ->
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(kill_at_step)
-    write_missing(path, numbers, journal)
 
 
 def note(journal: Path, line: str) -> None:

@@ -6,12 +6,24 @@ import random
 import shutil
 import signal
 import time
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.data.store.store_cases import assert_whole, write_missing, write_store, write_until
+from tests.data.store.store_cases import (
+    CHANGED,
+    OTHER,
+    assert_whole,
+    change,
+    change_until,
+    make_streams,
+    write_missing,
+    write_store,
+    write_until,
+)
 from wsvad_lightning.data.store import FeatureStore
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -86,6 +98,45 @@ def test_a_kill_before_any_change_of_a_file_loses_nothing(tmp_path: Path) -> Non
             break
         assert process.exitcode == -signal.SIGKILL
     assert step > 15
+
+
+def test_a_kill_before_any_change_of_a_file_leaves_videos_as_they_were_or_will_be(tmp_path: Path) -> None:
+    """A video is annotated anew, one replaced and one removed; each step may be the last."""
+    start = write_store(tmp_path / "start.h5", [0, 1, 2])
+    change(Path(shutil.copy(start, tmp_path / "end.h5")))
+    before, after = FeatureStore(start), FeatureStore(tmp_path / "end.h5")
+    assert list(after) == ["video00", "video01"]
+    assert after["video00"].annotation == replace(CHANGED, num_frames=16)
+    np.testing.assert_array_equal(after.read("video01"), make_streams(OTHER)["features"])
+    for step in itertools.count():
+        path = tmp_path / f"step{step}" / "store.h5"
+        path.parent.mkdir()
+        shutil.copy(start, path)
+        process = SERVER.Process(target=change_until, args=(path, step))
+        process.start()
+        process.join()
+        store = FeatureStore(path)
+        for video_id in store:
+            assert content(store, video_id) in [
+                content(s, video_id) for s in (before, after) if video_id in s
+            ]
+        assert "video02" in store or content(store, "video01") == content(after, "video01")
+        change(path)
+        assert [content(FeatureStore(path), name) for name in after] == [
+            content(after, name) for name in after
+        ]
+        assert [file.name for file in path.parent.iterdir()] == ["store.h5"]
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+    assert step > 15
+
+
+def content(store: FeatureStore, video_id: str) -> tuple[object, ...]:
+    """What is known of a video, and its features."""
+    record = store[video_id]
+    streams = {name: store.read(video_id, name).tobytes() for name in record.streams}
+    return record.annotation, record.num_snippets, record.fps, streams
 
 
 def test_writers_at_work_together(tmp_path: Path, expected: str) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,12 @@ import numpy as np
 import pytest
 
 from tests.data.store.store_cases import (
+    CHANGED,
+    OTHER,
     PROVENANCE,
     add_video,
     assert_whole,
+    change,
     file_size_limit,
     make_annotation,
     make_streams,
@@ -25,10 +29,11 @@ from tests.data.store.store_cases import (
     write_store,
 )
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.store import Features, FeatureStore, StoreWriter, layout
+from wsvad_lightning.data.store import Features, FeatureStore, Origin, StoreWriter, layout
 from wsvad_lightning.errors import WSVADError
 
 Change = Callable[[dict[str, Any]], Any]
+ORIGIN = Origin("cam1/0001.mp4", 1234, 1_700_000_000_123_456_789, "ab" * 32)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -166,7 +171,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "fps": ({"fps": 0.0}, "has 0.0 frames a second"),
     "fps unknown": ({"fps": math.nan}, "has nan frames a second"),
-    "name": ({"annotation": VideoAnnotation("new.mp4", 0)}, "is not a canonical name. Name it new"),
+    "name": ({"annotation": VideoAnnotation("../a//new", 0)}, "is not a canonical name. Name it a/new"),
     "twice": ({"annotation": make_annotation(0), "num_frames": 16}, "video00.*already"),
 }
 
@@ -233,12 +238,77 @@ def test_a_full_disk_costs_only_the_video_in_hand(tmp_path: Path) -> None:
     assert "large" not in writer
     with file_size_limit(20_000), pytest.raises(WSVADError, match=os.strerror(errno.EFBIG)):
         writer.close()
-    assert names_in(tmp_path) == ["lock", "store.h5.parts", *(f"video{number:02d}.h5" for number in range(6))]
+    assert len(names_in(tmp_path)) == len(["lock", "store.h5.parts"]) + 6
     assert_whole(FeatureStore(path))
     write_missing(path, range(7))
     assert names_in(tmp_path) == ["store.h5"]
     assert len(FeatureStore(path)) == 7
     assert_whole(FeatureStore(path))
+
+
+NAMES = ["cam1/0001", "cam2/0001", "x.mp4", "100%", "." * 3, "n" * 2000, "caf%E9", "日本　語"]
+
+
+def test_a_video_may_have_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "store.h5"
+    with StoreWriter(path, PROVENANCE) as writer:
+        for number, name in enumerate(NAMES):
+            annotation = dataclasses.replace(make_annotation(number), video_id=name)
+            frames = annotation.num_frames or 0
+            writer.add(annotation, make_streams(number), num_frames=frames, fps=25.0, origin=ORIGIN)
+            assert set(FeatureStore(path)) == set(NAMES[: number + 1])
+    store = FeatureStore(path)
+    assert list(store) == sorted(NAMES)
+    for number, name in enumerate(NAMES):
+        assert store[name].annotation == dataclasses.replace(make_annotation(number), video_id=name)
+        assert store[name].origin == ORIGIN
+        np.testing.assert_array_equal(store.read(name), make_streams(number)["features"])
+    assert store.video_paths == dict.fromkeys(NAMES, ORIGIN.path)
+
+
+def test_parts_of_before_are_read_joined_and_replaced(tmp_path: Path) -> None:
+    """They are called by the names of their videos, and a name may be decomposed."""
+    path, parts = tmp_path / "store.h5", tmp_path / "store.h5.parts"
+    parts.mkdir()
+    with h5py.File(write_store(tmp_path / "a.h5", [0]), "r+") as file:
+        file["videos"].move("video00", "u\u0308ber")  # ü as macOS writes it
+    (tmp_path / "a.h5").rename(parts / "u\u0308ber.h5")
+    write_store(tmp_path / "b.h5", [1]).rename(parts / "video01.h5")
+    assert list(FeatureStore(path)) == ["video01", "über"]
+    with StoreWriter(path, PROVENANCE) as writer:
+        assert "über" in writer
+        writer.annotate(dataclasses.replace(make_annotation(1), split="val"))
+        assert len(FeatureStore(path)) == 2
+    store = FeatureStore(path)
+    assert names_in(tmp_path) == ["store.h5"]
+    assert (store["video01"].annotation.split, store["über"].num_frames) == ("val", 16)
+
+
+def test_a_video_is_replaced_or_annotated_anew_and_others_stay(tmp_path: Path, ten: Path) -> None:
+    path = Path(shutil.copy(ten, tmp_path / "store.h5"))
+    change(path)
+    store, before = FeatureStore(path), FeatureStore(ten)
+    assert set(before) - set(store) == {"video02"}
+    assert store["video00"].annotation == dataclasses.replace(CHANGED, num_frames=16)
+    assert store["video00"].streams["features"].checksum == before["video00"].streams["features"].checksum
+    assert len(store.read("video01")) == len(make_streams(OTHER)["features"])
+    assert [store[name].annotation for name in list(store)[2:]] == [
+        make_annotation(number) for number in range(3, 10)
+    ]
+
+
+def test_what_cannot_be_changed_is_refused_and_stays(tmp_path: Path) -> None:
+    path = write_store(tmp_path / "store.h5", [0, 1])
+    before = path.read_bytes()
+    with StoreWriter(path, PROVENANCE) as writer:
+        with pytest.raises(WSVADError, match="video='gone': is not in"):
+            writer.annotate(VideoAnnotation("gone", 0))
+        with pytest.raises(WSVADError, match="the interval 3-99 passes the end of the video at frame 16"):
+            writer.annotate(VideoAnnotation("video00", 1, intervals=((3, 99),)))
+        with pytest.raises(WSVADError, match="would have no videos left"):
+            writer.remove(["video00", "video01"])
+    assert path.read_bytes() == before
+    assert names_in(tmp_path) == ["store.h5"]
 
 
 def test_a_folder_is_no_store_to_write(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from wsvad_lightning.data.convert.names import Said, named_label
 from wsvad_lightning.data.convert.source import Item
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.labels import Label, label_of
+from wsvad_lightning.data.datasets.names import base_of
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import LABELS, UNKNOWN
@@ -24,8 +25,12 @@ OPTIONAL = "_x264"  # part of the names of UCF-Crime that some leave out
 
 def find_name(video: str, table: Table) -> str | None:
     """The name of a video in the annotations, with or without ``_x264``; None if it is not there."""
-    names = (video, f"{video}{OPTIONAL}", video.removesuffix(OPTIONAL))
-    return next((name for name in names if name in table), None)
+    return next((name for name in spellings(video) if name in table), None)
+
+
+def spellings(video: str) -> tuple[str, ...]:
+    """The names that a video may have in the annotations."""
+    return video, f"{video}{OPTIONAL}", video.removesuffix(OPTIONAL)
 
 
 class Known(NamedTuple):
@@ -54,7 +59,7 @@ def annotate(item: Item, table: Table | None, split: str | None) -> Known:
         WSVADError: if the label that a list gives is none.
     """
     listed = item.file.label
-    found = Said(label_of(listed), LIST) if listed else named_label(item.video, item.file.folders)
+    found = Said(label_of(listed), LIST) if listed else named_label(base_of(item.video), item.file.folders)
     label = Label(UNKNOWN) if found is None else found.what
     inferred: dict[str, Said[str] | Said[Label]] = {}
     if table is None:

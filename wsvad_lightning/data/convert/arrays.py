@@ -29,7 +29,7 @@ from wsvad_lightning.data.convert.formats import (
     torch_arrays,
 )
 from wsvad_lightning.data.convert.text import TEXT_SUFFIXES, text_of
-from wsvad_lightning.data.datasets.annotations import canonical_id
+from wsvad_lightning.data.datasets.names import name_videos
 from wsvad_lightning.errors import WSVADError
 
 PICKLE_SUFFIXES = (".pkl", ".pickle")
@@ -220,30 +220,33 @@ def _choose(file: SourceFile, held: Mapping[str, Lazy]) -> Held:
         node[name] = lazy
     if len(held) == 1 and "".join(held).strip("/").lower() in NO_VIDEO:
         return Held([Array(file.path.name, lazy.shape, partial(_guard, file, lazy.read))])
-    arrays: list[Array] = []
     left: dict[str, None] = {}
-    for video, stream, lazy in _features_in(tree, "", None, left):
-        name = canonical_id(video) if video else file.path.name
-        arrays.append(Array(name, lazy.shape, partial(_guard, file, lazy.read), stream))
+    found = list(_features_in(tree, "", None, left))
+    paths = list(dict.fromkeys(path for path, _, _ in found if path))
+    names = {"": file.path.name, **dict(zip(paths, name_videos(paths), strict=True))}
+    arrays = [
+        Array(names[path], lazy.shape, partial(_guard, file, lazy.read), stream)
+        for path, stream, lazy in found
+    ]
     return Held(arrays, f"arrays next to the features: {', '.join(left)}" if left else "")
 
 
 def _features_in(
-    node: Tree | Lazy, video: str, stream: str | None, left: dict[str, None]
+    node: Tree | Lazy, path: str, stream: str | None, left: dict[str, None]
 ) -> Iterator[tuple[str, str | None, Lazy]]:
-    """Video, stream and array of all features; what lies next to them goes to ``left``."""
+    """Path of the video, stream and array of all features; what lies next to them goes to ``left``."""
     if isinstance(node, Lazy):
-        yield video, stream, node
+        yield path, stream, node
         return
     lower = {key.lower(): key for key in node}
     key = next((key for key in FEATURE_KEYS if key in lower), None)
     for name, below in node.items():
         if key is None:
-            yield from _features_in(below, name, stream, left)
+            yield from _features_in(below, f"{path}/{name}" if path else name, stream, left)
         elif name.lower() == key:
-            yield from _features_in(below, video, stream, left)
+            yield from _features_in(below, path, stream, left)
         elif name.lower() in STREAM_KEYS:
-            yield from _features_in(below, video, STREAM_KEYS[name.lower()], left)
+            yield from _features_in(below, path, STREAM_KEYS[name.lower()], left)
         else:
             left[name] = None
 

@@ -1,21 +1,22 @@
 """``wsvad data convert``: from features that others published to a feature store."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
-from wsvad_lightning.data.convert.annotate import Frames, Table, annotate, find_name, settle_frames
+from wsvad_lightning.data.convert.annotate import Frames, Table, annotate, find_name, settle_frames, spellings
 from wsvad_lightning.data.convert.inferred import Inferred
 from wsvad_lightning.data.convert.layouts import LAYOUTS, LayoutName, detect
 from wsvad_lightning.data.convert.names import FEATURES
 from wsvad_lightning.data.convert.report import BROKEN, MISSING, SKIPPED, USED, Entry, table_of, write_report
 from wsvad_lightning.data.convert.source import Item, Source, open_matrix, open_source
 from wsvad_lightning.data.convert.streams import AudioClock, Dtype, StreamReader, Unequal
-from wsvad_lightning.data.datasets.annotations import read_annotations
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations
+from wsvad_lightning.data.datasets.names import base_of
 from wsvad_lightning.data.store import Provenance, StoreWriter
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid
@@ -93,7 +94,12 @@ def convert(
         raise WSVADError("fps", None, "is required: the annotations give times", "Give frames a second")
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    opened, name, why = _open(source, from_, folder, nalist, names, streams or {}, table or {})
+    known = {base_of(video) for video in table or ()}
+    opened, name, why = _open(source, from_, folder, nalist, names, streams or {}, known)
+    if annotations is not None:  # again, by the names of the videos that were found
+        table = read_annotations(
+            annotations, {name: name for item in opened.items for name in spellings(item.video)}
+        )
     for line in (f"layout {name}: {why}", *opened.notes):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     layout, stride = LAYOUTS[name], snippet_length if snippet_stride is None else snippet_stride
@@ -154,10 +160,10 @@ class _Adder:
 
     def _add(self, video_id: str, items: Sequence[Item]) -> str:
         """Add a video, and give notes on it."""
-        if video_id in self.writer:
-            return "was in the store before"
         first = next(item for item in items if item.stream == FEATURES)
         annotation, conflict, inferred = annotate(first, self.table, self.split)
+        if video_id in self.writer:
+            return f"was in the store before{self._outdated(annotation)}"
         streams, notes = self.reader.read(items)
         grid, num_snippets = self.writer.provenance.grid, len(streams[FEATURES])
         length = annotation.num_frames or grid.covered(num_snippets)
@@ -173,6 +179,17 @@ class _Adder:
         ]
         return "; ".join(note for note in (conflict, *notes, cut, *unknown) if note)
 
+    def _outdated(self, now: VideoAnnotation) -> str:
+        """What else is known of a video than the store says."""
+        record = self.writer.before(now.video_id)
+        then = now if record is None else record.annotation
+        others = [
+            name
+            for name in ("label", "classes", "split")
+            if (given := getattr(now, name)) not in (UNKNOWN, (), None) and given != getattr(then, name)
+        ]
+        return f" with another {' and '.join(others)}; `wsvad data remove` takes it out" if others else ""
+
 
 def _open(
     source: str,
@@ -181,7 +198,7 @@ def _open(
     nalist: str | None,
     names: str | None,
     streams: Mapping[str, str],
-    table: Table,
+    known: Container[str],
 ) -> tuple[Source, str, str]:
     """Find the arrays of a source, its layout, and what that was recognised by."""
     path, why = Path(source), "as given"
@@ -191,8 +208,8 @@ def _open(
         layout, why = "c2fpl", "which alone has --nalist and --names"
     if layout != "c2fpl":
         where = None if folder is None else Path(folder)
-        others = {name: open_source(Path(given), where, table, name) for name, given in streams.items()}
-        found = open_source(path, where, table, numbered=layout == "urdmu").joined(others)
+        others = {name: open_source(Path(given), where, known, name) for name, given in streams.items()}
+        found = open_source(path, where, known, numbered=layout == "urdmu").joined(others)
         if layout != "auto":
             return found, layout, why
         name, why = detect(found)

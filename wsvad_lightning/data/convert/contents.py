@@ -13,7 +13,7 @@ import numpy as np
 from wsvad_lightning.data.convert.arrays import Array, Numbers, arrays_of
 from wsvad_lightning.data.convert.files import LIST_SUFFIXES, SourceFile
 from wsvad_lightning.data.convert.report import BROKEN, SKIPPED, USED, Entry
-from wsvad_lightning.data.datasets.annotations import canonical_id
+from wsvad_lightning.data.datasets.names import canonical_id
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.folders import series_of
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from wsvad_lightning.data.convert.names import Reading, parse_names
-from wsvad_lightning.data.datasets.annotations import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id
+from wsvad_lightning.data.datasets.names import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id, printable
 from wsvad_lightning.data.datasets.reading import read_text
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.folders import name_passed, passed_by_name, walk
@@ -41,7 +41,7 @@ class SourceFile:
     label: str = ""
 
     def __str__(self) -> str:
-        return "/".join((*self.folders, self.path.name))
+        return printable("/".join((*self.folders, self.path.name)))
 
     @property
     def suffix(self) -> str:

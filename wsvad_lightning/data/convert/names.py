@@ -15,8 +15,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from wsvad_lightning.data.convert.parts import all_known, part_of_name, words_of
 from wsvad_lightning.data.datasets import msad, ucf_crime, xd_violence
-from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.data.datasets.labels import Label, label_of_codes, label_of_word
+from wsvad_lightning.data.datasets.names import canonical_id
 from wsvad_lightning.types import UNKNOWN
 
 FEATURES = "features"  # the stream that all others accompany
@@ -146,6 +146,15 @@ def stream_of(folders: Iterable[str]) -> Said[str] | None:
         if len(kinds) == 1 and "rgb" not in map(str.lower, words):  # rgb_flow holds both, joined
             return Said(kinds.pop(), folder)
     return None
+
+
+def places_of(folders: Iterable[str]) -> list[str]:
+    """The folders that say where a video is, as they name neither a stream nor a crop."""
+    return [
+        folder
+        for folder in folders
+        if crop_of([folder]) is None and stream_of([folder]) is None and folder.lower() != "rgb"
+    ]
 
 
 def split_of(folders: Iterable[str]) -> Said[str] | None:

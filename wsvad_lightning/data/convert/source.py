@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,12 @@ from wsvad_lightning.data.convert.names import (
     is_complete,
     numbered_sets,
     parse_names,
+    places_of,
     split_of,
     stream_of,
 )
 from wsvad_lightning.data.convert.report import BROKEN, SKIPPED, USED, Entry
-from wsvad_lightning.data.datasets.annotations import canonical_id
+from wsvad_lightning.data.datasets.names import base_of, folder_of, name_videos, path_id, stem_of
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.folders import name_passed
 
@@ -154,17 +156,16 @@ def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
     matrix_file = _one("source", own, matrices, folder, f"array of the rows in {ranges_file}")
     lists = [file for file in files if _has_lines(file, len(ranges))]
     names_file = _one("names", names, lists, folder, f"list of {len(ranges)} videos, as in {ranges_file}")
-    videos = [canonical_id(line) for line in _lines(names_file)]
+    lines = _lines(names_file)
     matrix = read_npy(matrix_file, mapped=True)
-    _check_ranges(ranges_file, ranges, matrix, names_file, videos)
-    parsed, split = (
-        parse_names(videos),
-        split_of([Path(file.path.name).stem for file in (names_file, matrix_file)]),
-    )
+    _check_ranges(ranges_file, ranges, matrix, names_file, list(map(stem_of, lines)))
+    parsed = parse_names(lines)
+    split = split_of([Path(file.path.name).stem for file in (names_file, matrix_file)])
+    videos = name_videos([f"{folder_of(line)}{parsed[line].video}" for line in lines])
     items = []
     for video, (start, end) in zip(videos, ranges.tolist(), strict=True):
         array = Array(video, (end - start, *matrix.shape[1:]), partial(_rows, matrix, start, end))
-        items.append(Item(matrix_file, array, parsed[video].video, FEATURES, None, split))
+        items.append(Item(matrix_file, array, video, FEATURES, None, split))
     used = {str(ranges_file): "rows of the videos", str(names_file): "names of the videos"}
     rest = [Entry(file, "", USED, reason) for file, reason in used.items()]
     others = {str(file) for file in files} - {str(matrix_file), *used}
@@ -224,10 +225,34 @@ def _find_items(
             *([of_folder] if of_folder else []),
             Said(FEATURES, ""),
         ]
-        within = () if array.name == file.path.name else (canonical_id(file.path.name),)  # several videos
+        within = () if array.name == file.path.name else (base_of(file.path.name),)  # several videos
         part = split_of((*file.folders, *within)) or split
         items.append(Item(file, array, name.video, said[0].what, crop, part, said[0].by))
-    return Source(items, found.rest, notes=[*found.notes, *notes])
+    return Source(_told_apart(items), found.rest, notes=[*found.notes, *notes])
+
+
+def _told_apart(items: Sequence[Item]) -> list[Item]:
+    """Name videos by their folders too, where a base name is of several.
+
+    They are several if every folder has the same crops; some of the crops once more are a mistake.
+    """
+    crops: dict[str, dict[str, dict[str, set[int | None]]]] = {}
+    for item in items:
+        places = crops.setdefault(item.video, {}).setdefault(item.stream, {})
+        places.setdefault(_place(item), set()).add(item.crop)
+    several = {
+        video
+        for video, streams in crops.items()
+        if any(len(places) > 1 for places in streams.values())
+        and all(held == other for places in streams.values() for held, other in pairwise(places.values()))
+    }
+    return [replace(item, video=_place(item)) if item.video in several else item for item in items]
+
+
+def _place(item: Item) -> str:
+    """The folders of a video and its name."""
+    folders = (*places_of(item.file.folders), f"{folder_of(item.array.name)}{item.video}")
+    return path_id("/".join(folders))
 
 
 def _read_names(arrays: Arrays, reading: Reading, stream: str | None) -> tuple[list[Name], list[str]]:

@@ -12,12 +12,14 @@ Frames count from 0 and intervals are half-open: ``60-100`` covers the frames 60
 """
 
 import json
+import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,6 +36,7 @@ from wsvad_lightning.data.datasets.labels import (
     label_of_word,
     part_of,
 )
+from wsvad_lightning.data.datasets.names import match_videos, name_videos, path_id, stem_of
 from wsvad_lightning.data.datasets.reading import Row, read_rows, read_text
 from wsvad_lightning.data.datasets.spans import SpanColumns, find_spans, read_whole
 from wsvad_lightning.errors import WSVADError
@@ -41,51 +44,9 @@ from wsvad_lightning.files import write_table
 from wsvad_lightning.timeline import Event
 from wsvad_lightning.types import LABELS, UNKNOWN
 
-VIDEO_SUFFIXES = (
-    ".mp4",
-    ".avi",
-    ".mkv",
-    ".mov",
-    ".webm",
-    ".mpg",
-    ".mpeg",
-    ".m4v",
-    ".wmv",
-    ".flv",
-    ".ts",
-    ".mts",
-    ".m2ts",
-    ".3gp",
-    ".asf",
-    ".ogv",
-    ".vob",
-    ".dav",
-)
-ARRAY_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".hdf", ".he5", ".pt", ".pth", ".pkl", ".pickle", ".mat")
-FEATURE_SUFFIXES = (*ARRAY_SUFFIXES, ".txt", ".csv", ".tsv", ".json", ".gz")
 SHIPPED = Path(__file__).parent / "tables"
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
 PARTS = ("train", "val", "test", "predict")
-
-
-def canonical_id(name: str) -> str:
-    """The one name of a video in stores, annotations, splits and predictions.
-
-    That is the base name (of a path of any system) without the suffixes of video and feature files. Only
-    known suffixes go, since names such as ``Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6`` hold dots.
-
-    Args:
-        name: file name, path or name of a video.
-
-    Raises:
-        WSVADError: if nothing is left.
-    """
-    base = re.split(r"[/\\]", name.strip().rstrip("/\\"))[-1].strip()
-    while base.lower().endswith(VIDEO_SUFFIXES + FEATURE_SUFFIXES):
-        base = base.rpartition(".")[0].rstrip()
-    if base in ("", ".", ".."):
-        raise WSVADError("video", name, "is not a name of a video", "Name the video by its file name")
-    return base
 
 
 @dataclass(frozen=True)
@@ -93,7 +54,7 @@ class VideoAnnotation:
     """What is known of one video.
 
     Attributes:
-        video_id: canonical name.
+        video_id: name of the video, see :mod:`wsvad_lightning.data.datasets.names`.
         label: 0 normal, 1 abnormal, -1 unknown.
         classes: anomaly classes, the dominant one first; empty if only normal or abnormal is known.
         num_frames: frames of the video, None if unknown.
@@ -249,7 +210,7 @@ class VideoAnnotation:
 
 @dataclass(frozen=True)
 class Split:
-    """Which videos train, test and validate, by canonical names; what a stage needs it asks for itself.
+    """Which videos train, test and validate, by their names; what a stage needs it asks for itself.
 
     Raises:
         WSVADError: if no video is named, or one twice.
@@ -273,7 +234,9 @@ class Split:
                 first[name] = part
 
 
-def read_annotations(path: str | Path, *, notes: list[str] | None = None) -> dict[str, VideoAnnotation]:
+def read_annotations(
+    path: str | Path, known: Mapping[str, str] | None = None, *, notes: list[str] | None = None
+) -> dict[str, VideoAnnotation]:
     """Read an annotations table, also a shipped one by its name alone, such as ``ucf_crime``.
 
     Columns: ``video``; ``label``: a word for normal, abnormal or unknown, ``0``, ``1`` or ``-1``, codes of
@@ -287,10 +250,12 @@ def read_annotations(path: str | Path, *, notes: list[str] | None = None) -> dic
 
     Args:
         path: text of rows, or the name of a shipped table.
+        known: videos that the table may name, see :func:`match_videos`. Rows of others, and all rows
+            without it, have the names that :func:`name_videos` gives to the videos of the table.
         notes: takes a line for each thing that was inferred or passed over.
 
     Returns:
-        The annotations by canonical name, in the order of the table.
+        The annotations by name, in the order of the table.
 
     Raises:
         WSVADError: if the file cannot be read, or a row cannot; names the line.
@@ -302,14 +267,14 @@ def read_annotations(path: str | Path, *, notes: list[str] | None = None) -> dic
     annotations: dict[str, VideoAnnotation] = {}
     spelt: dict[str, str] = {}
     repeated = 0
-    for line, row in rows:
+    for (line, row), name in zip(rows, _name_rows(path, rows, known), strict=True):
         with _locate("annotations", f"{path}, line {line}"):
-            annotation = _parse_row(row, spans)
-            known = annotations.setdefault(annotation.video_id, annotation)
-            if known is not annotation and known == annotation:
+            annotation = _parse_row(row, spans, name)
+            first = annotations.setdefault(name, annotation)
+            if first is not annotation and first == annotation:
                 repeated += 1
-            elif known is not annotation:
-                annotations[annotation.video_id] = _join(known, annotation, spans)
+            elif first is not annotation:
+                annotations[name] = _join(first, annotation, spans)
             for name in annotation.classes:
                 if (other := spelt.setdefault(name.casefold(), name)) != name:
                     problem = f"is spelt {other} in a row before"
@@ -327,13 +292,14 @@ def read_column(path: str | Path, column: str) -> dict[str, str]:
         column: its name in the header.
 
     Returns:
-        The cells by canonical name of the video.
+        The cells by name of the video, as :func:`read_annotations` names it.
 
     Raises:
         WSVADError: if the file cannot be read or lacks the column.
     """
     rows = _read_table(path, "annotations", ("video", column.lower()))
-    return {canonical_id(row["video"]): row[column.lower()] for _, row in rows}
+    names = _name_rows(path, rows)
+    return {name: row[column.lower()] for (_, row), name in zip(rows, names, strict=True)}
 
 
 def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotation]) -> None:
@@ -341,7 +307,7 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
 
     Args:
         path: CSV file to make or replace.
-        annotations: by canonical name.
+        annotations: by name.
 
     Raises:
         WSVADError: if it cannot be written.
@@ -368,10 +334,10 @@ def read_video_paths(path: str | Path) -> list[Path]:
         WSVADError: if the file cannot be read, or lacks the column.
     """
     rows = _read_table(path, "videos", ("video",))
-    return [Path(path).parent / row["video"] for _, row in rows]
+    return [_existing(Path(path).parent, row["video"]) for _, row in rows]
 
 
-def read_split(path: str | Path, index: int = 0) -> Split:
+def read_split(path: str | Path, index: int = 0, known: Mapping[str, str] | None = None) -> Split:
     """Read which videos train and which test, also of a shipped table by its name alone.
 
     Either JSON, ``{"train": names, "test": names, "val": names}`` (``val`` may be absent) or several of these
@@ -381,6 +347,7 @@ def read_split(path: str | Path, index: int = 0) -> Split:
     Args:
         path: the file.
         index: which of several splits, from 0.
+        known: videos that the names may mean, as for :func:`read_annotations`.
 
     Raises:
         WSVADError: if the file cannot be read, the split does not exist, a part is empty, or parts overlap.
@@ -389,7 +356,7 @@ def read_split(path: str | Path, index: int = 0) -> Split:
     if not 0 <= index < len(choices):
         problem = f"{path} holds {len(choices)} split(s), counted from 0"
         raise WSVADError("split_index", index, problem, f"Choose one up to {len(choices) - 1}")
-    return _make_split(path, choices[index])
+    return _make_split(path, choices[index], known)
 
 
 def count_splits(path: str | Path) -> int:
@@ -404,16 +371,17 @@ def count_splits(path: str | Path) -> int:
     return len(_read_choices(path))
 
 
-def read_splits(path: str | Path) -> list[Split]:
+def read_splits(path: str | Path, known: Mapping[str, str] | None = None) -> list[Split]:
     """Read every split of a file; see :func:`read_split`.
 
     Args:
         path: the file.
+        known: as for :func:`read_split`.
 
     Raises:
         WSVADError: as :func:`read_split`.
     """
-    return [_make_split(path, choice) for choice in _read_choices(path)]
+    return [_make_split(path, choice, known) for choice in _read_choices(path)]
 
 
 @contextmanager
@@ -435,7 +403,35 @@ def _read_table(
     return read_rows(given, argument, required, [] if notes is None else notes)
 
 
-def _parse_row(row: Mapping[str, str], columns: SpanColumns) -> VideoAnnotation:
+def _name_rows(path: str | Path, rows: Sequence[Row], known: Mapping[str, str] | None = None) -> list[str]:
+    """The names of the videos that the rows of a table mean, see :func:`read_annotations`."""
+    for line, row in rows:
+        with _locate("annotations", f"{path}, line {line}"):
+            path_id(row["video"])
+    with _locate("annotations", str(path)):
+        return _name([row["video"] for _, row in rows], known)
+
+
+def _name(names: Sequence[str], known: Mapping[str, str] | None) -> list[str]:
+    """The known videos that names mean, or else what they are among each other; a suffix may be left out."""
+    given = {path_id(name) for name in names}
+    paths = [stem if (stem := stem_of(name)) in given else path_id(name) for name in names]
+    unique = list(dict.fromkeys(paths))
+    named = dict(zip(unique, name_videos(unique), strict=True))
+    if known is not None:
+        for path, video in zip(unique, match_videos(unique, known), strict=True):
+            named[path] = stem_of(path) if video is None else video
+    return [named[path] for path in paths]
+
+
+def _existing(folder: Path, name: str) -> Path:
+    """A file by its name, in the form of Unicode that the system has it in."""
+    forms = [name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
+    paths = [folder / form for form in forms]
+    return next((path for path in paths if os.path.exists(path)), paths[0])  # noqa: PTH110  # of any length
+
+
+def _parse_row(row: Mapping[str, str], columns: SpanColumns, name: str) -> VideoAnnotation:
     label, spans = label_of(row["label"]), columns.read(row)
     named = [*label.classes, *_read_classes(row.get("classes", "").strip("; "), label)]
     if columns.of_events and len(named) == 1:
@@ -444,7 +440,7 @@ def _parse_row(row: Mapping[str, str], columns: SpanColumns) -> VideoAnnotation:
     bounds = tuple((span.start, span.end) for span in spans) or None
     frames = None if bounds is None else tuple((int(start), int(end)) for start, end in bounds)
     return VideoAnnotation(
-        video_id=canonical_id(row["video"]),
+        video_id=name,
         label=label.label,
         classes=tuple(dict.fromkeys(name for name in (*named, *interval_classes) if name is not None)),
         num_frames=read_whole("num_frames", count) if (count := row.get("num_frames")) else None,
@@ -536,9 +532,9 @@ def _read_table_split(path: str | Path) -> dict[str, list[str]]:
     return parts
 
 
-def _make_split(path: str | Path, choice: Mapping[str, Any]) -> Split:
+def _make_split(path: str | Path, choice: Mapping[str, Any], known: Mapping[str, str] | None) -> Split:
     with _locate("split", str(path)):
-        parts: dict[str, tuple[str, ...]] = {}
+        parts: dict[str, list[str]] = {}
         for key, names in choice.items():
             part = part_of(key)
             if part not in ("train", "test", "val"):
@@ -548,8 +544,9 @@ def _make_split(path: str | Path, choice: Mapping[str, Any]) -> Split:
             elif part in parts:
                 raise WSVADError("part", key, f"is a second part {part}", "Join them")
             else:
-                parts[part] = tuple(map(canonical_id, _flatten(key, names)))
-        return Split(**parts)
+                parts[part] = list(_flatten(key, names))
+        named = iter(_name([name for own in parts.values() for name in own], known))
+        return Split(**{part: tuple(islice(named, len(own))) for part, own in parts.items()})
 
 
 def _holds_names(value: object) -> bool:

@@ -6,7 +6,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, canonical_id
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.names import canonical_id
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event, Interval, join
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsvad_lightning.data.datasets.annotations import canonical_id
 from wsvad_lightning.data.datasets.draft import Draft, files_of
 from wsvad_lightning.data.datasets.labels import Label
+from wsvad_lightning.data.datasets.names import canonical_id
 from wsvad_lightning.data.datasets.text import check_label, infer_part, read_once
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wsvad_lightning.data.datasets.annotations import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id
 from wsvad_lightning.data.datasets.draft import Draft
 from wsvad_lightning.data.datasets.labels import Label, folded, label_of, part_of
+from wsvad_lightning.data.datasets.names import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id
 from wsvad_lightning.data.datasets.reading import read_text
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval

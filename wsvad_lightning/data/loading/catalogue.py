@@ -80,7 +80,7 @@ class Catalogue:
         written = self.written
         if self.annotations_path is None:
             return written
-        table = read_annotations(self.annotations_path, notes=self.notes)
+        table = read_annotations(self.annotations_path, self.store.video_paths, notes=self.notes)
         _require("data.annotations", self.annotations_path, table, written, "the store")
         for video_id, video in table.items():
             record = self.store[video_id]
@@ -161,7 +161,7 @@ class Catalogue:
 
     def _read_parts(self) -> dict[str, list[str]]:
         if self.split_path is not None:
-            split = read_split(self.split_path, self.split_index)
+            split = read_split(self.split_path, self.split_index, self.store.video_paths)
             return {"train": list(split.train), "val": list(split.val), "test": list(split.test)}
         parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
         for video_id, video in sorted(self.annotations.items()):

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from wsvad_lightning.data.datasets.annotations import write_annotations
+from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.data.store.layout import Features
 from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.errors import WSVADError
@@ -40,17 +41,15 @@ def export(store: str, folder: str, layout: Literal["npy", "crops"] = "npy") -> 
         record = opened[video_id]
         videos[video_id] = replace(record.annotation, num_frames=record.num_frames)
         for stream in record.streams:
-            for name, array in _files(video_id, opened.read(video_id, stream), layout):
+            for name, array in _files(usable_as_path(video_id), opened.read(video_id, stream), layout):
                 with replacing(target / stream / f"{name}.npy") as temporary, temporary.open("wb") as file:
                     np.save(file, array)
     write_annotations(target / TABLE, videos)
 
 
-def _files(
-    video_id: str, features: Features, layout: Literal["npy", "crops"]
-) -> Iterator[tuple[str, Features]]:
+def _files(name: str, features: Features, layout: Literal["npy", "crops"]) -> Iterator[tuple[str, Features]]:
     if layout == "npy":
-        yield video_id, features
+        yield name, features
         return
     for view in range(features.shape[1]):
-        yield f"{video_id}__{view}", features[:, view]
+        yield f"{name}__{view}", features[:, view]

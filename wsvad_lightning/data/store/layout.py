@@ -3,11 +3,15 @@
     store.h5                   schema and every field of Provenance: backbone, snippet_length, …
     └── videos
         └── <video_id>         label, classes, split, num_frames, fps, intervals [n, 2],
-                               interval_classes [n], notes [n]
+                               interval_classes [n], notes [n]; name; source, source_size,
+                               source_mtime_ns, source_sha256
             ├── features       [T, N, D] float16 or float32; checksum, mean_norm
             └── patches_2x3    [T, 6, D], and so on: one dataset a stream
 
-``split``, ``intervals`` and ``interval_classes`` are absent where they are unknown; ``views`` is JSON text.
+``split``, ``intervals``, ``interval_classes`` and ``source…`` are absent where they are unknown; ``views`` is
+JSON text. A group that cannot be called by the name of its video, as that has a ``/``, is called by a digest,
+and its attribute ``name`` is the name.
+
 Uncompressed datasets are contiguous and start at multiples of 64 bytes, so that any program can map them into
 memory.
 """
@@ -28,12 +32,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.names import LONGEST_PATH, digest_of, path_id
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import StreamInfo
 
 SCHEMA = 1
+ORIGIN = {"path": "source", "size": "source_size", "mtime_ns": "source_mtime_ns", "sha256": "source_sha256"}
 ALIGNMENT = 64  # bytes: mapped arrays then suit any vector instruction
 BLOCK = 2**22  # bytes of features that are checked and written at once
 
@@ -155,6 +161,23 @@ class StreamLocation:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The file that a video was extracted from, as it was then.
+
+    Attributes:
+        path: below the source that was given, as :func:`path_id` spells it.
+        size: bytes.
+        mtime_ns: time of its last change.
+        sha256: of its bytes.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class VideoRecord:
     """One video of a store.
 
@@ -165,6 +188,7 @@ class VideoRecord:
         fps: frames a second.
         streams: where each stream lies.
         notes: what is odd about the file of the video, such as frames that are lost.
+        origin: the file it was extracted from; None if that is unknown.
     """
 
     annotation: VideoAnnotation
@@ -173,6 +197,7 @@ class VideoRecord:
     fps: float
     streams: Mapping[str, StreamLocation]
     notes: tuple[str, ...] = ()
+    origin: Origin | None = None
 
 
 def describe_streams(
@@ -184,7 +209,7 @@ def describe_streams(
     """Give channels and views of each stream of a video, the same for all videos of a store.
 
     Args:
-        video_id: canonical name.
+        video_id: name of the video.
         shapes: ``(T, N, D)`` of each stream.
         provenance: names the views.
         expected: streams of the other videos; None for the first video.
@@ -255,6 +280,7 @@ def write_video(
     fps: float,
     compression: Compression | None,
     notes: Sequence[str] = (),
+    origin: Origin | None = None,
 ) -> None:
     """Add one video to the group of videos.
 
@@ -266,21 +292,17 @@ def write_video(
         fps: frames a second.
         compression: filter of the datasets; None for contiguous ones.
         notes: what is odd about the file of the video.
+        origin: the file that the features come from.
     """
-    group = videos.create_group(annotation.video_id)
-    group.attrs["label"] = annotation.label
-    group.attrs["classes"] = np.array(annotation.classes, dtype=h5py.string_dtype())
+    group = videos.create_group(_group_name(annotation.video_id))
+    _write_name(group, annotation.video_id)
     group.attrs["num_frames"] = num_frames
     group.attrs["fps"] = fps
-    if annotation.split is not None:
-        group.attrs["split"] = annotation.split
-    if annotation.intervals is not None:
-        group.attrs["intervals"] = np.array(annotation.intervals, dtype=np.int64).reshape(-1, 2)
-    if annotation.interval_classes:
-        names = [name or "" for name in annotation.interval_classes]
-        group.attrs["interval_classes"] = np.array(names, dtype=h5py.string_dtype())
     if notes:
         group.attrs["notes"] = np.array(notes, dtype=h5py.string_dtype())
+    _write_annotation(group, annotation)
+    for entry in fields(Origin) if origin else ():
+        group.attrs[ORIGIN[entry.name]] = getattr(origin, entry.name)
     for name, array in streams.items():
         filters = {"compression": compression, "shuffle": True} if compression else {}
         dataset = group.create_dataset(name, array.shape, array.dtype, **filters)
@@ -290,6 +312,56 @@ def write_video(
             np.einsum("tnd,tnd->tn", block, block, dtype=np.float64, out=squares[rows])
         dataset.attrs["checksum"] = checksum(array)
         dataset.attrs["mean_norm"] = np.sqrt(squares).mean()
+
+
+def copy_video(group: h5py.Group, videos: h5py.Group, annotation: VideoAnnotation | None = None) -> None:
+    """Copy one video with all of its bytes.
+
+    Args:
+        group: of the video.
+        videos: group of videos of another file.
+        annotation: what is known of the video now; None leaves it as it is.
+    """
+    video_id = video_name(group)
+    group.file.copy(group, videos, name := _group_name(video_id))
+    _write_name(videos[name], video_id)
+    if annotation is not None:
+        _write_annotation(videos[name], annotation)
+
+
+def video_name(group: h5py.Group) -> str:
+    """The name of a video, by its group.
+
+    Raises:
+        WSVADError: if it is none.
+    """
+    return path_id(str(group.attrs.get("name", group.name.rpartition("/")[2])))
+
+
+def _group_name(video_id: str) -> str:
+    usable = "/" not in video_id and len(video_id.encode()) <= LONGEST_PATH
+    return video_id if usable else digest_of(video_id)
+
+
+def _write_name(group: h5py.Group, video_id: str) -> None:
+    group.attrs.pop("name", None)
+    if _group_name(video_id) != video_id:
+        group.attrs["name"] = video_id
+
+
+def _write_annotation(group: h5py.Group, annotation: VideoAnnotation) -> None:
+    """Write what is known of a video, in place of what was."""
+    for name in ("split", "intervals", "interval_classes"):
+        group.attrs.pop(name, None)
+    group.attrs["label"] = annotation.label
+    group.attrs["classes"] = np.array(annotation.classes, dtype=h5py.string_dtype())
+    if annotation.split is not None:
+        group.attrs["split"] = annotation.split
+    if annotation.intervals is not None:
+        group.attrs["intervals"] = np.array(annotation.intervals, dtype=np.int64).reshape(-1, 2)
+    if annotation.interval_classes:
+        names = [name or "" for name in annotation.interval_classes]
+        group.attrs["interval_classes"] = np.array(names, dtype=h5py.string_dtype())
 
 
 def open_file(path: Path) -> h5py.File:
@@ -347,7 +419,7 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
     attributes = dict(group.attrs)
     intervals = attributes.get("intervals")
     annotation = VideoAnnotation(
-        video_id=group.name.rpartition("/")[2],
+        video_id=video_name(group),
         label=int(attributes["label"]),
         classes=tuple(attributes["classes"]),
         num_frames=int(attributes["num_frames"]),
@@ -357,6 +429,10 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
     )
     streams = {name: _locate_stream(dataset, path) for name, dataset in group.items()}
     num_snippets = next(iter(streams.values())).shape[0]
+    origin = None
+    if ORIGIN["path"] in attributes:
+        path_, size, mtime_ns, sha256 = (attributes[key] for key in ORIGIN.values())
+        origin = Origin(str(path_), int(size), int(mtime_ns), str(sha256))
     return VideoRecord(
         annotation,
         num_snippets,
@@ -364,6 +440,7 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
         float(attributes["fps"]),
         streams,
         tuple(attributes.get("notes", ())),
+        origin,
     )
 
 

@@ -54,7 +54,8 @@ def merge(stores: list[str], *, output: str) -> None:
             for store in sources:
                 _check_same(record, store[video_id], store)
                 streams |= _read(store, video_id)
-            write_video(videos, record.annotation, streams, record.num_frames, record.fps, None, record.notes)
+            recorded = record.num_frames, record.fps, None, record.notes, record.origin
+            write_video(videos, record.annotation, streams, *recorded)
     held = f"{len(sources[0])} videos, streams {' '.join(FeatureStore(path).streams)}"
     Console().print(f"{path}: {held}", highlight=False)
 

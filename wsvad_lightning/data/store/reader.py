@@ -91,7 +91,7 @@ class FeatureStore:
         """Read one stream of a video.
 
         Args:
-            video_id: canonical name.
+            video_id: name of the video.
             stream: name of the stream.
 
         Returns:
@@ -111,6 +111,14 @@ class FeatureStore:
             raise damaged(location.file, f"{location.dataset} does not decompress") from error
         array.setflags(write=False)
         return array
+
+    @property
+    def video_paths(self) -> dict[str, str]:
+        """What is known of where the videos lie, by name: their paths below the source, or their names."""
+        return {
+            video_id: record.origin.path if record.origin else video_id
+            for video_id, record in self._records.items()
+        }
 
     def checksum(self) -> str:
         """SHA-256 over the names and stream checksums of all videos, however they lie in files."""
@@ -196,8 +204,9 @@ def parts_folder(store: Path) -> Path:
 
 
 def files_of(store: Path) -> list[Path]:
-    """Files that make up a store: the parts, then the whole, which has the last word on videos in both."""
-    return [*sorted(parts_folder(store).glob("*.h5")), *([store] if store.is_file() else [])]
+    """Files that make up a store: the whole, then the parts, which have the last word on videos in both."""
+    parts = sorted(parts_folder(store).glob("*.h5"))  # first: a writer may just join them
+    return [*([store] if store.is_file() else []), *parts]
 
 
 def _glob(pattern: Path) -> list[Path]:
@@ -210,7 +219,10 @@ def _read_index(path: Path) -> _Index:
     stamp = _stamp(path)
     with open_file(path) as file:
         try:
-            records = {name: read_video(group, path) for name, group in file["videos"].items()}
+            videos = [read_video(group, path) for group in file["videos"].values()]
+            records = {record.annotation.video_id: record for record in videos}
+            if len(records) < len(videos):
+                raise damaged(path, "two of its videos have one name")
             return _Index(path, stamp, read_provenance(file), records)
         except (KeyError, OSError, RuntimeError) as error:
             raise damaged(path, str(error)) from error

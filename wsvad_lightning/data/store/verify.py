@@ -75,13 +75,18 @@ def verify(store: str, annotations: str | None = None, split: str | None = None)
     for opened, video_id in track(videos, "verifying", console=console, transient=True):
         findings += _check_features(opened, video_id)
     records = {video_id: opened[video_id] for opened, video_id in videos}
+    paths = {video_id: path for opened in stores for video_id, path in opened.video_paths.items()}
     if annotations is not None:
         notes: list[str] = []
-        findings += _check_annotations(records, read_annotations(annotations, notes=notes))
+        findings += _check_annotations(records, read_annotations(annotations, paths, notes=notes))
         for note in notes:
             console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     if split is not None:
-        named = {name for choice in read_splits(split) for name in (*choice.train, *choice.test, *choice.val)}
+        named = {
+            name
+            for choice in read_splits(split, paths)
+            for name in (*choice.train, *choice.test, *choice.val)
+        }
         findings += [
             Finding(name, "is in the split and not in the store") for name in sorted(named - set(records))
         ]

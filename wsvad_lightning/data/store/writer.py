@@ -1,14 +1,15 @@
 """Writing a feature store: video by video, each complete or absent.
 
-Each video first becomes a complete store of its own, ``store.h5.parts/<video_id>.h5``, and
-:meth:`StoreWriter.close` joins the parts into ``store.h5``. Every file appears in one step, after its last
-byte is on the disk: a writer that is killed leaves a readable store, and the next one continues where it
-stopped. Any number of processes may add to a store at once, and the last to finish joins the parts; a shared
-lock shows which one is the last, see :mod:`wsvad_lightning.data.store.lock`.
+Each video first becomes a complete store of its own in ``store.h5.parts``, in a file called by a digest of
+its name, and :meth:`StoreWriter.close` joins the parts into ``store.h5``. Every file appears in one step,
+after its last byte is on the disk: a writer that is killed leaves a readable store, and the next one goes on
+where it stopped. A part takes the place of the same video in ``store.h5``. Any number of processes may add to
+a store at once, and the last to finish joins the parts; a shared lock shows which one is the last, see
+:mod:`wsvad_lightning.data.store.lock`.
 """
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,17 +17,22 @@ from typing import Self
 
 import numpy as np
 
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, canonical_id
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.names import digest_of, path_id
 from wsvad_lightning.data.store.layout import (
     Compression,
+    Origin,
     Provenance,
     Rows,
+    VideoRecord,
     blocks,
+    copy_video,
     describe_streams,
     join_decoders,
     new_file,
     open_file,
     read_provenance,
+    video_name,
     write_video,
 )
 from wsvad_lightning.data.store.reader import FeatureStore, files_of, parts_folder
@@ -59,7 +65,9 @@ class StoreWriter:
             raise WSVADError("store", path, "is a folder", "Name a file, such as features.h5 in it")
         self._parts = parts_folder(self.path)
         self._lock = WriterLock(self._parts)
+        self._before: FeatureStore | None = None
         self._present: set[str] = set()
+        self._removed: set[str] = set()
         self._streams: Mapping[str, StreamInfo] | None = None
         try:
             self._resume()
@@ -84,6 +92,8 @@ class StoreWriter:
         num_frames: int,
         fps: float,
         notes: Sequence[str] = (),
+        origin: Origin | None = None,
+        replace: bool = False,
     ) -> None:
         """Write one video; once this returns, no crash loses it.
 
@@ -93,17 +103,18 @@ class StoreWriter:
             num_frames: frames of the video, counted by decoding.
             fps: frames a second.
             notes: what is odd about the file of the video.
+            origin: the file that it was extracted from.
+            replace: whether it takes the place of a video of this name, if there is one.
 
         Raises:
-            WSVADError: if the video is in the store, contradicts its annotation, differs in streams from
-                the other videos, is empty or not finite, or the disk is full. Nothing of it is written then.
+            WSVADError: if the video is in the store and must not be replaced, contradicts its annotation,
+                differs in streams from the other videos, is empty or not finite, or the disk is full. Nothing
+                of it is written then.
         """
         video_id = annotation.video_id
-        if video_id != canonical_id(video_id):
-            raise WSVADError(
-                "video", video_id, "is not a canonical name", f"Name it {canonical_id(video_id)}"
-            )
-        if video_id in self._present:
+        if video_id != path_id(video_id):
+            raise WSVADError("video", video_id, "is not a canonical name", f"Name it {path_id(video_id)}")
+        if video_id in self._present and not replace:
             raise WSVADError("video", video_id, f"is in {self.path} already", "Write each video once")
         if not 0 < fps < np.inf:
             raise WSVADError("video", video_id, f"has {fps} frames a second", "Give its true fps")
@@ -113,9 +124,52 @@ class StoreWriter:
         shapes = {name: array.shape for name, array in streams.items()}
         described = describe_streams(video_id, shapes, self.provenance, self._streams)
         with new_file(self._part(video_id), self.provenance) as videos:
-            write_video(videos, annotation, streams, num_frames, fps, self.compression, notes)
+            write_video(videos, annotation, streams, num_frames, fps, self.compression, notes, origin)
         self._streams = described
         self._present.add(video_id)
+
+    def before(self, video_id: str) -> VideoRecord | None:
+        """What was there of a video before this writer; None if nothing was."""
+        if self._before is None or video_id not in self._before:
+            return None
+        return self._before[video_id]
+
+    def annotate(self, annotation: VideoAnnotation) -> None:
+        """Write what is known now of a video that was there before; its features stay as they are.
+
+        Args:
+            annotation: takes the place of all that was known.
+
+        Raises:
+            WSVADError: if the video was not there, has another number of frames, or the disk is full. It
+                stays as it was then.
+        """
+        record = self._required(annotation.video_id)
+        annotation = annotation.in_frames(record.fps, record.num_frames)
+        annotation.check_num_frames(record.num_frames)
+        location = next(iter(record.streams.values()))
+        with (
+            new_file(self._part(annotation.video_id), self.provenance) as videos,
+            open_file(location.file) as file,
+        ):
+            copy_video(file[location.dataset].parent, videos, annotation)
+
+    def remove(self, video_ids: Collection[str]) -> None:
+        """Take videos out of the store when it is closed, all in one step.
+
+        Closing the writer then fails if another one is at work.
+
+        Args:
+            video_ids: names of videos that were there before.
+
+        Raises:
+            WSVADError: if one was not there, or none would be left.
+        """
+        for video_id in video_ids:
+            self._required(video_id)
+        if self._present == set(video_ids):
+            raise WSVADError("store", self.path, "would have no videos left", "Remove the file itself")
+        self._removed |= set(video_ids)
 
     def close(self) -> None:
         """Join the parts into one file, unless other writers are at work: then the last of them does.
@@ -130,10 +184,19 @@ class StoreWriter:
         if files_of(self.path):
             before = FeatureStore([self.path])
             self.provenance.check_same(before.provenance, self.path)
-            self._present, self._streams = set(before), before.streams
+            self._before, self._present, self._streams = before, set(before), before.streams
+
+    def _required(self, video_id: str) -> VideoRecord:
+        record = self.before(video_id)
+        if record is None:
+            raise WSVADError("video", video_id, f"is not in {self.path}", "Extract it or correct the name")
+        return record
 
     def _part(self, video_id: str) -> Path:
-        return self._parts / f"{video_id}.h5"
+        """The part of a video: the one that there is already, which may be called by its name."""
+        record = self.before(video_id)
+        there = self.path if record is None else next(iter(record.streams.values())).file
+        return self._parts / f"{digest_of(video_id)}.h5" if there == self.path else there
 
     def _leave(self, *, join: bool) -> None:
         """Give the lock up; the last writer tidies."""
@@ -142,6 +205,9 @@ class StoreWriter:
         try:
             if self._lock.is_last():
                 self._tidy(join)
+            elif self._removed:
+                problem = "another command writes into it"
+                raise WSVADError("store", self.path, problem, "Wait until that has ended")
         finally:
             self._lock.release()
 
@@ -153,18 +219,23 @@ class StoreWriter:
         parts = sorted(self._parts.glob("*.h5"))
         if parts and join:
             self._join(parts)
+        if self._removed and join:
+            self._join([])
         if join or not parts:
             self._lock.remove()
 
     def _join(self, parts: Sequence[Path]) -> None:
+        """Join the whole and the parts; without parts, leave out what is to be removed."""
         whole = [self.path] if self.path.exists() else []
+        done = set[str]() if parts else set(self._removed)  # no part must be left that has a removed video
         with new_file(self.path, self._whole([*whole, *parts])) as videos:
-            for source in [*whole, *parts]:
+            for source in [*parts, *whole]:
                 with open_file(source) as file:
                     self.provenance.check_same(read_provenance(file), source)
-                    for video_id, group in file["videos"].items():
-                        if video_id not in videos:  # else its part was joined by a writer killed just after
-                            file.copy(group, videos)
+                    for group in file["videos"].values():
+                        if (video_id := video_name(group)) not in done:
+                            copy_video(group, videos)
+                            done.add(video_id)
         for part in parts:
             part.unlink()
 
