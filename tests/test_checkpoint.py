@@ -127,18 +127,43 @@ def test_what_was_sealed_is_read_back(tmp_path: Path) -> None:
     assert read_checkpoint(saved(tmp_path, content())).keys() == content().keys()  # as older ones
 
 
-def test_every_entry_counts(tmp_path: Path) -> None:
+def test_weights_and_states_are_compared(tmp_path: Path) -> None:
     checkpoint = sealed(content())
-    for name, value in {"state_dict": {}, "epoch": False, "undefined": 0.0, "nothing": "None"}.items():
+    for name, value in {
+        "state_dict": {},
+        "optimizer_states": [],
+        "undefined": 0.0,
+        "nothing": "None",
+    }.items():
         with pytest.raises(WSVADError, match=f"its entry '{name}' is not what was written"):
             read_checkpoint(saved(tmp_path, {**checkpoint, name: value}))
-        if name != "state_dict":
-            with pytest.raises(WSVADError, match=f"lacks its entry '{name}'"):
-                read_checkpoint(saved(tmp_path, {k: v for k, v in checkpoint.items() if k != name}))
+    for name in ("undefined", "nothing"):
+        with pytest.raises(WSVADError, match=f"its entry '{name}' is missing"):
+            read_checkpoint(saved(tmp_path, {k: v for k, v in checkpoint.items() if k != name}))
     with pytest.raises(WSVADError, match="its checksums are not what"):
         read_checkpoint(saved(tmp_path, {**checkpoint, CHECKSUMS_KEY: [1]}))
     checkpoint.pop("optimizer_states")  # left out to share the model
     assert "optimizer_states" not in read_checkpoint(saved(tmp_path, checkpoint))
+
+
+def test_changed_settings_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint = sealed({**content(), "method": "URDMU", "transform": {"clip": 1.0}})
+    del checkpoint["transform"]
+    path = saved(tmp_path, {**checkpoint, "method": "Mine", "epoch": 1})
+    assert read_checkpoint(path)["method"] == read_checkpoint(path)["method"] == "Mine"
+    assert caplog.messages == [f"note: changed in {path} after it was written: transform, epoch, method"]
+
+
+def test_every_byte_of_the_file_counts(tmp_path: Path) -> None:
+    path = saved(tmp_path, content())
+    whole = path.read_bytes()
+    for part in ("data.pkl", "data/0"):
+        with ZipFile(path) as archive:
+            place = whole.index(archive.read(f"sealed/{part}"))
+        path.write_bytes(whole[: place + 5] + bytes([whole[place + 5] ^ 1]) + whole[place + 6 :])
+        with pytest.raises(WSVADError, match=f"(Bad CRC-32 for file .|its part )sealed/{part}"):
+            read_checkpoint(path)
+        path.write_bytes(whole)
 
 
 def test_every_bit_of_a_tensor_counts() -> None:

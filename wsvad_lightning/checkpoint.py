@@ -12,12 +12,14 @@ import hashlib
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
@@ -39,6 +41,17 @@ ENTRY_TYPES: dict[str, Any] = {  # of the entries that are read, where present
     VERSION_KEY: str,
 }
 
+SETTINGS = (
+    CONFIG_KEY,
+    VERSION_KEY,
+    "hyper_parameters",
+    "method",
+    "features",
+    "transform",
+    "provenance",
+    "epoch",
+    "global_step",
+)
 OF_TRAINING = ("optimizer_states", "lr_schedulers", "loops", "callbacks")  # may be left out to share a model
 DEEPEST = 50  # levels of a checkpoint; ours have ten
 BLOCK = 2**24  # bytes that are hashed at once
@@ -86,7 +99,8 @@ def sealed(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 def check_seal(checkpoint: Mapping[str, Any], path: str | Path, argument: str) -> None:
     """Compare the entries of a checkpoint with their checksums; one without checksums passes.
 
-    What belongs to training alone may be missing.
+    Weights and states must be what was written. Settings, which are validated where they are used, may have
+    been changed since: a note names them. What belongs to training alone may be missing.
 
     Args:
         checkpoint: as read.
@@ -98,20 +112,32 @@ def check_seal(checkpoint: Mapping[str, Any], path: str | Path, argument: str) -
     """
     if CHECKSUMS_KEY not in checkpoint:
         return
-    written, problem = checkpoint[CHECKSUMS_KEY], None
+    written = checkpoint[CHECKSUMS_KEY]
     if not fits(written, dict[str, str]):
-        problem = "its checksums are not what `wsvad fit` writes"
-    elif missing := [name for name in written if name not in checkpoint and name not in OF_TRAINING]:
-        problem = f"lacks its entry {missing[0]!r}"
-    elif changed := [name for name in checkpoint if _is_changed(checkpoint, name, written)]:
-        problem = f"its entry {changed[0]!r} is not what was written: its checksum differs"
-    if problem:
-        raise WSVADError(argument, path, problem, "Copy the file again, or use an earlier checkpoint")
+        raise _changed(argument, path, "its checksums are not what `wsvad fit` writes")
+    missing = [name for name in written if name not in checkpoint and name not in OF_TRAINING]
+    changed = [
+        name
+        for name, value in checkpoint.items()  # an entry without a checksum was added later
+        if name in written and written[name] != content_checksum(value)
+    ]
+    for name in (*missing, *changed):
+        if name not in SETTINGS:
+            problem = "is missing" if name in missing else "is not what was written: its checksum differs"
+            raise _changed(argument, path, f"its entry {name!r} {problem}")
+    if missing or changed:
+        _note(f"note: changed in {path} after it was written: {', '.join((*missing, *changed))}")
 
 
-def _is_changed(checkpoint: Mapping[str, Any], name: str, written: Mapping[str, str]) -> bool:
-    """Whether an entry differs from what was written; one without a checksum was added later."""
-    return name in written and written[name] != content_checksum(checkpoint[name])
+def _changed(argument: str, path: str | Path, problem: str) -> WSVADError:
+    remedy = f"Copy the file again; if you changed it, remove its {CHECKSUMS_KEY}"
+    return WSVADError(argument, path, problem, remedy)
+
+
+@cache
+def _note(text: str) -> None:
+    """Say something once, however often a command reads a file."""
+    rank_zero_info(text)
 
 
 def content_checksum(value: object) -> str:
@@ -170,13 +196,15 @@ def _load(path: str | Path, *, mmap: bool) -> Any:
 
 
 def _check_archive(path: Path, size: int) -> None:
-    """Refuse packed entries, which could unpack to any size, and zeros that are declared, not stored."""
+    """Refuse packed entries, which could unpack to any size, zeros that are declared, and damaged entries."""
     with zipfile.ZipFile(path) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > size:
             raise ValueError("its entries would take more space than the file")
         for name in archive.namelist():
             if name.endswith("/data.pkl") and b"bytearray\n" in archive.read(name):
                 raise ValueError("it declares an array of bytes, which no checkpoint of ours has")
+        if damaged := archive.testzip():
+            raise ValueError(f"its part {damaged} is damaged")
 
 
 def _walk(content: object, depth: int = 0) -> Iterator[object]:

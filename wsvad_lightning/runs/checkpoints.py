@@ -1,10 +1,24 @@
-"""Which weights of a training are kept."""
+"""Which weights of a training are kept, and how they are written."""
 
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
+
+from wsvad_lightning.checkpoint import sealed
+
+
+class SealedCheckpoints(TorchCheckpointIO):
+    """Write checkpoints with the checksum of each entry."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint; see :func:`wsvad_lightning.checkpoint.sealed`."""
+        super().save_checkpoint(sealed(checkpoint), path, storage_options)
 
 
 class LastCheckpoint(ModelCheckpoint):

@@ -20,7 +20,7 @@ from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import ConfigFile, explained
 from wsvad_lightning.reporting.labels import LabelPicture
 from wsvad_lightning.reporting.scores import ScoreWriter
-from wsvad_lightning.runs.checkpoints import LastCheckpoint
+from wsvad_lightning.runs.checkpoints import LastCheckpoint, SealedCheckpoints
 from wsvad_lightning.runs.progress import StepProgress
 from wsvad_lightning.runs.quiet import be_quiet
 from wsvad_lightning.runs.record import RunRecord
@@ -210,7 +210,9 @@ class WSVADCLI(LightningCLI):
             loggers.append(TensorBoardLogger(config.output, name=config.name, version=csv.version))
         given = config.trainer.logger
         loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
-        return super().instantiate_trainer(logger=loggers, **kwargs)
+        plugins = config.trainer.plugins or []
+        plugins = [*(plugins if isinstance(plugins, list) else [plugins]), SealedCheckpoints()]
+        return super().instantiate_trainer(logger=loggers, plugins=plugins, **kwargs)
 
 
 def untrained() -> WSVADError:
