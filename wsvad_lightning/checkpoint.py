@@ -12,14 +12,12 @@ import hashlib
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
@@ -97,10 +95,10 @@ def sealed(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_seal(checkpoint: Mapping[str, Any], path: str | Path, argument: str) -> None:
-    """Compare the entries of a checkpoint with their checksums; one without checksums passes.
+    """Compare weights and states with their checksums; a checkpoint without checksums passes.
 
-    Weights and states must be what was written. Settings, which are validated where they are used, may have
-    been changed since: a note names them. What belongs to training alone may be missing.
+    Settings, which are validated where they are used, are left to :func:`changed_settings`. What belongs to
+    training alone may be missing.
 
     Args:
         checkpoint: as read.
@@ -110,34 +108,31 @@ def check_seal(checkpoint: Mapping[str, Any], path: str | Path, argument: str) -
     Raises:
         WSVADError: if an entry differs or is missing; names the first one.
     """
-    if CHECKSUMS_KEY not in checkpoint:
-        return
-    written = checkpoint[CHECKSUMS_KEY]
+    written, problem = checkpoint.get(CHECKSUMS_KEY, {}), None
     if not fits(written, dict[str, str]):
         raise _changed(argument, path, "its checksums are not what `wsvad fit` writes")
-    missing = [name for name in written if name not in checkpoint and name not in OF_TRAINING]
-    changed = [
+    for name in written.keys() - {*SETTINGS}:
+        if name not in checkpoint and name not in OF_TRAINING:
+            problem = f"its entry {name!r} is missing"
+        elif name in checkpoint and written[name] != content_checksum(checkpoint[name]):
+            problem = f"its entry {name!r} is not what was written: its checksum differs"
+    if problem:
+        raise _changed(argument, path, problem)
+
+
+def changed_settings(checkpoint: Mapping[str, Any]) -> list[str]:
+    """Name the settings in a checkpoint that were changed or left out after it was written."""
+    written = checkpoint.get(CHECKSUMS_KEY, {})
+    return [
         name
-        for name, value in checkpoint.items()  # an entry without a checksum was added later
-        if name in written and written[name] != content_checksum(value)
+        for name in SETTINGS
+        if name in written and (name not in checkpoint or written[name] != content_checksum(checkpoint[name]))
     ]
-    for name in (*missing, *changed):
-        if name not in SETTINGS:
-            problem = "is missing" if name in missing else "is not what was written: its checksum differs"
-            raise _changed(argument, path, f"its entry {name!r} {problem}")
-    if missing or changed:
-        _note(f"note: changed in {path} after it was written: {', '.join((*missing, *changed))}")
 
 
 def _changed(argument: str, path: str | Path, problem: str) -> WSVADError:
     remedy = f"Copy the file again; if you changed it, remove its {CHECKSUMS_KEY}"
     return WSVADError(argument, path, problem, remedy)
-
-
-@cache
-def _note(text: str) -> None:
-    """Say something once, however often a command reads a file."""
-    rank_zero_info(text)
 
 
 def content_checksum(value: object) -> str:

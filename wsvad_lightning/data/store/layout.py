@@ -1,15 +1,15 @@
 """How the videos of a feature store lie in one HDF5 file.
 
-    store.h5                   schema and every field of Provenance: backbone, snippet_length, …
+    store.h5                   schema and every field of Provenance: backbone, snippet_length, …; checksum
     └── videos
         └── <video_id>         label, classes, split, num_frames, fps, intervals [n, 2],
-                               interval_classes [n], notes [n]
+                               interval_classes [n], notes [n], checksum
             ├── features       [T, N, D] float16 or float32; checksum, mean_norm
             └── patches_2x3    [T, 6, D], and so on: one dataset a stream
 
 ``split``, ``intervals`` and ``interval_classes`` are absent where they are unknown; ``views`` is JSON text.
 Uncompressed datasets are contiguous and start at multiples of 64 bytes, so that any program can map them into
-memory.
+memory. What the checksums cover, and what is refused, is in :mod:`wsvad_lightning.data.store.contents`.
 """
 
 import hashlib
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.store.contents import CHECKSUM, attributes, check_stream, members, seal
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.timeline import SnippetGrid
@@ -165,6 +166,7 @@ class VideoRecord:
         fps: frames a second.
         streams: where each stream lies.
         notes: what is odd about the file of the video, such as frames that are lost.
+        checksum: of all this; None in a store of an older version.
     """
 
     annotation: VideoAnnotation
@@ -173,6 +175,7 @@ class VideoRecord:
     fps: float
     streams: Mapping[str, StreamLocation]
     notes: tuple[str, ...] = ()
+    checksum: str | None = None
 
 
 def describe_streams(
@@ -245,6 +248,7 @@ def new_file(path: Path, provenance: Provenance) -> Iterator[h5py.Group]:
             value = getattr(provenance, entry.name)
             file.attrs[entry.name] = json.dumps(value) if entry.name == "views" else value
         yield file.create_group("videos")
+        seal(file)
 
 
 def write_video(
@@ -290,6 +294,7 @@ def write_video(
             np.einsum("tnd,tnd->tn", block, block, dtype=np.float64, out=squares[rows])
         dataset.attrs["checksum"] = checksum(array)
         dataset.attrs["mean_norm"] = np.sqrt(squares).mean()
+    seal(group)
 
 
 def open_file(path: Path) -> h5py.File:
@@ -310,7 +315,7 @@ def open_file(path: Path) -> h5py.File:
             raise WSVADError("store", path, "is not an HDF5 file", "Give a feature store") from None
         reason = re.search(r"\((.*)\)", str(error), re.DOTALL)
         raise damaged(path, reason[1] if reason else str(error)) from error
-    schema = file.attrs.get("schema")
+    schema = _schema_of(file, path)
     if schema != SCHEMA:
         file.close()
         problem = (
@@ -320,21 +325,39 @@ def open_file(path: Path) -> h5py.File:
     return file
 
 
+def _schema_of(file: h5py.File, path: Path) -> Any:
+    try:
+        return attributes(file).get("schema")
+    except Exception as error:  # a damaged file fails anywhere in HDF5
+        file.close()
+        raise damaged(path, reason_of(error)) from error
+
+
 def damaged(path: Path, problem: str) -> WSVADError:
     """The error of a file that cannot be read."""
     remedy = "See what is left with `wsvad data verify`, then remove the file and write its videos again"
-    return WSVADError("store", path, f"cannot be read: {problem}", remedy)
+    return WSVADError("store", path, f"cannot be read: {' '.join(problem.split())[:200]}", remedy)
+
+
+def reason_of(error: Exception) -> str:
+    """What a damaged file is reported to lack, in words."""
+    if isinstance(error, WSVADError):
+        return error.problem
+    return str(error) or type(error).__name__
 
 
 def read_provenance(file: h5py.File) -> Provenance:
-    """Read where the features of a file come from."""
-    values = {}
-    for entry in fields(Provenance):
-        if entry.name == "decoder" and entry.name not in file.attrs:  # in stores of older versions
-            continue
-        value = file.attrs[entry.name]
-        values[entry.name] = value.item() if isinstance(value, np.generic) else value
-    return Provenance(**{**values, "views": json.loads(values["views"])})
+    """Read where the features of a file come from.
+
+    Raises:
+        ValueError: if a value is missing or not of its type.
+    """
+    given = {"decoder": "", **attributes(file)}  # stores of older versions have none
+    values = {entry.name: _typed(given, entry.name, _KINDS[entry.name]) for entry in fields(Provenance)}
+    views = json.loads(values.pop("views"))
+    if not isinstance(views, dict) or not all(map(_is_list_of_texts, views.values())):
+        raise ValueError("its views are not lists of names")
+    return Provenance(**values, views=views)
 
 
 def read_video(group: h5py.Group, path: Path) -> VideoRecord:
@@ -343,39 +366,83 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
     Args:
         group: of the video.
         path: of the file.
+
+    Raises:
+        ValueError: if anything of it is missing or not what is written.
     """
-    attributes = dict(group.attrs)
-    intervals = attributes.get("intervals")
+    given, video_id = attributes(group), group.name.rpartition("/")[2]
+    if {"", ".", ".."} & {*re.split(r"[/\\]", video_id)} or not video_id.isprintable():
+        raise ValueError("it has a name that no video has")
+    label, num_frames = _typed(given, "label", int), _typed(given, "num_frames", int)
+    fps = _typed(given, "fps", float)
+    if not 0 < fps < math.inf:
+        raise ValueError(f"it has {fps} frames a second")
+    intervals = given.get("intervals")
+    interval_classes, notes = given.get("interval_classes", []), given.get("notes", [])
+    if intervals is not None and not _is_list_of_pairs(intervals):
+        raise ValueError("its intervals are not pairs of frames")
+    lists = {"classes": given.get("classes"), "interval_classes": interval_classes, "notes": notes}
+    for name, texts in lists.items():
+        if not _is_list_of_texts(texts):
+            raise ValueError(f"its {name} are not a list of names")
     annotation = VideoAnnotation(
-        video_id=group.name.rpartition("/")[2],
-        label=int(attributes["label"]),
-        classes=tuple(attributes["classes"]),
-        num_frames=int(attributes["num_frames"]),
-        intervals=None if intervals is None else tuple((int(start), int(end)) for start, end in intervals),
-        split=attributes.get("split"),
-        interval_classes=tuple(name or None for name in attributes.get("interval_classes", ())),
+        video_id=video_id,
+        label=label,
+        classes=tuple(given["classes"]),
+        num_frames=num_frames,
+        intervals=None if intervals is None else tuple((start, end) for start, end in intervals),
+        split=_typed(given, "split", str) if "split" in given else None,
+        interval_classes=tuple(name or None for name in interval_classes),
     )
-    streams = {name: _locate_stream(dataset, path) for name, dataset in group.items()}
+    streams = {
+        name: _locate_stream(name, dataset, path) for name, dataset in members(group, h5py.Dataset).items()
+    }
+    if not streams:
+        raise ValueError("it has no features")
+    own = _typed(given, CHECKSUM, str) if CHECKSUM in given else None
     num_snippets = next(iter(streams.values())).shape[0]
-    return VideoRecord(
-        annotation,
-        num_snippets,
-        int(attributes["num_frames"]),
-        float(attributes["fps"]),
-        streams,
-        tuple(attributes.get("notes", ())),
-    )
+    return VideoRecord(annotation, num_snippets, num_frames, fps, streams, tuple(notes), own)
 
 
-def _locate_stream(dataset: h5py.Dataset, path: Path) -> StreamLocation:
-    return StreamLocation(
-        file=path,
-        dataset=dataset.name,
-        offset=dataset.id.get_offset(),  # None if chunked
-        shape=dataset.shape,
-        dtype=dataset.dtype,
-        checksum=dataset.attrs["checksum"],
-        mean_norm=float(dataset.attrs["mean_norm"]),
+def _locate_stream(name: str, dataset: h5py.Dataset, path: Path) -> StreamLocation:
+    try:
+        check_stream(dataset)
+        given = attributes(dataset)
+        return StreamLocation(
+            file=path,
+            dataset=dataset.name,
+            offset=dataset.id.get_offset(),  # None if chunked
+            shape=dataset.shape,
+            dtype=dataset.dtype,
+            checksum=_typed(given, CHECKSUM, str),
+            mean_norm=_typed(given, "mean_norm", float),
+        )
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+_KINDS = {entry.name: entry.type if entry.type in (int, bool) else str for entry in fields(Provenance)}
+
+
+def _typed(given: Mapping[str, Any], name: str, kind: Any) -> Any:
+    if name not in given:
+        raise ValueError(f"its {name} is missing")
+    value = given[name]
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"its {name} is {str(value)[:40]!r}, not of type {kind.__name__}")
+    return value
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_list_of_pairs(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(type(frame) is int for frame in pair)
+        for pair in value
     )
 
 
