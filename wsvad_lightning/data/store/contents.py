@@ -109,7 +109,8 @@ def check_inside(dataset: h5py.Dataset) -> None:
         chunks = math.prod(-(-length // step) for length, step in steps)
         whole = stored <= size and dataset.id.get_num_chunks() == chunks
     else:
-        whole = stored == dataset.nbytes and offset is not None and offset + stored <= size
+        declared = dataset.id.get_type().get_size() * math.prod(dataset.shape)
+        whole = stored == declared and offset is not None and offset + stored <= size
     if not whole:
         raise ValueError(f"is declared of shape {dataset.shape}, and the file does not hold as much")
 
