@@ -20,6 +20,7 @@ import numpy as np
 CHECKSUM = "checksum"  # attribute of a file, of a video and of a stream
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 SMALL = 2**20  # bytes that are read without further question
+TEXT = 16  # bytes that HDF5 stores of a text where the texts are listed
 TYPES = (np.dtype(np.float16), np.dtype(np.float32))
 
 
@@ -109,7 +110,7 @@ def check_inside(dataset: h5py.Dataset) -> None:
         chunks = math.prod(-(-length // step) for length, step in steps)
         whole = stored <= size and dataset.id.get_num_chunks() == chunks
     else:
-        declared = dataset.id.get_type().get_size() * math.prod(dataset.shape)
+        declared = math.prod(dataset.shape) * (TEXT if dataset.dtype.hasobject else dataset.dtype.itemsize)
         whole = stored == declared and offset is not None and offset + stored <= size
     if not whole:
         raise ValueError(f"is declared of shape {dataset.shape}, and the file does not hold as much")
