@@ -14,9 +14,8 @@ from typing import Any
 from wsvad_lightning.errors import WSVADError
 
 # What a spreadsheet computes: also in the wide letters of Asian keyboards, and with apostrophes before it.
-FORMULA = re.compile(
-    r"'*(?:[=@\uff1d\uff20\t\r]|[+\-\uff0b\uff0d](?!\d+(?:\.\d*)?(?:[eE][+-]?\d+)?$|\.\d+$))"
-)
+NUMBER = r"(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)$"
+FORMULA = re.compile(rf"'*(?:[=@\uff1d\uff20\t\r]|[+\-\uff0b\uff0d](?!{NUMBER}))")
 
 
 @contextmanager

@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 
 from wsvad_lightning.data.convert.files import SourceFile
 from wsvad_lightning.data.datasets.annotations import canonical_id
+from wsvad_lightning.data.datasets.limits import check_archive, check_extent, check_npy, check_pickle
 from wsvad_lightning.errors import WSVADError
 
 PICKLE_SUFFIXES = (".pkl", ".pickle")
 FEATURE_KEYS = ("feature", "features", "feat")  # under which a dictionary of several things keeps them
-
-DAMAGE_OF_PICKLES = (pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError, TypeError)
-DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, *DAMAGE_OF_PICKLES)
 
 Numbers = NDArray[Any]
 Value = TypeVar("Value")
@@ -76,7 +74,7 @@ def npy_shape(file: SourceFile) -> tuple[int, ...] | None:
     try:
         with file.open() as opened:
             shape, _, dtype = _read_header(opened)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except Exception:  # a damaged file fails anywhere in its reader
         return None
     return None if dtype.hasobject else shape
 
@@ -94,9 +92,12 @@ def read_npy(file: SourceFile, *, mapped: bool = False) -> Numbers:
 
     def read() -> Numbers:
         with file.open() as opened:
+            check_npy(opened, file.size)
             *_, dtype = _read_header(opened)
             if dtype.hasobject:
-                return np.array(_SafeUnpickler(opened, encoding="latin1").load().tolist())
+                held = _SafeUnpickler(opened, encoding="latin1").load()
+                check_extent(held, file.size)
+                return np.array(held.tolist())
             opened.seek(0)
             if mapped and not isinstance(file.path, zipfile.Path):
                 array: Numbers = np.load(file.path, mmap_mode="r")
@@ -116,7 +117,10 @@ def load_pickle(file: SourceFile) -> Any:
 
     def load() -> Any:
         with file.open() as opened:
-            return _SafeUnpickler(opened, encoding="latin1").load()
+            check_pickle(opened)
+            held = _SafeUnpickler(opened, encoding="latin1").load()
+            check_extent(held, file.size)
+            return held
 
     return _guard(file, load)
 
@@ -193,14 +197,18 @@ def _read_header(opened: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
 
 
 def _keys(file: SourceFile) -> list[str]:
-    with file.open() as opened, np.load(opened) as archive:
-        return list(archive.files)
+    with file.open() as opened, zipfile.ZipFile(opened) as archive:
+        check_archive(archive)
+        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def _read_npz(file: SourceFile, key: str) -> Numbers:
     def read() -> Numbers:
-        with file.open() as opened, np.load(opened) as archive:
-            return np.asarray(archive[key])
+        with file.open() as opened, zipfile.ZipFile(opened) as archive:
+            entry = archive.getinfo(f"{key}.npy")
+            with archive.open(entry) as array:
+                check_npy(array, entry.file_size)
+                return np.asarray(np.load(array, allow_pickle=False))
 
     return _guard(file, read)
 
@@ -232,7 +240,9 @@ def _guard(file: SourceFile, read: Callable[[], Value]) -> Value:
     """Say which file cannot be read."""
     try:
         return read()
-    except DAMAGE as error:
+    except WSVADError:
+        raise
+    except Exception as error:  # a damaged file fails anywhere in its reader
         reason = str(error) or type(error).__name__
         raise WSVADError(
             "source", file, f"cannot be read: {reason}", "Remove the file or copy it again"

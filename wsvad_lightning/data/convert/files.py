@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 
 from wsvad_lightning.data.convert.names import parse_names
 from wsvad_lightning.data.datasets.annotations import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id
+from wsvad_lightning.data.datasets.limits import check_archive
 from wsvad_lightning.data.datasets.reading import read_text
 from wsvad_lightning.errors import WSVADError
 
@@ -43,6 +44,13 @@ class SourceFile:
     def suffix(self) -> str:
         """Of the name, in small letters."""
         return self.path.suffix.lower()
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        if isinstance(self.path, zipfile.Path):
+            return self.path.root.getinfo(self.path.at).file_size
+        return self.path.stat().st_size
 
     def open(self) -> IO[bytes]:
         """Open the file for reading."""
@@ -92,7 +100,8 @@ def files_of_archive(path: Path, inside: Sequence[str] = ()) -> list[SourceFile]
     """
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+        check_archive(archive)
+    except Exception as error:  # a damaged file fails anywhere in its reader
         raise WSVADError("source", path, f"cannot be read: {error}", "Copy the archive again") from None
     names = sorted(name for name in archive.namelist() if not name.endswith("/"))
     split = {name: tuple(name.split("/")) for name in names}
