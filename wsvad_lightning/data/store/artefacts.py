@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.store.contents import attributes, check_inside, member
+from wsvad_lightning.data.store.disk import writing
 from wsvad_lightning.data.store.layout import reason_of
 from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.errors import WSVADError
@@ -83,7 +84,7 @@ def write_artefact(path: Path, artefact: Artefact) -> None:
     Raises:
         WSVADError: if the folder cannot be written, or the disk is full.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
+    with replacing(path) as temporary, writing(temporary) as file:
         file["values"] = artefact.values
         file["videos"] = np.array(artefact.videos, dtype=h5py.string_dtype())
         for name in DESCRIPTION:

@@ -15,7 +15,6 @@ memory. What the checksums cover, and what is refused, is in :mod:`wsvad_lightni
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,13 +28,13 @@ from numpy.typing import NDArray
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.store.contents import CHECKSUM, attributes, check_stream, members, seal
+from wsvad_lightning.data.store.disk import writing
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import StreamInfo
 
 SCHEMA = 1
-ALIGNMENT = 64  # bytes: mapped arrays then suit any vector instruction
 BLOCK = 2**22  # bytes of features that are checked and written at once
 
 Features = NDArray[np.floating[Any]]
@@ -241,8 +240,7 @@ def new_file(path: Path, provenance: Provenance) -> Iterator[h5py.Group]:
     Raises:
         WSVADError: if it cannot be written; nothing of it is left.
     """
-    options = {"locking": False, "alignment_threshold": 1, "alignment_interval": ALIGNMENT}
-    with replacing(path) as temporary, _plain_system_errors(), h5py.File(temporary, "w", **options) as file:
+    with replacing(path) as temporary, writing(temporary) as file:
         file.attrs["schema"] = SCHEMA
         for entry in fields(provenance):
             value = getattr(provenance, entry.name)
@@ -444,15 +442,3 @@ def _is_list_of_pairs(value: object) -> bool:
         isinstance(pair, list) and len(pair) == 2 and all(type(frame) is int for frame in pair)
         for pair in value
     )
-
-
-@contextmanager
-def _plain_system_errors() -> Iterator[None]:
-    """Raise what the system said, such as a full disk, in place of HDF5's account of it."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # HDF5 raises the latter where it fails on closing a file
-        code = re.search(r"errno = (\d+)", str(error))
-        if code is None:
-            raise
-        raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
