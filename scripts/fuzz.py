@@ -1,7 +1,7 @@
 """Damage every kind of file that wsvad reads, and run wsvad on it: one line, a finding or a result is right.
 
-A traceback, a crash of the interpreter, a hang, and more than one line for a mistake are failures. Each is kept,
-with its command, in a folder of its own::
+A traceback, a crash of the interpreter, a hang, and more than one line for a mistake are failures. Each is
+kept, with its command, in a folder of its own::
 
     python scripts/fuzz.py runs/fuzz --seconds 600
     python scripts/fuzz.py runs/fuzz --kinds checkpoints --count 300 --seed 1
@@ -321,7 +321,7 @@ def make_kinds(folder: Path) -> dict[str, Kind]:
             made = io.BytesIO()
             np.save(made, np.ones((4, 16), np.float32))
             packed.writestr(f"i3d/{name}.npy", made.getvalue())
-    render_dataset(folder / "demo", DemoSpec(train=1, test=1, seconds=2))
+    render_dataset(folder / "demo", spec=DemoSpec(1, 1, 1, 1, width=96, height=64))
     video = next((folder / "demo").rglob("*.mp4"))
     out = str(folder / "out")
 
