@@ -38,8 +38,8 @@ from jsonargparse import auto_cli
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, sealed
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
-from wsvad_lightning.demo.render import DemoSpec, render_dataset
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.video.writer import write_video
 
 HANG = 120  # seconds that a command may take
 MEMORY = 6 * 2**30  # bytes of addresses that a command may take on top of what is loaded
@@ -321,8 +321,11 @@ def make_kinds(folder: Path) -> dict[str, Kind]:
             made = io.BytesIO()
             np.save(made, np.ones((4, 16), np.float32))
             packed.writestr(f"i3d/{name}.npy", made.getvalue())
-    render_dataset(folder / "demo", spec=DemoSpec(1, 1, 1, 1, width=96, height=64))
-    video = next((folder / "demo").rglob("*.mp4"))
+    video = folder / "video.mp4"
+    pictures = np.random.default_rng(0).integers(0, 255, (8, 8, 12, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    with write_video(video, fps=10) as writer:
+        for picture in pictures.repeat(4, 0):
+            writer.write(picture)
     out = str(folder / "out")
 
     def of_store(path: Path, number: int) -> list[str]:

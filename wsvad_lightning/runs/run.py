@@ -20,7 +20,7 @@ from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import ConfigFile, explained
 from wsvad_lightning.reporting.labels import LabelPicture
 from wsvad_lightning.reporting.scores import ScoreWriter
-from wsvad_lightning.runs.checkpoints import LastCheckpoint, SealedCheckpoints
+from wsvad_lightning.runs.checkpoints import FirstBatch, LastCheckpoint, SealedCheckpoints
 from wsvad_lightning.runs.progress import StepProgress
 from wsvad_lightning.runs.quiet import be_quiet
 from wsvad_lightning.runs.record import RunRecord
@@ -66,6 +66,7 @@ class WSVADCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], carried: Mapping[str, Any] | None = None) -> None:
         self.command, self.carried = args[0], dict(carried or {})
+        self.first_batch = FirstBatch()
         be_quiet()
         about = {"description": ABOUT[self.command], "usage": f"wsvad {self.command} [options]"}
         super().__init__(
@@ -191,6 +192,11 @@ class WSVADCLI(LightningCLI):
             problem = f"the run cannot be made with its settings ({reason})"
             raise WSVADError("--ckpt_path", path, problem, "Give a file that `wsvad fit` wrote") from error
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run; report where the first batch fails because of what a checkpoint holds."""
+        with self.first_batch.explained(self.config[subcommand].ckpt_path):
+            super()._run_subcommand(subcommand)
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what belongs to every run to what the configuration asks for.
 
@@ -203,6 +209,7 @@ class WSVADCLI(LightningCLI):
             TrainingSummary(),
             ScoreWriter(),
             LabelPicture(),
+            self.first_batch,
         ]
         csv = CSVLogger(writable_folder(config.output), name=config.name)
         loggers: list[Logger] = [csv]

@@ -36,7 +36,7 @@ def peek(command: str, args: Sequence[str]) -> Namespace:
 
 def named_methods(given: Namespace) -> set[str]:
     """The class paths of methods that the user names, as ``--model`` or in a configuration."""
-    named = {*given.model, *(name for path in given.config for name in _methods_in(path))}
+    named = [*given.model, *(name for path in given.config for name in _methods_in(path))]
     return {name for name in named if isinstance(name, str)}
 
 
