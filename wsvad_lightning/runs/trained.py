@@ -73,10 +73,6 @@ def carried_defaults(given: Namespace) -> dict[str, Any]:
     if path is None:
         return {}
     checkpoint = _read(path)
-    if not re.match(r"[2-9]\d*\.", checkpoint.get(VERSION_KEY, "")):  # Lightning would rewrite what it lacks
-        raise WSVADError(
-            "--ckpt_path", path, "was not written by Lightning 2", "Give a file that `wsvad fit` wrote"
-        )
     place = place_of_results(Path(path))
     if CONFIG_KEY not in checkpoint:
         return dict(place)
@@ -104,8 +100,12 @@ def check_resumable(path: str | None) -> None:
 
 
 def _read(path: str) -> dict[str, Any]:
-    """Read a checkpoint, and name what was changed in it."""
+    """Read a checkpoint that this version of Lightning can use, and name what was changed in it."""
     checkpoint = read_checkpoint(path)
+    if not re.match(r"[2-9]\d*\.", checkpoint.get(VERSION_KEY, "")):  # Lightning would rewrite what it lacks
+        raise WSVADError(
+            "--ckpt_path", path, "was not written by Lightning 2", "Give a file that `wsvad fit` wrote"
+        )
     if changed := changed_settings(checkpoint):
         rank_zero_info(f"note: changed in {path} after it was written: {', '.join(changed)}")
     return checkpoint
