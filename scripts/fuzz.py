@@ -36,7 +36,7 @@ import yaml
 from jsonargparse import auto_cli
 
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, sealed
-from wsvad_lightning.cli import main
+from wsvad_lightning.cli import COMMANDS, load, main
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.video.writer import write_video
@@ -457,6 +457,8 @@ def fuzz(
         1 if anything failed.
     """
     torch.set_num_threads(1)
+    for command in COMMANDS:
+        load(command)  # once, in place of once a case
     end, failures = time.monotonic() + seconds, 0
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)

@@ -281,6 +281,33 @@ def test_other_entries_are_reported_in_a_line(
     assert capsys.readouterr().err.count("error: ") == 1
 
 
+STATES: list[tuple[str, object]] = [
+    ("optimizer_states", 3),
+    ("optimizer_states", [{}]),
+    ("optimizer_states", [{"state": {0: True}, "param_groups": []}]),
+    ("lr_schedulers", 3),
+    ("loops", 3),
+    ("loops", {}),
+    ("callbacks", [1]),
+    (VERSION_KEY, "1.9.0"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), STATES, ids=[f"{name}={value}"[:40] for name, value in STATES])
+def test_states_that_are_not_those_of_a_training_are_reported_in_a_line(
+    name: str, value: object, good: Checkpoint, desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = config_of(good)["data"]["store"]
+    path = save(good, config_of(good), "s.ckpt", **{name: value})
+    run = ["fit", "--config", "ucf_urdmu.yaml", "--config", "with/smoke.yaml", "--data.store", store]
+    more = ["--model.hidden_dim", "8", "--trainer.max_steps", "2", "--trainer.enable_progress_bar", "false"]
+    (desk / "mine.yaml").write_text(f"ckpt_path: {path}\n")  # as if it were named on the command line
+    assert main([*run, "--config", "mine.yaml", *more]) == 2
+    error = capsys.readouterr().err
+    assert error.count("error: --ckpt_path") == 1
+    assert "Traceback" not in error
+
+
 # ------------------------------------------------------------------------ every key, with every value
 
 

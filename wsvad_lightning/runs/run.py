@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.imports import RequirementCache
 
 from wsvad_lightning import methods
+from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
@@ -162,8 +163,12 @@ class WSVADCLI(LightningCLI):
         config = self.config[self.command]
         recipes = [Path(str(path)).stem for path in config.config or () if path is not None]
         config.name = config.name or (recipes[0] if recipes else "wsvad")
-        if self.command != "fit" and config.ckpt_path is None:
+        if self.command == "fit":
+            check_resumable(config.ckpt_path)
+        elif config.ckpt_path is None:
             raise untrained()
+        elif not self.carried:  # a recipe names it
+            read_checkpoint(config.ckpt_path)
         if not 0 <= config.seed_everything < 2**32:
             raise WSVADError("--seed_everything", config.seed_everything, "must be 0 to 4294967295", "Give 0")
 
@@ -258,9 +263,7 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
     command, *rest = args
     given = peek(command, rest)
     import_from_here(named_methods(given))
-    if command == "fit":
-        check_resumable(given.ckpt_path)
-    elif not rest:
+    if command != "fit" and not rest:
         raise untrained()
     run = kind(args, {} if command == "fit" else carried_defaults(given))
     for logger in run.trainer.loggers:

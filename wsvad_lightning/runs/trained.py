@@ -12,7 +12,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning.carried import read_carried
-from wsvad_lightning.checkpoint import CONFIG_KEY, VERSION_KEY, changed_settings, read_checkpoint
+from wsvad_lightning.checkpoint import CONFIG_KEY, OF_TRAINING, VERSION_KEY, changed_settings, read_checkpoint
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.parsing import explained
@@ -94,8 +94,11 @@ def check_resumable(path: str | None) -> None:
     Raises:
         WSVADError: if it cannot be read, or holds weights only.
     """
-    if path and "optimizer_states" not in _read(path):
-        problem = "holds weights only, not the state of a training"
+    if path is None:
+        return
+    checkpoint = _read(path)
+    if missing := [name for name in OF_TRAINING if name not in checkpoint]:
+        problem = f"holds weights only, not the state of a training ({missing[0]})"
         raise WSVADError("--ckpt_path", path, problem, "Test it, or train again")
 
 

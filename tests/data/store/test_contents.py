@@ -10,7 +10,7 @@ import pytest
 
 from tests.data.store.store_cases import write_store
 from wsvad_lightning.data.store import FeatureStore
-from wsvad_lightning.data.store.contents import CHECKSUM
+from wsvad_lightning.data.store.contents import CHECKSUM, HEAP
 from wsvad_lightning.data.store.verify import verify
 from wsvad_lightning.errors import WSVADError
 
@@ -204,6 +204,22 @@ def test_videos_of_other_streams_are_found_and_the_rest_is_checked(
     path = damaged(tmp_path, lambda file, video: video.pop("patches_2x3"))
     assert verify(str(path)) == 1
     assert "its streams are features (2 x 17) where other videos have" in capsys.readouterr().out
+
+
+def test_a_heap_that_is_a_circle_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """HDF5 itself never comes to its end."""
+    path = write_store(tmp_path / "store.h5", range(2))
+    content = bytearray(path.read_bytes())
+    heap = content.index(HEAP)
+    place, end = heap + 16, heap + int.from_bytes(content[heap + 8 : heap + 16], "little")
+    while content[place : place + 2] != bytes(2) and place < end:
+        place += 16 + -(-int.from_bytes(content[place + 8 : place + 16], "little") // 8) * 8
+    content[place + 8 : place + 16] = bytes(8)  # the size of its free space
+    path.write_bytes(content)
+    with pytest.raises(WSVADError, match="a heap of texts is damaged"):
+        FeatureStore(path)
+    assert verify(str(path)) == 1
+    assert "a heap of texts is damaged" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("seed", range(6))

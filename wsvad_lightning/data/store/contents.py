@@ -11,7 +11,9 @@ features alone.
 import hashlib
 import json
 import math
+import mmap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -19,9 +21,44 @@ import numpy as np
 
 CHECKSUM = "checksum"  # attribute of a file, of a video and of a stream
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
+HEAP = b"GCOL\1\0\0\0"  # how a heap begins
 SMALL = 2**20  # bytes that are read without further question
 TEXT = 16  # bytes that HDF5 stores of a text where the texts are listed
 TYPES = (np.dtype(np.float16), np.dtype(np.float32))
+
+
+def check_heaps(path: Path, most: int | None = None) -> None:
+    """Make sure that HDF5 comes to an end in the heaps of a file, where texts lie: a damaged one is a circle.
+
+    Args:
+        path: the file.
+        most: bytes of a file that is looked through; None for any number.
+
+    Raises:
+        ValueError: if a heap is damaged.
+    """
+    size = path.stat().st_size
+    if size == 0 or (most is not None and size > most):
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = content.find(HEAP)
+        while place >= 0:
+            _check_heap(content, place)
+            place = content.find(HEAP, place + 1)
+
+
+def _check_heap(content: mmap.mmap, start: int) -> None:
+    """Go through the objects of a heap: number, references, size; the one with the number 0 is free space."""
+    place, end = start + 16, start + int.from_bytes(content[start + 8 : start + 16], "little")
+    while place + 16 <= min(end, len(content)):
+        number, length = int.from_bytes(content[place : place + 2], "little"), content[place + 8 : place + 16]
+        step = int.from_bytes(length, "little")
+        step = step if number == 0 else 16 + -(-step // 8) * 8
+        if step < 16 or place + step > end:
+            raise ValueError("a heap of texts is damaged")
+        place += step
+    if end > len(content):
+        raise ValueError("a heap of texts passes the end of the file")
 
 
 def members(group: h5py.Group, kind: type) -> dict[str, Any]:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.store.contents import CHECKSUM, attributes, check_stream, members, seal
+from wsvad_lightning.data.store.contents import CHECKSUM, attributes, check_heaps, check_stream, members, seal
 from wsvad_lightning.data.store.disk import writing
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
@@ -35,6 +35,7 @@ from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import StreamInfo
 
 SCHEMA = 1
+SCANNED = 2**26  # bytes of a file whose heaps are checked whenever it is opened
 BLOCK = 2**22  # bytes of features that are checked and written at once
 
 Features = NDArray[np.floating[Any]]
@@ -325,6 +326,7 @@ def open_file(path: Path) -> h5py.File:
 
 def _schema_of(file: h5py.File, path: Path) -> Any:
     try:
+        check_heaps(path, SCANNED)
         return attributes(file).get("schema")
     except Exception as error:  # a damaged file fails anywhere in HDF5
         file.close()

@@ -15,8 +15,22 @@ from rich.table import Table
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_splits
 from wsvad_lightning.data.datasets.counts import table_of_classes
 from wsvad_lightning.data.store.artefacts import Artefact, artefacts_of, read_artefact
-from wsvad_lightning.data.store.contents import CHECKSUM, attributes, file_checksum, video_checksum
-from wsvad_lightning.data.store.layout import Provenance, VideoRecord, blocks, checksum, open_file, reason_of
+from wsvad_lightning.data.store.contents import (
+    CHECKSUM,
+    attributes,
+    check_heaps,
+    file_checksum,
+    video_checksum,
+)
+from wsvad_lightning.data.store.layout import (
+    Provenance,
+    VideoRecord,
+    blocks,
+    checksum,
+    damaged,
+    open_file,
+    reason_of,
+)
 from wsvad_lightning.data.store.reader import FeatureStore, files_of, store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN
@@ -105,6 +119,8 @@ def _open_stores(store: str) -> tuple[list[FeatureStore], list[Finding]]:
     for path in store_paths(store):
         faults: list[WSVADError] = []
         try:
+            for file in files_of(path):
+                _check_heaps(file)
             opened = FeatureStore([path], faults=faults)
             if stores:
                 stores[0].provenance.check_same(opened.provenance, path)
@@ -118,6 +134,13 @@ def _open_stores(store: str) -> tuple[list[FeatureStore], list[Finding]]:
         Finding(name, f"is in {count} stores") for name, count in sorted(counts.items()) if count > 1
     ]
     return stores, findings
+
+
+def _check_heaps(path: Path) -> None:
+    try:
+        check_heaps(path)
+    except ValueError as error:
+        raise damaged(path, str(error)) from None
 
 
 def _guarded(where: str, findings: Iterator[Finding]) -> Iterator[Finding]:
