@@ -48,7 +48,7 @@ def check_npy(opened: IO[bytes], size: int) -> None:
 def check_pickle(opened: IO[bytes]) -> None:
     """Refuse a pickle that takes memory for objects that it does not have."""
     for opcode, argument, position in pickletools.genops(opened):
-        if opcode.name in ("LONG_BINPUT", "PUT") and argument > (position or 0):
+        if opcode.name in ("LONG_BINPUT", "PUT") and (argument or 0) > (position or 0):
             raise ValueError(f"it declares {argument} objects in {position} bytes")
     opened.seek(0)
 
