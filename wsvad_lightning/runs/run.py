@@ -161,6 +161,9 @@ class WSVADCLI(LightningCLI):
         with explained(self._subcommand_parsers[self.command], {"--model": IDS}):
             super().parse_arguments(parser, args)
         config = self.config[self.command]
+        for key, value in config.items():
+            if isinstance(value, str) and "\0" in value:
+                raise WSVADError(f"--{key}", value, "has a NUL character", "No path or name has one")
         recipes = [Path(str(path)).stem for path in config.config or () if path is not None]
         config.name = config.name or (recipes[0] if recipes else "wsvad")
         if self.command == "fit":
