@@ -198,8 +198,8 @@ class Call:
         return self.call
 
 
-def storage() -> torch.TypedStorage:
-    return torch.zeros(4)._typed_storage()
+def storage() -> Any:
+    return torch.zeros(4)._typed_storage()  # type: ignore[no-untyped-call]  # of PyTorch
 
 
 def nested(levels: int) -> Any:

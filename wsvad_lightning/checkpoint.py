@@ -148,8 +148,8 @@ def _parts(value: object) -> Iterator[bytes | memoryview]:
     if isinstance(value, Tensor) and _is_dense(value):
         yield f"{value.dtype} {list(value.shape)} ".encode()
         values = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        for block in values.split(BLOCK):
-            yield block.numpy().data
+        for start in range(0, len(values), BLOCK):
+            yield values[start : start + BLOCK].numpy().data
     elif isinstance(value, Mapping):
         yield f"mapping {len(value)} ".encode()
         for key, item in value.items():
