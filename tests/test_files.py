@@ -1,5 +1,6 @@
-"""JSON that any reader takes. That files are whole or absent is tested where they are written."""
+"""JSON and tables that any reader takes. That files are whole or absent is tested where they are written."""
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import write_json
+from wsvad_lightning.files import cell_of, write_json, write_table
 
 
 def test_undefined_numbers_are_null_at_any_depth(tmp_path: Path) -> None:
@@ -30,3 +31,35 @@ def test_a_folder_that_is_a_file_is_reported_in_one_line(tmp_path: Path) -> None
     (tmp_path / "a").write_text("")
     with pytest.raises(WSVADError, match="cannot be written"):
         write_json({}, tmp_path / "a" / "b.json")
+
+
+COMPUTED = [
+    "=1+1",
+    "@x",
+    "+cmd",
+    "-2+3",
+    "--",
+    "-",
+    "\t=1",
+    "'=1",
+    "''+x",
+    "\uff1d1",
+    "a;=1;b",
+    "=a,b",
+    '=HYPERLINK("x")',
+]
+KEPT = ["-1", "+5", "-0.5", "-.5", "-1e-05", "a=1", "a-b", "'tis", "01_0014", "60-100;150-180", "", "it's"]
+
+
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    write_table(path, ["video", "=class"], [(name, -1.5) for name in COMPUTED + KEPT])
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["video", "'=class"]
+    cells = [name for name, _ in rows]
+    assert cells[len(COMPUTED) :] == KEPT
+    for cell in cells[: len(COMPUTED)]:
+        assert not any(part.startswith(("=", "@", "+", "-", "\t", "\uff1d")) for part in cell.split(";"))
+    assert [cell_of(cell) for cell in cells] == COMPUTED + KEPT
+    assert {number for _, number in rows} == {"-1.5"}

@@ -16,7 +16,7 @@ from lightning.pytorch import Trainer
 
 from wsvad_lightning import methods
 from wsvad_lightning.carried import LINKED, WRITTEN, constructor, read_carried, suite, write_carried
-from wsvad_lightning.checkpoint import CONFIG_KEY, VERSION_KEY, fits, is_plain, read_checkpoint
+from wsvad_lightning.checkpoint import CHECKSUMS_KEY, CONFIG_KEY, VERSION_KEY, fits, is_plain, read_checkpoint
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.store.synthetic import make_store
@@ -45,12 +45,13 @@ Checkpoint = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """A checkpoint as `wsvad fit` writes it."""
+    """A checkpoint as `wsvad fit` writes it, but for its checksums: a stranger would adapt these."""
     folder = tmp_path_factory.mktemp("good")
     store = make_store(folder / "store.h5", dim=16, train=3, test=2)
     run = ["fit", "--config", "ucf_urdmu.yaml", "--config", "with/smoke.yaml", "--data.store", str(store)]
     assert main([*run, "--model.hidden_dim", "8", "--output", str(folder), "--trainer.max_steps", "1"]) == 0
-    return read_checkpoint(folder / "ucf_urdmu" / "version_0" / "checkpoints" / "last.ckpt")
+    written = read_checkpoint(folder / "ucf_urdmu" / "version_0" / "checkpoints" / "last.ckpt")
+    return {name: value for name, value in written.items() if name != CHECKSUMS_KEY}
 
 
 @pytest.fixture
@@ -278,6 +279,33 @@ def test_other_entries_are_reported_in_a_line(
 ) -> None:
     assert test(save(good, config_of(good), "e.ckpt", **{name: value})) == 2
     assert capsys.readouterr().err.count("error: ") == 1
+
+
+STATES: list[tuple[str, object]] = [
+    ("optimizer_states", 3),
+    ("optimizer_states", [{}]),
+    ("optimizer_states", [{"state": {0: True}, "param_groups": []}]),
+    ("lr_schedulers", 3),
+    ("loops", 3),
+    ("loops", {}),
+    ("callbacks", [1]),
+    (VERSION_KEY, "1.9.0"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), STATES, ids=[f"{name}={value}"[:40] for name, value in STATES])
+def test_states_that_are_not_those_of_a_training_are_reported_in_a_line(
+    name: str, value: object, good: Checkpoint, desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = config_of(good)["data"]["store"]
+    path = save(good, config_of(good), "s.ckpt", **{name: value})
+    run = ["fit", "--config", "ucf_urdmu.yaml", "--config", "with/smoke.yaml", "--data.store", store]
+    more = ["--model.hidden_dim", "8", "--trainer.max_steps", "2", "--trainer.enable_progress_bar", "false"]
+    (desk / "mine.yaml").write_text(f"ckpt_path: {path}\n")  # as if it were named on the command line
+    assert main([*run, "--config", "mine.yaml", *more]) == 2
+    error = capsys.readouterr().err
+    assert error.count("error: --ckpt_path") == 1
+    assert "Traceback" not in error
 
 
 # ------------------------------------------------------------------------ every key, with every value

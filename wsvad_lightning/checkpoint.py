@@ -4,13 +4,16 @@ They are Lightning checkpoints that also carry their configuration (method, data
 that ``wsvad test --ckpt_path X`` needs nothing else and ``torch.load(X, weights_only=True)`` works.
 
 A checkpoint may come from a stranger. It is read as tensors and plain values, whose types are validated
-before they are used.
+before they are used. It carries a checksum of each of its entries, which shows damage, and proves nothing
+about who wrote it.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
-from pickle import UnpicklingError
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -20,6 +23,7 @@ from torch import Tensor, nn
 from wsvad_lightning.errors import WSVADError
 
 CONFIG_KEY = "wsvad_config"
+CHECKSUMS_KEY = "wsvad_checksums"
 WRAPPERS = ("state_dict", "model_state_dict")  # what checkpoints of a training call it
 VERSION_KEY = "pytorch-lightning_version"
 
@@ -35,6 +39,21 @@ ENTRY_TYPES: dict[str, Any] = {  # of the entries that are read, where present
     VERSION_KEY: str,
 }
 
+SETTINGS = (
+    CONFIG_KEY,
+    VERSION_KEY,
+    "hyper_parameters",
+    "method",
+    "features",
+    "transform",
+    "provenance",
+    "epoch",
+    "global_step",
+)
+OF_TRAINING = ("optimizer_states", "lr_schedulers", "loops", "callbacks")  # may be left out to share a model
+DEEPEST = 50  # levels of a checkpoint; ours have ten
+BLOCK = 2**24  # bytes that are hashed at once
+
 Record = TypeVar("Record")
 
 
@@ -46,10 +65,10 @@ def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str
         argument: that names it, for messages.
 
     Raises:
-        WSVADError: if the file is missing or not a checkpoint, or an entry is not of its type.
+        WSVADError: if the file is missing, damaged or not a checkpoint, or an entry is not of its type.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint = _load(path, mmap=True)
     except FileNotFoundError:
         raise WSVADError(argument, path, "no such file", "Give the path of a checkpoint") from None
     except Exception as error:  # a file made to be odd fails anywhere in the reader
@@ -65,7 +84,136 @@ def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str
         if name in checkpoint and not fits(checkpoint[name], hint):
             problem = f"its entry {name!r} is not what `wsvad fit` writes"
             raise WSVADError(argument, path, problem, "Give a file that `wsvad fit` wrote")
+    check_seal(checkpoint, path, argument)
     return checkpoint
+
+
+def sealed(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a checkpoint with the checksum of each entry, as it is to be written."""
+    entries = {name: value for name, value in checkpoint.items() if name != CHECKSUMS_KEY}
+    return {**entries, CHECKSUMS_KEY: {name: content_checksum(value) for name, value in entries.items()}}
+
+
+def check_seal(checkpoint: Mapping[str, Any], path: str | Path, argument: str) -> None:
+    """Compare weights and states with their checksums; a checkpoint without checksums passes.
+
+    Settings, which are validated where they are used, are left to :func:`changed_settings`. What belongs to
+    training alone may be missing.
+
+    Args:
+        checkpoint: as read.
+        path: of the file, for messages.
+        argument: that names it, for messages.
+
+    Raises:
+        WSVADError: if an entry differs or is missing; names the first one.
+    """
+    written, problem = checkpoint.get(CHECKSUMS_KEY, {}), None
+    if not fits(written, dict[str, str]):
+        raise _changed(argument, path, "its checksums are not what `wsvad fit` writes")
+    for name in written.keys() - {*SETTINGS}:
+        if name not in checkpoint and name not in OF_TRAINING:
+            problem = f"its entry {name!r} is missing"
+        elif name in checkpoint and written[name] != content_checksum(checkpoint[name]):
+            problem = f"its entry {name!r} is not what was written: its checksum differs"
+    if problem:
+        raise _changed(argument, path, problem)
+
+
+def changed_settings(checkpoint: Mapping[str, Any]) -> list[str]:
+    """Name the settings in a checkpoint that were changed or left out after it was written."""
+    written = checkpoint.get(CHECKSUMS_KEY, {})
+    return [
+        name
+        for name in SETTINGS
+        if name in written and (name not in checkpoint or written[name] != content_checksum(checkpoint[name]))
+    ]
+
+
+def _changed(argument: str, path: str | Path, problem: str) -> WSVADError:
+    remedy = f"Copy the file again; if you changed it, remove its {CHECKSUMS_KEY}"
+    return WSVADError(argument, path, problem, remedy)
+
+
+def content_checksum(value: object) -> str:
+    """SHA-256 of nested tensors and plain values, the same before and after they are saved."""
+    digest = hashlib.sha256()
+    for part in _parts(value):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(value: object) -> Iterator[bytes | memoryview]:
+    """Spell a value so that different values differ; kinds that are not plain data count by their name."""
+    if isinstance(value, Tensor) and _is_dense(value):
+        yield f"{value.dtype} {list(value.shape)} ".encode()
+        values = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        for start in range(0, len(values), BLOCK):
+            yield values[start : start + BLOCK].numpy().data
+    elif isinstance(value, Mapping):
+        yield f"mapping {len(value)} ".encode()
+        for key, item in value.items():
+            yield from _parts(key)
+            yield from _parts(item)
+    elif isinstance(value, list | tuple):
+        yield f"{'list' if isinstance(value, list) else 'tuple'} {len(value)} ".encode()
+        for item in value:
+            yield from _parts(item)
+    elif value is None or isinstance(value, bool | int | float | complex | str | bytes | torch.dtype):
+        text = repr(value).encode()
+        yield f"{type(value).__name__} {len(text)} ".encode() + text
+    else:
+        yield f"{type(value).__name__} ".encode()
+
+
+def _is_dense(value: Tensor) -> bool:
+    return value.layout is torch.strided and not value.is_quantized and not value.is_nested
+
+
+def _load(path: str | Path, *, mmap: bool) -> Any:
+    """Read tensors and plain values; a file that declares more than it holds is refused.
+
+    Raises:
+        Exception: of any kind, as a file made to be odd fails anywhere in the reader.
+    """
+    size = Path(path).stat().st_size
+    if zipfile.is_zipfile(path):
+        _check_archive(Path(path), size)
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    for count, value in enumerate(_walk(content)):
+        if count > size:
+            raise ValueError("its entries would take more space than the file")
+        if isinstance(value, Tensor) and (not _is_dense(value) or value.device.type != "cpu"):
+            raise ValueError("it holds a tensor that is not plain")
+        if isinstance(value, Tensor) and value.nbytes > size:
+            raise ValueError(f"it declares a tensor of shape {list(value.shape)}, larger than the file")
+    return content
+
+
+def _check_archive(path: Path, size: int) -> None:
+    """Refuse packed entries, which could unpack to any size, zeros that are declared, and damaged entries."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > size:
+            raise ValueError("its entries would take more space than the file")
+        for name in archive.namelist():
+            if name.endswith("/data.pkl") and b"bytearray\n" in archive.read(name):
+                raise ValueError("it declares an array of bytes, which no checkpoint of ours has")
+        if damaged := archive.testzip():
+            raise ValueError(f"its part {damaged} is damaged")
+
+
+def _walk(content: object, depth: int = 0) -> Iterator[object]:
+    """Go through nested mappings and sequences, which a file can make endless."""
+    if depth > DEEPEST:
+        raise ValueError(f"its entries are nested more than {DEEPEST} levels deep")
+    yield content
+    inside: Iterable[object] = ()
+    if isinstance(content, Mapping):
+        inside = chain(content.keys(), content.values())
+    elif isinstance(content, list | tuple | set):
+        inside = content
+    for item in inside:
+        yield from _walk(item, depth + 1)
 
 
 def read_official(path: str | Path) -> dict[str, Tensor]:
@@ -79,11 +227,11 @@ def read_official(path: str | Path) -> dict[str, Tensor]:
         WSVADError: if the file is missing, holds anything but tensors, or is not a state dict.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _load(path, mmap=False)
     except FileNotFoundError:
         raise WSVADError("weights", path, "no such file", "Give the path of the authors' weights") from None
-    except (UnpicklingError, RuntimeError, EOFError, IsADirectoryError) as error:
-        reason = str(error).splitlines()[0][:120]
+    except Exception as error:  # a file made to be odd fails anywhere in the reader
+        reason = " ".join(str(error).split())[:120]
         raise WSVADError(
             "weights", path, f"not a file of tensors ({reason})", "Give a state dict saved by torch.save"
         ) from None

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from wsvad_lightning.errors import WSVADError
+
+# What a spreadsheet computes: also in the wide letters of Asian keyboards, and with apostrophes before it.
+NUMBER = r"(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)$"
+FORMULA = re.compile(rf"'*(?:[=@\uff1d\uff20\t\r]|[+\-\uff0b\uff0d](?!{NUMBER}))")
 
 
 @contextmanager
@@ -67,7 +72,8 @@ def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Sequenc
     Args:
         path: the file.
         columns: their names.
-        rows: a cell a column, written as text; None leaves its cell empty.
+        rows: a cell a column, written as text; None leaves its cell empty. What a spreadsheet would compute
+            is marked as text, see :func:`as_text`.
 
     Raises:
         WSVADError: if the file cannot be written.
@@ -75,9 +81,26 @@ def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Sequenc
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerow(columns)
+        writer.writerow(map(as_text, columns))
         for row in rows:  # a line that begins with # is a comment
-            (quoting if str(row[0]).startswith("#") else writer).writerow(row)
+            (quoting if str(row[0]).startswith("#") else writer).writerow(map(as_text, row))
+
+
+def as_text(cell: object) -> object:
+    """Put an apostrophe before what a spreadsheet would take for a formula; :func:`cell_of` takes it away.
+
+    A cell may be a list with semicolons, at which spreadsheets of some languages divide it.
+    """
+    if not isinstance(cell, str):
+        return cell
+    return ";".join(f"'{part}" if FORMULA.match(part) else part for part in cell.split(";"))
+
+
+def cell_of(text: str) -> str:
+    """Read a cell that :func:`as_text` may have written."""
+    return ";".join(
+        part[1:] if part.startswith("'") and FORMULA.match(part) else part for part in text.split(";")
+    )
 
 
 def without_nan(value: Any) -> Any:

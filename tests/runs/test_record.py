@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
+from wsvad_lightning.checkpoint import CHECKSUMS_KEY
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
@@ -67,7 +68,7 @@ def test_so_does_a_test_of_a_checkpoint_that_does_not_fit(
     assert main(fit(store, tmp_path)) == 0
     run = tmp_path / "group" / "mine" / "version_0"
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    del checkpoint["state_dict"][next(iter(checkpoint["state_dict"]))]
+    del checkpoint["state_dict"][next(iter(checkpoint["state_dict"]))], checkpoint[CHECKSUMS_KEY]
     torch.save(checkpoint, tmp_path / "other.ckpt")
     other = make_store(tmp_path / "other.h5", dim=16, train=3, test=2)
     where = ["--output", str(tmp_path / "tests"), "--name", "t"]

@@ -13,7 +13,7 @@ import torch
 from wsvad_lightning.bench.recipes import CHECKPOINTS
 from wsvad_lightning.bench.results import Result
 from wsvad_lightning.bench.workers import write_output_to
-from wsvad_lightning.checkpoint import read_checkpoint
+from wsvad_lightning.checkpoint import read_checkpoint, sealed
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing, write_json
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer
@@ -133,7 +133,8 @@ def keep_weights(checkpoint: Path) -> None:
     """Leave of a run's checkpoints the tested one, without the optimizer's state: a third of the size."""
     state = read_checkpoint(checkpoint)
     with replacing(checkpoint) as path:
-        torch.save({key: value for key, value in state.items() if key != "optimizer_states"}, path)
+        weights = {key: value for key, value in state.items() if key != "optimizer_states"}
+        torch.save(sealed(weights), path)
     for other in checkpoint.parent.glob("*.ckpt"):
         if other != checkpoint:
             other.unlink()

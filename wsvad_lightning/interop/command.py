@@ -11,7 +11,7 @@ import torch
 
 from wsvad_lightning import interop
 from wsvad_lightning.carried import write_carried
-from wsvad_lightning.checkpoint import CONFIG_KEY, read_official
+from wsvad_lightning.checkpoint import CONFIG_KEY, read_official, sealed
 from wsvad_lightning.errors import WSVADError, did_you_mean
 from wsvad_lightning.files import replacing
 from wsvad_lightning.interop.weights import load_official
@@ -79,7 +79,7 @@ def import_weights(weights: str, *, method: str, output: str) -> None:
     }
     module.on_save_checkpoint(checkpoint)
     with replacing(output) as path:
-        torch.save(checkpoint, path)
+        torch.save(sealed(checkpoint), path)
     rich.print(f"{output}: {len(state) - len(dropped)} of {len(state)} tensors, as {source.METHOD.__name__}")
     if dropped:
         parts = {part: _starting(part, dropped) for part in (*source.TABLE.dropped, *source.TABLE.spare)}

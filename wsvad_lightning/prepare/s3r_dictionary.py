@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from wsvad_lightning.data.datasets.limits import check_npy
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.sampling import mean_bins
 from wsvad_lightning.data.store.layout import checksum
@@ -70,8 +71,10 @@ def read_atoms(path: str, feature_dim: int) -> NDArray[np.float32]:
         WSVADError: if the file cannot be read or holds anything else.
     """
     try:
-        atoms = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with Path(path).open("rb") as opened:
+            check_npy(opened, Path(path).stat().st_size)
+            atoms = np.load(opened, allow_pickle=False)
+    except Exception as error:  # a damaged file fails anywhere in its reader
         reason = " ".join(str(error).split())
         raise WSVADError("model.dictionary", path, f"cannot be read ({reason})", "Give a .npy file") from None
     shape: tuple[int, ...] = getattr(atoms, "shape", ())  # an archive of several arrays has none

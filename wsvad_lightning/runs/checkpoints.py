@@ -1,10 +1,87 @@
-"""Which weights of a training are kept."""
+"""Which weights of a training are kept, and how they are written."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
+
+from wsvad_lightning.checkpoint import sealed
+from wsvad_lightning.errors import WSVADError
+
+# What is raised where weights, states or numbers are not such as they are used.
+UNSUITABLE = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+)
+
+
+class SealedCheckpoints(TorchCheckpointIO):
+    """Write checkpoints with the checksum of each entry."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint; see :func:`wsvad_lightning.checkpoint.sealed`."""
+        super().save_checkpoint(sealed(checkpoint), path, storage_options)
+
+
+class FirstBatch(Callback):
+    """Note that a batch went through: what a checkpoint holds has then been used.
+
+    Attributes:
+        done: whether one did.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+
+    @contextmanager
+    def explained(self, path: str | None) -> Iterator[None]:
+        """Report what is raised before a batch went through as a fault of the checkpoint, if there is one.
+
+        Args:
+            path: of the checkpoint.
+
+        Raises:
+            WSVADError: in place of the error.
+        """
+        try:
+            yield
+        except WSVADError:
+            raise
+        except UNSUITABLE as error:
+            if path is None or self.done:
+                raise
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+            problem = f"the run cannot go on with its weights and states ({reason})"
+            raise WSVADError("--ckpt_path", path, problem, "Give a file that `wsvad fit` wrote") from error
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note a training batch."""
+        self.done = True
+
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note a held-out video."""
+        self.done = True
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note a test video."""
+        self.done = True
+
+    def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note a video."""
+        self.done = True
 
 
 class LastCheckpoint(ModelCheckpoint):

@@ -14,13 +14,14 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.imports import RequirementCache
 
 from wsvad_lightning import methods
+from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import ConfigFile, explained
 from wsvad_lightning.reporting.labels import LabelPicture
 from wsvad_lightning.reporting.scores import ScoreWriter
-from wsvad_lightning.runs.checkpoints import LastCheckpoint
+from wsvad_lightning.runs.checkpoints import FirstBatch, LastCheckpoint, SealedCheckpoints
 from wsvad_lightning.runs.progress import StepProgress
 from wsvad_lightning.runs.quiet import be_quiet
 from wsvad_lightning.runs.record import RunRecord
@@ -66,6 +67,7 @@ class WSVADCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], carried: Mapping[str, Any] | None = None) -> None:
         self.command, self.carried = args[0], dict(carried or {})
+        self.first_batch = FirstBatch()
         be_quiet()
         about = {"description": ABOUT[self.command], "usage": f"wsvad {self.command} [options]"}
         super().__init__(
@@ -159,10 +161,17 @@ class WSVADCLI(LightningCLI):
         with explained(self._subcommand_parsers[self.command], {"--model": IDS}):
             super().parse_arguments(parser, args)
         config = self.config[self.command]
+        for key, value in config.items():
+            if isinstance(value, str) and "\0" in value:
+                raise WSVADError(f"--{key}", value, "has a NUL character", "No path or name has one")
         recipes = [Path(str(path)).stem for path in config.config or () if path is not None]
         config.name = config.name or (recipes[0] if recipes else "wsvad")
-        if self.command != "fit" and config.ckpt_path is None:
+        if self.command == "fit":
+            check_resumable(config.ckpt_path)
+        elif config.ckpt_path is None:
             raise untrained()
+        elif not self.carried:  # a recipe names it
+            read_checkpoint(config.ckpt_path)
         if not 0 <= config.seed_everything < 2**32:
             raise WSVADError("--seed_everything", config.seed_everything, "must be 0 to 4294967295", "Give 0")
 
@@ -191,6 +200,11 @@ class WSVADCLI(LightningCLI):
             problem = f"the run cannot be made with its settings ({reason})"
             raise WSVADError("--ckpt_path", path, problem, "Give a file that `wsvad fit` wrote") from error
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run; report where the first batch fails because of what a checkpoint holds."""
+        with self.first_batch.explained(self.config[subcommand].ckpt_path):
+            super()._run_subcommand(subcommand)
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what belongs to every run to what the configuration asks for.
 
@@ -203,6 +217,7 @@ class WSVADCLI(LightningCLI):
             TrainingSummary(),
             ScoreWriter(),
             LabelPicture(),
+            self.first_batch,
         ]
         csv = CSVLogger(writable_folder(config.output), name=config.name)
         loggers: list[Logger] = [csv]
@@ -210,7 +225,9 @@ class WSVADCLI(LightningCLI):
             loggers.append(TensorBoardLogger(config.output, name=config.name, version=csv.version))
         given = config.trainer.logger
         loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
-        return super().instantiate_trainer(logger=loggers, **kwargs)
+        plugins = config.trainer.plugins or []
+        plugins = [*(plugins if isinstance(plugins, list) else [plugins]), SealedCheckpoints()]
+        return super().instantiate_trainer(logger=loggers, plugins=plugins, **kwargs)
 
 
 def untrained() -> WSVADError:
@@ -249,9 +266,7 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
     command, *rest = args
     given = peek(command, rest)
     import_from_here(named_methods(given))
-    if command == "fit":
-        check_resumable(given.ckpt_path)
-    elif not rest:
+    if command != "fit" and not rest:
         raise untrained()
     run = kind(args, {} if command == "fit" else carried_defaults(given))
     for logger in run.trainer.loggers:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning.carried import read_carried
-from wsvad_lightning.checkpoint import CONFIG_KEY, VERSION_KEY, read_checkpoint
+from wsvad_lightning.checkpoint import CONFIG_KEY, OF_TRAINING, VERSION_KEY, changed_settings, read_checkpoint
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.parsing import explained
@@ -35,7 +36,7 @@ def peek(command: str, args: Sequence[str]) -> Namespace:
 
 def named_methods(given: Namespace) -> set[str]:
     """The class paths of methods that the user names, as ``--model`` or in a configuration."""
-    named = {*given.model, *(name for path in given.config for name in _methods_in(path))}
+    named = [*given.model, *(name for path in given.config for name in _methods_in(path))]
     return {name for name in named if isinstance(name, str)}
 
 
@@ -71,11 +72,7 @@ def carried_defaults(given: Namespace) -> dict[str, Any]:
     path = given.ckpt_path
     if path is None:
         return {}
-    checkpoint = read_checkpoint(path)
-    if not re.match(r"[2-9]\d*\.", checkpoint.get(VERSION_KEY, "")):  # Lightning would rewrite what it lacks
-        raise WSVADError(
-            "--ckpt_path", path, "was not written by Lightning 2", "Give a file that `wsvad fit` wrote"
-        )
+    checkpoint = _read(path)
     place = place_of_results(Path(path))
     if CONFIG_KEY not in checkpoint:
         return dict(place)
@@ -97,6 +94,21 @@ def check_resumable(path: str | None) -> None:
     Raises:
         WSVADError: if it cannot be read, or holds weights only.
     """
-    if path and "optimizer_states" not in read_checkpoint(path):
-        problem = "holds weights only, not the state of a training"
+    if path is None:
+        return
+    checkpoint = _read(path)
+    if missing := [name for name in OF_TRAINING if name not in checkpoint]:
+        problem = f"holds weights only, not the state of a training ({missing[0]})"
         raise WSVADError("--ckpt_path", path, problem, "Test it, or train again")
+
+
+def _read(path: str) -> dict[str, Any]:
+    """Read a checkpoint that this version of Lightning can use, and name what was changed in it."""
+    checkpoint = read_checkpoint(path)
+    if not re.match(r"[2-9]\d*\.", checkpoint.get(VERSION_KEY, "")):  # Lightning would rewrite what it lacks
+        raise WSVADError(
+            "--ckpt_path", path, "was not written by Lightning 2", "Give a file that `wsvad fit` wrote"
+        )
+    if changed := changed_settings(checkpoint):
+        rank_zero_info(f"note: changed in {path} after it was written: {', '.join(changed)}")
+    return checkpoint

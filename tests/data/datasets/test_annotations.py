@@ -441,3 +441,13 @@ def test_ucsd_ped2() -> None:
     for split in splits:
         assert (len(split.train), len(split.test)) == (16, 12)
         assert {*split.train, *split.test} == set(annotations)
+
+
+def test_names_that_a_spreadsheet_would_compute_come_back(tmp_path: Path) -> None:
+    names = ("=1+1", "@home", "-x", "'=quoted", "+49 lobby")
+    videos = {name: VideoAnnotation(name, 1, ("=sum(a)", "-riot")) for name in names}
+    write_annotations(tmp_path / "t.csv", videos)
+    assert read_annotations(tmp_path / "t.csv") == videos
+    assert not any(
+        line.startswith(("=", "@", "-", "+")) for line in (tmp_path / "t.csv").read_text().splitlines()
+    )

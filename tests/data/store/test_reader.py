@@ -24,6 +24,7 @@ from tests.data.store.store_cases import (
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store import reader as reader_module
+from wsvad_lightning.data.store.contents import file_checksum, video_checksum
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import StreamInfo
 
@@ -88,6 +89,7 @@ def test_any_program_can_read_the_file(ten: Path) -> None:
             "text_aligned": False,
             "views": '{"features": ["left", "right"]}',
             "decoder": "",
+            "checksum": file_checksum(file),
         }
         video = file["videos/video05"]
         attributes = {key: np.asarray(value).tolist() for key, value in video.attrs.items()}
@@ -98,6 +100,7 @@ def test_any_program_can_read_the_file(ten: Path) -> None:
             "num_frames": 96,
             "fps": 25.0,
             "intervals": [[2, 9], [12, 16]],
+            "checksum": video_checksum(video),
         }
         assert set(video["features"].attrs) == {"checksum", "mean_norm"}
         np.testing.assert_array_equal(video["features"], make_streams(5)["features"])

@@ -7,7 +7,6 @@ other name that it asks for is refused before it is looked up.
 import codecs
 import pickle
 import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from wsvad_lightning.data.convert.formats import (
     torch_arrays,
 )
 from wsvad_lightning.data.convert.text import TEXT_SUFFIXES, text_of
+from wsvad_lightning.data.datasets.limits import check_archive, check_extent, check_npy, check_pickle
 from wsvad_lightning.data.datasets.names import name_videos
 from wsvad_lightning.errors import WSVADError
 
@@ -50,9 +50,6 @@ FEATURE_KEYS = (
 )
 STREAM_KEYS = {"flow": "flow", "audio": "audio", "vggish": "audio", "text": "text", "captions": "text"}
 NO_VIDEO = ("", "arr_0", "x", "array", "output", "model_output")  # names of the only array of a file
-
-DAMAGE_OF_PICKLES = (pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError, TypeError)
-DAMAGE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, *DAMAGE_OF_PICKLES)
 
 Numbers = NDArray[Any]
 Tree = dict[str, Any]  # a Lazy or another tree by name
@@ -115,7 +112,7 @@ def npy_shape(file: SourceFile) -> tuple[int, ...] | None:
     try:
         with file.open() as opened:
             shape, _, dtype = _read_header(opened)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except Exception:  # a damaged file fails anywhere in its reader
         return None
     return None if dtype.hasobject else shape
 
@@ -133,16 +130,19 @@ def read_npy(file: SourceFile, *, mapped: bool = False) -> Numbers:
 
     def read() -> Numbers:
         with file.open() as opened:
+            check_npy(opened, file.size)
             *_, dtype = _read_header(opened)
             if dtype.hasobject:
-                return np.array(_SafeUnpickler(opened, encoding="latin1").load().tolist())
+                held = _SafeUnpickler(opened, encoding="latin1").load()
+                check_extent(held, file.size)
+                return np.array(held.tolist())
             opened.seek(0)
             if mapped and not isinstance(file.path, zipfile.Path):
-                array: Numbers = np.load(file.path, mmap_mode="r")
-                return array
-            held = np.asarray(np.load(opened, allow_pickle=False))
+                mapping: Numbers = np.load(file.path, mmap_mode="r")
+                return mapping
+            array = np.asarray(np.load(opened, allow_pickle=False))
             opened.read(1)  # behind the end of a packed file is its checksum
-            return held
+            return array
 
     return _guard(file, read)
 
@@ -157,7 +157,10 @@ def load_pickle(file: SourceFile) -> Any:
 
     def load() -> Any:
         with file.open() as opened:
-            return _SafeUnpickler(opened, encoding="latin1").load()
+            check_pickle(opened)
+            held = _SafeUnpickler(opened, encoding="latin1").load()
+            check_extent(held, file.size)
+            return held
 
     return _guard(file, load)
 
@@ -273,6 +276,7 @@ def _archived(file: SourceFile) -> dict[str, Lazy]:
     """The arrays of numbers of an archive of NumPy, by name."""
     found = {}
     with file.open() as opened, zipfile.ZipFile(opened) as archive:
+        check_archive(archive)
         for name in archive.namelist():
             with archive.open(name) as member:
                 shape, _, dtype = _read_header(member)
@@ -299,17 +303,20 @@ def _read_header(opened: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
 
 
 def _read_npz(file: SourceFile, key: str) -> Numbers:
-    with file.open() as opened, np.load(opened, allow_pickle=False) as archive:
-        return np.asarray(archive[key])
+    with file.open() as opened, zipfile.ZipFile(opened) as archive:
+        entry = archive.getinfo(f"{key}.npy")
+        with archive.open(entry) as array:
+            check_npy(array, entry.file_size)
+            return np.asarray(np.load(array, allow_pickle=False))
 
 
 def _guard(file: SourceFile, read: Callable[[], Value]) -> Value:
     """Say which file cannot be read."""
     try:
         return read()
-    except WSVADError:
+    except (WSVADError, OwnStoreError):
         raise
-    except DAMAGE as error:
+    except Exception as error:  # a damaged file fails anywhere in its reader
         reason = str(error) or type(error).__name__
         raise WSVADError(
             "source", file, f"cannot be read: {reason}", "Remove the file or copy it again"

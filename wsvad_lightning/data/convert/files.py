@@ -3,7 +3,6 @@
 import csv
 import gzip
 import re
-import stat
 import zipfile
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from wsvad_lightning.data.convert.names import Reading, parse_names
+from wsvad_lightning.data.datasets.limits import RATIO, SMALL, check_archive
 from wsvad_lightning.data.datasets.names import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id, printable
 from wsvad_lightning.data.datasets.reading import read_text
 from wsvad_lightning.errors import WSVADError
@@ -47,6 +47,15 @@ class SourceFile:
     def suffix(self) -> str:
         """Of the name, in small letters; of what is packed in a .gz file."""
         return Path(self.path.name.lower().removesuffix(PACKED)).suffix
+
+    @property
+    def size(self) -> int:
+        """In bytes; of a packed file what it may unpack to."""
+        if isinstance(self.path, zipfile.Path):
+            size = self.path.root.getinfo(self.path.at).file_size
+        else:
+            size = self.path.stat().st_size
+        return max(SMALL, RATIO * size) if self.path.name.lower().endswith(PACKED) else size
 
     def open(self) -> IO[bytes]:
         """Open the file for reading; a .gz file is unpacked."""
@@ -122,15 +131,14 @@ def files_of_archive(path: Path, inside: Sequence[str] = ()) -> Below:
     """
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+        check_archive(archive)
+    except Exception as error:  # a damaged file fails anywhere in its reader
         raise WSVADError("source", path, f"cannot be read: {error}", "Copy the archive again") from None
     files: list[SourceFile] = []
     passed: dict[str, list[str]] = {}
     for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
         parts = tuple(entry.filename.split("/"))
         why = next(filter(None, map(passed_by_name, parts)), "")
-        if stat.S_ISLNK(entry.external_attr >> 16):
-            why = "links in an archive"
         if why:
             passed.setdefault(why, []).append("/".join((*inside, *parts)))
         elif not entry.is_dir():

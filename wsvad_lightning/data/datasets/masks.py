@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsvad_lightning.data.datasets.limits import check_npy
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.video.frames import images_of
 
@@ -23,8 +24,10 @@ def read_array(path: Path) -> NDArray[np.bool_]:
         WSVADError: if it holds no such array.
     """
     try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError):
+        with path.open("rb") as opened:
+            check_npy(opened, path.stat().st_size)
+            array: NDArray[Any] = np.load(opened, allow_pickle=False)
+    except Exception:  # a damaged file fails anywhere in its reader
         raise WSVADError(
             "sources", path, "is not an array of numbers", "Give a mask saved by NumPy"
         ) from None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from wsvad_lightning.data.datasets.labels import folded
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import cell_of
 
 MARKS = {  # at the start of a file; the longer ones first
     codecs.BOM_UTF8: "utf-8-sig",
@@ -160,7 +161,7 @@ def _records(
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield reader.line_num, [cell.strip() for cell in cells]
+                yield reader.line_num, [cell_of(cell.strip()) for cell in cells]
     except csv.Error as error:
         remedy = "Close every quote; write a quote within quotes twice"
         raise WSVADError(argument, f"{path}, line {reader.line_num}", f"is broken: {error}", remedy) from None

@@ -20,6 +20,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from wsvad_lightning.data.store.contents import attributes, check_inside, member
+from wsvad_lightning.data.store.disk import writing
+from wsvad_lightning.data.store.layout import reason_of
 from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
@@ -81,7 +84,7 @@ def write_artefact(path: Path, artefact: Artefact) -> None:
     Raises:
         WSVADError: if the folder cannot be written, or the disk is full.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
+    with replacing(path) as temporary, writing(temporary) as file:
         file["values"] = artefact.values
         file["videos"] = np.array(artefact.videos, dtype=h5py.string_dtype())
         for name in DESCRIPTION:
@@ -96,11 +99,16 @@ def read_artefact(path: Path) -> Artefact:
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
-            values = file["values"]
-            description = {name: json.loads(values.attrs[name]) for name in DESCRIPTION}
-            return Artefact(values[()], tuple(file["videos"].asstr()[()]), **description)
-    except (OSError, KeyError) as error:
-        reason = " ".join(str(error).split())[:100]
+            values, videos = (member(file, name, h5py.Dataset) for name in ("values", "videos"))
+            for dataset in (values, videos):
+                check_inside(dataset)
+            if values.dtype.kind != "f":
+                raise ValueError(f"its values are of type {values.dtype}")
+            given = attributes(values)
+            description = {name: dict(json.loads(given[name])) for name in DESCRIPTION}
+            return Artefact(values[()], tuple(videos.asstr()[()]), **description)
+    except Exception as error:  # a damaged file fails anywhere in HDF5
+        reason = " ".join(reason_of(error).split())[:100]
         raise WSVADError(
             "artefact", path, f"cannot be read ({reason})", "Remove it and prepare it again"
         ) from error

@@ -1,10 +1,10 @@
 """How the videos of a feature store lie in one HDF5 file.
 
-    store.h5                   schema and every field of Provenance: backbone, snippet_length, …
+    store.h5                   schema and every field of Provenance: backbone, snippet_length, …; checksum
     └── videos
         └── <video_id>         label, classes, split, num_frames, fps, intervals [n, 2],
                                interval_classes [n], notes [n]; name; source, source_size,
-                               source_mtime_ns, source_sha256
+                               source_mtime_ns, source_sha256; checksum
             ├── features       [T, N, D] float16 or float32; checksum, mean_norm
             └── patches_2x3    [T, 6, D], and so on: one dataset a stream
 
@@ -13,13 +13,12 @@ JSON text. A group that cannot be called by the name of its video, as that has a
 and its attribute ``name`` is the name.
 
 Uncompressed datasets are contiguous and start at multiples of 64 bytes, so that any program can map them into
-memory.
+memory. What the checksums cover, and what is refused, is in :mod:`wsvad_lightning.data.store.contents`.
 """
 
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +32,16 @@ from numpy.typing import NDArray
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.names import LONGEST_PATH, digest_of, path_id
+from wsvad_lightning.data.store.contents import (
+    CHECKSUM,
+    attributes,
+    check_heaps,
+    check_stream,
+    members,
+    seal,
+    video_checksum,
+)
+from wsvad_lightning.data.store.disk import writing
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.timeline import SnippetGrid
@@ -40,7 +49,7 @@ from wsvad_lightning.types import StreamInfo
 
 SCHEMA = 1
 ORIGIN = {"path": "source", "size": "source_size", "mtime_ns": "source_mtime_ns", "sha256": "source_sha256"}
-ALIGNMENT = 64  # bytes: mapped arrays then suit any vector instruction
+SCANNED = 2**26  # bytes of a file whose heaps are checked whenever it is opened
 BLOCK = 2**22  # bytes of features that are checked and written at once
 
 Features = NDArray[np.floating[Any]]
@@ -189,6 +198,7 @@ class VideoRecord:
         streams: where each stream lies.
         notes: what is odd about the file of the video, such as frames that are lost.
         origin: the file it was extracted from; None if that is unknown.
+        checksum: of all this; None in a store of an older version.
     """
 
     annotation: VideoAnnotation
@@ -198,6 +208,7 @@ class VideoRecord:
     streams: Mapping[str, StreamLocation]
     notes: tuple[str, ...] = ()
     origin: Origin | None = None
+    checksum: str | None = None
 
 
 def describe_streams(
@@ -263,13 +274,13 @@ def new_file(path: Path, provenance: Provenance) -> Iterator[h5py.Group]:
     Raises:
         WSVADError: if it cannot be written; nothing of it is left.
     """
-    options = {"locking": False, "alignment_threshold": 1, "alignment_interval": ALIGNMENT}
-    with replacing(path) as temporary, _plain_system_errors(), h5py.File(temporary, "w", **options) as file:
+    with replacing(path) as temporary, writing(temporary) as file:
         file.attrs["schema"] = SCHEMA
         for entry in fields(provenance):
             value = getattr(provenance, entry.name)
             file.attrs[entry.name] = json.dumps(value) if entry.name == "views" else value
         yield file.create_group("videos")
+        seal(file)
 
 
 def write_video(
@@ -312,6 +323,7 @@ def write_video(
             np.einsum("tnd,tnd->tn", block, block, dtype=np.float64, out=squares[rows])
         dataset.attrs["checksum"] = checksum(array)
         dataset.attrs["mean_norm"] = np.sqrt(squares).mean()
+    seal(group)
 
 
 def copy_video(group: h5py.Group, videos: h5py.Group, annotation: VideoAnnotation | None = None) -> None:
@@ -321,12 +333,21 @@ def copy_video(group: h5py.Group, videos: h5py.Group, annotation: VideoAnnotatio
         group: of the video.
         videos: group of videos of another file.
         annotation: what is known of the video now; None leaves it as it is.
+
+    Raises:
+        WSVADError: if what is to change is damaged: a new checksum would hide that.
     """
     video_id = video_name(group)
     group.file.copy(group, videos, name := _group_name(video_id))
+    if annotation is None and name == group.name.rpartition("/")[2]:
+        return
+    if group.attrs.get(CHECKSUM, "") not in ("", video_checksum(group)):
+        remedy = "`wsvad data verify` lists all damage; extract the video again"
+        raise WSVADError("store", group.file.filename, f"{video_id} is damaged", remedy)
     _write_name(videos[name], video_id)
     if annotation is not None:
         _write_annotation(videos[name], annotation)
+    seal(videos[name])
 
 
 def video_name(group: h5py.Group) -> str:
@@ -382,7 +403,7 @@ def open_file(path: Path) -> h5py.File:
             raise WSVADError("store", path, "is not an HDF5 file", "Give a feature store") from None
         reason = re.search(r"\((.*)\)", str(error), re.DOTALL)
         raise damaged(path, reason[1] if reason else str(error)) from error
-    schema = file.attrs.get("schema")
+    schema = _schema_of(file, path)
     if schema != SCHEMA:
         file.close()
         problem = (
@@ -392,21 +413,40 @@ def open_file(path: Path) -> h5py.File:
     return file
 
 
+def _schema_of(file: h5py.File, path: Path) -> Any:
+    try:
+        check_heaps(path, SCANNED)
+        return attributes(file).get("schema")
+    except Exception as error:  # a damaged file fails anywhere in HDF5
+        file.close()
+        raise damaged(path, reason_of(error)) from error
+
+
 def damaged(path: Path, problem: str) -> WSVADError:
     """The error of a file that cannot be read."""
     remedy = "See what is left with `wsvad data verify`, then remove the file and write its videos again"
-    return WSVADError("store", path, f"cannot be read: {problem}", remedy)
+    return WSVADError("store", path, f"cannot be read: {' '.join(problem.split())[:200]}", remedy)
+
+
+def reason_of(error: Exception) -> str:
+    """What a damaged file is reported to lack, in words."""
+    if isinstance(error, WSVADError):
+        return error.problem
+    return str(error) or type(error).__name__
 
 
 def read_provenance(file: h5py.File) -> Provenance:
-    """Read where the features of a file come from."""
-    values = {}
-    for entry in fields(Provenance):
-        if entry.name == "decoder" and entry.name not in file.attrs:  # in stores of older versions
-            continue
-        value = file.attrs[entry.name]
-        values[entry.name] = value.item() if isinstance(value, np.generic) else value
-    return Provenance(**{**values, "views": json.loads(values["views"])})
+    """Read where the features of a file come from.
+
+    Raises:
+        ValueError: if a value is missing or not of its type.
+    """
+    given = {"decoder": "", **attributes(file)}  # stores of older versions have none
+    values = {entry.name: _typed(given, entry.name, _KINDS[entry.name]) for entry in fields(Provenance)}
+    views = json.loads(values.pop("views"))
+    if not isinstance(views, dict) or not all(map(_is_list_of_texts, views.values())):
+        raise ValueError("its views are not lists of names")
+    return Provenance(**values, views=views)
 
 
 def read_video(group: h5py.Group, path: Path) -> VideoRecord:
@@ -415,54 +455,85 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
     Args:
         group: of the video.
         path: of the file.
+
+    Raises:
+        ValueError: if anything of it is missing or not what is written.
     """
-    attributes = dict(group.attrs)
-    intervals = attributes.get("intervals")
+    given, video_id = attributes(group), video_name(group)
+    if {"", ".", ".."} & {*re.split(r"[/\\]", video_id)} or not video_id.isprintable():
+        raise ValueError("it has a name that no video has")
+    label, num_frames = _typed(given, "label", int), _typed(given, "num_frames", int)
+    fps = _typed(given, "fps", float)
+    if not 0 < fps < math.inf:
+        raise ValueError(f"it has {fps} frames a second")
+    intervals = given.get("intervals")
+    interval_classes, notes = given.get("interval_classes", []), given.get("notes", [])
+    if intervals is not None and not _is_list_of_pairs(intervals):
+        raise ValueError("its intervals are not pairs of frames")
+    lists = {"classes": given.get("classes"), "interval_classes": interval_classes, "notes": notes}
+    for name, texts in lists.items():
+        if not _is_list_of_texts(texts):
+            raise ValueError(f"its {name} are not a list of names")
     annotation = VideoAnnotation(
-        video_id=video_name(group),
-        label=int(attributes["label"]),
-        classes=tuple(attributes["classes"]),
-        num_frames=int(attributes["num_frames"]),
-        intervals=None if intervals is None else tuple((int(start), int(end)) for start, end in intervals),
-        split=attributes.get("split"),
-        interval_classes=tuple(name or None for name in attributes.get("interval_classes", ())),
+        video_id=video_id,
+        label=label,
+        classes=tuple(given["classes"]),
+        num_frames=num_frames,
+        intervals=None if intervals is None else tuple((start, end) for start, end in intervals),
+        split=_typed(given, "split", str) if "split" in given else None,
+        interval_classes=tuple(name or None for name in interval_classes),
     )
-    streams = {name: _locate_stream(dataset, path) for name, dataset in group.items()}
+    streams = {
+        name: _locate_stream(name, dataset, path) for name, dataset in members(group, h5py.Dataset).items()
+    }
+    if not streams:
+        raise ValueError("it has no features")
+    own = _typed(given, CHECKSUM, str) if CHECKSUM in given else None
     num_snippets = next(iter(streams.values())).shape[0]
     origin = None
-    if ORIGIN["path"] in attributes:
-        path_, size, mtime_ns, sha256 = (attributes[key] for key in ORIGIN.values())
-        origin = Origin(str(path_), int(size), int(mtime_ns), str(sha256))
-    return VideoRecord(
-        annotation,
-        num_snippets,
-        int(attributes["num_frames"]),
-        float(attributes["fps"]),
-        streams,
-        tuple(attributes.get("notes", ())),
-        origin,
-    )
+    if ORIGIN["path"] in given:
+        kinds = (str, int, int, str)
+        origin = Origin(*(_typed(given, key, kind) for key, kind in zip(ORIGIN.values(), kinds, strict=True)))
+    return VideoRecord(annotation, num_snippets, num_frames, fps, streams, tuple(notes), origin, own)
 
 
-def _locate_stream(dataset: h5py.Dataset, path: Path) -> StreamLocation:
-    return StreamLocation(
-        file=path,
-        dataset=dataset.name,
-        offset=dataset.id.get_offset(),  # None if chunked
-        shape=dataset.shape,
-        dtype=dataset.dtype,
-        checksum=dataset.attrs["checksum"],
-        mean_norm=float(dataset.attrs["mean_norm"]),
-    )
-
-
-@contextmanager
-def _plain_system_errors() -> Iterator[None]:
-    """Raise what the system said, such as a full disk, in place of HDF5's account of it."""
+def _locate_stream(name: str, dataset: h5py.Dataset, path: Path) -> StreamLocation:
     try:
-        yield
-    except (OSError, RuntimeError) as error:  # HDF5 raises the latter where it fails on closing a file
-        code = re.search(r"errno = (\d+)", str(error))
-        if code is None:
-            raise
-        raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+        check_stream(dataset)
+        given = attributes(dataset)
+        return StreamLocation(
+            file=path,
+            dataset=dataset.name,
+            offset=dataset.id.get_offset(),  # None if chunked
+            shape=dataset.shape,
+            dtype=dataset.dtype,
+            checksum=_typed(given, CHECKSUM, str),
+            mean_norm=_typed(given, "mean_norm", float),
+        )
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+_KINDS = {entry.name: entry.type if entry.type in (int, bool) else str for entry in fields(Provenance)}
+
+
+def _typed(given: Mapping[str, Any], name: str, kind: Any) -> Any:
+    if name not in given:
+        raise ValueError(f"its {name} is missing")
+    value = given[name]
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"its {name} is {str(value)[:40]!r}, not of type {kind.__name__}")
+    return value
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_list_of_pairs(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(type(frame) is int for frame in pair)
+        for pair in value
+    )

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
+from wsvad_lightning.data.store.contents import member
 from wsvad_lightning.data.store.layout import (
     Features,
     Provenance,
@@ -25,6 +27,7 @@ from wsvad_lightning.data.store.layout import (
     open_file,
     read_provenance,
     read_video,
+    reason_of,
 )
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import StreamInfo
@@ -37,6 +40,7 @@ class FeatureStore:
 
     Args:
         path: a store, several, or a glob pattern.
+        faults: where given, files and videos that cannot be read are left out, and listed here.
 
     Attributes:
         path: the same as text, for messages, as the command line takes it.
@@ -50,7 +54,9 @@ class FeatureStore:
             stores differ in streams or provenance.
     """
 
-    def __init__(self, path: str | Path | Sequence[str | Path]) -> None:
+    def __init__(
+        self, path: str | Path | Sequence[str | Path], *, faults: list[WSVADError] | None = None
+    ) -> None:
         self.path = str(path) if isinstance(path, str | Path) else f"[{', '.join(map(str, path))}]"
         self.paths = store_paths(path)
         self._pid = os.getpid()
@@ -58,14 +64,17 @@ class FeatureStore:
         self._records: dict[str, VideoRecord] = {}
         indexes: list[_Index] = []
         for store in self.paths:
-            found = [_read_index(file) for file in files_of(store)]
-            self._take(store, found)
-            indexes += found
+            found = [_read_index(file, faults) for file in files_of(store)]
+            sound = [index for index in found if index is not None]
+            self._take(store, sound)
+            indexes += sound
+        if faults and not indexes:
+            raise faults.pop()
         self.provenance = indexes[0].provenance
         for index in indexes:
             self.provenance.check_same(index.provenance, index.file)
         self._stamps = {index.file: index.stamp for index in indexes}
-        self.streams = self._common_streams()
+        self.streams = self._common_streams(faults)
         classes = {name for record in self._records.values() for name in record.annotation.classes}
         self.classes = tuple(sorted(classes))
 
@@ -107,7 +116,9 @@ class FeatureStore:
             )
         try:
             array: Features = self._open(location.file, open_file)[location.dataset][()]
-        except OSError as error:
+        except WSVADError:
+            raise
+        except Exception as error:  # a damaged file fails anywhere in HDF5
             raise damaged(location.file, f"{location.dataset} does not decompress") from error
         array.setflags(write=False)
         return array
@@ -149,11 +160,16 @@ class FeatureStore:
             raise WSVADError("store", store, problem, "Give stores that have no video in common")
         self._records |= records
 
-    def _common_streams(self) -> Mapping[str, StreamInfo]:
+    def _common_streams(self, faults: list[WSVADError] | None) -> Mapping[str, StreamInfo]:
         common: Mapping[str, StreamInfo] | None = None
         for video_id in self:
             shapes = {name: location.shape for name, location in self[video_id].streams.items()}
-            common = describe_streams(video_id, shapes, self.provenance, common)
+            try:
+                common = describe_streams(video_id, shapes, self.provenance, common)
+            except WSVADError as error:
+                if faults is None:
+                    raise
+                faults.append(error)
         return common or {}
 
     def _open(self, file: Path, how: Callable[[Path], Any]) -> Any:
@@ -215,17 +231,38 @@ def _glob(pattern: Path) -> list[Path]:
     return sorted({Path(name.removesuffix(".parts")) for name in found})
 
 
-def _read_index(path: Path) -> _Index:
+def _read_index(path: Path, faults: list[WSVADError] | None) -> _Index | None:
+    """Read what a file says of itself; None if that cannot be read and faults are listed."""
     stamp = _stamp(path)
-    with open_file(path) as file:
+    own: list[WSVADError] = []
+    index = None
+    try:
+        with open_file(path) as file:
+            index = _Index(path, stamp, read_provenance(file), _read_records(file, path, own))
+    except WSVADError as error:
+        own.append(error)
+    except Exception as error:  # a damaged file fails anywhere in HDF5
+        own.append(damaged(path, reason_of(error)))
+    if faults is not None:
+        faults += own
+    elif own:
+        raise own[0]
+    return index
+
+
+def _read_records(file: h5py.File, path: Path, faults: list[WSVADError]) -> dict[str, VideoRecord]:
+    """Read all videos of a file that can be read."""
+    videos, records = member(file, "videos", h5py.Group), {}
+    for name in videos:
         try:
-            videos = [read_video(group, path) for group in file["videos"].values()]
-            records = {record.annotation.video_id: record for record in videos}
-            if len(records) < len(videos):
-                raise damaged(path, "two of its videos have one name")
-            return _Index(path, stamp, read_provenance(file), records)
-        except (KeyError, OSError, RuntimeError) as error:
-            raise damaged(path, str(error)) from error
+            record = read_video(member(videos, name, h5py.Group), path)
+        except Exception as error:  # a damaged file fails anywhere in HDF5
+            faults.append(damaged(path, f"{name}: {reason_of(error)}"))
+            continue
+        if record.annotation.video_id in records:
+            faults.append(damaged(path, f"two of its videos are called {record.annotation.video_id}"))
+        records[record.annotation.video_id] = record
+    return records
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -15,8 +15,23 @@ from rich.table import Table
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_splits
 from wsvad_lightning.data.datasets.counts import table_of_classes
 from wsvad_lightning.data.store.artefacts import Artefact, artefacts_of, read_artefact
-from wsvad_lightning.data.store.layout import Provenance, VideoRecord, checksum
-from wsvad_lightning.data.store.reader import FeatureStore, store_paths
+from wsvad_lightning.data.store.contents import (
+    CHECKSUM,
+    attributes,
+    check_heaps,
+    file_checksum,
+    video_checksum,
+)
+from wsvad_lightning.data.store.layout import (
+    Provenance,
+    VideoRecord,
+    blocks,
+    checksum,
+    damaged,
+    open_file,
+    reason_of,
+)
+from wsvad_lightning.data.store.reader import FeatureStore, files_of, store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN
 
@@ -56,11 +71,12 @@ def info(store: str) -> None:
 def verify(store: str, annotations: str | None = None, split: str | None = None) -> int:
     """Check that a feature store is whole, and that it fits annotations and splits.
 
-    Every checksum is recomputed and every value checked; lengths, labels and names are compared.
+    Every checksum is recomputed and every value checked; lengths, labels and names are compared. What cannot
+    be read is a finding, and the rest is checked all the same.
 
     Args:
         store: path of a store, or a glob pattern that names several.
-        annotations: table of the videos (CSV or TSV) to compare with.
+        annotations: table to compare with.
         split: split file to compare with.
 
     Returns:
@@ -73,7 +89,9 @@ def verify(store: str, annotations: str | None = None, split: str | None = None)
     videos = [(opened, video_id) for opened in stores for video_id in opened]
     console = Console()
     for opened, video_id in track(videos, "verifying", console=console, transient=True):
-        findings += _check_features(opened, video_id)
+        findings += _guarded(video_id, _check_features(opened, video_id))
+    for opened in stores:
+        findings += _guarded(opened.path, _check_checksums(opened))
     records = {video_id: opened[video_id] for opened, video_id in videos}
     paths = {video_id: path for opened in stores for video_id, path in opened.video_paths.items()}
     if annotations is not None:
@@ -81,18 +99,16 @@ def verify(store: str, annotations: str | None = None, split: str | None = None)
         findings += _check_annotations(records, read_annotations(annotations, paths, notes=notes))
         for note in notes:
             console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    if split is not None:
-        named = {
-            name
-            for choice in read_splits(split, paths)
-            for name in (*choice.train, *choice.test, *choice.val)
-        }
-        findings += [
-            Finding(name, "is in the split and not in the store") for name in sorted(named - set(records))
-        ]
+    splits = [] if split is None else read_splits(split, paths)
+    named = {name for choice in splits for name in (*choice.train, *choice.test, *choice.val)}
+    findings += [
+        Finding(name, "is in the split and not in the store") for name in sorted(named - set(records))
+    ]
     if findings:
         console.print(_table_of_findings(findings))
     console.print(f"{len(records)} videos, {len(findings)} findings")
+    if older := sum(record.checksum is None for record in records.values()):
+        console.print(f"{older} are of an older version, whose checksums cover features alone")
     return int(bool(findings))
 
 
@@ -101,19 +117,38 @@ def _open_stores(store: str) -> tuple[list[FeatureStore], list[Finding]]:
     stores: list[FeatureStore] = []
     findings = []
     for path in store_paths(store):
+        faults: list[WSVADError] = []
         try:
-            opened = FeatureStore([path])
+            for file in files_of(path):
+                _check_heaps(file)
+            opened = FeatureStore([path], faults=faults)
             if stores:
                 stores[0].provenance.check_same(opened.provenance, path)
         except WSVADError as error:
-            findings.append(Finding(str(error.value), error.problem))
+            faults.append(error)
         else:
             stores.append(opened)
+        findings += [Finding(str(error.value), error.problem) for error in faults]
     counts = Counter(video_id for opened in stores for video_id in opened)
     findings += [
         Finding(name, f"is in {count} stores") for name, count in sorted(counts.items()) if count > 1
     ]
     return stores, findings
+
+
+def _check_heaps(path: Path) -> None:
+    try:
+        check_heaps(path)
+    except ValueError as error:
+        raise damaged(path, str(error)) from None
+
+
+def _guarded(where: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Make a finding of whatever else a damaged file does."""
+    try:
+        yield from findings
+    except Exception as error:  # it fails anywhere in HDF5
+        yield Finding(where, f"cannot be checked: {reason_of(error)}")
 
 
 def _check_features(store: FeatureStore, video_id: str) -> Iterator[Finding]:
@@ -126,11 +161,29 @@ def _check_features(store: FeatureStore, video_id: str) -> Iterator[Finding]:
             continue
         if checksum(array) != location.checksum:
             yield Finding(video_id, f"{name} is not what was written: its checksum differs")
-        if not np.isfinite(array).all():
+        if not all(np.isfinite(block).all() for _, block in blocks(array)):
             yield Finding(video_id, f"{name} holds NaN or infinite values")
         if len(array) != record.num_snippets:
             yield Finding(video_id, f"{name} has {len(array)} snippets, another stream {record.num_snippets}")
     yield from _check_length(video_id, record, store.provenance)
+
+
+def _check_checksums(store: FeatureStore) -> Iterator[Finding]:
+    """Compare what is known of videos, and where features come from, with the checksums of a store.
+
+    A video that cannot be read changes that of its file as well, and is found before.
+    """
+    for path in files_of(store.paths[0]):
+        with open_file(path) as file:
+            names = [name for name in file["videos"] if name in store]
+            for name in names:
+                if store[name].checksum not in (None, video_checksum(file["videos"][name])):
+                    yield Finding(name, "its annotation is not what was written: its checksum differs")
+            own = attributes(file).get(CHECKSUM)
+            sealed = any(store[name].checksum is not None for name in names)
+            if len(names) == len(file["videos"]) and (sealed or own) and own != file_checksum(file):
+                problem = "its provenance or its list of videos is not what was written: its checksum differs"
+                yield Finding(str(path), problem)
 
 
 def _check_length(video_id: str, record: VideoRecord, provenance: Provenance) -> Iterator[Finding]:
@@ -158,7 +211,7 @@ def _check_annotations(
             given.check_num_frames(record.num_frames)
         except WSVADError as error:
             yield Finding(name, error.problem)
-        for entry in ("label", "classes", "intervals", "interval_classes"):
+        for entry in ("label", "classes", "intervals", "interval_classes", "split"):
             now, then = getattr(given, entry), getattr(stored, entry)
             if now not in (None, (), UNKNOWN) and now != then:
                 yield Finding(name, f"{entry} {now} in the annotations, {then} in the store")
