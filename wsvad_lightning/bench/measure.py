@@ -132,8 +132,7 @@ def chosen(run: WSVADCLI, selection: str) -> Path:
 def keep_weights(checkpoint: Path) -> None:
     """Leave of a run's checkpoints the tested one, without the optimizer's state: a third of the size."""
     state = read_checkpoint(checkpoint)
-    with replacing(checkpoint) as path:
-        torch.save({key: value for key, value in state.items() if key != "optimizer_states"}, path)
+    write_tensors({key: value for key, value in state.items() if key != "optimizer_states"}, checkpoint)
     for other in checkpoint.parent.glob("*.ckpt"):
         if other != checkpoint:
             other.unlink()

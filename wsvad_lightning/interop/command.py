@@ -78,8 +78,7 @@ def import_weights(weights: str, *, method: str, output: str) -> None:
         CONFIG_KEY: write_carried(config, source.METHOD),
     }
     module.on_save_checkpoint(checkpoint)
-    with replacing(output) as path:
-        torch.save(checkpoint, path)
+    write_tensors(checkpoint, output)
     rich.print(f"{output}: {len(state) - len(dropped)} of {len(state)} tensors, as {source.METHOD.__name__}")
     if dropped:
         parts = {part: _starting(part, dropped) for part in (*source.TABLE.dropped, *source.TABLE.spare)}
