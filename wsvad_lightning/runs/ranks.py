@@ -97,11 +97,12 @@ def first_to_fail(error: BaseException, watches: Sequence[Watch]) -> int | None:
     if killed:
         say_if_killed(killed)
         return killed
-    mine = f"{distributed.get_rank()} {error.code if isinstance(error, SystemExit) else MISTAKE}"
+    status = error.code if isinstance(error, SystemExit) else MISTAKE if isinstance(error, ValueError) else 1
+    mine = f"{distributed.get_rank()} {status}"
     try:
         first = distributed.distributed_c10d._get_default_store().compare_set("failed first", "", mine)
     except Exception:  # the process that holds the store has left
-        return MISTAKE
+        return 1
     return None if first.decode() == mine else int(first.split()[1])
 
 

@@ -1,27 +1,42 @@
-"""What a checkpoint holds so that a resumed run is the same run: random states, and the validation that is due."""
+"""What a checkpoint holds so that a resumed run is the same run, and where a run continues from."""
 
+import os
 import random
+import re
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from torch import distributed
 
+from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import replacing
+
+WANDB, SLURM = "wandb_id", "slurm_job"  # entries of a checkpoint
 
 # What Lightning records of a validation that has begun: it is done from its first video when a run resumes.
 UNFINISHED = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
 
 
 class Resuming(Callback):
-    """Keep what Lightning leaves out of checkpoints: the random states of all ranks, and a validation due."""
+    """Keep what Lightning leaves out of checkpoints, and take it over.
+
+    These are the random states of all ranks, the validation that is due, the checkpoints that others keep
+    next to it (``best.ckpt``), the run of Weights & Biases, and the job of SLURM.
+    """
 
     def __init__(self) -> None:
         self._restored: Mapping[str, Any] | None = None
         self._validating, self._validated = False, -1
+        self._kept: dict[Path, Path] = {}  # where the kept checkpoints are, and are to be
 
     def state_dict(self) -> dict[str, Any]:
         """Give the random states of all ranks; called on all of them."""
@@ -29,16 +44,32 @@ class Resuming(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the random states until the first step."""
-        states = state_dict["random_states"]
-        if len(states) == len(gather(None)):
+        states = state_dict.get("random_states")
+        if isinstance(states, list) and len(states) == len(gather(None)):
             self._restored = states[distributed.get_rank() if distributed.is_initialized() else 0]
 
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let the callbacks that keep checkpoints find those of the run that is continued."""
+        folder = Path(trainer.ckpt_path or ".").parent
+        for callback in trainer.checkpoint_callbacks:
+            state = checkpoint["callbacks"].get(callback.state_key)
+            if isinstance(callback, ModelCheckpoint) and callback.monitor and state:
+                self._kept |= move_kept(state, folder, callback.dirpath, checkpoint["global_step"])
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the random states before the first batch is drawn."""
+        """Copy kept checkpoints, and restore the random states before the first batch is drawn."""
+        for source, target in self._kept.items() if trainer.is_global_zero else ():
+            with replacing(target) as temporary:
+                shutil.copyfile(source, temporary)
         if self._restored is not None:
             restore(self._restored, trainer)
         elif trainer.ckpt_path is not None:
-            rank_zero_info("note: noise and dropout are not those of an uninterrupted run")
+            rank_zero_info(
+                "note: the checkpoint has no random states for this number of processes: "
+                "noise and dropout are not those of an uninterrupted run"
+            )
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -61,7 +92,12 @@ class Resuming(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Record the progress in the one form from which Lightning resumes as if nothing had happened."""
+        """Record what is to be taken over, and the progress as Lightning resumes from it rightly."""
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger) and logger.version is not None:
+                checkpoint[WANDB] = str(logger.version)
+        if job := os.environ.get("SLURM_JOB_ID"):
+            checkpoint[SLURM] = job
         loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
         if not (batches := loop.batch_progress.total.processed):
             return
@@ -88,6 +124,72 @@ def as_after_a_batch(progress: dict[str, Any], logged: int, *, validate: bool) -
     if validate:
         begun = {"total": {**UNFINISHED}, "current": {**UNFINISHED}, "is_last_batch": False}
         progress["epoch_loop.val_loop.batch_progress"] |= begun
+
+
+def move_kept(state: dict[str, Any], source: Path, folder: Any, step: int) -> dict[Path, Path]:
+    """Make the state of a callback that keeps checkpoints one of another folder, where these are copied.
+
+    If one is missing, or was replaced by one of a later step, the callback starts anew.
+
+    Args:
+        state: of the callback, changed in place. It names paths, of which only the file names are used.
+        source: folder of the checkpoints.
+        folder: to copy them to.
+        step: that the training continues from.
+
+    Returns:
+        What is to be copied: sources and targets.
+    """
+    names = [Path(path).name for path in state["best_k_models"]]
+    if lost := [name for name in names if not is_of_step(source / name, step)]:
+        rank_zero_info(f"note: {source} has no {', '.join(lost)} of step {step} or before: it is chosen anew")
+        state.clear()
+        return {}
+    target = Path(folder)
+    moved = {path: str(target / Path(path).name) for path in state["best_k_models"]}
+    state |= {name: moved.get(state[name], "") for name in ("best_model_path", "kth_best_model_path")}
+    scores = {moved[path]: score for path, score in state["best_k_models"].items()}
+    state |= {"dirpath": folder, "best_k_models": scores, "last_model_path": ""}
+    return {source / name: target / name for name in names if source.resolve() != target.resolve()}
+
+
+def is_of_step(path: Path, step: int) -> bool:
+    """Whether a file is a checkpoint of a step or of one before."""
+    try:
+        return bool(read_checkpoint(path)["global_step"] <= step)
+    except (WSVADError, KeyError, TypeError):
+        return False
+
+
+def continue_wandb(logger: WandbLogger, checkpoint: str) -> None:
+    """Let a logger continue the run that a checkpoint names, unless it was given one.
+
+    Raises:
+        WSVADError: if that is no name of a run.
+    """
+    name = read_checkpoint(checkpoint).get(WANDB)
+    if name is None or logger.version is not None:
+        return
+    if not (isinstance(name, str) and re.fullmatch(r"[\w-]{1,64}", name, re.ASCII)):
+        problem = f"its entry {WANDB!r} is not what `wsvad fit` writes"
+        raise WSVADError("--ckpt_path", checkpoint, problem, "Give a file that `wsvad fit` wrote")
+    logger._id = logger._wandb_init["id"] = name
+
+
+def requeued_from(folder: Path) -> Path | None:
+    """Find the last checkpoint of a SLURM job that was queued again.
+
+    Args:
+        folder: of the experiment.
+
+    Returns:
+        None outside SLURM, in the first run of a job, and where it was stopped before a checkpoint.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+        return None
+    found = sorted(folder.glob("version_*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+    return next((path for path in reversed(found) if read_checkpoint(path).get(SLURM) == job), None)
 
 
 def gather(mine: Any) -> list[Any]:

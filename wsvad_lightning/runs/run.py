@@ -30,7 +30,7 @@ from wsvad_lightning.runs.progress import StepProgress
 from wsvad_lightning.runs.quiet import be_quiet
 from wsvad_lightning.runs.ranks import ending_together
 from wsvad_lightning.runs.record import RunRecord
-from wsvad_lightning.runs.resuming import Resuming
+from wsvad_lightning.runs.resuming import Resuming, continue_wandb, requeued_from
 from wsvad_lightning.runs.stopping import StopAfterStep, Stopped, StopSignals, take_signals
 from wsvad_lightning.runs.summary import TrainingSummary
 from wsvad_lightning.runs.trained import (
@@ -183,6 +183,8 @@ class WSVADCLI(LightningCLI):
         config.name = config.name or (recipes[0] if recipes else "wsvad")
         if self.command != "fit" and config.ckpt_path is None:
             raise untrained()
+        if config.ckpt_path is None and (path := requeued_from(Path(config.output, config.name))):
+            config.ckpt_path = str(path)
         if config.seed_everything is True:
             config.seed_everything = config.data.seed = drawn_seed()
         if not 0 <= config.seed_everything < SEEDS:
@@ -243,6 +245,9 @@ class WSVADCLI(LightningCLI):
         loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
         trainer = super().instantiate_trainer(logger=loggers, **kwargs)
         take_signals(trainer, self.signals)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger) and self.command == "fit" and config.ckpt_path:
+                continue_wandb(logger, config.ckpt_path)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the user has chosen
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer

@@ -1,6 +1,9 @@
 """How a run ends on a signal: after the step in hand, with a checkpoint of it, and with the signal's status."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -134,8 +137,8 @@ class StopAfterStep(Callback):
         Raises:
             Stopped: in any case.
         """
-        if signum == requeue_signal(trainer):
-            trainer._signal_connector._slurm_sigusr_handler_fn(signum, None)  # type: ignore[arg-type]
+        if signum == requeue_signal(trainer) and trainer.is_global_zero:
+            queue_again()
         self.signals.noted = False
         saved = "" if path is None else f"; --ckpt_path {path} continues"
         raise Stopped(signum, f" after step {trainer.global_step}{saved}", agreed=True)
@@ -154,6 +157,16 @@ def requeue_signal(trainer: Trainer) -> int:
     if not isinstance(environment, SLURMEnvironment) or not environment.auto_requeue:
         return 0
     return int(environment.requeue_signal or 0)
+
+
+def queue_again() -> None:
+    """Ask SLURM to queue this job again; it then continues from its last checkpoint."""
+    job = os.environ["SLURM_JOB_ID"]
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", None) or error
+        sys.stderr.write(f"note: job {job} is not queued again ({' '.join(str(reason).split())})\n")
 
 
 def highest(trainer: Trainer, mine: int) -> int:
