@@ -5,7 +5,8 @@ import secrets
 import sys
 import tempfile
 from argparse import SUPPRESS
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ ABOUT = {  # the commands
 
 # What is raised of sizes and numbers that nothing can be made with; the parser explains ValueErrors itself.
 UNSUITABLE = (RuntimeError, TypeError, ArithmeticError, AssertionError, IndexError, MemoryError)
+PURE = ("16-true", "bf16-true", "64-true")  # precisions that change weights, where methods compute in float32
 SEEDS = 2**32  # how many there are
 SHARED_SEED = "PL_GLOBAL_SEED"  # environment variable by which Lightning gives the seed to further processes
 IDS = {name.lower(): name for name in sorted(methods.__all__, key=str.lower)}
@@ -221,12 +223,42 @@ class WSVADCLI(LightningCLI):
             problem = f"the run cannot be made with its settings ({reason})"
             raise WSVADError("--ckpt_path", path, problem, "Give a file that `wsvad fit` wrote") from error
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the command; put into one line what comes of odd settings of the trainer."""
+        with self.settings_explained():
+            super()._run_subcommand(subcommand)
+
+    @contextmanager
+    def settings_explained(self) -> Iterator[None]:
+        """Put into one line what Lightning or PyTorch says of settings of the trainer that do not work.
+
+        Raises:
+            WSVADError: in place of their errors.
+        """
+        try:
+            yield
+        except WSVADError:
+            raise
+        except (RuntimeError, ValueError, TypeError, ImportError) as error:
+            reason = " ".join(str(error).split())[:300]
+            precision = str(self.config[self.command].trainer.precision)
+            if isinstance(error, RuntimeError) and precision in PURE:
+                problem = f"{type(self.model).__name__} cannot be computed with it ({reason})"
+                raise WSVADError("--trainer.precision", precision, problem, "Use bf16-mixed or 32-true") from error
+            if not raised_by_lightning(error):
+                raise
+            see = f"See `wsvad {self.command} --help`"
+            raise WSVADError("--trainer", None, f"does not work: {reason.rstrip('.')}", see) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what belongs to every run to what the configuration asks for.
 
         That is a CSV log, a TensorBoard log where that is installed, progress, ``last.ckpt`` and scores.
         """
         config = self.config_init[self.subcommand]
+        if config.trainer.barebones:
+            problem = "leaves out the logs and checkpoints that a run consists of"
+            raise WSVADError("--trainer.barebones", True, problem, "Use --trainer.fast_dev_run to try a run")
         intervals = config.save_every_steps, config.save_every_minutes
         keeps = config.trainer.enable_checkpointing is not False
         self.trainer_defaults["callbacks"] = [
@@ -243,7 +275,8 @@ class WSVADCLI(LightningCLI):
             loggers.append(TensorBoardLogger(config.output, name=config.name, version=csv.version))
         given = config.trainer.logger
         loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
-        trainer = super().instantiate_trainer(logger=loggers, **kwargs)
+        with self.settings_explained():
+            trainer = super().instantiate_trainer(logger=loggers, **kwargs)
         take_signals(trainer, self.signals)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger) and self.command == "fit" and config.ckpt_path:
@@ -251,6 +284,14 @@ class WSVADCLI(LightningCLI):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the user has chosen
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
+
+
+def raised_by_lightning(error: Exception) -> bool:
+    """Whether an error says what Lightning thinks of its settings, and not that code is wrong."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_globals.get("__name__", "").startswith("lightning.")
 
 
 def seed_of_data(seed: int | bool) -> int | None:

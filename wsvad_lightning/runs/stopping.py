@@ -73,6 +73,7 @@ class StopAfterStep(Callback):
 
     def __init__(self, signals: StopSignals) -> None:
         self.signals = signals
+        self._saved: tuple[int, Path | None] | None = None  # the signal and the file, when this is to be the end
 
     def save(self, trainer: Trainer) -> Path | None:
         """Save what was reached, and give the file; nothing here."""
@@ -89,14 +90,27 @@ class StopAfterStep(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save if that is due, and stop if any process received a signal."""
+        """Save if that is due, or if any process received a signal; loggers get the step afterwards."""
         if trainer.fit_loop._should_accumulate():  # a checkpoint has no gradients
             return
         signum, due = divmod(highest(trainer, 2 * self.signals.received + self.is_due(trainer)), 2)
-        if signum:
-            self.stop(trainer, signum)
-        elif due:
-            self.save(trainer)
+        if signum or due:
+            path = self.save(trainer)
+            self._saved = (signum, path) if signum else None
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop before the next step."""
+        self.end_if_saved(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop before the next epoch."""
+        self.end_if_saved(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop before a validation, which is done when the run is continued."""
+        self.end_if_saved(trainer)
 
     def on_validation_batch_end(
         self,
@@ -122,6 +136,15 @@ class StopAfterStep(Callback):
         if signum := highest(trainer, self.signals.received):
             self.end(trainer, signum, path)
         self.signals.noted = False
+
+    def end_if_saved(self, trainer: Trainer) -> None:
+        """Stop if the step is saved after which to stop.
+
+        Raises:
+            Stopped: if so.
+        """
+        if self._saved is not None:
+            self.end(trainer, *self._saved)
 
     def stop(self, trainer: Trainer, signum: int) -> None:
         """Save, and stop.
