@@ -71,7 +71,7 @@ def test_a_kill_in_any_step_of_a_save_leaves_a_whole_checkpoint(
 
 
 def test_a_real_kill_while_it_is_written(last: Path) -> None:
-    """The new checkpoint is written until the kill, with the temporary folder on another file system."""
+    """Checkpoints are written one after the other until the kill."""
     code = (
         "import sys, torch\nfrom wsvad_lightning.runs.checkpoints import WholeCheckpoints\n"
         "big = {'weights': torch.ones(3_000_000)}\nprint('ready', flush=True)\n"
