@@ -52,6 +52,7 @@ ABOUT = {  # the commands
 # What is raised of sizes and numbers that nothing can be made with; the parser explains ValueErrors itself.
 UNSUITABLE = (RuntimeError, TypeError, ArithmeticError, AssertionError, IndexError, MemoryError)
 PURE = ("16-true", "bf16-true", "64-true")  # precisions that change weights, where methods compute in float32
+LIBRARIES = ("lightning.", "jsonargparse.")  # that name what is wrong with a setting
 SEEDS = 2**32  # how many there are
 SHARED_SEED = "PL_GLOBAL_SEED"  # environment variable by which Lightning gives the seed to further processes
 IDS = {name.lower(): name for name in sorted(methods.__all__, key=str.lower)}
@@ -287,11 +288,11 @@ class WSVADCLI(LightningCLI):
 
 
 def raised_by_lightning(error: Exception) -> bool:
-    """Whether an error says what Lightning thinks of its settings, and not that code is wrong."""
+    """Whether an error says what Lightning or its parser thinks of settings, and not that code is wrong."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    return last is not None and last.tb_frame.f_globals.get("__name__", "").startswith("lightning.")
+    return last is not None and last.tb_frame.f_globals.get("__name__", "").startswith(LIBRARIES)
 
 
 def seed_of_data(seed: int | bool) -> int | None:
