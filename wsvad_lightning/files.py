@@ -50,11 +50,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ) from error
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in a folder, not below it."""
-    for path in folder.glob(".*.????????.tmp"):
+def remove_leftovers(folder: Path, suffix: str) -> None:
+    """Remove the temporary files that killed processes left in a folder.
+
+    Args:
+        folder: where to look, not below it.
+        suffix: of the files that they were to become.
+    """
+    for path in folder.glob(f".*{suffix}.????????.tmp"):
         with suppress(OSError, portalocker.LockException), path.open("rb+") as file:
-            portalocker.lock(file, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING)  # its writer, if alive, has it
+            portalocker.lock(
+                file, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING
+            )  # its writer, if alive, has it
             path.unlink()
 
 

@@ -1,9 +1,9 @@
 """Which weights are kept, when, and that neither a kill nor a full disk costs those that were."""
 
 import os
-
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class KilledError(BaseException):
 def test_a_kill_in_any_step_of_a_save_leaves_a_whole_checkpoint(
     step: str, last: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owners = {"fsync": os, "chmod": Path, "replace": Path, "mkstemp": files.tempfile, "save": torch}
+    owners = {"fsync": os, "chmod": Path, "replace": Path, "mkstemp": tempfile, "save": torch}
 
     def killed(*_: Any, **__: Any) -> None:
         raise KilledError
@@ -65,6 +65,7 @@ def test_a_kill_in_any_step_of_a_save_leaves_a_whole_checkpoint(
         with pytest.raises(KilledError):
             WholeCheckpoints().save_checkpoint(NEW, last)
     assert loaded(last) == (1 if step == "_write_through" else 0)
+    remove_leftovers(last.parent, ".ckpt")
     WholeCheckpoints().save_checkpoint(NEW, last)
     assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
     assert loaded(last) == 1
@@ -85,7 +86,7 @@ def test_a_real_kill_while_it_is_written(last: Path) -> None:
             pass
         process.kill()
     assert loaded(last) in (0, 1)
-    WholeCheckpoints().save_checkpoint(NEW, last)
+    remove_leftovers(last.parent, ".ckpt")
     assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
 
 
@@ -99,7 +100,9 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_one(last: Path, monkeypatch:
         "try: WholeCheckpoints().save_checkpoint({'weights': torch.ones(1_000_000)}, sys.argv[1])\n"
         "except WSVADError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(last)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(last)], capture_output=True, text=True, check=False
+    )
     assert done.stderr == ""
     assert "last.ckpt': cannot be written (File too large)" in done.stdout
     assert loaded(last) == 0
@@ -112,9 +115,17 @@ def test_what_a_live_process_writes_is_no_leftover(tmp_path: Path) -> None:
     (tmp_path / ".hidden").touch()
     with replacing(tmp_path / "last.ckpt") as temporary:
         temporary.write_text("whole")
-        remove_leftovers(tmp_path)
+        remove_leftovers(tmp_path, ".ckpt")
         assert temporary.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "last.ckpt"]
+
+
+def test_a_run_clears_the_folders_of_its_experiment(store: Path, tmp_path: Path) -> None:
+    half = tmp_path / "s" / "version_0" / "checkpoints" / ".last.ckpt.abcdefgh.tmp"
+    half.parent.mkdir(parents=True)
+    half.touch()
+    assert main(fit(store, tmp_path, "--trainer.max_steps", "1")) == 0
+    assert not half.exists()
 
 
 class Saved:
@@ -150,7 +161,9 @@ def test_the_intervals_are_by_default_a_hundred_steps_and_five_minutes() -> None
     assert (callback.every_steps, callback.every_minutes) == (100, 5)
 
 
-@pytest.mark.parametrize("interval", [{"every_steps": 0}, {"every_minutes": -1.0}, {"every_minutes": float("nan")}])
+@pytest.mark.parametrize(
+    "interval", [{"every_steps": 0}, {"every_minutes": -1.0}, {"every_minutes": float("nan")}]
+)
 def test_an_interval_that_is_none_is_refused(interval: dict[str, Any]) -> None:
     with pytest.raises(WSVADError, match="--save_every_(steps|minutes)=.*must be more than 0"):
         LastCheckpoint(StopSignals(), **interval)

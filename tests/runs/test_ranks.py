@@ -36,10 +36,16 @@ def test_more_processes_than_videos_give_what_one_gives(
 ) -> None:
     """The processes are forked, which is quick; the last one has no video."""
     made = make_store(tmp_path / "store.h5", crops=2, train=3, test=1, classes=("fall",))
-    names = {part: [f"train_{label}_00{i}" for label in ("normal", "abnormal")] for i, part in ((0, "train"), (1, "val"))}
+    names = {
+        part: [f"train_{label}_00{i}" for label in ("normal", "abnormal")]
+        for i, part in ((0, "train"), (1, "val"))
+    }
     names["test"] = ["test_normal_000", "test_abnormal_000"]
     (tmp_path / "split.json").write_text(json.dumps(names))
-    assert main(fit(made, tmp_path, "--data.split", str(tmp_path / "split.json"), "--trainer.max_steps", "1")) == 0
+    assert (
+        main(fit(made, tmp_path, "--data.split", str(tmp_path / "split.json"), "--trainer.max_steps", "1"))
+        == 0
+    )
     checkpoint = tmp_path / "s" / "version_0" / "checkpoints" / "last.ckpt"
     few = make_store(tmp_path / "few.h5", crops=2, train=0, test=1)
     store = ["--data.store", str(few), "--data.split", "null"] if command == "predict" else []

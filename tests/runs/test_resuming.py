@@ -28,7 +28,7 @@ from wsvad_lightning.runs.resuming import Resuming, continue_wandb, move_kept, r
 
 OF_METHODS = [next(name for name in RECIPES if class_of(name) == method) for method in methods.__all__]
 STEPS = 6
-VALIDATED = {"val_check_interval": 2, "check_val_every_n_epoch": None}
+VALIDATED: dict[str, Any] = {"val_check_interval": 2, "check_val_every_n_epoch": None}
 HELD_OUT = ("--data.val_fraction", "0.3")
 
 

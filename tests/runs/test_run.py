@@ -310,7 +310,7 @@ def test_a_setting_of_the_trainer_that_does_not_work_is_one_line(
         "--trainer.precision=bf16-true",
         "--trainer.val_check_interval=00:00:00:01 --data.val_fraction=0.2",
         "--trainer.max_time=00:00:00:10 --trainer.min_steps=2 --trainer.log_every_n_steps=0",
-        "--trainer.overfit_batches=1 --trainer.detect_anomaly=true --trainer.reload_dataloaders_every_n_epochs=1",
+        "--trainer.overfit_batches=1 --trainer.reload_dataloaders_every_n_epochs=1",
     ],
 )
 def test_a_setting_of_the_trainer_that_works_runs(settings: str, store: Path, tmp_path: Path) -> None:

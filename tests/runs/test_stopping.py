@@ -36,7 +36,7 @@ def send(*signals: int) -> Callable[..., None]:
 
 
 def stopped_in(hook: str, owner: type, monkeypatch: pytest.MonkeyPatch, *signals: int, at: int = 0) -> None:
-    """Send signals to this process before the original of a method, when the trainer has made ``at`` steps."""
+    """Send signals to this process before a method is called, when the trainer has made ``at`` steps."""
     original = getattr(owner, hook)
 
     def wrapped(self: Any, *args: Any, **settings: Any) -> Any:
@@ -49,7 +49,11 @@ def stopped_in(hook: str, owner: type, monkeypatch: pytest.MonkeyPatch, *signals
 
 @SIGNALS
 def test_a_training_ends_after_its_step_and_continues_as_if_nothing_had_happened(
-    signum: int, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    signum: int,
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(fit(store, tmp_path)) == 0
     again = (signum, signal.SIGTERM)  # more of them do not disturb it
@@ -108,7 +112,11 @@ def test_a_second_ctrl_c_does_not_wait_for_the_step(
 
 @pytest.mark.parametrize("without", ["--trainer.enable_checkpointing=false", "--trainer.fast_dev_run=4"])
 def test_without_checkpoints_it_stops_too(
-    without: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    without: str,
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     stopped_in("training_step", Sultani, monkeypatch, signal.SIGTERM, at=1)
     with pytest.raises(Stopped, match="143"):

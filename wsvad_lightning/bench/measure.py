@@ -8,14 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from wsvad_lightning.bench.recipes import CHECKPOINTS
 from wsvad_lightning.bench.results import Result
 from wsvad_lightning.bench.workers import write_output_to
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import replacing, write_json
+from wsvad_lightning.files import write_json, write_tensors
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer
 from wsvad_lightning.runs.stages import train_stages
 

@@ -7,13 +7,12 @@ from types import ModuleType
 
 import lightning
 import rich
-import torch
 
 from wsvad_lightning import interop
 from wsvad_lightning.carried import write_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, read_official
 from wsvad_lightning.errors import WSVADError, did_you_mean
-from wsvad_lightning.files import replacing
+from wsvad_lightning.files import write_tensors
 from wsvad_lightning.interop.weights import load_official
 from wsvad_lightning.methods.base.module import WSVADModule
 

@@ -18,7 +18,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Writes checkpoints whole or not at all: a kill or a full disk leaves the one that was there."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint; clear what killed processes left next to it.
+        """Write a checkpoint.
 
         Raises:
             WSVADError: if it cannot be written.
@@ -26,12 +26,11 @@ class WholeCheckpoints(TorchCheckpointIO):
         if "://" in str(path):  # on another machine, where Lightning writes
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        remove_leftovers(Path(path).parent)
         write_tensors(checkpoint, path)
 
 
 class LastCheckpoint(StopAfterStep, ModelCheckpoint):
-    """Keep ``checkpoints/last.ckpt``: rewritten at intervals, when a signal ends the training, and at its end.
+    """Keep ``checkpoints/last.ckpt``: saved at intervals, when a signal ends the training, and at its end.
 
     Args:
         signals: that end the training.
@@ -54,9 +53,13 @@ class LastCheckpoint(StopAfterStep, ModelCheckpoint):
         self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the minutes from now on."""
+        """Count the minutes from now on; clear what killed processes left of this experiment."""
         super().on_train_start(trainer, pl_module)
         self._saved_at = time.monotonic()
+        of_experiment = Path(self.dirpath or ".").parent.parent.glob("version_*/checkpoints")
+        resumed = [] if trainer.ckpt_path is None else [Path(trainer.ckpt_path).parent]
+        for folder in (*of_experiment, *resumed) if trainer.is_global_zero else ():
+            remove_leftovers(folder, ".ckpt")
 
     def is_due(self, trainer: Trainer) -> bool:
         """Whether an interval has passed."""

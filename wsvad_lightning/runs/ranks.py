@@ -107,7 +107,7 @@ def first_to_fail(error: BaseException, watches: Sequence[Watch]) -> int | None:
 
 
 def killed_among(watches: Sequence[Watch]) -> int:
-    """Give the status of a started process that a signal killed, which takes a moment to be seen; 0 for none."""
+    """Give the status of a started process that a signal killed; 0 if none is seen within a second."""
     deadline = time.monotonic() + 1
     while watches and time.monotonic() < deadline:
         if status := next((watch.status() for watch in watches), 0):

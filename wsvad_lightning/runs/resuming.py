@@ -87,7 +87,7 @@ class Resuming(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that it is done, before other callbacks save what they think of it."""
         self._validating = False
-        self._validated = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        self._validated = trained_batches(trainer)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -99,11 +99,16 @@ class Resuming(Callback):
         if job := os.environ.get("SLURM_JOB_ID"):
             checkpoint[SLURM] = job
         loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
-        if not (batches := loop.batch_progress.total.processed):
+        if not (batches := trained_batches(trainer)):
             return
         due = self._validated != batches and fetcher is not None and loop._should_check_val_fx(fetcher)
         logged = trainer.global_step - (not loop._should_accumulate())
         as_after_a_batch(checkpoint["loops"]["fit_loop"], logged, validate=self._validating or due)
+
+
+def trained_batches(trainer: Trainer) -> int:
+    """Count the batches that were trained on since the very start."""
+    return int(trainer.fit_loop.epoch_loop.batch_progress.total.processed)  # type: ignore[attr-defined]
 
 
 def as_after_a_batch(progress: dict[str, Any], logged: int, *, validate: bool) -> None:
@@ -117,7 +122,10 @@ def as_after_a_batch(progress: dict[str, Any], logged: int, *, validate: bool) -
         logged: the step that loggers have for this batch.
         validate: whether the validation that follows is due; it is taken for done otherwise.
     """
-    for name, unfinished in (("epoch_progress", ("processed", "completed")), ("epoch_loop.batch_progress", ("completed",))):
+    for name, unfinished in (
+        ("epoch_progress", ("processed", "completed")),
+        ("epoch_loop.batch_progress", ("completed",)),
+    ):
         for counts in (progress[name]["total"], progress[name]["current"]):
             counts |= dict.fromkeys(unfinished, counts["started"] - 1)
     progress["epoch_loop.state_dict"]["_batches_that_stepped"] = logged - validate
@@ -203,14 +211,17 @@ def gather(mine: Any) -> list[Any]:
 
 def random_states() -> dict[str, Any]:
     """Give the states of this process's generators, in tensors and plain values."""
-    _, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002  # of code that draws from it
+    state: Any = np.random.get_state(legacy=True)  # noqa: NPY002  # of code that draws from it
+    _, keys, *rest = state
     version, words, gauss = random.getstate()
-    states = {
+    states: dict[str, Any] = {
         "torch": torch.get_rng_state(),
         "numpy": [torch.from_numpy(keys.astype(np.int64)), *rest],
         "python": [version, torch.tensor(words), gauss],
     }
-    return states | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else {})
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
 
 
 def restore(states: Mapping[str, Any], trainer: Trainer) -> None:
@@ -229,4 +240,6 @@ def restore(states: Mapping[str, Any], trainer: Trainer) -> None:
             torch.cuda.set_rng_state(states["cuda"])
     except Exception as error:  # a file made to be odd fails anywhere
         problem = f"its random states are not what `wsvad fit` writes ({' '.join(str(error).split())[:100]})"
-        raise WSVADError("--ckpt_path", trainer.ckpt_path, problem, "Give a file that `wsvad fit` wrote") from None
+        raise WSVADError(
+            "--ckpt_path", trainer.ckpt_path, problem, "Give a file that `wsvad fit` wrote"
+        ) from None

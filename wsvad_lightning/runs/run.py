@@ -199,7 +199,7 @@ class WSVADCLI(LightningCLI):
     # ----------------------------------------------------------------------------------------- the run
 
     def _set_seed(self) -> None:
-        """Seed everything, or nothing: neither Lightning's processes nor its workers then follow an old seed."""
+        """Seed everything, or nothing: further processes then do not follow the seed of an earlier run."""
         if self.config[self.command].seed_everything is False:
             os.environ.pop(SHARED_SEED, None)
         super()._set_seed()
@@ -245,7 +245,9 @@ class WSVADCLI(LightningCLI):
             precision = str(self.config[self.command].trainer.precision)
             if isinstance(error, RuntimeError) and precision in PURE:
                 problem = f"{type(self.model).__name__} cannot be computed with it ({reason})"
-                raise WSVADError("--trainer.precision", precision, problem, "Use bf16-mixed or 32-true") from error
+                raise WSVADError(
+                    "--trainer.precision", precision, problem, "Use bf16-mixed or 32-true"
+                ) from error
             if not raised_by_lightning(error):
                 raise
             see = f"See `wsvad {self.command} --help`"
@@ -301,7 +303,7 @@ def seed_of_data(seed: int | bool) -> int | None:
 
 
 def drawn_seed() -> int:
-    """Draw a seed for ``--seed_everything true``, or take the one that the process drew that started this one.
+    """Draw a seed for ``--seed_everything true``; further processes take that of the first one.
 
     Raises:
         WSVADError: if another launcher than Lightning's started several processes: each would draw its own.
@@ -351,7 +353,7 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
         try:
             return run_command(args, kind, signals)
         except Stopped as stopped:
-            if rank_zero_only.rank == 0 or not stopped.agreed:
+            if getattr(rank_zero_only, "rank", 0) == 0 or not stopped.agreed:
                 sys.stderr.write(f"{stopped.said}\n")
             raise
 

@@ -1,4 +1,4 @@
-"""How a run ends on a signal: after the step in hand, with a checkpoint of it, and with the signal's status."""
+"""How a run ends on a signal: after the step in hand, with a checkpoint of it and the signal's status."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from types import FrameType
 from typing import Any, Self
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 
 class Stopped(SystemExit):
@@ -73,7 +73,9 @@ class StopAfterStep(Callback):
 
     def __init__(self, signals: StopSignals) -> None:
         self.signals = signals
-        self._saved: tuple[int, Path | None] | None = None  # the signal and the file, when this is to be the end
+        self._saved: tuple[int, Path | None] | None = (
+            None  # the signal and the file, when this is to be the end
+        )
 
     def save(self, trainer: Trainer) -> Path | None:
         """Save what was reached, and give the file; nothing here."""
