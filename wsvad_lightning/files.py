@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON and tables in them."""
+"""Files that are written whole or not at all, and tensors, JSON and tables in them."""
 
 import csv
 import json
@@ -7,9 +7,12 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import portalocker
+from portalocker import LockFlags
 
 from wsvad_lightning.errors import WSVADError
 
@@ -22,7 +25,8 @@ FORMULA = re.compile(rf"'*(?:[=@\uff1d\uff20\t\r]|[+\-\uff0b\uff0d](?!{NUMBER}))
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``, and move it to ``path`` when the block succeeds.
 
-    A killed process leaves the old file, or none; after an error nothing of the new one is left.
+    A killed process leaves the old file, or none, and perhaps a temporary one (see :func:`remove_leftovers`).
+    After an error nothing of the new one is left.
 
     Args:
         path: the file to make or replace; its folder is made.
@@ -33,21 +37,81 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary, lock = _make_temporary(path)
         try:
             yield temporary
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
             temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+            lock.close()  # some systems do not move a file that is open
             temporary.replace(path)
+            _write_through(path.parent)
         finally:
+            lock.close()
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise WSVADError(
             "output", path, f"cannot be written ({error.strerror})", "Free space or choose another folder"
         ) from error
+
+
+def remove_leftovers(folder: Path, suffix: str) -> None:
+    """Remove the temporary files that killed processes left in a folder.
+
+    Args:
+        folder: where to look, not below it.
+        suffix: of the files that they were to become.
+    """
+    for path in folder.glob(f".*{suffix}.????????.tmp"):
+        with suppress(OSError, portalocker.LockException), path.open("rb+") as file:
+            portalocker.lock(
+                file, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING
+            )  # its writer, if alive, has it
+            path.unlink()
+
+
+def _make_temporary(path: Path) -> tuple[Path, IO[bytes]]:
+    """Make a temporary file next to a path, and lock it for as long as this process lives."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        file = os.fdopen(handle, "rb+")
+        with suppress(portalocker.LockException):  # not every file system has locks
+            portalocker.lock(file, LockFlags.SHARED)
+        if Path(name).exists():
+            return Path(name), file
+        file.close()  # it was taken for a leftover before it was locked
+
+
+def _write_through(folder: Path) -> None:
+    """Make sure that a power cut does not undo what was moved in a folder."""
+    if os.name != "posix":  # no other system opens folders
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every file system can
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_tensors(record: object, path: str | Path) -> None:
+    """Write tensors and plain values for ``torch.load``, whole or not at all.
+
+    Args:
+        record: mappings and sequences of them.
+        path: the file.
+
+    Raises:
+        WSVADError: if the file cannot be written.
+    """
+    import torch  # what reads stores and tables starts without it
+
+    with replacing(path) as temporary:
+        try:
+            with temporary.open("wb") as file:
+                torch.save(record, file)
+        except RuntimeError as error:  # PyTorch's writer has no words for a full disk
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def write_json(record: object, path: str | Path, *, indent: int | None = 2) -> None:

@@ -1,9 +1,26 @@
-from pathlib import Path
+"""Which weights are kept, when, and that neither a kill nor a full disk costs those that were."""
 
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from wsvad_lightning.runs.checkpoints import BestOnVal
+from tests.runs.test_stopping import fit
+from wsvad_lightning import files
+from wsvad_lightning.cli import main
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import remove_leftovers, replacing
+from wsvad_lightning.runs.checkpoints import BestOnVal, LastCheckpoint, WholeCheckpoints
+from wsvad_lightning.runs.stopping import StopSignals
+
+OLD, NEW = {"weights": torch.zeros(1000)}, {"weights": torch.ones(1000)}
 
 
 def test_a_later_equal_is_kept_a_worse_one_is_not(tmp_path: Path) -> None:
@@ -15,3 +32,138 @@ def test_a_later_equal_is_kept_a_worse_one_is_not(tmp_path: Path) -> None:
     kept = [callback.check_monitor_top_k(trainer, torch.tensor(auc)) for auc in (0.5, 0.75, 1.0)]
     assert kept == [False, True, True]
     assert not callback.check_monitor_top_k(trainer, None)
+
+
+@pytest.fixture
+def last(tmp_path: Path) -> Path:
+    """A checkpoint that was saved before."""
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    WholeCheckpoints().save_checkpoint(OLD, path)
+    return path
+
+
+def loaded(path: Path) -> float:
+    return float(torch.load(path, weights_only=True)["weights"].mean())
+
+
+class KilledError(BaseException):
+    """What a process that is killed does no longer: no handler of ours catches it."""
+
+
+@pytest.mark.parametrize("step", ["mkstemp", "fsync", "chmod", "replace", "_write_through", "save"])
+def test_a_kill_in_any_step_of_a_save_leaves_a_whole_checkpoint(
+    step: str, last: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = {"fsync": os, "chmod": Path, "replace": Path, "mkstemp": tempfile, "save": torch}
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owners.get(step, files), step, killed)
+        patched.setattr(Path, "unlink", lambda *_, **__: None)  # nothing is cleaned up
+        with pytest.raises(KilledError):
+            WholeCheckpoints().save_checkpoint(NEW, last)
+    assert loaded(last) == (1 if step == "_write_through" else 0)
+    remove_leftovers(last.parent, ".ckpt")
+    WholeCheckpoints().save_checkpoint(NEW, last)
+    assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
+    assert loaded(last) == 1
+
+
+def test_a_real_kill_while_it_is_written(last: Path) -> None:
+    """Checkpoints are written one after the other until the kill."""
+    code = (
+        "import sys, torch\nfrom wsvad_lightning.runs.checkpoints import WholeCheckpoints\n"
+        "big = {'weights': torch.ones(3_000_000)}\nprint('ready', flush=True)\n"
+        "while True: WholeCheckpoints().save_checkpoint(big, sys.argv[1])\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(last)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.05)
+        while not list(last.parent.glob(".last.ckpt.*.tmp")) and process.poll() is None:
+            pass
+        process.kill()
+    assert loaded(last) in (0, 1)
+    remove_leftovers(last.parent, ".ckpt")
+    assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_one(last: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = (
+        "import resource, signal, sys, torch\nfrom wsvad_lightning.cli import main\n"
+        "from wsvad_lightning.runs.checkpoints import WholeCheckpoints\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from wsvad_lightning.errors import WSVADError\n"
+        "try: WholeCheckpoints().save_checkpoint({'weights': torch.ones(1_000_000)}, sys.argv[1])\n"
+        "except WSVADError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(last)], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert "last.ckpt': cannot be written (File too large)" in done.stdout
+    assert loaded(last) == 0
+    assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_what_a_live_process_writes_is_no_leftover(tmp_path: Path) -> None:
+    dead = tmp_path / ".last.ckpt.abcdefgh.tmp"
+    dead.write_text("half")
+    (tmp_path / ".hidden").touch()
+    with replacing(tmp_path / "last.ckpt") as temporary:
+        temporary.write_text("whole")
+        remove_leftovers(tmp_path, ".ckpt")
+        assert temporary.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "last.ckpt"]
+
+
+def test_a_run_clears_the_folders_of_its_experiment(store: Path, tmp_path: Path) -> None:
+    half = tmp_path / "s" / "version_0" / "checkpoints" / ".last.ckpt.abcdefgh.tmp"
+    half.parent.mkdir(parents=True)
+    half.touch()
+    assert main(fit(store, tmp_path, "--trainer.max_steps", "1")) == 0
+    assert not half.exists()
+
+
+class Saved:
+    """The steps at which ``last.ckpt`` was written."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[int] = []
+        monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", self.note)
+
+    def note(self, checkpoint: dict[str, Any], path: str, storage_options: None = None) -> None:
+        self.steps.append(checkpoint["global_step"])
+
+
+@pytest.mark.parametrize(
+    ("intervals", "steps"),
+    [
+        ((), [5]),
+        (("--save_every_steps", "2"), [2, 4, 5]),
+        (("--save_every_minutes", "1e-9"), [1, 2, 3, 4, 5, 5]),
+        (("--save_every_steps", "null", "--save_every_minutes", "null"), [5]),
+    ],
+)
+def test_it_is_saved_at_intervals_of_steps_and_of_minutes(
+    intervals: tuple[str, ...], steps: list[int], store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = Saved(monkeypatch)
+    assert main(fit(store, tmp_path, *intervals)) == 0
+    assert saved.steps == steps
+
+
+def test_the_intervals_are_by_default_a_hundred_steps_and_five_minutes() -> None:
+    callback = LastCheckpoint(StopSignals())
+    assert (callback.every_steps, callback.every_minutes) == (100, 5)
+
+
+@pytest.mark.parametrize(
+    "interval", [{"every_steps": 0}, {"every_minutes": -1.0}, {"every_minutes": float("nan")}]
+)
+def test_an_interval_that_is_none_is_refused(interval: dict[str, Any]) -> None:
+    with pytest.raises(WSVADError, match="--save_every_(steps|minutes)=.*must be more than 0"):
+        LastCheckpoint(StopSignals(), **interval)

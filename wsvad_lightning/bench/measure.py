@@ -8,14 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from wsvad_lightning.bench.recipes import CHECKPOINTS
 from wsvad_lightning.bench.results import Result
 from wsvad_lightning.bench.workers import write_output_to
 from wsvad_lightning.checkpoint import read_checkpoint, sealed
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import replacing, write_json
+from wsvad_lightning.files import write_json, write_tensors
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer
 from wsvad_lightning.runs.stages import train_stages
 
@@ -132,9 +130,8 @@ def chosen(run: WSVADCLI, selection: str) -> Path:
 def keep_weights(checkpoint: Path) -> None:
     """Leave of a run's checkpoints the tested one, without the optimizer's state: a third of the size."""
     state = read_checkpoint(checkpoint)
-    with replacing(checkpoint) as path:
-        weights = {key: value for key, value in state.items() if key != "optimizer_states"}
-        torch.save(sealed(weights), path)
+    weights = {key: value for key, value in state.items() if key != "optimizer_states"}
+    write_tensors(sealed(weights), checkpoint)
     for other in checkpoint.parent.glob("*.ckpt"):
         if other != checkpoint:
             other.unlink()

@@ -7,13 +7,12 @@ from types import ModuleType
 
 import lightning
 import rich
-import torch
 
 from wsvad_lightning import interop
 from wsvad_lightning.carried import write_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, read_official, sealed
 from wsvad_lightning.errors import WSVADError, did_you_mean
-from wsvad_lightning.files import replacing
+from wsvad_lightning.files import write_tensors
 from wsvad_lightning.interop.weights import load_official
 from wsvad_lightning.methods.base.module import WSVADModule
 
@@ -78,8 +77,7 @@ def import_weights(weights: str, *, method: str, output: str) -> None:
         CONFIG_KEY: write_carried(config, source.METHOD),
     }
     module.on_save_checkpoint(checkpoint)
-    with replacing(output) as path:
-        torch.save(sealed(checkpoint), path)
+    write_tensors(sealed(checkpoint), output)
     rich.print(f"{output}: {len(state) - len(dropped)} of {len(state)} tensors, as {source.METHOD.__name__}")
     if dropped:
         parts = {part: _starting(part, dropped) for part in (*source.TABLE.dropped, *source.TABLE.spare)}

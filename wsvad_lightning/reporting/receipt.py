@@ -22,7 +22,7 @@ def receipt(trainer: Trainer) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
-        "seed": data.seed,
+        "seed": data.seed if data.seeded else None,
         "store": data.info.path,
         "store_checksum": data.store.checksum(),
         "annotations": data.catalogue.annotations_path,

@@ -1,5 +1,6 @@
 """Which weights of a training are kept, and how they are written."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from wsvad_lightning.checkpoint import sealed
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import remove_leftovers, write_tensors
+from wsvad_lightning.runs.stopping import StopAfterStep, StopSignals
 
 # What is raised where weights, states or numbers are not such as they are used.
 UNSUITABLE = (
@@ -24,16 +27,6 @@ UNSUITABLE = (
     AssertionError,
     MemoryError,
 )
-
-
-class SealedCheckpoints(TorchCheckpointIO):
-    """Write checkpoints with the checksum of each entry."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
-    ) -> None:
-        """Write a checkpoint; see :func:`wsvad_lightning.checkpoint.sealed`."""
-        super().save_checkpoint(sealed(checkpoint), path, storage_options)
 
 
 class FirstBatch(Callback):
@@ -84,17 +77,71 @@ class FirstBatch(Callback):
         self.done = True
 
 
-class LastCheckpoint(ModelCheckpoint):
-    """Keep ``checkpoints/last.ckpt``: rewritten every hundred steps, and at the end of the training."""
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints whole or not at all: a kill or a full disk leaves the one that was there.
 
-    def __init__(self) -> None:
-        super().__init__(filename="last", every_n_train_steps=100, enable_version_counter=False)
+    Each has a checksum of every entry, see :func:`wsvad_lightning.checkpoint.sealed`.
+    """
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the final weights, whatever their step."""
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning types the trainer without it
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            WSVADError: if it cannot be written.
+        """
+        if "://" in str(path):  # on another machine, where Lightning writes
+            super().save_checkpoint(sealed(checkpoint), path, storage_options)
             return
-        trainer.save_checkpoint(Path(self.dirpath or ".") / "last.ckpt")
+        write_tensors(sealed(checkpoint), path)
+
+
+class LastCheckpoint(StopAfterStep, ModelCheckpoint):
+    """Keep ``checkpoints/last.ckpt``: saved at intervals, when a signal ends the training, and at its end.
+
+    Args:
+        signals: that end the training.
+        every_steps: how many steps lie between two saves at most; None for any number.
+        every_minutes: how many minutes; None for any number.
+
+    Raises:
+        WSVADError: if an interval is not positive.
+    """
+
+    def __init__(
+        self, signals: StopSignals, every_steps: int | None = 100, every_minutes: float | None = 5.0
+    ) -> None:
+        for name, value in {"steps": every_steps, "minutes": every_minutes}.items():
+            if value is not None and not value > 0:
+                raise WSVADError(f"--save_every_{name}", value, "must be more than 0", "Give more, or null")
+        StopAfterStep.__init__(self, signals)
+        ModelCheckpoint.__init__(self, filename="last", every_n_train_steps=0, enable_version_counter=False)
+        self.every_steps, self.every_minutes = every_steps, every_minutes
+        self._saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the minutes from now on; clear what killed processes left of this experiment."""
+        super().on_train_start(trainer, pl_module)
+        self._saved_at = time.monotonic()
+        of_experiment = Path(self.dirpath or ".").parent.parent.glob("version_*/checkpoints")
+        resumed = [] if trainer.ckpt_path is None else [Path(trainer.ckpt_path).parent]
+        for folder in (*of_experiment, *resumed) if trainer.is_global_zero else ():
+            remove_leftovers(folder, ".ckpt")
+
+    def is_due(self, trainer: Trainer) -> bool:
+        """Whether an interval has passed."""
+        minutes = (time.monotonic() - self._saved_at) / 60
+        by_steps = self.every_steps is not None and trainer.global_step % self.every_steps == 0
+        return by_steps or (self.every_minutes is not None and minutes >= self.every_minutes)
+
+    def save(self, trainer: Trainer) -> Path | None:
+        """Save the present weights and all that the training continues from."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # Lightning types the trainer without it
+            return None
+        path = Path(self.dirpath or ".") / "last.ckpt"
+        self.best_model_path = str(path)
+        self._save_checkpoint(trainer, str(path))
+        self._saved_at = time.monotonic()
+        return path
 
 
 class BestOnVal(ModelCheckpoint):

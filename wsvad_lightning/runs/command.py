@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
@@ -47,7 +48,9 @@ def schema(output: str | None = None) -> None:
     parser = LightningArgumentParser()
     WSVADCLI.add_method_and_data(parser)
     parser.add_class_arguments(Trainer, "trainer", skip={*UNDESCRIBED}, fail_untyped=False)
-    for name, kind in {"seed_everything": int, "name": str, "output": str}.items():
+    own: dict[str, Any] = {"seed_everything": int | bool, "name": str, "output": str}
+    own |= {"save_every_steps": int | None, "save_every_minutes": float | None}
+    for name, kind in own.items():
         parser.add_argument(f"--{name}", type=kind)
     described = json.loads(parser.get_completion_script("jsonschema"))
     properties = described["properties"]

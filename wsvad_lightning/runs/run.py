@@ -1,16 +1,22 @@
 """A run of ``wsvad fit``, ``validate``, ``test`` or ``predict``: LightningCLI over all methods."""
 
+import os
+import secrets
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from argparse import SUPPRESS
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning_utilities.core.imports import RequirementCache
 
 from wsvad_lightning import methods
@@ -21,10 +27,13 @@ from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import ConfigFile, explained
 from wsvad_lightning.reporting.labels import LabelPicture
 from wsvad_lightning.reporting.scores import ScoreWriter
-from wsvad_lightning.runs.checkpoints import FirstBatch, LastCheckpoint, SealedCheckpoints
+from wsvad_lightning.runs.checkpoints import FirstBatch, LastCheckpoint, WholeCheckpoints
 from wsvad_lightning.runs.progress import StepProgress
 from wsvad_lightning.runs.quiet import be_quiet
+from wsvad_lightning.runs.ranks import ending_together
 from wsvad_lightning.runs.record import RunRecord
+from wsvad_lightning.runs.resuming import Resuming, continue_wandb, requeued_from
+from wsvad_lightning.runs.stopping import StopAfterStep, Stopped, StopSignals, take_signals
 from wsvad_lightning.runs.summary import TrainingSummary
 from wsvad_lightning.runs.trained import (
     carried_defaults,
@@ -43,6 +52,10 @@ ABOUT = {  # the commands
 
 # What is raised of sizes and numbers that nothing can be made with; the parser explains ValueErrors itself.
 UNSUITABLE = (RuntimeError, TypeError, ArithmeticError, AssertionError, IndexError, MemoryError)
+PURE = ("16-true", "bf16-true", "64-true")  # precisions that change weights, where methods compute in float32
+LIBRARIES = ("lightning.", "jsonargparse.")  # that name what is wrong with a setting
+SEEDS = 2**32  # how many there are
+SHARED_SEED = "PL_GLOBAL_SEED"  # environment variable by which Lightning gives the seed to further processes
 IDS = {name.lower(): name for name in sorted(methods.__all__, key=str.lower)}
 
 
@@ -63,10 +76,16 @@ class WSVADCLI(LightningCLI):
     Args:
         args: subcommand and arguments.
         carried: defaults that a checkpoint sets, by argument; the user's own override them.
+        signals: that end the run, if any do.
     """
 
-    def __init__(self, args: Sequence[str], carried: Mapping[str, Any] | None = None) -> None:
-        self.command, self.carried = args[0], dict(carried or {})
+    def __init__(
+        self,
+        args: Sequence[str],
+        carried: Mapping[str, Any] | None = None,
+        signals: StopSignals | None = None,
+    ) -> None:
+        self.command, self.carried, self.signals = args[0], dict(carried or {}), signals or StopSignals()
         self.first_batch = FirstBatch()
         be_quiet()
         about = {"description": ABOUT[self.command], "usage": f"wsvad {self.command} [options]"}
@@ -134,6 +153,10 @@ class WSVADCLI(LightningCLI):
         name = "name of the experiment's folder, by default that of the first configuration"
         parser.add_argument("--name", type=str | None, default=None, help=name)
         parser.add_argument("--output", default="runs", help="folder that holds the experiments")
+        for name, kind, default in (("steps", int | None, 100), ("minutes", float | None, 5.0)):
+            about = f"{name} between two saves of last.ckpt at most; null for no limit"
+            shown = about if self.command == "fit" else SUPPRESS
+            parser.add_argument(f"--save_every_{name}", type=kind, default=default, help=shown)
 
     @staticmethod
     def add_method_and_data(parser: LightningArgumentParser) -> None:
@@ -154,7 +177,7 @@ class WSVADCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the links."""
         parser.link_arguments("data.feature_dim", "model.init_args.feature_dim", apply_on="instantiate")
-        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=seed_of_data)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, name the experiment, and refuse to measure an untrained model."""
@@ -167,18 +190,28 @@ class WSVADCLI(LightningCLI):
         recipes = [Path(str(path)).stem for path in config.config or () if path is not None]
         config.name = config.name or (recipes[0] if recipes else "wsvad")
         if self.command == "fit":
+            if config.ckpt_path is None and (path := requeued_from(Path(config.output, config.name))):
+                config.ckpt_path = str(path)
             check_resumable(config.ckpt_path)
         elif config.ckpt_path is None:
             raise untrained()
         elif not self.carried:  # a recipe names it
             read_checkpoint(config.ckpt_path)
-        if not 0 <= config.seed_everything < 2**32:
+        if config.seed_everything is True:
+            config.seed_everything = config.data.seed = drawn_seed()
+        if not 0 <= config.seed_everything < SEEDS:
             raise WSVADError("--seed_everything", config.seed_everything, "must be 0 to 4294967295", "Give 0")
 
     def _parse_ckpt_path(self) -> None:
         """Leave the arguments alone: Lightning would put a checkpoint's hyper-parameters above them here."""
 
     # ----------------------------------------------------------------------------------------- the run
+
+    def _set_seed(self) -> None:
+        """Seed everything, or nothing: further processes then do not follow the seed of an earlier run."""
+        if self.config[self.command].seed_everything is False:
+            os.environ.pop(SHARED_SEED, None)
+        super()._set_seed()
 
     def before_instantiate_classes(self) -> None:
         """Save one configuration a subcommand: one saved by ``test`` would not parse for ``fit``."""
@@ -201,9 +234,33 @@ class WSVADCLI(LightningCLI):
             raise WSVADError("--ckpt_path", path, problem, "Give a file that `wsvad fit` wrote") from error
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run; report where the first batch fails because of what a checkpoint holds."""
-        with self.first_batch.explained(self.config[subcommand].ckpt_path):
+        """Run; put into one line what comes of odd settings of the trainer, or of what a checkpoint holds."""
+        with self.settings_explained(), self.first_batch.explained(self.config[subcommand].ckpt_path):
             super()._run_subcommand(subcommand)
+
+    @contextmanager
+    def settings_explained(self) -> Iterator[None]:
+        """Put into one line what Lightning or PyTorch says of settings of the trainer that do not work.
+
+        Raises:
+            WSVADError: in place of their errors.
+        """
+        try:
+            yield
+        except WSVADError:
+            raise
+        except (RuntimeError, ValueError, TypeError, ImportError) as error:
+            reason = " ".join(str(error).split())[:300]
+            precision = str(self.config[self.command].trainer.precision)
+            if isinstance(error, RuntimeError) and precision in PURE:
+                problem = f"{type(self.model).__name__} cannot be computed with it ({reason})"
+                raise WSVADError(
+                    "--trainer.precision", precision, problem, "Use bf16-mixed or 32-true"
+                ) from error
+            if not raised_by_lightning(error):
+                raise
+            see = f"See `wsvad {self.command} --help`"
+            raise WSVADError("--trainer", None, f"does not work: {reason.rstrip('.')}", see) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what belongs to every run to what the configuration asks for.
@@ -211,9 +268,15 @@ class WSVADCLI(LightningCLI):
         That is a CSV log, a TensorBoard log where that is installed, progress, ``last.ckpt`` and scores.
         """
         config = self.config_init[self.subcommand]
+        if config.trainer.barebones:
+            problem = "leaves out the logs and checkpoints that a run consists of"
+            raise WSVADError("--trainer.barebones", True, problem, "Use --trainer.fast_dev_run to try a run")
+        intervals = config.save_every_steps, config.save_every_minutes
+        keeps = config.trainer.enable_checkpointing is not False
         self.trainer_defaults["callbacks"] = [
             *([StepProgress()] if config.trainer.enable_progress_bar is not False else []),
-            *([LastCheckpoint()] if config.trainer.enable_checkpointing is not False else []),
+            LastCheckpoint(self.signals, *intervals) if keeps else StopAfterStep(self.signals),
+            Resuming(),
             TrainingSummary(),
             ScoreWriter(),
             LabelPicture(),
@@ -225,9 +288,42 @@ class WSVADCLI(LightningCLI):
             loggers.append(TensorBoardLogger(config.output, name=config.name, version=csv.version))
         given = config.trainer.logger
         loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
-        plugins = config.trainer.plugins or []
-        plugins = [*(plugins if isinstance(plugins, list) else [plugins]), SealedCheckpoints()]
-        return super().instantiate_trainer(logger=loggers, plugins=plugins, **kwargs)
+        with self.settings_explained():
+            trainer = super().instantiate_trainer(logger=loggers, **kwargs)
+        take_signals(trainer, self.signals)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger) and self.command == "fit" and config.ckpt_path:
+                continue_wandb(logger, config.ckpt_path)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the user has chosen
+            trainer.strategy.checkpoint_io = WholeCheckpoints()
+        return trainer
+
+
+def raised_by_lightning(error: Exception) -> bool:
+    """Whether an error says what Lightning or its parser thinks of settings, and not that code is wrong."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_globals.get("__name__", "").startswith(LIBRARIES)
+
+
+def seed_of_data(seed: int | bool) -> int | None:
+    """Give the seed of the data module: None for a run without a seed."""
+    return None if seed is False else int(seed)
+
+
+def drawn_seed() -> int:
+    """Draw a seed for ``--seed_everything true``; further processes take that of the first one.
+
+    Raises:
+        WSVADError: if another launcher than Lightning's started several processes: each would draw its own.
+    """
+    if int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1))) == 1:
+        return secrets.randbelow(SEEDS)
+    if not (shared := os.environ.get(SHARED_SEED, "")).isdecimal():
+        problem = "each process would draw a seed of its own"
+        raise WSVADError("--seed_everything", "true", problem, "Give a number")
+    return int(shared)
 
 
 def untrained() -> WSVADError:
@@ -263,12 +359,23 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
     Returns:
         The finished run, with its ``trainer``, ``model`` and ``datamodule``.
     """
+    with StopSignals() as signals, ending_together():
+        try:
+            return run_command(args, kind, signals)
+        except Stopped as stopped:
+            if getattr(rank_zero_only, "rank", 0) == 0 or not stopped.agreed:
+                sys.stderr.write(f"{stopped.said}\n")
+            raise
+
+
+def run_command(args: Sequence[str], kind: type[WSVADCLI], signals: StopSignals) -> WSVADCLI:
+    """Run a command as :func:`run_trainer` does, and end in an orderly way when nothing is wrong."""
     command, *rest = args
     given = peek(command, rest)
     import_from_here(named_methods(given))
     if command != "fit" and not rest:
         raise untrained()
-    run = kind(args, {} if command == "fit" else carried_defaults(given))
+    run = kind(args, {} if command == "fit" else carried_defaults(given), signals)
     for logger in run.trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()  # a later run in this process is one of its own

@@ -41,7 +41,8 @@ def count_others(data: WSVADDataModule) -> str:
 
 def note_validations(trainer: Trainer) -> str | None:
     """Say so if the recipe validates too rarely, or on no videos, to choose a checkpoint by."""
-    interval, steps = trainer.val_check_interval, trainer.estimated_stepping_batches
+    interval = getattr(trainer, "val_check_interval", None)  # there is none where minutes are counted
+    steps = trainer.estimated_stepping_batches
     callbacks = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
     monitored = any((callback.monitor or "").startswith("val/") for callback in callbacks)
     data: WSVADDataModule = trainer.datamodule  # type: ignore[attr-defined]  # typed without it

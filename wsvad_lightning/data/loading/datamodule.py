@@ -72,7 +72,7 @@ class WSVADDataModule(LightningDataModule):
         batch_size: bags of each class, or windows, in a batch, on each device.
         val_fraction: part of the training videos of each class to hold out.
         num_workers: loading processes; 0 loads in the training process.
-        seed: of everything random.
+        seed: of everything random; None for a run that is not seeded, whose data are those of seed 0.
         cache_dir: folder for ready-made training bags, written at the first use; None reads the store.
 
     Raises:
@@ -98,11 +98,12 @@ class WSVADDataModule(LightningDataModule):
         batch_size: int = 32,
         val_fraction: float = 0.0,
         num_workers: int = 0,
-        seed: int = 0,
+        seed: int | None = 0,
         cache_dir: str | None = None,
     ) -> None:
         super().__init__()
-        self.catalogue = Catalogue(store, split, split_index, annotations, val_fraction, seed)
+        self.seeded, self.seed = seed is not None, int(seed or 0)
+        self.catalogue = Catalogue(store, split, split_index, annotations, val_fraction, self.seed)
         self.gt_rule = find_rule(gt_rule)
         self.streams = (features,) if isinstance(features, str) else tuple(features)
         self.bags: Bags = bags
@@ -110,7 +111,7 @@ class WSVADDataModule(LightningDataModule):
         self.segments, self.sampling, self.crops = segments, sampling, crops
         self.normalize, self.clip, self.pca_dim = normalize, clip, pca_dim
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.seed, self.cache_dir = seed, cache_dir
+        self.cache_dir = cache_dir
         self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer test videos than ranks
         self._check_settings()
 
@@ -389,4 +390,6 @@ class WSVADDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             collate_fn=as_loaded,
             pin_memory=on_gpu,
+            # A loader draws when it is opened; an evaluation leaves the training's random numbers alone.
+            generator=torch.Generator() if batch_sampler is None else None,
         )

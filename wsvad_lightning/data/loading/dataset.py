@@ -202,6 +202,13 @@ class BatchLoader(DataLoader[WSVADBatch]):
                 raise batch
             yield batch
 
+    def __len__(self) -> int:
+        """Count the batches; one where a rank has no video, as Lightning skips a stage without batches.
+
+        That rank would miss what all ranks do together at the end of the stage.
+        """
+        return max(1, super().__len__())
+
     def state_dict(self) -> dict[str, int]:
         """Show Lightning that the loader resumes; where, its sampler reads from the trainer's own count."""
         return {}

@@ -1,0 +1,132 @@
+"""The processes of a run end together: when one fails or is killed, all do, and one line says why."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from unittest.mock import patch
+
+from lightning.pytorch.strategies.launchers import subprocess_script
+from torch import distributed
+
+from wsvad_lightning.runs.stopping import Stopped
+
+PATIENCE = 5.0  # seconds for a process to end by itself when another one has failed
+INTERVAL = 0.2  # seconds between looks at the other processes
+MISTAKE = 2  # exit status
+
+
+class Watch(threading.Thread):
+    """Watch the processes that the first one of a machine has started, and end it when one of them fails.
+
+    Args:
+        processes: the started ones.
+    """
+
+    def __init__(self, processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+        super().__init__(daemon=True, name="watch")
+        self._processes = processes
+        self._left = threading.Event()
+
+    def run(self) -> None:
+        """Wait until a process fails, give this one some time to notice, and end it."""
+        while not self._left.wait(INTERVAL):
+            status = self.status()
+            if status and not self._left.wait(PATIENCE):  # it waits for what the other would have sent
+                say_if_killed(status)
+                self.end()
+                os._exit(status)
+
+    def status(self) -> int:
+        """Give the exit status of the first process that failed; 0 if none has."""
+        found = (process.poll() for process in self._processes)
+        return next((128 - status if status < 0 else status for status in found if status), 0)
+
+    def leave(self) -> None:
+        """Watch no longer."""
+        self._left.set()
+
+    def end(self) -> None:
+        """Wait for the started processes for a moment, and kill those that are left."""
+        for process in self._processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+            process.kill()
+
+
+@contextmanager
+def ending_together() -> Iterator[None]:
+    """End all processes of the run inside when one fails; only the first to fail says why.
+
+    Raises:
+        SystemExit: with the status of the process that failed first, if this is another one.
+    """
+    watches: list[Watch] = []
+
+    def watch(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+        watches.append(Watch(processes))
+        watches[-1].start()
+
+    # Lightning's own watch kills this process, before it can say anything.
+    with patch.object(subprocess_script, "_launch_process_observer", watch):
+        try:
+            yield
+        except BaseException as error:
+            status = first_to_fail(error, watches)
+            leave(watches)
+            if status is None:
+                raise
+            raise SystemExit(status) from None
+        leave(watches)
+
+
+def first_to_fail(error: BaseException, watches: Sequence[Watch]) -> int | None:
+    """Give the status of the process that failed before this one; None if this is the first.
+
+    Args:
+        error: why this one failed.
+        watches: of the processes that this one has started.
+    """
+    if not distributed.is_initialized() or (isinstance(error, Stopped) and error.agreed):
+        return None
+    killed = killed_among(watches) if isinstance(error, RuntimeError) else 0  # as when another one is gone
+    if killed:
+        say_if_killed(killed)
+        return killed
+    status = error.code if isinstance(error, SystemExit) else MISTAKE if isinstance(error, ValueError) else 1
+    mine = f"{distributed.get_rank()} {status}"
+    try:
+        first = distributed.distributed_c10d._get_default_store().compare_set("failed first", "", mine)
+    except Exception:  # the process that holds the store has left
+        return 1
+    return None if first.decode() == mine else int(first.split()[1])
+
+
+def killed_among(watches: Sequence[Watch]) -> int:
+    """Give the status of a started process that a signal killed; 0 if none is seen within a second."""
+    deadline = time.monotonic() + 1
+    while watches and time.monotonic() < deadline:
+        if status := next((watch.status() for watch in watches), 0):
+            return status if status > 128 else 0
+        time.sleep(INTERVAL)
+    return 0
+
+
+def say_if_killed(status: int) -> None:
+    """Say that a process was killed, which could not do so itself."""
+    if status > 128:
+        name = signal.Signals(status - 128).name
+        sys.stderr.write(f"error: a process of this run was killed by {name}, perhaps for lack of memory\n")
+
+
+def leave(watches: Sequence[Watch]) -> None:
+    """Leave the other processes: they are no longer waited for, and end."""
+    if distributed.is_initialized() and distributed.get_backend() == "gloo":
+        distributed.destroy_process_group()  # else its threads may abort the process as it ends
+    for watch in watches:
+        watch.leave()
+        watch.end()
