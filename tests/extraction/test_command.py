@@ -324,7 +324,7 @@ def test_names_of_files_that_are_no_text_or_in_another_form(make_video: VideoMak
         "x.",
     }
     (tmp_path / "list.csv").write_text("video\nvideos/über.mp4\n", "utf-8")
-    assert [video.path.exists() for video in find_videos(tmp_path / "list.csv")] == [True]
+    assert [Path(video.path).exists() for video in find_videos(tmp_path / "list.csv")] == [True]
 
 
 def relabel(videos: Path, table: Path) -> None:

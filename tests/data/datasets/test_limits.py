@@ -49,7 +49,8 @@ def packed(content: bytes) -> bytes:
 
 
 def read_all(path: Path) -> None:
-    for array in arrays_of(SourceFile(path)) or []:
+    held = arrays_of(SourceFile(path))
+    for array in held.arrays if held else []:
         array.read()
 
 

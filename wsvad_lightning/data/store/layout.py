@@ -460,8 +460,6 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
         ValueError: if anything of it is missing or not what is written.
     """
     given, video_id = attributes(group), video_name(group)
-    if {"", ".", ".."} & {*re.split(r"[/\\]", video_id)} or not video_id.isprintable():
-        raise ValueError("it has a name that no video has")
     label, num_frames = _typed(given, "label", int), _typed(given, "num_frames", int)
     fps = _typed(given, "fps", float)
     if not 0 < fps < math.inf:
