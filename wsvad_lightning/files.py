@@ -11,9 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-import portalocker
-from portalocker import LockFlags
-
 from wsvad_lightning.errors import WSVADError
 
 # What a spreadsheet computes: also in the wide letters of Asian keyboards, and with apostrophes before it.
@@ -63,11 +60,9 @@ def remove_leftovers(folder: Path, suffix: str) -> None:
         suffix: of the files that they were to become.
     """
     for path in folder.glob(f".*{suffix}.????????.tmp"):
-        with suppress(OSError, portalocker.LockException), path.open("rb+") as file:
-            portalocker.lock(
-                file, LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING
-            )  # its writer, if alive, has it
-            path.unlink()
+        with suppress(OSError), path.open("rb+") as file:
+            if _lock(file, exclusive=True):  # its writer, if alive, has it
+                path.unlink()
 
 
 def _make_temporary(path: Path) -> tuple[Path, IO[bytes]]:
@@ -75,11 +70,22 @@ def _make_temporary(path: Path) -> tuple[Path, IO[bytes]]:
     while True:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         file = os.fdopen(handle, "rb+")
-        with suppress(portalocker.LockException):  # not every file system has locks
-            portalocker.lock(file, LockFlags.SHARED)
+        _lock(file, exclusive=False)
         if Path(name).exists():
             return Path(name), file
         file.close()  # it was taken for a leftover before it was locked
+
+
+def _lock(file: IO[bytes], *, exclusive: bool) -> bool:
+    """Lock a file without waiting; False if a process has it, or the file system has no locks."""
+    import portalocker  # on use: what reads stores and tables starts without it
+
+    kind = portalocker.LockFlags.EXCLUSIVE if exclusive else portalocker.LockFlags.SHARED
+    try:
+        portalocker.lock(file, kind | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.LockException:
+        return False
+    return True
 
 
 def _write_through(folder: Path) -> None:

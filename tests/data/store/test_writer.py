@@ -272,6 +272,7 @@ def test_parts_of_before_are_read_joined_and_replaced(tmp_path: Path) -> None:
     parts.mkdir()
     with h5py.File(write_store(tmp_path / "a.h5", [0]), "r+") as file:
         file["videos"].move("video00", "u\u0308ber")  # ü as macOS writes it
+        del file["videos"]["u\u0308ber"].attrs["checksum"], file.attrs["checksum"]  # of features alone then
     (tmp_path / "a.h5").rename(parts / "u\u0308ber.h5")
     write_store(tmp_path / "b.h5", [1]).rename(parts / "video01.h5")
     assert list(FeatureStore(path)) == ["video01", "über"]
