@@ -113,7 +113,7 @@ class Series(NamedTuple):
 
 
 def series_of(paths: Iterable[Path]) -> Series | str:
-    """Put files such as ``frame_2.jpg``, ``frame_10.jpg`` in order, or say why they are no series.
+    """Put files such as ``frame_2.jpg``, ``frame_10.jpg`` in order, or say why they are not a series.
 
     Their names may differ in a single number, whatever its digits; suffixes may differ.
 

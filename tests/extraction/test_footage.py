@@ -71,7 +71,7 @@ def test_what_is_assumed_of_images_is_said(tmp_path: Path) -> None:
     assert found.notes == [
         f"folders of images taken for videos: 1, such as {folder} of 3 frames, at 25 a second",
         f"numbers without an image, so that what follows moves up: {folder} (6)",
-        "images without a number, which are no frames: 1 (cover.png)",
+        "images without a number, not taken for frames: 1 (cover.png)",
     ]
 
 

@@ -146,4 +146,4 @@ def _notes_on(folders: Sequence[FrameFolder], *, stated: bool) -> Iterator[str]:
         named = [f"{folder} ({folder.absent})" for folder in gaps]
         yield f"numbers without an image, so that what follows moves up: {few(named)}"
     if others := [image for folder in folders for image in folder.others]:
-        yield f"images without a number, which are no frames: {len(others)} ({examples(others)})"
+        yield f"images without a number, not taken for frames: {len(others)} ({examples(others)})"

@@ -189,7 +189,7 @@ class Extraction(LightningModule):
         try:
             self.writer.annotate(video.annotation)
         except WSVADError as error:
-            if error.argument != "video":  # a full disk is no fault of the video
+            if error.argument != "video":  # a full disk is not a fault of the video
                 raise
             self.outcome.broken.append(error)
 
@@ -205,7 +205,7 @@ class Extraction(LightningModule):
                 given = given._replace(annotation=annotation)
             except WSVADError as error:
                 self.outcome.broken.append(error)
-            except OSError as error:  # where the features wait: no fault of the video
+            except OSError as error:  # where the features wait: not a fault of the video
                 remedy = "Free space or choose another folder"
                 problem = f"cannot be written ({error.strerror})"
                 raise WSVADError("output", output, problem, remedy) from error

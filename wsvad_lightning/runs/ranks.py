@@ -124,7 +124,7 @@ def say_if_killed(status: int) -> None:
 
 
 def leave(watches: Sequence[Watch]) -> None:
-    """Leave the other processes: they are no longer waited for, and end."""
+    """Leave the other processes: nothing waits for them any more, and they end."""
     if distributed.is_initialized() and distributed.get_backend() == "gloo":
         distributed.destroy_process_group()  # else its threads may abort the process as it ends
     for watch in watches:

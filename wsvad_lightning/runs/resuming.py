@@ -173,7 +173,7 @@ def continue_wandb(logger: WandbLogger, checkpoint: str) -> None:
     """Let a logger continue the run that a checkpoint names, unless it was given one.
 
     Raises:
-        WSVADError: if that is no name of a run.
+        WSVADError: if that does not name a run.
     """
     name = read_checkpoint(checkpoint).get(WANDB)
     if name is None or logger.version is not None:
@@ -228,7 +228,7 @@ def restore(states: Mapping[str, Any], trainer: Trainer) -> None:
     """Set the generators of this process.
 
     Raises:
-        WSVADError: if these are no states of generators.
+        WSVADError: if these are not states of generators.
     """
     try:
         version, words, gauss = states["python"]

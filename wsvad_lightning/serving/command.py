@@ -159,7 +159,7 @@ class PredictCLI(WSVADCLI):
 
 
 def _state_of(video: Footage) -> list[Any]:
-    """What tells a video from another: path, size and time of its file, or of its images with their rate.
+    """What distinguishes videos: path, size and time of the file, or of the images with their rate.
 
     Of a file that cannot be read, it is the path alone.
     """

@@ -22,7 +22,7 @@ class FrameFolder:
         images: the frames, in the order of their numbers.
         fps: frames a second, which the folder does not state.
         absent: how many numbers between the first and the last have no image.
-        others: images without a number, which are no frames.
+        others: images without a number, which are not frames.
     """
 
     path: Path
@@ -109,7 +109,7 @@ def is_masks(folder: Path) -> bool:
 
 
 def images_of(folder: Path) -> list[Path]:
-    """The images of a folder in the order of their numbers, or of their names where these are no series."""
+    """The images of a folder by their numbers, or by their names where these are not a series."""
     images = sorted(
         path
         for path in folder.iterdir()

@@ -3,7 +3,7 @@
 import math
 
 IRREGULAR = 1.5  # of a constant rate: the longest step between frames by the shortest, as stamps are rounded
-JUMP = 3600.0  # seconds: a longer step between frames is no pause
+JUMP = 3600.0  # seconds: a longer step between frames is not a pause
 FEWEST = 2  # steps that a rate is known by
 
 

@@ -237,7 +237,7 @@ def test_missing_streams(tmp_path: Path) -> None:
 
 
 def test_features_of_one_base_name_are_told_apart_by_folder(tmp_path: Path) -> None:
-    """Streams and crops have folders too, which are no part of a name."""
+    """Streams and crops have folders too, which are not part of a name."""
     for camera, length in (("gate", 3), ("yard", 4)):
         for crop in range(5):
             save(tmp_path / "source" / "RGB" / camera / f"0001__{crop}.npy", np.ones((length, 6), np.float32))

@@ -63,7 +63,7 @@ def find_arrays(files: Iterable[SourceFile]) -> Contents:
 
 
 def _name_by_files(found: Contents) -> Contents:
-    """Where all files of a folder hold arrays of the same few names, these are no names of videos."""
+    """Where all files of a folder hold arrays of the same few names, these do not name videos."""
     groups: dict[Folders, dict[SourceFile, list[Array]]] = defaultdict(lambda: defaultdict(list))
     arrays: Arrays = []
     for file, array in found.arrays:

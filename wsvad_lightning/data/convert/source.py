@@ -54,7 +54,7 @@ class Item:
         stream: the stream it belongs to.
         crop: number of its crop, None if it holds all crops or is the only one.
         split: part of the data set and the name that gives it, None if unknown.
-        stream_by: the name that gives the stream, empty if it is no name.
+        stream_by: the name that gives the stream, empty if it is not a name.
     """
 
     file: SourceFile

@@ -38,7 +38,7 @@ VIDEO_SUFFIXES = (
 )
 ARRAY_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".hdf", ".he5", ".pt", ".pth", ".pkl", ".pickle", ".mat")
 FEATURE_SUFFIXES = (*ARRAY_SUFFIXES, ".txt", ".csv", ".tsv", ".json", ".gz")
-UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are no text, ends of lines
+UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are not text, ends of lines
 DRIVE = re.compile(r"^\s*[A-Za-z]:(?=[/\\])")
 LONGEST_PART = 200  # bytes of a file name; systems allow 255, and temporary files add to it
 LONGEST_PATH = 1000  # bytes of a path below a folder
@@ -133,7 +133,7 @@ def name_videos(paths: Sequence[str], kept: Mapping[str, str] | None = None) -> 
     """Name videos, each otherwise: in the shortest of these ways that no other video shares.
 
     The ways are the base name, the path without suffix (in a folder: else it is the base name), the path, and
-    the path with every byte that is no plain letter or digit written as two digits.
+    the path with every byte that is not a plain letter or digit written as two digits.
 
     Args:
         paths: of the videos below their source.
@@ -266,7 +266,7 @@ def _join(parts: Iterable[str]) -> str:
 
 
 def _escape(character: str) -> str:
-    """A character as ``%`` and two digits a byte; one that stands for a byte of a file name as that byte."""
+    """A character as ``%`` and two digits a byte; one that represents a byte of a file name as that byte."""
     byte = "\udc80" <= character <= "\udcff"
     return quote(character.encode("utf-8", "surrogateescape" if byte else "surrogatepass"), safe="")
 

@@ -122,7 +122,7 @@ def read_rows(path: Path, argument: str, required: Sequence[str], notes: list[st
             problem = f"{len(cells)} cells under a header of {len(header)}"
             remedy = "Give every row the cells of the header; quote cells that hold the separator"
             raise WSVADError(argument, f"{path}, line {line}", problem, remedy)
-    return [Row(line, dict(zip(header, cells, strict=False))) for line, cells in rows]
+    return [Row(line, dict(zip(header, cells[: len(header)], strict=True))) for line, cells in rows]
 
 
 def _find_header(

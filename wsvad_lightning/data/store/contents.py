@@ -1,4 +1,4 @@
-"""What a file of a store may hold: a stranger's file is data, and a damaged one is no surprise.
+"""What a file of a store may hold: a stranger's file is data, and a damaged one is expected.
 
 Groups, datasets and attributes lie in the file itself: links, virtual datasets and external storage are
 refused, and so is any filter but those that :class:`StoreWriter` uses. What a file declares is compared with
