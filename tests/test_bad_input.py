@@ -194,6 +194,17 @@ CASES: list[Case] = [
     # splits and annotations
     ("no split file", lambda d: d.fit("--data.split", "absent.json"), ("absent.json", "cannot be read")),
     ("split that is no JSON", lambda d: d.fit("--data.split", d.file("s.json", "{")), ("s.json", "not JSON")),
+    (
+        "a NUL character in a recipe",
+        lambda d: d.fit("--config", d.file("nul.yaml", 'name: "a\\0b"\n')),
+        ("--name", "has a NUL character"),
+    ),
+    (
+        "a method that is a list",
+        lambda d: d.fit("--config", d.file("list.yaml", "model: [a, b]\n")),
+        ("model",),
+    ),
+    ("mistyped accelerator", lambda d: d.fit("--trainer.accelerator", "gpuu"), ("--trainer", "gpuu")),
     ("empty split", lambda d: d.fit("--data.split", d.split(train=[], test=[])), ("train", "no video")),
     (
         "nothing to train with",
