@@ -321,6 +321,11 @@ def test_avenue_reads_matlab_and_numpy_masks(tmp_path: Path) -> None:
     savemat(tmp_path / "3_label.mat", {"other": cells})
     with pytest.raises(WSVADError, match="holds no volLabel"):
         avenue.read([tmp_path], Draft())
+    whole = (tmp_path / "1_label.mat").read_bytes()
+    for length in range(0, len(whole) - 4, 7):  # the last four bytes are padding
+        (tmp_path / "3_label.mat").write_bytes(whole[:length])
+        with pytest.raises(WSVADError, match="holds no volLabel"):
+            avenue.read([tmp_path], Draft())
 
 
 def test_tad_reads_classes_off_names(tmp_path: Path) -> None:

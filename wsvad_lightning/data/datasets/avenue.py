@@ -48,12 +48,12 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
 def _read_matlab(path: Path) -> NDArray[np.bool_]:
     try:
         from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
     except ImportError:
         remedy = 'Run pip install "wsvad-lightning[prepare]"'
         raise WSVADError("sources", path, "reading MATLAB files needs SciPy", remedy) from None
     try:
-        cells = loadmat(path)["volLabel"].ravel()
-    except (KeyError, ValueError, MatReadError, NotImplementedError):
-        raise WSVADError("sources", path, "holds no volLabel", "Give a file of testing_label_mask") from None
-    return np.array([np.asarray(mask).any() for mask in cells], dtype=bool)
+        cells = loadmat(path, variable_names=["volLabel"])["volLabel"].ravel()
+        return np.array([np.asarray(mask).any() for mask in cells], dtype=bool)
+    except Exception as error:  # a damaged file fails anywhere in its reader
+        problem = f"holds no volLabel that can be read ({type(error).__name__})"
+        raise WSVADError("sources", path, problem, "Give a file of testing_label_mask") from None
