@@ -25,7 +25,8 @@ from wsvad_lightning import metrics
 from wsvad_lightning.checkpoint import CONFIG_KEY, VERSION_KEY
 from wsvad_lightning.cli import COMMANDS, main
 from wsvad_lightning.configs import config_folder
-from wsvad_lightning.data.datasets.annotations import read_annotations, read_split
+from wsvad_lightning.data.datasets.splits import read_split
+from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.sampling import Sampling
 from wsvad_lightning.data.loading.transform import Crops, Normalize

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wsvad_lightning.data.datasets.annotations import read_annotations, read_split
+from wsvad_lightning.data.datasets.splits import read_split
+from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.demo.drawing import draw_scene
 from wsvad_lightning.demo.render import DemoSpec, list_clips, render_dataset
 

@@ -12,7 +12,7 @@ import pytest
 from tests.parity import metrics as comparison
 from tests.parity.ground_truth import class_of, frame_labels
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.metrics import frame
+from wsvad_lightning.metrics import curves, frame
 
 DATA = Path(__file__).parent / "data"
 FILE, ROOT = DATA / "tiny_metrics.json", DATA / "annotations"
@@ -62,7 +62,7 @@ def test_the_comparison_detects_another_definition(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_comparison_detects_a_silent_nan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame, "_undefined", lambda name, missing: np.nan)
+    monkeypatch.setattr(curves, "undefined", lambda name, missing: np.nan)
     assert {"roc_auc_score", "pr_auc_trapezoid"} <= failed_keys()
 
 

@@ -23,7 +23,7 @@ from wsvad_lightning.bench.measure import QUIET, Cell, train_and_test
 from wsvad_lightning.bench.recipes import CHECKPOINTS, Recipes, as_text, compose, find_methods
 from wsvad_lightning.bench.results import write_results
 from wsvad_lightning.bench.workers import work_off
-from wsvad_lightning.data.datasets.annotations import read_splits
+from wsvad_lightning.data.datasets.splits import read_splits
 from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.data.store.reader import FeatureStore, store_paths
 from wsvad_lightning.errors import WSVADError

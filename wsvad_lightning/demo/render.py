@@ -13,7 +13,8 @@ import numpy as np
 from rich.progress import track
 
 from wsvad_lightning import __version__
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, write_annotations
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.demo.drawing import draw_scene
 from wsvad_lightning.demo.scenes import CAMERAS, Camera
 from wsvad_lightning.demo.script import ANOMALIES, Scene, Stage, stage_scene

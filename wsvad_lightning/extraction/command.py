@@ -8,8 +8,9 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from rich.console import Console
 
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.names import name_videos, path_id
+from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.changes import (

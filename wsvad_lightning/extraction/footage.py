@@ -6,8 +6,8 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
-from wsvad_lightning.data.datasets.annotations import read_video_paths
 from wsvad_lightning.data.datasets.names import VIDEO_SUFFIXES
+from wsvad_lightning.data.datasets.table import read_video_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.folders import Passed, examples, name_passed, walk
 from wsvad_lightning.video.frames import IMAGE_FPS, IMAGE_SUFFIXES, Footage, FrameFolder, frame_folder

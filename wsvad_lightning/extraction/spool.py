@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
-from wsvad_lightning.data.store.layout import Features
+from wsvad_lightning.data.store.records import Features
 
 
 class Spool:

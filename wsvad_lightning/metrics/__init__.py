@@ -1,11 +1,8 @@
 """How well a detector does on frames, videos and events, and frame scores from snippet scores."""
 
-from wsvad_lightning.metrics.event import EventMetrics, expand_classes, find_events
-from wsvad_lightning.metrics.expand import expand_scores
-from wsvad_lightning.metrics.frame import (
+from wsvad_lightning.metrics.curves import (
     Curve,
     EqualErrorRate,
-    FrameMetrics,
     average_precision,
     equal_error_rate,
     false_alarm_rate,
@@ -14,6 +11,9 @@ from wsvad_lightning.metrics.frame import (
     roc_auc,
     roc_curve,
 )
+from wsvad_lightning.metrics.event import EventMetrics, expand_classes, find_events
+from wsvad_lightning.metrics.expand import expand_scores
+from wsvad_lightning.metrics.frame import FrameMetrics
 
 __all__ = [
     "Curve",

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from wsvad_lightning.cli import main
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_split
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.command import annotations
+from wsvad_lightning.data.datasets.splits import read_split
+from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.errors import WSVADError
 
 LINES = ("Abuse028_x264.mp4 20 Abuse 5 25 -1 -1", "Normal_Videos_003_x264.mp4 33 Normal -1 -1 -1 -1")

@@ -11,9 +11,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from wsvad_lightning.data.datasets import avenue, msad, shanghaitech, tad, ucf_crime, ucsd, xd_violence
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.command import BenchmarkName, read_benchmark
 from wsvad_lightning.data.datasets.draft import Draft
+from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.data.store.store_cases import make_annotation, make_streams, write_store
-from wsvad_lightning.data.datasets.annotations import read_annotations
+from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store.export import export
 from wsvad_lightning.errors import WSVADError
 

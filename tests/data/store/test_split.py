@@ -7,12 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wsvad_lightning.data.datasets.annotations import (
-    VideoAnnotation,
-    read_split,
-    read_splits,
-    write_annotations,
-)
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.splits import read_split, read_splits
+from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.data.store.split import deal, split
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError

@@ -15,8 +15,9 @@ from wsvad_lightning.data.convert.names import FEATURES
 from wsvad_lightning.data.convert.report import BROKEN, MISSING, SKIPPED, USED, Entry, table_of, write_report
 from wsvad_lightning.data.convert.source import Item, Source, open_matrix, open_source
 from wsvad_lightning.data.convert.streams import AudioClock, Dtype, StreamReader, Unequal
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.names import base_of
+from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store import Provenance, StoreWriter
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid

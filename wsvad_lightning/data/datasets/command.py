@@ -12,10 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from wsvad_lightning.data.datasets import avenue, msad, shanghaitech, tad, ucf_crime, ucsd, xd_violence
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, write_annotations
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.counts import table_of_classes
 from wsvad_lightning.data.datasets.draft import Draft
 from wsvad_lightning.data.datasets.rules import Rule, find_rule
+from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 

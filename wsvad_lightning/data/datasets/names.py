@@ -173,6 +173,27 @@ def match_videos(names: Sequence[str], known: Mapping[str, str]) -> list[str | N
     return _Matcher(known).match(names)
 
 
+def resolve_names(names: Sequence[str], known: Mapping[str, str] | None = None) -> list[str]:
+    """Give the videos that the names of a table or a list mean; a suffix may be left out.
+
+    Args:
+        names: as they are written.
+        known: see :func:`match_videos`. A name that means none of them, and every name without it, becomes
+            what :func:`name_videos` calls it among the others.
+
+    Raises:
+        WSVADError: if a name may mean several videos, or is none.
+    """
+    given = {path_id(name) for name in names}
+    paths = [stem if (stem := stem_of(name)) in given else path_id(name) for name in names]
+    unique = list(dict.fromkeys(paths))
+    named = dict(zip(unique, name_videos(unique), strict=True))
+    if known is not None:
+        for path, video in zip(unique, match_videos(unique, known), strict=True):
+            named[path] = stem_of(path) if video is None else video
+    return [named[path] for path in paths]
+
+
 def usable_as_path(video_id: str) -> str:
     """A path below any folder for the files of one video: its name, or a digest of one that is too long.
 

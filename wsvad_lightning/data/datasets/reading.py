@@ -5,6 +5,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from wsvad_lightning.data.datasets.labels import folded
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import cell_of
 
+SHIPPED = Path(__file__).parent / "tables"
 MARKS = {  # at the start of a file; the longer ones first
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -82,7 +84,9 @@ def read_text(path: Path, argument: str, notes: list[str]) -> str:
     return text
 
 
-def read_rows(path: Path, argument: str, required: Sequence[str], notes: list[str]) -> list[Row]:
+def read_rows(
+    path: str | Path, argument: str, required: Sequence[str], notes: list[str] | None = None
+) -> list[Row]:
     """Read a table with a header, separated by commas, semicolons, tabs or bars.
 
     Lines that begin with ``#`` are comments; a name that does so is quoted. Empty lines, and empty cells
@@ -90,7 +94,7 @@ def read_rows(path: Path, argument: str, required: Sequence[str], notes: list[st
     separator.
 
     Args:
-        path: the file.
+        path: the file, or the name of a shipped table.
         argument: what the user gave it as, for messages.
         required: columns that the table must have; the separator is the one by which the header has them.
         notes: takes a line for each thing that was inferred or passed over.
@@ -101,6 +105,8 @@ def read_rows(path: Path, argument: str, required: Sequence[str], notes: list[st
     Raises:
         WSVADError: if it cannot be read, lacks a column or names one twice, or has a row that does not fit.
     """
+    shipped, notes = SHIPPED / f"{path}.csv", [] if notes is None else notes
+    path = shipped if shipped.is_file() and not Path(path).exists() else Path(path)
     lines = list(io.StringIO(read_text(path, argument, notes), newline=""))
     comments = [number for number, line in enumerate(lines) if line.lstrip().startswith("#")]
     if comments:
@@ -123,6 +129,20 @@ def read_rows(path: Path, argument: str, required: Sequence[str], notes: list[st
             remedy = "Give every row the cells of the header; quote cells that hold the separator"
             raise WSVADError(argument, f"{path}, line {line}", problem, remedy)
     return [Row(line, dict(zip(header, cells[: len(header)], strict=True))) for line, cells in rows]
+
+
+@contextmanager
+def located(argument: str, place: str) -> Iterator[None]:
+    """Say in which file, and where in it, a mistake was met.
+
+    Raises:
+        WSVADError: in place of one that names neither.
+    """
+    try:
+        yield
+    except WSVADError as error:
+        problem = f"{error.argument} {str(error.value)!r}: {error.problem}"
+        raise WSVADError(argument, place, problem, error.remedy) from None
 
 
 def _find_header(

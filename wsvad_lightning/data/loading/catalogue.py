@@ -7,12 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from wsvad_lightning.data.datasets.annotations import (
-    VideoAnnotation,
-    count_splits,
-    read_annotations,
-    read_split,
-)
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.splits import count_splits, read_split
+from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import LABELS, UNKNOWN

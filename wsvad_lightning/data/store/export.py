@@ -9,10 +9,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from wsvad_lightning.data.datasets.annotations import write_annotations
 from wsvad_lightning.data.datasets.names import usable_as_path
-from wsvad_lightning.data.store.layout import Features
+from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.data.store.reader import FeatureStore
+from wsvad_lightning.data.store.records import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 

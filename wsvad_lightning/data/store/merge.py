@@ -8,17 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from wsvad_lightning.data.store.layout import (
-    Features,
-    Provenance,
-    VideoRecord,
-    checksum,
-    damaged,
-    join_decoders,
-    new_file,
-    write_video,
-)
+from wsvad_lightning.data.store.layout import checksum, damaged, new_file, write_video
 from wsvad_lightning.data.store.reader import FeatureStore
+from wsvad_lightning.data.store.records import Features, Provenance, VideoRecord, join_decoders
 from wsvad_lightning.errors import WSVADError
 
 

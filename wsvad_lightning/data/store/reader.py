@@ -17,17 +17,13 @@ import h5py
 import numpy as np
 
 from wsvad_lightning.data.store.contents import member
-from wsvad_lightning.data.store.layout import (
+from wsvad_lightning.data.store.layout import damaged, open_file, read_provenance, read_video, reason_of
+from wsvad_lightning.data.store.records import (
     Features,
     Provenance,
     StreamLocation,
     VideoRecord,
-    damaged,
     describe_streams,
-    open_file,
-    read_provenance,
-    read_video,
-    reason_of,
 )
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import StreamInfo

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.store.layout import Features, Provenance
+from wsvad_lightning.data.store.records import Features, Provenance
 from wsvad_lightning.data.store.writer import StoreWriter
 
 SHIFT = 4.0  # of anomalous snippets along the direction of their class, in standard deviations of the noise

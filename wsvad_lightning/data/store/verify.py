@@ -12,8 +12,10 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, read_annotations, read_splits
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.counts import table_of_classes
+from wsvad_lightning.data.datasets.splits import read_splits
+from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store.artefacts import Artefact, artefacts_of, read_artefact
 from wsvad_lightning.data.store.contents import (
     CHECKSUM,
@@ -22,16 +24,9 @@ from wsvad_lightning.data.store.contents import (
     file_checksum,
     video_checksum,
 )
-from wsvad_lightning.data.store.layout import (
-    Provenance,
-    VideoRecord,
-    blocks,
-    checksum,
-    damaged,
-    open_file,
-    reason_of,
-)
+from wsvad_lightning.data.store.layout import blocks, checksum, damaged, open_file, reason_of
 from wsvad_lightning.data.store.reader import FeatureStore, files_of, store_paths
+from wsvad_lightning.data.store.records import Provenance, VideoRecord
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN
 

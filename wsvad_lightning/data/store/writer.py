@@ -20,15 +20,8 @@ import numpy as np
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.names import digest_of, path_id
 from wsvad_lightning.data.store.layout import (
-    Compression,
-    Origin,
-    Provenance,
-    Rows,
-    VideoRecord,
     blocks,
     copy_video,
-    describe_streams,
-    join_decoders,
     new_file,
     open_file,
     read_provenance,
@@ -36,6 +29,15 @@ from wsvad_lightning.data.store.layout import (
     write_video,
 )
 from wsvad_lightning.data.store.reader import FeatureStore, files_of, parts_folder
+from wsvad_lightning.data.store.records import (
+    Compression,
+    Origin,
+    Provenance,
+    Rows,
+    VideoRecord,
+    describe_streams,
+    join_decoders,
+)
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import StreamInfo
 
