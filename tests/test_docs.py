@@ -33,8 +33,8 @@ from wsvad_lightning.data.loading.transform import Crops, Normalize
 from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.extraction.pooling import Pooling, Tail
 from wsvad_lightning.extraction.streams import StreamSpec
+from wsvad_lightning.runs.arguments import ABOUT
 from wsvad_lightning.runs.parsed import parser_of_fit
-from wsvad_lightning.runs.run import ABOUT
 from wsvad_lightning.timeline import SnippetGrid
 
 ROOT = Path(__file__).parents[1]

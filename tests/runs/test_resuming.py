@@ -1,17 +1,14 @@
 """A resumed run is the same run, bit for bit: its noise, its order, its validations and what it keeps."""
 
 import csv
-import json
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch import Tensor
@@ -20,7 +17,6 @@ from tests.methods.small import smaller
 from tests.recipes import class_of
 from tests.runs.test_run import RECIPES, make_store_for
 from wsvad_lightning import methods
-from wsvad_lightning.cli import main
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.runs.checkpoints import BestOnVal
 from wsvad_lightning.runs.parsed import ParsedRun
@@ -251,35 +247,3 @@ def test_a_requeued_job_continues_from_its_own_last_checkpoint(
     assert requeued_from(tmp_path) == own
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     assert requeued_from(tmp_path) is None
-
-
-SEEDS: dict[str, Callable[[int | bool | None], bool]] = {
-    "true": lambda seed: isinstance(seed, int) and seed > 1,
-    "5": lambda seed: seed == 5,
-    "false": lambda seed: seed is None,
-}
-
-
-@pytest.mark.parametrize("given", SEEDS)
-def test_the_seed_that_ran_is_saved_and_in_receipts(given: str, store: Path, tmp_path: Path) -> None:
-    small = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "2"]
-    where = ["--data.store", str(store), "--output", str(tmp_path), "--name", "s"]
-    (tmp_path / "seed.yaml").write_text(f"seed_everything: {given}\n")
-    seed = ["--config", str(tmp_path / "seed.yaml")]
-    assert main(["fit", "--config", "ucf_sultani.yaml", *small, *where, *seed]) == 0
-    first, second = (tmp_path / "s" / f"version_{number}" for number in (0, 1))
-    assert main(["fit", "--config", str(first / "fit.yaml")]) == 0
-    one, other = (folder / "checkpoints" / "last.ckpt" for folder in (first, second))
-    if given != "false":
-        assert_same(one, other)
-    assert main(["test", "--ckpt_path", str(one), "--output", str(tmp_path), "--name", "t"]) == 0
-    receipt = json.loads((tmp_path / "t" / "version_0" / "metrics.json").read_text())["receipt"]
-    assert SEEDS[given](receipt["seed"])
-    assert yaml.safe_load((first / "fit.yaml").read_text())["seed_everything"] == (receipt["seed"] or False)
-
-
-@pytest.mark.parametrize("seed", ["-1", "4294967296", "1.5", "null", "many"])
-def test_a_seed_that_is_none_is_one_line(seed: str, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", "--config", "ucf_sultani.yaml", f"--seed_everything={seed}"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: --seed_everything")

@@ -9,8 +9,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from wsvad_lightning.files import replacing
+from wsvad_lightning.runs.arguments import RunArguments
 from wsvad_lightning.runs.parsed import Unparsed
-from wsvad_lightning.runs.run import WSVADCLI, run_trainer
+from wsvad_lightning.runs.run import run_trainer
 
 # Settings of the trainer whose classes jsonargparse 4.53 cannot describe in a schema.
 UNDESCRIBED = ("accelerator", "callbacks", "devices", "logger", "plugins", "profiler", "strategy")
@@ -46,7 +47,7 @@ def schema(output: str | None = None) -> None:
         WSVADError: if the file cannot be written.
     """
     parser = LightningArgumentParser()
-    WSVADCLI.add_method_and_data(parser)
+    RunArguments.add_method_and_data(parser)
     parser.add_class_arguments(Trainer, "trainer", skip={*UNDESCRIBED}, fail_untyped=False)
     own: dict[str, Any] = {"seed_everything": int | bool, "name": str, "output": str}
     own |= {"save_every_steps": int | None, "save_every_minutes": float | None}

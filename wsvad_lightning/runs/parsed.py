@@ -9,11 +9,11 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.runs.run import WSVADCLI
+from wsvad_lightning.runs.arguments import RunArguments
 from wsvad_lightning.runs.trained import import_from_here, named_methods, peek
 
 
-class ParsedRun(WSVADCLI):
+class ParsedRun(RunArguments):
     """A run whose arguments are parsed: :meth:`make` makes its method and data, and nothing is executed."""
 
     def _set_seed(self) -> None:
@@ -31,7 +31,7 @@ class ParsedRun(WSVADCLI):
         return made.model, made.data
 
 
-class Unparsed(WSVADCLI):
+class Unparsed(RunArguments):
     """The parser of a command, and nothing else."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:

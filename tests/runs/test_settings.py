@@ -1,0 +1,44 @@
+"""Settings of the trainer: those that do not work end in one line, odd ones that do are run."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.runs.test_run import SMOKE, fit, run
+
+ODD = {
+    "--trainer.barebones=true": "--trainer.barebones='True': leaves out the logs and checkpoints",
+    "--trainer.accelerator=odd": "--trainer does not work: You selected an invalid accelerator name",
+    "--trainer.devices=-1": "--trainer does not work: `devices` selected with `CPUAccelerator`",
+    "--trainer.num_nodes=0": "--trainer does not work: `num_nodes` must be a positive integer",
+    "--trainer.val_check_interval=100": "--trainer does not work: `val_check_interval` (100) must be less",
+    "--trainer.precision=bf16-true": "--trainer.precision='bf16-true': URDMU cannot be computed with it",
+    "--trainer.callbacks=EarlyStopping --trainer.callbacks.monitor=nothing": "--trainer does not work: Early",
+}
+
+
+@pytest.mark.parametrize("setting", ODD)
+def test_a_setting_of_the_trainer_that_does_not_work_is_one_line(
+    setting: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data.store", str(store), "--output", str(tmp_path), "--model.hidden_dim", "8"]
+    held_out = ["--data.val_fraction", "0.2", "--trainer.accelerator", "cpu"]
+    assert run("fit", "--config", "ucf_urdmu.yaml", *SMOKE, *where, *held_out, *setting.split()) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert line.startswith(f"error: {ODD[setting]}")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "--trainer.precision=64-true",
+        "--trainer.precision=bf16-true",
+        "--trainer.val_check_interval=00:00:00:01 --data.val_fraction=0.2",
+        "--trainer.max_time=00:00:00:10 --trainer.min_steps=2 --trainer.log_every_n_steps=0",
+        "--trainer.overfit_batches=1 --trainer.reload_dataloaders_every_n_epochs=1",
+    ],
+)
+def test_a_setting_of_the_trainer_that_works_runs(settings: str, store: Path, tmp_path: Path) -> None:
+    trained = fit("ucf_sultani.yaml", store, tmp_path, *settings.split())
+    precision = [setting for setting in settings.split() if "precision" in setting]
+    assert run("test", "--ckpt_path", trained / "checkpoints" / "last.ckpt", *precision) == 0

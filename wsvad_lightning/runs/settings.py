@@ -1,0 +1,46 @@
+"""Settings of the trainer that do not work, put into one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from wsvad_lightning.errors import WSVADError
+
+PURE = ("16-true", "bf16-true", "64-true")  # precisions that change weights, where methods compute in float32
+LIBRARIES = ("lightning.", "jsonargparse.")  # that name what is wrong with a setting
+
+
+@contextmanager
+def settings_explained(command: str, precision: object, method: str) -> Iterator[None]:
+    """Put into one line what Lightning or PyTorch says of settings of the trainer that do not work.
+
+    Args:
+        command: of wsvad, such as ``fit``.
+        precision: of the trainer.
+        method: name of the method.
+
+    Raises:
+        WSVADError: in place of their errors.
+    """
+    try:
+        yield
+    except WSVADError:
+        raise
+    except (RuntimeError, ValueError, TypeError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        if isinstance(error, RuntimeError) and str(precision) in PURE:
+            problem = f"{method} cannot be computed with it ({reason})"
+            raise WSVADError(
+                "--trainer.precision", precision, problem, "Use bf16-mixed or 32-true"
+            ) from error
+        if not raised_by_lightning(error):
+            raise
+        problem = f"does not work: {reason.rstrip('.')}"
+        raise WSVADError("--trainer", None, problem, f"See `wsvad {command} --help`") from error
+
+
+def raised_by_lightning(error: Exception) -> bool:
+    """Whether an error says what Lightning or its parser thinks of settings, and not that code is wrong."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_globals.get("__name__", "").startswith(LIBRARIES)
