@@ -184,7 +184,7 @@ def test_a_method_in_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.Monke
     recipes = tmp_path / "recipes"
     (recipes / "model").mkdir(parents=True)
     (recipes / "model" / "own.yaml").write_text(
-        "class_path: URDMU\ninit_args: {hidden_dim: 24, dropout: 0.1}\n"
+        "class_path: urdmu\ninit_args: {hidden_dim: 24, dropout: 0.1}\n"
     )
     (recipes / "own.yaml").write_text("model: model/own.yaml\ndata: {store: s.h5}\n")
     monkeypatch.chdir(tmp_path)
@@ -195,6 +195,38 @@ def test_a_method_in_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("name", ["urdmu", "URDMU", "wsvad_lightning.methods.URDMU"])
 def test_a_method_is_named_by_its_id_or_class(name: str) -> None:
     assert parse_fit(["--model", name, "--data.store", "s.h5"]).model.class_path.endswith(".URDMU")
+
+
+@pytest.mark.parametrize("model", ["urdmu", "{class_path: urdmu}", "own.yaml"])
+def test_a_recipe_names_a_method_by_its_id(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.yaml").write_text("class_path: urdmu\n")
+    Path("recipe.yaml").write_text(f"model: {model}\ndata: {{store: s.h5}}\n")
+    assert parse_fit(["--config", "recipe.yaml"]).model.class_path == "wsvad_lightning.methods.URDMU"
+    for path in ("own.yaml", "recipe.yaml"):
+        Path(path).write_text(Path(path).read_text().replace("urdmu", "urdum"))
+    with pytest.raises(WSVADError, match=r"--model='urdum'.*Did you mean urdmu\? Known are adplg, "):
+        parse_fit(["--config", "recipe.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("init_args", "message"),
+    [
+        ("{hiden_dim: 8}", "--model.hiden_dim is not an option of URDMU"),
+        ("{hidden_dim: x}", "--model.hidden_dim='x': must be a whole number"),
+        (
+            "{optimizer: {class_path: torch.optim.Adam, init_args: {lrr: 1}}}",
+            "--model.optimizer.lrr is not an option of Adam",
+        ),
+    ],
+)
+def test_a_mistake_in_the_file_of_a_method_is_named(init_args: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(f"class_path: urdmu\ninit_args: {init_args}\n")
+    with pytest.raises(WSVADError, match=re.escape(message)):
+        parse_fit(["--model", str(path), "--data.store", "s.h5"])
 
 
 def test_nearest_names_come_first() -> None:

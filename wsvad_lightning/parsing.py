@@ -44,6 +44,7 @@ NOISE = (  # lines that only name the types that were tried in vain
     "Parser key",
     "Problem with given class_path",
 )
+LOOP = "Config file loop detected"
 
 
 class ConfigFile(ActionConfigFile):
@@ -110,7 +111,20 @@ def explained(parser: Parser, classes: Mapping[str, Mapping[str, str]] | None = 
     try:
         yield
     except ArgumentError as error:
-        raise explain(str(error), parser, classes or {}) from error
+        raise explain(message_of(error), parser, classes or {}) from error
+
+
+def message_of(error: BaseException) -> str:
+    """Give what a parser says of a wrong argument.
+
+    jsonargparse reads the file of an argument once more when its content is refused, and then reports only
+    that the file includes itself.
+    """
+    before, loop, _ = str(error).partition(LOOP)
+    first: BaseException | None = error
+    while loop and first is not None and LOOP in str(first):
+        first = first.__cause__ or first.__context__
+    return str(error) if first is None else f"{before}{first if loop else ''}"
 
 
 def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str]]) -> WSVADError:
@@ -139,8 +153,10 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
     argument = spell(".".join(keys))
     found = re.search(r"(?:Given value|Got value): (.*)", message)
     value = found[1] if found and not found[1].startswith("NestedArg") else None
-    if found := re.search(r"Option '([^']+)' is not accepted", message):
-        paths = re.findall(r"class_path '([^']+)'", message)
+    if found := re.search(
+        r"Option '([^']+)' is not accepted(?:\. Got value: Namespace\(class_path='([^']+)')?", message
+    ):
+        paths = [*re.findall(r"class_path '([^']+)'", message), *filter(None, [found[2]])]
         if not paths:
             return WSVADError(found[1], None, "is not a setting", see)
         kind = paths[-1].rpartition(".")[2]
@@ -153,8 +169,6 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
         remedy = (
             f"{did_you_mean(unknown, known)}Known are {', '.join(known)}" if known else "Give its import path"
         )
-        if unknown in known:
-            remedy = f"In a configuration it is {known[unknown]}"
         paths = re.findall(r"class_path '([^']+)'", message) if found[1] is None else []
         given = paths[-1] if paths else unknown
         return WSVADError(argument, given, "no such class", remedy)

@@ -29,6 +29,7 @@ from wsvad_lightning.cli import main
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
+from wsvad_lightning.runs.arguments import IDS as METHODS
 
 IDS = sorted(path.stem for path in (config_folder() / "model").glob("*.yaml"))
 FEW = ("--data.segments", "8", "--data.batch_size", "2")
@@ -340,7 +341,7 @@ def one_step(desk: Path, tmp_path: Path) -> Plan:
 @pytest.mark.parametrize("name", IDS)
 def test_every_shipped_method_runs_on_features_of_any_size(name: str, one_step: Plan) -> None:
     """By the default recipe, on the split of the store; what a method needs prepared is."""
-    model = yaml.safe_load(find_config(f"model/{name}.yaml").read_text())["class_path"]
+    model = METHODS[yaml.safe_load(find_config(f"model/{name}.yaml").read_text())["class_path"]]
     small = smaller(model, Path(one_step.output), feature_dim=30)
     if model == "SSRL":
         small.append("--model.grids=[2x3]")

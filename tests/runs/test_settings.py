@@ -13,6 +13,8 @@ ODD = {
     "--trainer.num_nodes=0": "--trainer does not work: `num_nodes` must be a positive integer",
     "--trainer.val_check_interval=100": "--trainer does not work: `val_check_interval` (100) must be less",
     "--trainer.precision=bf16-true": "--trainer.precision='bf16-true': URDMU cannot be computed with it",
+    "--model adplg --trainer.gradient_clip_val=1": "--trainer does not work: Automatic gradient clip",
+    "--model adplg --trainer.accumulate_grad_batches=2": "--trainer does not work: Automatic gradient acc",
     "--trainer.callbacks=EarlyStopping --trainer.callbacks.monitor=nothing": "--trainer does not work: Early",
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jsonargparse
 import lightning
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -29,12 +30,16 @@ ABOUT = {  # the commands
 IDS = {name.lower(): name for name in sorted(methods.__all__, key=str.lower)}
 
 
-class Method:
-    """What ``--model`` takes: the id of a method of the suite for its class, anything else as it is."""
+resolve_by_name = jsonargparse._typehints.resolve_class_path_by_name
 
-    def __new__(cls, given: str) -> str:  # type: ignore[misc]  # a class, because help shows its name
-        """Give the name of the class."""
-        return IDS.get(given, given)
+
+def resolve_by_id(kind: type | tuple[type, ...], name: str) -> str:
+    """Give the import path of a class; a method of the suite may be named by its id."""
+    return resolve_by_name(kind, IDS.get(name, name) if kind in (WSVADModule, (WSVADModule,)) else name)
+
+
+# jsonargparse finds classes by their names alone, whether typed, in a recipe or in the file of a method.
+jsonargparse._typehints.resolve_class_path_by_name = resolve_by_id
 
 
 class RunArguments(LightningCLI):
@@ -123,11 +128,9 @@ class RunArguments(LightningCLI):
     def add_method_and_data(parser: LightningArgumentParser) -> None:
         """Add the data, and the method, which may be named by its id."""
         parser.add_lightning_class_args(WSVADDataModule, "data")
-        group = parser.add_argument_group("Method")
-        model = group.add_argument(
+        parser.add_argument_group("Method").add_argument(
             "--model", type=WSVADModule, sub_configs=True, required=True, help="method, such as urdmu"
         )
-        model.type = Method
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add data and method before the trainer."""

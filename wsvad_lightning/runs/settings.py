@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
 from wsvad_lightning.errors import WSVADError
 
 PURE = ("16-true", "bf16-true", "64-true")  # precisions that change weights, where methods compute in float32
@@ -25,7 +27,7 @@ def settings_explained(command: str, precision: object, method: str) -> Iterator
         yield
     except WSVADError:
         raise
-    except (RuntimeError, ValueError, TypeError, ImportError) as error:
+    except (RuntimeError, ValueError, TypeError, ImportError, MisconfigurationException) as error:
         reason = " ".join(str(error).split())[:300]
         if isinstance(error, RuntimeError) and str(precision) in PURE:
             problem = f"{method} cannot be computed with it ({reason})"
