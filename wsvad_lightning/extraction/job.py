@@ -21,6 +21,7 @@ from wsvad_lightning.extraction.changes import UNCHANGED, Changes, SourceVideo, 
 from wsvad_lightning.extraction.encode import EncodedVideo, encode_video
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.extraction.streams import Encoder
+from wsvad_lightning.quiet import be_quiet
 
 PATIENCE = timedelta(days=100)  # processes wait at the end for the one with the longest videos
 
@@ -52,6 +53,7 @@ class Processes:
 
     def trainer(self) -> Trainer:
         """Lightning's trainer on these, without any of its side work."""
+        be_quiet()
         alone = self.devices == 1 and self.num_nodes == 1
         return Trainer(
             accelerator=self.accelerator,

@@ -15,7 +15,7 @@ from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import ConfigFile, explained
-from wsvad_lightning.runs.quiet import be_quiet
+from wsvad_lightning.quiet import be_quiet
 from wsvad_lightning.runs.record import RunRecord
 from wsvad_lightning.runs.resuming import requeued_from
 from wsvad_lightning.runs.seeds import seed_of_data, seed_of_run

@@ -26,7 +26,7 @@ TIPS = (
 
 
 def be_quiet() -> None:
-    """Keep them out of a run's output."""
+    """Keep them out of the output of a command."""
     for message in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message)
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
