@@ -29,6 +29,11 @@ def be_quiet() -> None:
     """Keep them out of the output of a command."""
     for message in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message)
+    leave_out_tips()
+
+
+def leave_out_tips() -> None:
+    """Keep the tips alone out of what Lightning reports."""
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         logging.getLogger(f"lightning.pytorch.{name}").addFilter(_concerns_a_run)
 

@@ -13,6 +13,7 @@ from wsvad_lightning.checkpoint import fits, read_checkpoint
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.quiet import leave_out_tips
 from wsvad_lightning.types import Prediction
 
 IGNORED_WARNINGS = (
@@ -84,6 +85,7 @@ class Detector:
         """
         paths = str(store) if isinstance(store, str | Path) else [str(path) for path in store]
         data = WSVADDataModule(paths, **self._transform)
+        leave_out_tips()
         with warnings.catch_warnings():
             for message in IGNORED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
