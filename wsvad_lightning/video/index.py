@@ -106,7 +106,8 @@ def _of_film(film: Film, fps: float | None) -> FrameIndex | None:
     if not 2 <= len(ticks) == len(decoded) or not len(begins) or begins[0] > ticks[0]:
         return None
     moved = np.abs(np.searchsorted(ticks, decoded) - np.arange(len(ticks)))
-    seconds = (ticks - ticks[0]) * film.track.time_base.numerator / film.track.time_base.denominator
+    shown = ticks * film.track.time_base.numerator / film.track.time_base.denominator
+    seconds = shown - shown[0]  # rounded as those of the reader are
     if moved.max() > REORDERED or np.diff(seconds).max() > JUMP:  # time begins anew, or pauses
         return None
     clock = TimeStamps(film.rate)
