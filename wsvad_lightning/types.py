@@ -53,6 +53,35 @@ class WSVADBatch(NamedTuple):
     class_targets: "Tensor | None" = None
 
 
+class ClipBatch(NamedTuple):
+    """A batch of clips of pixels. In paired training the normal half comes first, then as many abnormal ones.
+
+    Frames are those of the video as it is played, counted from 0.
+
+    Attributes:
+        clips: ``[B, 3, T, H, W]`` float32 in [0, 1], RGB.
+        labels: ``[B]`` float, 0 normal and 1 abnormal; NaN in training without labels, and for a video whose
+            label is not known.
+        video_ids: canonical names.
+        starts: ``[B]`` first frame of each clip.
+        frames: ``[B, T]`` all its frames; the last one of the video is repeated where a clip passes its end,
+            which happens only where whole videos are read.
+        num_frames: ``[B]`` frames of the video.
+        fps: ``[B]`` float64 frames a second of the video, on average.
+        depth: ``[B, T, h, w]`` float32 depth over what the clip shows of the frame, from a stream of a store;
+            None if none was asked for.
+    """
+
+    clips: "Tensor"
+    labels: "Tensor"
+    video_ids: list[str]
+    starts: "Tensor"
+    frames: "Tensor"
+    num_frames: "Tensor"
+    fps: "Tensor"
+    depth: "Tensor | None" = None
+
+
 class Prediction(NamedTuple):
     """Scores of one video.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.footage import SourceVideo
 from wsvad_lightning.data.datasets.names import base_of
 from wsvad_lightning.data.store import FeatureStore, Origin, VideoRecord
 from wsvad_lightning.errors import WSVADError
@@ -15,20 +16,6 @@ from wsvad_lightning.types import LABELS
 from wsvad_lightning.video.frames import Footage, FrameFolder
 
 BLOCK = 2**20  # bytes that are read at once
-
-
-class SourceVideo(NamedTuple):
-    """One video to extract.
-
-    Attributes:
-        path: the file, or a folder of frames.
-        annotation: what is known of it.
-        source: its path below the source that was given, as the store records it.
-    """
-
-    path: Footage
-    annotation: VideoAnnotation
-    source: str
 
 
 class Changes(NamedTuple):

@@ -1,32 +1,28 @@
 """``wsvad extract``: from videos to a feature store."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from rich.console import Console
 
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.datasets.names import name_videos, path_id
-from wsvad_lightning.data.datasets.table import read_annotations
+from wsvad_lightning.data.datasets import footage
+from wsvad_lightning.data.datasets.footage import LISTED, SourceVideo, few, is_table
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.changes import (
     UNCHANGED,
     Changes,
-    SourceVideo,
     compare,
     names_in,
     with_known_labels,
 )
-from wsvad_lightning.extraction.footage import LISTED, few, find_footage, is_table
 from wsvad_lightning.extraction.job import ONE_PROCESS, Outcome, Processes, extract_videos
 from wsvad_lightning.extraction.pooling import Pooling, SnippetRecipe, Tail
 from wsvad_lightning.extraction.recipe import Dtype, ExtractionRecipe, with_weights
 from wsvad_lightning.extraction.streams import StreamSpec
-from wsvad_lightning.types import UNKNOWN
 from wsvad_lightning.video.film import import_av
 from wsvad_lightning.video.frames import Footage
 from wsvad_lightning.video.views import parse_grid
@@ -215,28 +211,10 @@ def find_videos(
         WSVADError: if no video is found, one is listed twice, the table cannot be read or may mean several
             videos, or a video of the table is missing.
     """
-    root = Path(videos).absolute()
-    footage, notes = find_footage(Path(videos), image_fps)
-    if is_table(videos) or [root] == [Path(video).absolute() for video in footage]:
-        root = root.parent
-    below = [path_below(video, root) for video in footage]
-    kept = {} if store is None else names_in(store, dict(zip(map(path_id, below), footage, strict=True)))
-    sources = dict(zip(name_videos(below, kept), map(path_id, below), strict=True))
-    paths = dict(zip(sources, footage, strict=True))
-    if annotations is None:
-        table = {name: VideoAnnotation(name, UNKNOWN, split="predict") for name in sources}
-    else:
-        table = read_annotations(annotations, sources, notes=notes)
-    if left_out := [name for name in sources if name not in table]:
-        notes.append(f"{counted(len(left_out), 'video')} not in the annotations: {few(left_out)}")
+
+    def kept(given: Mapping[str, Footage]) -> Mapping[str, str]:
+        return {} if store is None else names_in(store, given)
+
+    found, notes = footage.find_videos(videos, annotations, image_fps, kept)
     say(f"note: {note}" for note in notes)
-    if missing := [name for name in table if name not in sources]:
-        problem = f"lacks {few(missing)} of the annotations"
-        raise WSVADError("videos", videos, problem, "Add the videos or take them out of the annotations")
-    return [SourceVideo(paths[name], table[name], sources[name]) for name in sources if name in table]
-
-
-def path_below(video: Footage, root: Path) -> str:
-    """The path of a video relative to a folder, or as it is where it lies elsewhere."""
-    path = Path(video).absolute()
-    return str(path.relative_to(root) if path.is_relative_to(root) else video)
+    return found

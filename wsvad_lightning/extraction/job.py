@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import distributed
 
+from wsvad_lightning.data.datasets.footage import SourceVideo
 from wsvad_lightning.data.store import Origin, StoreWriter
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.extraction.changes import UNCHANGED, Changes, SourceVideo, origin_of
+from wsvad_lightning.extraction.changes import UNCHANGED, Changes, origin_of
 from wsvad_lightning.extraction.encode import EncodedVideo, encode_video
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.extraction.streams import Encoder

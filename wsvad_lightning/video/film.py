@@ -87,6 +87,8 @@ class Film:
         notes: what was chosen.
 
     Attributes:
+        container: see above.
+        track: see above.
         notes: what was chosen.
         rate: frames a second that the file states; 0 if it does not.
         tags: of the track, by name.
@@ -94,7 +96,7 @@ class Film:
     """
 
     def __init__(self, container: Any, track: Any, *, threaded: bool, notes: Sequence[str] = ()) -> None:
-        self._container, self._track, self._threaded = container, track, threaded
+        self.container, self.track, self._threaded = container, track, threaded
         self._format: str = container.format.name
         self._mistakes = import_av().FFmpegError
         self.rate = float(track.average_rate or track.guessed_rate or 0)
@@ -131,7 +133,7 @@ class Film:
 
     def stated_counts(self) -> list[float]:
         """Numbers of frames that the header states, in whichever ways it does; known after the last shot."""
-        track = self._track
+        track = self.track
         if self._format == "gif":  # states none; FFmpeg counts what there is
             return []
         counts = [float(track.frames - self._discarded)] if track.frames else []
@@ -147,10 +149,10 @@ class Film:
 
         Where the header states the number of frames, that says more: an index may follow the frames.
         """
-        size = self._container.size
+        size = self.container.size
         rest = size - self._end
         if self._format == "gif":
-            with Path(self._container.name).open("rb") as file:
+            with Path(self.container.name).open("rb") as file:
                 file.seek(-1, SEEK_END)
                 return 0.0 if rest <= len(GIF_END) and file.read() == GIF_END else max(1, rest) / size
         part, number = MOST_UNREAD
@@ -164,13 +166,13 @@ class Film:
     @property
     def holds_music(self) -> bool:
         """Whether a single frame is the cover of a piece of music."""
-        return self._track.codec_context.name in STILLS and bool(self._container.streams.audio)
+        return self.track.codec_context.name in STILLS and bool(self.container.streams.audio)
 
     def _packets(self) -> Iterator[Any]:
         """Give the packets of the track that hold data; then None, for what the decoder still holds."""
         for _ in range(STUCK):
             try:
-                for packet in self._container.demux(self._track):
+                for packet in self.container.demux(self.track):
                     self._discarded += packet.is_discard
                     if packet.size:  # an empty one would end the decoding
                         self._end = max(self._end, (packet.pos or 0) + min(packet.size, self._largest))
@@ -186,7 +188,7 @@ class Film:
         if self._format == "avi" and packet is not None and packet.dts is not None:
             self._ticks.append(packet.dts)
         try:
-            frames: list[Any] = self._track.decode(packet)
+            frames: list[Any] = self.track.decode(packet)
         except self._mistakes as error:
             self._go_on(error)
             if packet is not None:
@@ -223,7 +225,7 @@ class Film:
         return self._seconds(packet.dts if packet.pts is None or self._ticks else packet.pts)
 
     def _seconds(self, ticks: int | None) -> float:
-        return math.nan if ticks is None else float(ticks * self._track.time_base)
+        return math.nan if ticks is None else float(ticks * self.track.time_base)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wsvad_lightning.folders import passed_by_name, series_of
 from wsvad_lightning.video.film import OPTIONS, Film, Shot, import_av
@@ -54,9 +55,8 @@ class ImageFilm(Film):
         av = import_av()
         for number, image in enumerate(self._folder.images):
             stamp = number / self.rate
-            try:  # FFmpeg would take a path with % for a pattern
-                with image.open("rb") as file, av.open(file, options=OPTIONS) as container:
-                    frame = next(container.decode(video=0))
+            try:
+                frame = decode_image(image)
             except (av.FFmpegError, OSError, StopIteration, IndexError) as error:
                 self.failed.append(stamp)
                 self._error = getattr(error, "strerror", None) or "it holds no picture"
@@ -75,6 +75,17 @@ class ImageFilm(Film):
     def holds_music(self) -> bool:
         """A folder of images does not."""
         return False
+
+
+def decode_image(image: Path) -> Any:
+    """Decode one image to a frame of PyAV.
+
+    Raises:
+        FFmpegError, OSError, StopIteration or IndexError: if it cannot be decoded.
+    """
+    # FFmpeg would take a path with % for a pattern.
+    with image.open("rb") as file, import_av().open(file, options=OPTIONS) as container:
+        return next(container.decode(video=0))
 
 
 @contextmanager

@@ -74,10 +74,11 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         size: dict[str, int] = {}
-        for frame, orientation in self._counted():
-            size = size or _upright_size(frame, orientation)
+        scaler = make_scaler()
+        for frame, orientation in self.pictures():
+            size = size or upright_size(frame, orientation)
             if (self.num_frames - 1) % self.step == 0:
-                yield _draw(frame, orientation, **size)
+                yield draw(scaler, frame, orientation, **size)
 
     def times(self) -> list[float]:
         """Go through the video for the sake of its time stamps.
@@ -88,11 +89,11 @@ class VideoReader:
         Raises:
             WSVADError: as in the iteration.
         """
-        shown = [self.seconds for _ in self._counted()]
+        shown = [self.seconds for _ in self.pictures()]
         return [*shown, shown[-1] + 1 / self.fps]
 
-    def _counted(self) -> Iterator[Picture]:
-        """Every frame, as the video is played."""
+    def pictures(self) -> Iterator[Picture]:
+        """Give every frame, as the video is played, without drawing it; ``num_frames`` counts them."""
         self._restart()
         try:
             for picture in self._decoded() if self.resample is None else self._resampled(self.resample):
@@ -206,16 +207,24 @@ class VideoReader:
             yield shown, max(1, math.floor(end * rate + 0.5))
 
 
-def _upright_size(frame: Any, orientation: Orientation) -> dict[str, int]:
+def upright_size(frame: Any, orientation: Orientation) -> dict[str, int]:
+    """The width and height of a frame that is turned upright, as :func:`draw` takes them."""
     width, height = frame.width, frame.height
     return (
         {"width": height, "height": width} if orientation.transposes else {"width": width, "height": height}
     )
 
 
-def _draw(frame: Any, orientation: Orientation, width: int, height: int) -> NDArray[np.uint8]:
-    """Get the pixels of a frame, upright and of a certain size."""
+def make_scaler() -> Any:
+    """Make what :func:`draw` scales frames with; it is prepared once for all frames of a video."""
+    av = import_av()
+    return av.video.reformatter.VideoReformatter()
+
+
+def draw(scaler: Any, frame: Any, orientation: Orientation, width: int, height: int) -> NDArray[np.uint8]:
+    """Get the pixels ``[height, width, 3]`` of a frame, upright and scaled to a size."""
     if orientation.transposes:
         width, height = height, width
-    pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", width=width, height=height)
+    # One thread: to start others for every frame takes longer than to scale it.
+    pixels: NDArray[np.uint8] = scaler.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
     return orientation.turn(pixels)

@@ -14,6 +14,7 @@ from wsvad_lightning.errors import WSVADError
 
 CROP = 0.875  # side of a crop relative to the shorter side of the frame: the usual 224 of 256
 GRID = re.compile(r"([1-9]\d?)x([1-9]\d?)")
+GRID_CELL = re.compile(r"r(\d{1,2})c(\d{1,2})")
 
 
 @dataclass(frozen=True)

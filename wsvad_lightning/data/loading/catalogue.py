@@ -1,9 +1,11 @@
-"""What is known of the videos of a store: labels, classes, and which of them train, validate and test."""
+"""What is known of videos: labels, classes, and which of them train, validate and test."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,14 +20,13 @@ HOLD_OUT_STREAM = 3  # of the seed; the sampler uses the first ones
 NAMED_IN_ERRORS = 3  # of many missing videos
 
 
-class Catalogue:
-    """Annotations of a store and its parts ``train``, ``val`` and ``test``; files are read when asked for.
+class Parts(ABC):
+    """The parts ``train``, ``val`` and ``test`` of a source of videos, by a split and annotations.
 
     Args:
-        store: feature store, several of them, or a glob pattern.
-        split: file of the parts; None for the split written in the store.
+        split: file of the parts; None for those that the annotations name.
         split_index: which of the splits in that file, from 0.
-        annotations: table that replaces the labels, classes and intervals written in the store.
+        annotations: table of labels, classes and intervals; None for what the source itself knows.
         val_fraction: part of the training videos of each label to hold out for validation.
         seed: of the choice of held-out videos.
 
@@ -33,77 +34,56 @@ class Catalogue:
         notes: what was inferred from the table, once it is read.
 
     Raises:
-        WSVADError: if ``val_fraction`` is out of range; later, if store, split and annotations do not fit
+        WSVADError: if ``val_fraction`` is out of range; later, if source, split and annotations do not fit
             together.
     """
 
+    where: ClassVar[str]  # what messages call the source
+
     def __init__(
-        self,
-        store: str | list[str],
-        split: str | None = None,
-        split_index: int = 0,
-        annotations: str | None = None,
-        val_fraction: float = 0.0,
-        seed: int = 0,
+        self, split: str | None, split_index: int, annotations: str | None, val_fraction: float, seed: int
     ) -> None:
         if not 0 <= val_fraction < 1:
             raise WSVADError("data.val_fraction", val_fraction, "must be in [0, 1)", "Give 0 for none")
-        self.store_path, self.split_path, self.split_index = store, split, split_index
+        self.split_path, self.split_index = split, split_index
         self.annotations_path, self.val_fraction, self.seed = annotations, val_fraction, seed
         self.notes: list[str] = []
 
-    @cached_property
-    def store(self) -> FeatureStore:
-        """The open feature store."""
-        return FeatureStore(self.store_path)
+    # ---------------------------------------------------------------------------------- what a source gives
+
+    @property
+    @abstractmethod
+    def path(self) -> str:
+        """Where the videos are, for messages."""
+
+    @property
+    @abstractmethod
+    def video_paths(self) -> Mapping[str, str]:
+        """The videos by name, with what tables may call them, see :func:`read_annotations`."""
+
+    @property
+    @abstractmethod
+    def annotations(self) -> Mapping[str, VideoAnnotation]:
+        """What is known of the videos."""
+
+    # -------------------------------------------------------------------------------------- what follows
 
     @property
     def video_ids(self) -> list[str]:
-        """All videos of the store, sorted: the same on every rank and in every stage."""
-        return list(self.store)
-
-    @property
-    def written(self) -> dict[str, VideoAnnotation]:
-        """What the store itself knows of its videos."""
-        return {video_id: self.store[video_id].annotation for video_id in self.store}
-
-    @cached_property
-    def annotations(self) -> Mapping[str, VideoAnnotation]:
-        """What is known of the videos: by the table if there is one, or else by the store.
-
-        Raises:
-            WSVADError: if the table names a video that the store lacks, or does not fit its number of frames.
-        """
-        written = self.written
-        if self.annotations_path is None:
-            return written
-        table = read_annotations(self.annotations_path, self.store.video_paths, notes=self.notes)
-        _require("data.annotations", self.annotations_path, table, written, "the store")
-        for video_id, video in table.items():
-            record = self.store[video_id]
-            video = video.in_frames(record.fps, record.num_frames)
-            video.check_num_frames(record.num_frames)
-            table[video_id] = replace(video, split=video.split or written[video_id].split)
-        return table
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the anomaly classes, sorted."""
-        if self.annotations_path is None:
-            return self.store.classes
-        return tuple(sorted({name for video in self.annotations.values() for name in video.classes}))
+        """All videos, sorted: the same on every rank and in every stage."""
+        return sorted(self.video_paths)
 
     @cached_property
     def parts(self) -> dict[str, list[str]]:
         """Videos of the parts ``train``, ``val`` and ``test``.
 
         Raises:
-            WSVADError: if the split names a video that the store or the annotations lack, or holding out
+            WSVADError: if the split names a video that the source or the annotations lack, or holding out
                 leaves no video to train with.
         """
         parts = self._read_parts()
         names = [name for part in parts.values() for name in part]
-        _require("data.split", self._split_source, names, self.written, "the store")
+        _require("data.split", self._split_source, names, self.video_paths, self.where)
         _require("data.split", self._split_source, names, self.annotations, "data.annotations")
         if self.val_fraction == 0 or not parts["train"]:
             return parts
@@ -154,11 +134,11 @@ class Catalogue:
 
     @property
     def _split_source(self) -> str:
-        return self.split_path or self.store.path
+        return self.split_path or self.path
 
     def _read_parts(self) -> dict[str, list[str]]:
         if self.split_path is not None:
-            split = read_split(self.split_path, self.split_index, self.store.video_paths)
+            split = read_split(self.split_path, self.split_index, self.video_paths)
             return {"train": list(split.train), "val": list(split.val), "test": list(split.test)}
         parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
         for video_id, video in sorted(self.annotations.items()):
@@ -179,10 +159,86 @@ class Catalogue:
     def _require_labels(self, part: str, names: Iterable[str]) -> None:
         missing = [name for name in names if self.annotations[name].label == UNKNOWN]
         if missing:
-            where = self.annotations_path or self.store.path
+            where = self.annotations_path or self.path
             problem = f"{len(missing)} videos of the part {part!r} have no label: {_few(missing)}"
             remedy = "Label them normal or abnormal, or choose a method that trains without labels"
             raise WSVADError("data.annotations", where, problem, remedy)
+
+
+class Catalogue(Parts):
+    """Annotations of a store and its parts; files are read when asked for.
+
+    Args:
+        store: feature store, several of them, or a glob pattern.
+        split: as for :class:`Parts`; None for the split written in the store.
+        split_index: as for :class:`Parts`.
+        annotations: table that replaces the labels, classes and intervals written in the store.
+        val_fraction: as for :class:`Parts`.
+        seed: as for :class:`Parts`.
+
+    Raises:
+        WSVADError: as for :class:`Parts`.
+    """
+
+    where = "the store"
+
+    def __init__(
+        self,
+        store: str | list[str],
+        split: str | None = None,
+        split_index: int = 0,
+        annotations: str | None = None,
+        val_fraction: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(split, split_index, annotations, val_fraction, seed)
+        self.store_path = store
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """The open feature store."""
+        return FeatureStore(self.store_path)
+
+    @property
+    def path(self) -> str:
+        """The store as it was given."""
+        return self.store.path
+
+    @property
+    def video_paths(self) -> Mapping[str, str]:
+        """The videos of the store, by name."""
+        return self.store.video_paths
+
+    @property
+    def written(self) -> dict[str, VideoAnnotation]:
+        """What the store itself knows of its videos."""
+        return {video_id: self.store[video_id].annotation for video_id in self.store}
+
+    @cached_property
+    def annotations(self) -> Mapping[str, VideoAnnotation]:
+        """What is known of the videos: by the table if there is one, or else by the store.
+
+        Raises:
+            WSVADError: if the table names a video that the store lacks, or does not fit its number of frames.
+        """
+        written = self.written
+        if self.annotations_path is None:
+            return written
+        table = read_annotations(self.annotations_path, self.store.video_paths, notes=self.notes)
+        _require("data.annotations", self.annotations_path, table, written, self.where)
+        for video_id, video in table.items():
+            record = self.store[video_id]
+            video = video.in_frames(record.fps, record.num_frames)
+            video.check_num_frames(record.num_frames)
+            table[video_id] = replace(video, split=video.split or written[video_id].split)
+        return table
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the anomaly classes, sorted."""
+        if self.annotations_path is None:
+            return self.store.classes
+        return tuple(sorted({name for video in self.annotations.values() for name in video.classes}))
 
 
 def _require(argument: str, value: str, names: Iterable[str], known: Container[str], where: str) -> None:

@@ -5,38 +5,35 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.rules import Rule, find_rule
+from wsvad_lightning.data.loading.base import ResumableDataModule
 from wsvad_lightning.data.loading.cache import SegmentCache
 from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.data.loading.dataset import (
-    BatchDataset,
     BatchLoader,
     SegmentSource,
     StoreSegments,
     TrainingBags,
     WholeVideos,
-    as_loaded,
 )
 from wsvad_lightning.data.loading.readers import FeatureReader, FeatureReaders
-from wsvad_lightning.data.loading.sampler import BagSampler
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, Sampling
 from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize
 from wsvad_lightning.data.loading.windows import TrainingWindows
 from wsvad_lightning.data.store import Features, FeatureStore
 from wsvad_lightning.data.store.artefacts import artefact_path, read_artefact
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.types import Bags, StoreInfo
+from wsvad_lightning.types import Bags, StoreInfo, WSVADBatch
 
 # The parts that a stage needs labelled; the first must have videos.
 STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
-class WSVADDataModule(LightningDataModule):
+class WSVADDataModule(ResumableDataModule):
     """Paired bags to train with; held-out, test and other videos at full length to score.
 
     * Training: ``[2 batch_size, N, segments, D]``, the normal half first, from one loader whose order
@@ -101,8 +98,7 @@ class WSVADDataModule(LightningDataModule):
         seed: int | None = 0,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__()
-        self.seeded, self.seed = seed is not None, int(seed or 0)
+        super().__init__(batch_size, num_workers, seed, {"segments": (segments, 1)})
         self.catalogue = Catalogue(store, split, split_index, annotations, val_fraction, self.seed)
         self.gt_rule = find_rule(gt_rule)
         self.streams = (features,) if isinstance(features, str) else tuple(features)
@@ -110,16 +106,10 @@ class WSVADDataModule(LightningDataModule):
         self.across_videos = across_videos
         self.segments, self.sampling, self.crops = segments, sampling, crops
         self.normalize, self.clip, self.pca_dim = normalize, clip, pca_dim
-        self.batch_size, self.num_workers = batch_size, num_workers
         self.cache_dir = cache_dir
-        self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer test videos than ranks
         self._check_settings()
 
     def _check_settings(self) -> None:
-        for name, least in {"segments": 1, "batch_size": 1, "num_workers": 0, "seed": 0}.items():
-            value = getattr(self, name)
-            if value < least:
-                raise WSVADError(f"data.{name}", value, f"must be at least {least}", "Give more")
         if not self.streams or len(set(self.streams)) < len(self.streams):
             named = ", ".join(self.streams)
             raise WSVADError("data.features", named, "names no stream, or one twice", "Name each once")
@@ -237,7 +227,7 @@ class WSVADDataModule(LightningDataModule):
         Raises:
             WSVADError: if something is missing or does not fit.
         """
-        self._check_trainer()
+        self.check_trainer()
         if stage in STAGES:
             needed, *more = STAGES[stage]
             if split := self.catalogue.chosen_split:
@@ -267,13 +257,13 @@ class WSVADDataModule(LightningDataModule):
         if stage == "fit":
             self._readers.fit(self.reference_videos)
 
-    def train_dataloader(self) -> BatchLoader:
+    def train_dataloader(self) -> BatchLoader[WSVADBatch]:
         """Paired bags or windows, from the step that the trainer has reached."""
         if self.bags == "windows":
             windows = TrainingWindows(
                 self._readers.features, self.parts["train"], self.segments, across_videos=self.across_videos
             )
-            return self._training_loader(windows, {"window": range(len(windows))})
+            return self.training_loader(windows, {"window": range(len(windows))})
         videos = [self.annotations[video_id] for video_id in self.parts["train"]]
         bags = TrainingBags(
             self._training_source(self._readers.features),
@@ -286,20 +276,20 @@ class WSVADDataModule(LightningDataModule):
             {name: self._training_source(reader) for name, reader in self._readers.further.items()},
         )
         sides = {"normal video": bags.bags_of(label=0), "abnormal video": bags.bags_of(label=1)}
-        return self._training_loader(bags, sides)
+        return self.training_loader(bags, sides)
 
-    def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
+    def val_dataloader(self) -> BatchLoader[WSVADBatch] | list[BatchLoader[WSVADBatch]]:
         """The held-out videos of this rank, without frame labels; no loader if none are held out."""
         if not self.parts["val"]:
             return []
         return self._whole_videos(self.parts["val"], self.annotations)
 
-    def test_dataloader(self) -> BatchLoader:
+    def test_dataloader(self) -> BatchLoader[WSVADBatch]:
         """The test videos of this rank, with frame labels where they are known."""
         self.gt_rule.check_snippets(self.info.grid)
         return self._whole_videos(self.parts["test"], self.annotations, self.gt_rule)
 
-    def predict_dataloader(self) -> BatchLoader:
+    def predict_dataloader(self) -> BatchLoader[WSVADBatch]:
         """All videos of the store, those of this rank; labels are those written in the store, if any."""
         return self._whole_videos(self.video_ids, self.catalogue.written)
 
@@ -324,32 +314,9 @@ class WSVADDataModule(LightningDataModule):
         how = self.normalize, self.clip, self.crops, self.pca_dim
         return FeatureReaders(self.store, self.streams, *how)
 
-    def _check_trainer(self) -> None:
-        """The videos are already distributed over the ranks; Lightning would do so a second time."""
-        if self.trainer is None or self.trainer.world_size == 1:
-            return
-        if self.trainer._accelerator_connector.use_distributed_sampler:
-            problem = "the data module distributes the videos over the processes"
-            raise WSVADError("trainer.use_distributed_sampler", True, problem, "Set it to false")
-
     @property
     def _predicting(self) -> bool:
         return self.trainer is not None and self.trainer.state.fn == "predict"
-
-    @property
-    def _rank(self) -> int:
-        return 0 if self.trainer is None else self.trainer.global_rank
-
-    @property
-    def _world_size(self) -> int:
-        return 1 if self.trainer is None else self.trainer.world_size
-
-    def _trained_batches(self) -> int:
-        """Batches trained since the very start: not those fetched ahead, and across restarts."""
-        if self.trainer is None:
-            return 0
-        total = self.trainer.fit_loop.epoch_loop.batch_progress.total
-        return int(total.processed)  # type: ignore[attr-defined]  # typed as a base that lacks it
 
     def _training_source(self, reader: FeatureReader) -> SegmentSource:
         """Bags from the store, or from the cache that the first process of each machine builds."""
@@ -365,31 +332,10 @@ class WSVADDataModule(LightningDataModule):
 
     def _whole_videos(
         self, names: Sequence[str], annotations: Mapping[str, VideoAnnotation], rule: Rule | None = None
-    ) -> BatchLoader:
+    ) -> BatchLoader[WSVADBatch]:
         if self.transform.needs_fit:
             problem = "needs statistics of the training videos, which a checkpoint carries"
             raise WSVADError("data.normalize", self.normalize, problem, "Give --ckpt_path")
-        videos = [annotations[name] for name in names[self._rank :: self._world_size]]
+        videos = [annotations[name] for name in self.share(names)]
         whole = WholeVideos(self._readers.features, videos, self.classes, self._readers.further, rule=rule)
-        return self._loader(whole)
-
-    def _training_loader(self, dataset: BatchDataset, sides: Mapping[str, Sequence[int]]) -> BatchLoader:
-        """Batches of as many bags of each side, the same for all ranks that ask."""
-        sampler = BagSampler(
-            sides, self.batch_size, self.seed, self._rank, self._world_size, self._trained_batches
-        )
-        return self._loader(dataset, batch_sampler=sampler)
-
-    def _loader(self, dataset: BatchDataset, batch_sampler: BagSampler | None = None) -> BatchLoader:
-        """Without a ``batch_sampler``: one item a batch, in order."""
-        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return BatchLoader(
-            dataset,
-            batch_sampler=batch_sampler,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            collate_fn=as_loaded,
-            pin_memory=on_gpu,
-            # A loader draws when it is opened; an evaluation leaves the training's random numbers alone.
-            generator=torch.Generator() if batch_sampler is None else None,
-        )
+        return self.loader(whole)

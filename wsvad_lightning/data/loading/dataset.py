@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from wsvad_lightning.data.loading.transform import ALL_VIEWS, FeatureTransform
 from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import WSVADBatch
+
+Batch = TypeVar("Batch")
 
 
 class SegmentSource(Protocol):
@@ -52,14 +54,14 @@ class StoreSegments:
         return bag.swapaxes(0, 1)
 
 
-class BatchDataset(Dataset[WSVADBatch]):
+class BatchDataset(Dataset[Batch]):
     """A data set that loads a whole batch at once, for :class:`BatchLoader`."""
 
-    def load(self, keys: list[Any]) -> WSVADBatch:
+    def load(self, keys: list[Any]) -> Batch:
         """Load the batch of these keys."""
         raise NotImplementedError(f"{type(self).__name__} must give load")
 
-    def __getitems__(self, keys: list[Any]) -> WSVADBatch | WSVADError:
+    def __getitems__(self, keys: list[Any]) -> Batch | WSVADError:
         """Load a batch, or give the mistake that was met: raised in a worker it would lose its type."""
         try:
             return self.load(keys)
@@ -67,7 +69,7 @@ class BatchDataset(Dataset[WSVADBatch]):
             return error
 
 
-class TrainingBags(BatchDataset):
+class TrainingBags(BatchDataset[WSVADBatch]):
     """Bags of the training videos, labelled by video.
 
     Args:
@@ -144,7 +146,7 @@ class TrainingBags(BatchDataset):
         return slice(first, first + 1)
 
 
-class WholeVideos(BatchDataset):
+class WholeVideos(BatchDataset[WSVADBatch]):
     """Videos at full length with all their views, one per batch.
 
     Args:
@@ -192,10 +194,10 @@ class WholeVideos(BatchDataset):
         )
 
 
-class BatchLoader(DataLoader[WSVADBatch]):
+class BatchLoader(DataLoader[Batch]):
     """Loader of a :class:`BatchDataset`."""
 
-    def __iter__(self) -> Iterator[WSVADBatch]:  # type: ignore[override]  # the loader only iterates over it
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # the loader only iterates over it
         """Yield the batches; a mistake met in a worker is raised here, as what it is."""
         for batch in super().__iter__():
             if isinstance(batch, WSVADError):

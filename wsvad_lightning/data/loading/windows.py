@@ -34,7 +34,7 @@ def window_positions(lengths: Sequence[int], size: int, across_videos: bool) -> 
     return np.where(positions < np.repeat(ends, counts)[:, None], positions, starts[:, None])
 
 
-class TrainingWindows(BatchDataset):
+class TrainingWindows(BatchDataset[WSVADBatch]):
     """Windows of the training videos with all their views; labels are ignored.
 
     Args:

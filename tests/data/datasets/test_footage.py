@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from tests.videos import VideoMaker
+from wsvad_lightning.data.datasets.footage import find_footage
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import extract, find_videos
-from wsvad_lightning.extraction.footage import find_footage
 from wsvad_lightning.extraction.streams import StreamSpec
 from wsvad_lightning.video.frames import FrameFolder
 

@@ -1,15 +1,17 @@
-"""The videos of a source: files and folders of images, and what of the source is none of these."""
+"""The videos of a source: files and folders of images, their names and labels, and what else it holds."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
-from wsvad_lightning.data.datasets.names import VIDEO_SUFFIXES
-from wsvad_lightning.data.datasets.table import read_video_paths
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.names import VIDEO_SUFFIXES, name_videos, path_id
+from wsvad_lightning.data.datasets.table import read_annotations, read_video_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.folders import Passed, examples, name_passed, walk
+from wsvad_lightning.types import UNKNOWN
 from wsvad_lightning.video.frames import IMAGE_FPS, IMAGE_SUFFIXES, Footage, FrameFolder, frame_folder
 
 TABLE_SUFFIXES = (".csv", ".tsv")
@@ -27,6 +29,72 @@ class Found(NamedTuple):
 
     videos: list[Footage]
     notes: list[str]
+
+
+class SourceVideo(NamedTuple):
+    """One video of a source.
+
+    Attributes:
+        path: the file, or a folder of frames.
+        annotation: what is known of it.
+        source: its path below the source that was given, as stores record it.
+    """
+
+    path: Footage
+    annotation: VideoAnnotation
+    source: str
+
+
+Names = Mapping[str, str]
+
+
+def find_videos(
+    videos: str | Path,
+    annotations: str | None = None,
+    image_fps: float | None = None,
+    kept: Callable[[Mapping[str, Footage]], Names] = lambda footage: {},
+) -> tuple[list[SourceVideo], list[str]]:
+    """Find the videos of a source and what is known of them, in the order of their paths.
+
+    Args:
+        videos: folder, searched with all its subfolders; one file; one folder of images; or a table of these.
+        annotations: table of labels. Videos that it does not name are left out; without a table, the labels
+            of all are unknown and they belong to the split ``predict``.
+        image_fps: frames a second of folders of images.
+        kept: gives names that videos already have, by the paths below the source.
+
+    Returns:
+        The videos, and what was passed over or assumed, a line each.
+
+    Raises:
+        WSVADError: if no video is found, one is listed twice, the table cannot be read or may mean several
+            videos, or a video of the table is missing.
+    """
+    root = Path(videos).absolute()
+    footage, notes = find_footage(Path(videos), image_fps)
+    if is_table(videos) or [root] == [Path(video).absolute() for video in footage]:
+        root = root.parent
+    below = [_path_below(video, root) for video in footage]
+    names = name_videos(below, kept(dict(zip(map(path_id, below), footage, strict=True))))
+    sources = dict(zip(names, map(path_id, below), strict=True))
+    paths = dict(zip(sources, footage, strict=True))
+    if annotations is None:
+        table = {name: VideoAnnotation(name, UNKNOWN, split="predict") for name in sources}
+    else:
+        table = read_annotations(annotations, sources, notes=notes)
+    if left_out := [name for name in sources if name not in table]:
+        count = f"{len(left_out)} video{'s' if len(left_out) > 1 else ''}"
+        notes.append(f"{count} not in the annotations: {few(left_out)}")
+    if missing := [name for name in table if name not in sources]:
+        problem = f"lacks {few(missing)} of the annotations"
+        raise WSVADError("videos", videos, problem, "Add the videos or take them out of the annotations")
+    return [SourceVideo(paths[name], table[name], sources[name]) for name in sources if name in table], notes
+
+
+def _path_below(video: Footage, root: Path) -> str:
+    """The path of a video relative to a folder, or as it is where it lies elsewhere."""
+    path = Path(video).absolute()
+    return str(path.relative_to(root) if path.is_relative_to(root) else video)
 
 
 def find_footage(source: Path, image_fps: float | None = None) -> Found:

@@ -1,0 +1,102 @@
+"""What the data modules of features and of pixels share: ranks, resuming, and loaders."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from lightning.pytorch import LightningDataModule
+
+from wsvad_lightning.data.loading.dataset import Batch, BatchDataset, BatchLoader, as_loaded
+from wsvad_lightning.data.loading.sampler import BagSampler
+from wsvad_lightning.errors import WSVADError
+
+
+class ResumableDataModule(LightningDataModule):
+    """Loaders that go on at the step that the trainer has reached, each on its rank's share of the videos.
+
+    Args:
+        batch_size: bags of each side in a training batch, on each device.
+        num_workers: loading processes; 0 loads in the training process.
+        seed: of everything random; None for a run that is not seeded, whose data are those of seed 0.
+        least: smallest values of further settings, by name.
+
+    Raises:
+        WSVADError: if a number is out of range.
+    """
+
+    def __init__(
+        self, batch_size: int, num_workers: int, seed: int | None, least: Mapping[str, tuple[float, float]]
+    ) -> None:
+        super().__init__()
+        self.seeded, self.seed = seed is not None, int(seed or 0)
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer test videos than ranks
+        given = {"batch_size": (batch_size, 1), "num_workers": (num_workers, 0), "seed": (self.seed, 0)}
+        for name, (value, smallest) in {**least, **given}.items():
+            if value < smallest:
+                raise WSVADError(f"data.{name}", value, f"must be at least {smallest}", "Give more")
+
+    def check_trainer(self) -> None:
+        """Refuse a trainer that distributes the videos over the ranks a second time.
+
+        Raises:
+            WSVADError: if it does.
+        """
+        if self.trainer is None or self.trainer.world_size == 1:
+            return
+        if self.trainer._accelerator_connector.use_distributed_sampler:
+            problem = "the data module distributes the videos over the processes"
+            raise WSVADError("trainer.use_distributed_sampler", True, problem, "Set it to false")
+
+    def share(self, names: Sequence[str]) -> Sequence[str]:
+        """The videos that this rank reads as a whole."""
+        return names[self._rank :: self._world_size]
+
+    def training_loader(
+        self, dataset: BatchDataset[Batch], sides: Mapping[str, Sequence[int]]
+    ) -> BatchLoader[Batch]:
+        """Load batches of as many bags of each side, the same for all ranks that ask.
+
+        Args:
+            dataset: of bags.
+            sides: see :class:`BagSampler`.
+        """
+        sampler = BagSampler(
+            sides, self.batch_size, self.seed, self._rank, self._world_size, self._trained_batches
+        )
+        return self.loader(dataset, sampler)
+
+    def loader(
+        self, dataset: BatchDataset[Batch], batch_sampler: BagSampler | None = None
+    ) -> BatchLoader[Batch]:
+        """Load batches.
+
+        Args:
+            dataset: gives them.
+            batch_sampler: draws what they hold; without it, one item a batch, in order.
+        """
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return BatchLoader(
+            dataset,
+            batch_sampler=batch_sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            collate_fn=as_loaded,
+            pin_memory=on_gpu,
+            # A loader draws when it is opened; an evaluation leaves the training's random numbers alone.
+            generator=torch.Generator() if batch_sampler is None else None,
+        )
+
+    @property
+    def _rank(self) -> int:
+        return 0 if self.trainer is None else self.trainer.global_rank
+
+    @property
+    def _world_size(self) -> int:
+        return 1 if self.trainer is None else self.trainer.world_size
+
+    def _trained_batches(self) -> int:
+        """Batches trained since the very start: not those fetched ahead, and across restarts."""
+        if self.trainer is None:
+            return 0
+        total = self.trainer.fit_loop.epoch_loop.batch_progress.total
+        return int(total.processed)  # type: ignore[attr-defined]  # typed as a base that lacks it

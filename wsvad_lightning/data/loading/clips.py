@@ -1,0 +1,291 @@
+"""From videos to batches of clips: drawn ones to train with, all of a video in order to score."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.loading.dataset import BatchDataset
+from wsvad_lightning.data.loading.sampler import Draw
+from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import UNKNOWN, ClipBatch
+from wsvad_lightning.video.clips import WHOLE, ClipReaders, Crop, Layout, Size, clip_frames
+from wsvad_lightning.video.frames import Footage
+from wsvad_lightning.video.views import CROP, GRID_CELL
+
+Cropping = Literal["full", "center", "random", "multi_scale"]
+SCALES = (1.0, 0.875, 0.75, 0.66)  # of ``multi_scale``, as VideoMAE trains
+
+
+@dataclass(frozen=True)
+class ClipShape:
+    """What a clip is.
+
+    Attributes:
+        length: T, frames.
+        stride: frames of the video from one frame of the clip to the next.
+        size: height and width in pixels.
+        crop: the part of each frame, the same in a whole clip. ``full`` squeezes the frame into ``size``. The
+            others keep its proportions: ``center`` and ``random`` show 7/8 of the largest rectangle of that
+            shape, ``multi_scale`` 1, 7/8, 3/4 or 0.66 of it, at a random place (VideoMAE). Where whole videos
+            are read, what is random is the centre.
+    """
+
+    length: int
+    stride: int
+    size: Size
+    crop: Cropping
+
+    @property
+    def span(self) -> int:
+        """Frames of the video from the first to the last of a clip."""
+        return (self.length - 1) * self.stride + 1
+
+    @property
+    def hop(self) -> int:
+        """Frames from a clip to the next one where clips cover a video without gaps."""
+        return self.length * self.stride
+
+    def draw_crop(self, rng: np.random.Generator) -> Crop:
+        """Draw the part of the frames that a clip shows."""
+        if self.crop in ("full", "center"):
+            return self.fixed_crop
+        extent = float(rng.choice(SCALES)) if self.crop == "multi_scale" else CROP
+        top, left = rng.random(2).tolist()
+        return Crop(extent, (top, left))
+
+    @property
+    def fixed_crop(self) -> Crop:
+        """The part of the frames where nothing is random."""
+        return WHOLE if self.crop == "full" else Crop(CROP)
+
+
+class DepthStream:
+    """Depth maps of videos, a map a snippet, from a store.
+
+    Args:
+        store: feature store with a stream of one channel, whose views are the cells of a grid.
+        stream: name of the stream.
+
+    Raises:
+        WSVADError: if the store lacks the stream, or its views are no grid, or it has more channels.
+    """
+
+    def __init__(self, store: str, stream: str) -> None:
+        self.store, self.stream = FeatureStore(store), stream
+        held = self.store.streams
+        if stream not in held:
+            problem = f"{store} holds the streams {sorted(held)}"
+            raise WSVADError("data.depth_stream", stream, problem, "Choose one of these, or extract depth")
+        rows, columns = _grid_of(held[stream].views)
+        if held[stream].dim != 1 or (rows, columns) == (0, 0):
+            problem = f"{stream} has {held[stream].dim} channels and {len(held[stream].views)} views"
+            remedy = "Give a stream of one channel, the views of which are a grid such as 14x14"
+            raise WSVADError("data.depth_store", store, f"{problem}, not a depth map", remedy)
+        self.grid = rows, columns
+
+    def check(self, video_id: str, num_frames: int) -> None:
+        """Compare the store with a video.
+
+        Raises:
+            WSVADError: if it lacks the video, or has another one of that name.
+        """
+        held = self.store[video_id].num_frames
+        if held != num_frames:
+            problem = f"{self.store.path} has {held} frames of it, the video {num_frames}"
+            raise WSVADError("video", video_id, problem, "Extract depth from these videos, at the same fps")
+
+    def read(self, video_id: str, frames: NDArray[np.int64], layout: Layout) -> Tensor:
+        """Read the depth ``[T, h, w]`` of what a clip shows of each frame."""
+        stored = self.store.read(video_id, self.stream)
+        snippets = np.minimum(frames // self.store.provenance.grid.stride, len(stored) - 1)
+        maps = torch.from_numpy(np.array(stored[snippets, :, 0], np.float32)).unflatten(1, self.grid)
+        top, left, bottom, right = layout.box
+        if (top, left, bottom, right) == (0, 0, 1, 1):
+            return maps
+        affine = torch.tensor([[right - left, 0, left + right - 1], [0, bottom - top, top + bottom - 1]])
+        places = functional.affine_grid(affine[None], [1, 1, *self.grid], align_corners=False)
+        sampled = functional.grid_sample(maps[None], places, padding_mode="border", align_corners=False)
+        return sampled[0]
+
+
+def _grid_of(views: Sequence[str]) -> Size:
+    """Rows and columns of the grid that views are, row by row; 0 and 0 if they are none."""
+    cells = [GRID_CELL.fullmatch(view) for view in views]
+    if not all(cells):
+        return 0, 0
+    numbers = [(int(cell[1]), int(cell[2])) for cell in cells if cell]
+    rows, columns = numbers[-1][0] + 1, numbers[-1][1] + 1
+    return (rows, columns) if numbers == [*np.ndindex(rows, columns)] else (0, 0)
+
+
+class Wanted(NamedTuple):
+    """A clip to read.
+
+    Attributes:
+        video: what is known of the video.
+        start: its first frame.
+        crop: the part of the frames.
+    """
+
+    video: VideoAnnotation
+    start: int
+    crop: Crop
+
+
+class ClipSource:
+    """Reads batches of clips.
+
+    Args:
+        footage: the videos by name.
+        shape: of the clips.
+        readers: of the videos.
+        depth: of the videos, if that is wanted.
+    """
+
+    def __init__(
+        self,
+        footage: Mapping[str, Footage],
+        shape: ClipShape,
+        readers: ClipReaders,
+        depth: DepthStream | None = None,
+    ) -> None:
+        self.footage, self.shape, self.readers, self.depth = footage, shape, readers, depth
+
+    def num_frames(self, video: VideoAnnotation) -> int:
+        """Frames of a video: as its annotation says, or else by its index."""
+        return video.num_frames or self.readers.index(self.footage[video.video_id]).num_frames
+
+    def read(self, wanted: Sequence[Wanted], *, pad: bool) -> ClipBatch:
+        """Read a batch.
+
+        Args:
+            wanted: B clips. Those of one video are read in the order of their starts: decoding goes on.
+            pad: see :func:`wsvad_lightning.video.clips.read_clip`.
+
+        Raises:
+            WSVADError: if a video cannot be decoded, or is not as its annotation or the store of depth says.
+        """
+        height, width = self.shape.size
+        clips = torch.empty(len(wanted), 3, self.shape.length, height, width)
+        frames = torch.empty(len(wanted), self.shape.length, dtype=torch.int64)
+        depth: dict[int, Tensor] = {}
+        for place in sorted(range(len(wanted)), key=lambda i: (wanted[i].video.video_id, wanted[i].start)):
+            video, start, crop = wanted[place]
+            path = self.footage[video.video_id]
+            reader = self.readers.open(path)
+            count = reader.index.num_frames
+            video.check_num_frames(count)
+            numbers = clip_frames(Path(path), count, start, self.shape.length, self.shape.stride, pad=pad)
+            pixels = torch.from_numpy(reader.read(numbers, self.shape.size, crop))
+            torch.div(pixels.permute(3, 0, 1, 2), 255, out=clips[place])
+            frames[place] = torch.from_numpy(numbers)
+            if self.depth is not None:
+                self.depth.check(video.video_id, count)
+                layout = reader.layout(self.shape.size, crop)
+                depth[place] = self.depth.read(video.video_id, numbers, layout)
+        labels = [torch.nan if clip.video.label == UNKNOWN else float(clip.video.label) for clip in wanted]
+        indexes = [self.readers.index(self.footage[clip.video.video_id]) for clip in wanted]
+        return ClipBatch(
+            clips=clips,
+            labels=torch.tensor(labels),
+            video_ids=[clip.video.video_id for clip in wanted],
+            starts=torch.tensor([clip.start for clip in wanted]),
+            frames=frames,
+            num_frames=torch.tensor([index.num_frames for index in indexes]),
+            fps=torch.tensor([index.fps for index in indexes], dtype=torch.float64),
+            depth=torch.stack([depth[place] for place in range(len(wanted))]) if depth else None,
+        )
+
+
+class TrainingClips(BatchDataset[ClipBatch]):
+    """Clips of the training videos, each from a random place.
+
+    Args:
+        source: reads them.
+        videos: what is known of each video.
+        labelled: whether a bag is a video, so that each counts once in a pass. Without labels a bag is a
+            place in a video, and a pass sees as many clips of a video as follow each other in it.
+    """
+
+    def __init__(self, source: ClipSource, videos: Sequence[VideoAnnotation], *, labelled: bool) -> None:
+        self.source, self.videos, self.labelled = source, videos, labelled
+        lengths = np.array([source.num_frames(video) for video in videos])
+        self.choices = lengths - source.shape.span + 1  # of a start
+        self.check_lengths(lengths)
+        self.bags = np.ones_like(lengths) if labelled else np.maximum(1, lengths // source.shape.hop)
+        self.ends = np.cumsum(self.bags)
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def bags_of(self, label: int) -> list[int]:
+        """Indices of the bags with this label, where a bag is a video."""
+        return [bag for bag, video in enumerate(self.videos) if video.label == label]
+
+    def check_lengths(self, lengths: NDArray[np.int64]) -> None:
+        """Refuse videos that are shorter than a clip.
+
+        Raises:
+            WSVADError: if there are any.
+        """
+        short = np.flatnonzero(self.choices < 1)
+        if len(short):
+            first = short[0]
+            named = f"{self.videos[first].video_id} has {lengths[first]}"
+            problem = f"a clip spans {self.source.shape.span} frames, and of {len(short)} training videos"
+            remedy = "Give less length or stride, or leave these videos out of the training part"
+            value = f"{self.source.shape.length}"
+            raise WSVADError("data.length", value, f"{problem} each has fewer: {named}", remedy)
+
+    def load(self, keys: list[Draw]) -> ClipBatch:
+        """Read the clips drawn by a :class:`BagSampler`."""
+        batch = self.source.read([self._wanted(draw) for draw in keys], pad=False)
+        return batch if self.labelled else batch._replace(labels=torch.full_like(batch.labels, torch.nan))
+
+    def _wanted(self, draw: Draw) -> Wanted:
+        rng = np.random.default_rng(draw.seed)
+        number = int(np.searchsorted(self.ends, draw.bag, side="right"))
+        bags, choices = int(self.bags[number]), int(self.choices[number])
+        place = draw.bag - int(self.ends[number]) + bags  # of the bag in its video
+        start = rng.integers(place * choices // bags, (place + 1) * choices // bags)
+        return Wanted(self.videos[number], int(start), self.source.shape.draw_crop(rng))
+
+
+class WholeClips(BatchDataset[ClipBatch]):
+    """All frames of videos, in order: clips that follow each other without gaps, some a batch.
+
+    A batch holds clips of one video. The last clip of a video repeats its last frame where it passes the end.
+
+    Args:
+        source: reads them.
+        videos: what is known of each.
+        batch_size: most clips of a batch.
+    """
+
+    def __init__(self, source: ClipSource, videos: Sequence[VideoAnnotation], batch_size: int) -> None:
+        self.source = source
+        self.batches = [
+            (video, starts[first : first + batch_size])
+            for video in videos
+            for starts in [range(0, source.num_frames(video), source.shape.hop)]
+            for first in range(0, len(starts), batch_size)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def load(self, keys: list[int]) -> ClipBatch:
+        """Read the batch of a single key."""
+        (key,) = keys
+        video, starts = self.batches[key]
+        crop = self.source.shape.fixed_crop
+        return self.source.read([Wanted(video, start, crop) for start in starts], pad=True)
