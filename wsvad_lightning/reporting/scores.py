@@ -148,7 +148,7 @@ def gather(mine: dict[str, Value], group: Any = None) -> dict[str, Value]:
 
 def video_events(prediction: Prediction, grid: SnippetGrid, classes: Sequence[str]) -> tuple[Event, ...]:
     """Find the events of a video by its probabilities of classes; see :func:`find_events`."""
-    video_id, _, num_frames, class_scores = prediction
+    video_id, _, num_frames, class_scores, _ = prediction
     assert class_scores is not None, "a method with classes gives their probabilities"
     return tuple(find_events(expand_classes(class_scores, num_frames, grid, video_id), classes))
 
