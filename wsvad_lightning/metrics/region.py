@@ -183,13 +183,9 @@ class RegionMetrics(Metric):
             self.totals[3] += len(predicted[frame])
 
     def compute(self) -> dict[str, float]:
-        """Metrics by the names of the module.
-
-        Raises:
-            WSVADError: if no video arrived.
-        """
+        """Metrics by the names of the module; none if no video with known regions arrived."""
         if not self.totals[0]:
-            raise WSVADError("videos", 0, "no video with known regions was scored", "Give at least one")
+            return {}
         if self.totals[4]:
             warnings.warn(
                 f"region metrics leave out {int(self.totals[4])} abnormal videos without known regions",

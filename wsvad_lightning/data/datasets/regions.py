@@ -18,7 +18,6 @@ included. Regions of successive frames that overlap are one track, as masks do n
 import gzip
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +31,7 @@ from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.limits import check_npy
 from wsvad_lightning.data.datasets.names import canonical_id
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import Interval
 from wsvad_lightning.types import RegionSpan, VideoRegions
 from wsvad_lightning.video.frames import images_of
 
@@ -55,15 +55,27 @@ class Box(NamedTuple):
     bottom: int
 
 
-@dataclass(frozen=True)
 class BoxRegions:
-    """Boxes of one video, inside its frames; see :class:`wsvad_lightning.types.VideoRegions`."""
+    """Boxes of one video, inside its frames; see :class:`wsvad_lightning.types.VideoRegions`.
 
-    boxes: tuple[Box, ...]
-    num_frames: int
-    height: int
-    width: int
-    unknown: tuple[tuple[int, int], ...] = ()
+    Args:
+        boxes: of the video.
+        num_frames: F.
+        height: of the frames in pixels.
+        width: of the frames in pixels.
+        unknown: anomalous frames ``[start, end)``; those of them without a box are of unknown regions.
+    """
+
+    def __init__(
+        self,
+        boxes: Sequence[Box],
+        num_frames: int,
+        height: int,
+        width: int,
+        unknown: Sequence[Interval] = (),
+    ) -> None:
+        self.boxes, self.unknown = boxes, unknown
+        self.num_frames, self.height, self.width = num_frames, height, width
 
     def spans(self) -> Iterator[RegionSpan]:
         """Give the frames that hold boxes, a span for as long as none begins or ends."""
@@ -82,16 +94,29 @@ class BoxRegions:
         return masks
 
 
-@dataclass(frozen=True)
 class MaskRegions:
-    """Masks of one video, read when they are asked for; see :class:`wsvad_lightning.types.VideoRegions`."""
+    """Masks of one video, read when they are asked for; see :class:`wsvad_lightning.types.VideoRegions`.
 
-    path: Path
-    video_id: str
-    num_frames: int
-    height: int
-    width: int
-    unknown: tuple[tuple[int, int], ...] = ()
+    Args:
+        path: what holds them.
+        video_id: name of the video.
+        num_frames: F.
+        height: of the frames in pixels.
+        width: of the frames in pixels.
+        unknown: as for :class:`BoxRegions`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        video_id: str,
+        num_frames: int,
+        height: int,
+        width: int,
+        unknown: Sequence[Interval] = (),
+    ) -> None:
+        self.path, self.video_id, self.unknown = path, video_id, unknown
+        self.num_frames, self.height, self.width = num_frames, height, width
 
     def spans(self) -> Iterator[RegionSpan]:
         """Give each frame that holds a region.
@@ -176,6 +201,14 @@ def regions_of(annotation: VideoAnnotation, num_frames: int) -> VideoRegions | N
             raise WSVADError("regions", path, problem, "Correct the box, or width and height in the table")
     cut = tuple(box._replace(end=min(box.end, num_frames)) for box in boxes[video_id])
     return BoxRegions(cut, num_frames, height, width, unknown)
+
+
+def needs_size(annotation: VideoAnnotation) -> bool:
+    """Whether the regions of a video depend on a size of its frames that is not known."""
+    if annotation.frame_size is not None:
+        return False
+    boxes = annotation.regions is not None and _holds_boxes(Path(annotation.regions))
+    return annotation.label == 0 or boxes
 
 
 def read_boxes(path: Path) -> dict[str, tuple[Box, ...]]:
@@ -346,7 +379,7 @@ def _load_npy(path: Path) -> NDArray[Any]:
 def _open_masks(path: Path, video_id: str) -> h5py.File:
     """Open an HDF5 file of masks that holds those of a video itself, and does not lead to other files."""
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)
     except OSError as error:
         raise WSVADError("regions", path, f"cannot be read: {error}", "Correct the reference") from None
     own = isinstance(file.get(video_id, getlink=True), h5py.HardLink) if video_id in file else None

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.regions import needs_size
 from wsvad_lightning.data.datasets.splits import count_splits, read_split
 from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store import FeatureStore
@@ -66,6 +67,21 @@ class Catalogue:
     def written(self) -> dict[str, VideoAnnotation]:
         """What the store itself knows of its videos."""
         return {video_id: self.store[video_id].annotation for video_id in self.store}
+
+    @cached_property
+    def locates_anomalies(self) -> bool:
+        """Whether the table refers to the regions of a test video, and gives the sizes that they need."""
+        videos = [self.annotations[name] for name in self.parts["test"]]
+        if not any(video.regions for video in videos):
+            return False
+        sizeless = [video.video_id for video in videos if needs_size(video)]
+        if sizeless:
+            more = "" if len(sizeless) == 1 else f" and {len(sizeless) - 1} more"
+            self.notes.append(
+                f"regions are not measured: {self.annotations_path} has no width and height of "
+                f"{sizeless[0]}{more}"
+            )
+        return not sizeless
 
     @cached_property
     def annotations(self) -> Mapping[str, VideoAnnotation]:
