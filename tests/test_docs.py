@@ -25,6 +25,7 @@ from wsvad_lightning import metrics
 from wsvad_lightning.checkpoint import CONFIG_KEY, VERSION_KEY
 from wsvad_lightning.cli import COMMANDS, main
 from wsvad_lightning.configs import config_folder
+from wsvad_lightning.data.datasets.regions import BoxRegions
 from wsvad_lightning.data.datasets.splits import read_split
 from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
@@ -273,9 +274,12 @@ def test_metrics_are_reported_by_the_names_they_have() -> None:
     truth = torch.tensor([0, 1])
     measured.update("normal", torch.tensor([0.1, 0.2]), 0, 2)
     measured.update("abnormal", torch.tensor([0.3, 0.4]), 1, 2, truth, classes=["fall"])
+    of_regions = metrics.RegionMetrics(SnippetGrid(1, 1))
+    of_regions.update("normal", torch.zeros(2, 1, 1), BoxRegions((), 2, 1, 1))
     names = measured.compute().keys()
     page = ROOT / "docs" / "metrics.md"
-    assert rows("metrics.md").keys() == names
+    with pytest.warns(UserWarning, match="is NaN"):
+        assert rows("metrics.md").keys() == {*names, *of_regions.compute()}
     for name in measured.per_class()["fall"]:
         assert f"`{name}`" in page.read_text(), name
     (example,) = fences(page, "json")

@@ -23,12 +23,14 @@ class Event(NamedTuple):
         end: frame after the last one.
         name: the class.
         score: how probable it is; 1 for an annotated event.
+        region: left, top, width and height in pixels of where it is strongest; None if that is unknown.
     """
 
     start: int
     end: int
     name: str
     score: float = 1.0
+    region: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)

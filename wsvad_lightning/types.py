@@ -3,7 +3,7 @@
 Layout letters used everywhere: B videos, N crops, T snippets, D channels, P patches, C classes, F frames.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -11,12 +11,54 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event, SnippetGrid
 
 if TYPE_CHECKING:  # annotations alone need it: what reads stores and tables starts without torch
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 Bags = Literal["paired", "windows"]
 UNKNOWN = -1  # label of an unlabelled video
 NORMAL, ABNORMAL = "normal", "abnormal"
 LABELS = {0: NORMAL, 1: ABNORMAL, UNKNOWN: "unknown"}  # the word of each label
+
+
+class RegionSpan(NamedTuple):
+    """Anomalous regions of successive frames, in which they do not change.
+
+    Attributes:
+        start: first frame.
+        end: frame after the last one.
+        tracks: of each region, the number of the track that it belongs to. Without any, the frames are
+            anomalous and their regions unknown, so that metrics leave them out.
+        masks: ``[R, H, W]``, the pixels of each region.
+    """
+
+    start: int
+    end: int
+    tracks: tuple[int, ...]
+    masks: "NDArray[np.bool_]"
+
+
+class VideoRegions(Protocol):
+    """Where the anomalies of a video are."""
+
+    @property
+    def num_frames(self) -> int:
+        """F."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """H, pixels of a frame."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """W, pixels of a frame."""
+        ...
+
+    def spans(self) -> Iterator[RegionSpan]:
+        """Give the anomalous frames in order; all others are normal."""
+        ...
 
 
 class WSVADBatch(NamedTuple):
@@ -38,6 +80,7 @@ class WSVADBatch(NamedTuple):
         views: the one view that each bag holds, where bags hold one of several; paired training only.
         class_targets: ``[B, 1 + C]`` float, 1 for every class of a video: column 0 for normal, then those of
             the store; an abnormal video of unknown class has none. Not given in training by windows.
+        regions: where the anomalies of a video are, or None where that is unknown; tests only.
     """
 
     features: "Tensor"
@@ -51,6 +94,7 @@ class WSVADBatch(NamedTuple):
     positions: "Tensor | None" = None
     views: list[int] | None = None
     class_targets: "Tensor | None" = None
+    regions: "list[VideoRegions | None] | None" = None
 
 
 class ClipBatch(NamedTuple):
@@ -91,12 +135,15 @@ class Prediction(NamedTuple):
         num_frames: exact number of frames of the video.
         class_scores: ``[T, 1 + C]`` float32 probabilities: normal, then the ``classes`` of the method; None
             if it knows none.
+        maps: ``[T, h, w]`` float32 in [0, 1], how anomalous each part of the frame is in each snippet, or
+            ``[F, h, w]`` in each frame; None if the method does not locate anomalies.
     """
 
     video_id: str
     scores: "Tensor"
     num_frames: int
     class_scores: "Tensor | None" = None
+    maps: "Tensor | None" = None
 
 
 class PseudoLabels(NamedTuple):

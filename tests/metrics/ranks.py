@@ -1,6 +1,8 @@
 """One of two processes that measure the same videos together; apart from the tests to be quick to import."""
 
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -8,13 +10,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from wsvad_lightning.metrics import EventMetrics, FrameMetrics
+from wsvad_lightning.metrics import EventMetrics, FrameMetrics, RegionMetrics
 from wsvad_lightning.timeline import Event, SnippetGrid, runs
-from wsvad_lightning.types import NORMAL
+from wsvad_lightning.types import NORMAL, RegionSpan
 
 Video = tuple[str, NDArray[np.float32], Tensor]
 Values = tuple[dict[str, float], dict[str, dict[str, float]]]
-Measured = tuple[Values, Values]
+Measured = tuple[Values, Values, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class LeftHalf:
+    """The left half of every anomalous frame, as a region of one track."""
+
+    labels: NDArray[np.uint8]
+    height: int = 4
+    width: int = 6
+
+    @property
+    def num_frames(self) -> int:
+        """F."""
+        return len(self.labels)
+
+    def spans(self) -> Iterator[RegionSpan]:
+        """Give the anomalous frames."""
+        mask = np.zeros((1, self.height, self.width), dtype=bool)
+        mask[0, :, :3] = True
+        for start, end in runs(self.labels):
+            yield RegionSpan(start, end, (0,), mask)
 
 
 def some_videos() -> list[Video]:
@@ -32,13 +55,17 @@ def measure(videos: list[Video]) -> Measured:
     """Give all that the metrics give."""
     grid = SnippetGrid(4, 4)
     frames, events = FrameMetrics(grid, ["fall"]), EventMetrics(grid, ["fall"])
+    regions = RegionMetrics(grid)
     for name, values, labels in videos:
         scores, label = torch.from_numpy(values), int(labels.any())
         frames.update(name, scores, label, len(labels), labels, label * ["fall"])
         truth = [Event(*span, "fall") for span in runs(labels.numpy())]
         both = torch.stack([1 - scores, scores], dim=1)
         events.update(name, both, len(labels), truth or [Event(0, len(labels), NORMAL)])
-    return (frames.compute(), frames.per_class()), (events.compute(), events.per_class())
+        maps = torch.stack([scores, 1 - scores, scores / 2, scores / 3], dim=1).reshape(-1, 2, 2)
+        regions.update(name, maps, LeftHalf(labels.numpy()))
+    of_regions = regions.compute()
+    return (frames.compute(), frames.per_class()), (events.compute(), events.per_class()), of_regions
 
 
 def run_rank(rank: int, rendezvous: str) -> list[Measured]:

@@ -3,7 +3,7 @@
 The file holds what scikit-learn computes for real ground truth (described by a rule, see
 :mod:`tests.parity.ground_truth`) and scores that ``fill`` makes from their names, and what it does with
 degenerate inputs. All of it is computed again here, from the annotation files on, with
-:mod:`wsvad_lightning.metrics`. Region tables are not covered.
+:mod:`wsvad_lightning.metrics`. The block of regions is in :mod:`tests.parity.regions`.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from rich.table import Table
 
 from tests.parity.fill import fill
 from tests.parity.ground_truth import Labels, class_of, frame_labels
+from tests.parity.regions import measured
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics import (
     FrameMetrics,
@@ -42,6 +43,7 @@ from wsvad_lightning.timeline import SnippetGrid
 SNIPPET = 16
 GRID = SnippetGrid(SNIPPET, SNIPPET)
 TOLERANCE = 1e-6
+EXACT = 1e-9  # counts, rates and areas of regions
 NOT_COMPARED = ("torchmetrics_thresholds", "rule")  # binned metrics of others; a sentence
 NO_LABELS = "false_alarm_rate_without_labels_argument"
 
@@ -218,7 +220,15 @@ def quantise(scores: Scores) -> Scores:
 CASES: dict[str, Callable[[Scores], Scores]] = {"continuous": lambda scores: scores, "quantised": quantise}
 
 
-def compare(table: str, case: str, ours: dict[str, Any], reference: dict[str, Any]) -> Iterator[Row]:
+def check_regions(reference: dict[str, Any]) -> Iterator[Row]:
+    """Compare what boxes detect."""
+    for table, case, ours, expected in measured(reference["region"]) if "region" in reference else ():
+        yield from compare(table, case, ours, expected, EXACT)
+
+
+def compare(
+    table: str, case: str, ours: dict[str, Any], reference: dict[str, Any], tolerance: float = TOLERANCE
+) -> Iterator[Row]:
     """Compare two nested tables, key by key of the reference."""
     found = dict(flatten(ours))
     for key, expected in flatten(reference):
@@ -228,7 +238,7 @@ def compare(table: str, case: str, ours: dict[str, Any], reference: dict[str, An
             yield Row(table, case, key, "-", expected, np.nan, "not computed")
             continue
         error = difference(found[key], expected)
-        verdict = "agrees" if error <= TOLERANCE else "DIFFERS"
+        verdict = "agrees" if error <= tolerance else "DIFFERS"
         yield Row(table, case, key, found[key], expected, error, verdict)
 
 
@@ -374,7 +384,6 @@ def report(rows: list[Row], console: Console) -> None:
         largest = np.nanmax([0.0, *(row.difference for row in own)])
         verdict = f"{failed} FAILED" if failed else "agrees"
         summary.add_row(name, str(len(own)), str(decided), f"{largest:.1e}", verdict)
-    summary.add_row("region", "-", "-", "-", "not covered: these are frame metrics")
     console.print(summary)
 
 
@@ -398,7 +407,7 @@ def check(path: Path, root: Path) -> list[Row]:
         WSVADError: if the ground truth is not there.
     """
     reference = json.loads(path.read_text())
-    return [*check_tables(reference, root), *check_degenerate(reference)]
+    return [*check_tables(reference, root), *check_degenerate(reference), *check_regions(reference)]
 
 
 def find_root(file: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from tests.parity import metrics as comparison
 from tests.parity.ground_truth import class_of, frame_labels
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.metrics import curves, frame
+from wsvad_lightning.metrics import curves, frame, region
 
 DATA = Path(__file__).parent / "data"
 FILE, ROOT = DATA / "tiny_metrics.json", DATA / "annotations"
@@ -34,6 +34,17 @@ def test_every_value_of_the_file_is_compared() -> None:
         for case, expected in entry["cases"].items():
             keys = {key for key, _ in comparison.flatten(expected) if key != "video_level.rule"}
             assert {key for t, c, key in compared if (t, c) == (table, case)} == keys
+    block = reference["region"]
+    keys = {
+        (table, case, key)
+        for table, entry in block.items()
+        if "clips" in entry
+        for case in entry
+        if case.startswith("expected")
+        for key, _ in comparison.flatten(entry[case])
+    }
+    assert len(keys) > 80
+    assert keys <= compared
     degenerate = reference["degenerate"]
     assert len([t for t, _, _ in compared if t == "degenerate"]) == 8 * (len(degenerate) - 1)
 
@@ -59,6 +70,11 @@ def test_the_comparison_detects_another_definition(monkeypatch: pytest.MonkeyPat
     failed = failed_keys()
     assert {"average_precision", "abnormal_only.average_precision"} <= failed
     assert "pr_auc_trapezoid" not in failed
+
+
+def test_the_comparison_detects_other_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(region, "HIT", 0.5)
+    assert failed_keys() >= {"pixel_level_40_percent_roc_auc_closed_at_1_1"}
 
 
 def test_the_comparison_detects_a_silent_nan(monkeypatch: pytest.MonkeyPatch) -> None:

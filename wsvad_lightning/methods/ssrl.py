@@ -184,6 +184,27 @@ class SSRL(StagedModule, MagnitudeMIL):
     def _stage_before(self) -> str:
         return _words("SSRL", self.stage - 1, self.grids[:-1], self.feature_dim)
 
+    def patch_maps(self, batch: WSVADBatch) -> Tensor | None:
+        """Give the score of a video with one patch of each grid left in, the others being 0: ``[T, h, w]``.
+
+        The crops stay as they are. Stage 1 has no patches.
+        """
+        if not self.grids:
+            return super().patch_maps(batch)
+        sizes = [parse_grid(grid, "model.grids") for grid in self.grids]
+        rows, columns = max(sizes, key=lambda size: size[0] * size[1])
+        scores = []
+        for cell in range(rows * columns):
+            row, column = (cell // columns + 0.5) / rows, (cell % columns + 0.5) / columns
+            streams = dict(batch.streams)
+            for grid, (height, width) in zip(self.grids, sizes, strict=True):
+                patch = int(row * height) * width + int(column * width)
+                left = torch.zeros_like(streams[f"patches_{grid}"])
+                left[:, :, patch] = streams[f"patches_{grid}"][:, :, patch]
+                streams[f"patches_{grid}"] = left
+            scores.append(self.score(batch._replace(streams=streams))[0])
+        return torch.stack(scores, dim=1).unflatten(1, (rows, columns))
+
     def encode(self, batch: WSVADBatch) -> MagnitudeOutput:
         """Pass crops and patches through the network."""
         out: MagnitudeOutput = self.net(batch.features, [batch.streams[f"patches_{g}"] for g in self.grids])

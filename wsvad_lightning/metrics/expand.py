@@ -9,6 +9,7 @@ A T within the bounds is expanded to exactly F frames. Any other T means that fe
 belong together, and raises.
 """
 
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -83,3 +84,35 @@ def expand_scores(
         covering += covers
     means = np.where(covering > 0, total / np.maximum(covering, 1), scores[latest])
     return means.astype(scores.dtype)
+
+
+def expand_maps(
+    maps: NDArray[Score], num_frames: int, grid: SnippetGrid, video_id: str = ""
+) -> list[tuple[int, int, NDArray[Score]]]:
+    """Give the frames of a video their maps, as :func:`expand_scores` gives them scores.
+
+    Args:
+        maps: ``[T, h, w]`` of snippets, or ``[F, h, w]`` of frames.
+        num_frames: F.
+        grid: positions of the snippets.
+        video_id: named in messages.
+
+    Returns:
+        ``(start, end, map [h, w])`` of successive frames with the same map, in order.
+
+    Raises:
+        WSVADError: if neither T nor F fits.
+    """
+    if len(maps) == num_frames and grid.length > 1:
+        return [(frame, frame + 1, own) for frame, own in enumerate(maps)]
+    check_num_snippets(len(maps), num_frames, grid, video_id)
+    starts = np.arange(len(maps)) * grid.stride
+    ends = [*starts.tolist(), *(starts + grid.length).tolist()]
+    borders = [*sorted({frame for frame in ends if frame < num_frames}), num_frames]
+    runs = []
+    for start, end in pairwise(borders):
+        latest = min(start // grid.stride, len(maps) - 1)
+        first = max(0, (start - grid.length) // grid.stride + 1)
+        covering = maps[min(first, latest) : latest + 1]
+        runs.append((start, end, covering.mean(axis=0, dtype=np.float64).astype(maps.dtype)))
+    return runs

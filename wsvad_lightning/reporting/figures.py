@@ -44,6 +44,7 @@ class VideoCurve:
         classes: anomaly classes that are annotated; empty if there are none.
         truths: annotated intervals, where they have classes of their own.
         events: those that were found without ground truth; None if the scorer knows no classes.
+        maps: ``(start, end, map [h, w])`` of successive frames; empty if the scorer locates nothing.
     """
 
     video_id: str
@@ -52,6 +53,7 @@ class VideoCurve:
     classes: tuple[str, ...] = ()
     truths: tuple[Event, ...] = ()
     events: tuple[Event, ...] | None = None
+    maps: tuple[tuple[int, int, NDArray[np.floating[Any]]], ...] = ()
 
     @property
     def kind(self) -> str:

@@ -14,8 +14,9 @@ from torch import Tensor
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.files import write_json
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.metrics import expand_classes, expand_scores, find_events
+from wsvad_lightning.metrics import expand_classes, expand_maps, expand_scores, find_events
 from wsvad_lightning.reporting.figures import VideoCurve, log_picture, optional, report_figure
+from wsvad_lightning.reporting.maps import strongest_region, write_maps
 from wsvad_lightning.reporting.receipt import receipt
 from wsvad_lightning.reporting.tables import Clock, steady_clock, tables_of, write_events, write_scores
 from wsvad_lightning.timeline import Event, SnippetGrid
@@ -27,7 +28,8 @@ Value = TypeVar("Value")
 class ScoreWriter(Callback):
     """Write what ``test`` and ``predict`` computed into the run's folder, each video once.
 
-    ``scores.csv`` has one row per snippet. Where the method knows classes, ``events.csv`` has one row per
+    ``scores.csv`` has one row per snippet, ``maps.h5`` the maps of methods that give any. Where the method
+    knows classes, ``events.csv`` has one row per
     event. ``test`` shows the metrics, and adds ``metrics.json`` with a receipt and ``scores.png``.
 
     Attributes:
@@ -102,7 +104,10 @@ class ScoreWriter(Callback):
         if trainer.is_global_zero:
             assert isinstance(pl_module, WSVADModule)
             clocks = {name: steady_clock(data.store[name].fps) for name, *_ in predictions}
-            write_tables(folder, predictions, data.info.grid, pl_module.classes, clocks)
+            classes, grid = pl_module.classes, data.info.grid
+            sizes = {name: data.annotations[name].frame_size if trainer.testing else None for name in clocks}
+            events = {v.video_id: video_events(v, grid, classes, sizes[v.video_id]) for v in predictions}
+            write_tables(folder, predictions, grid, classes, clocks, events)
         return predictions
 
 
@@ -112,8 +117,9 @@ def write_tables(
     grid: SnippetGrid,
     classes: Sequence[str],
     clocks: Mapping[str, Clock],
+    events: Mapping[str, Sequence[Event]],
 ) -> None:
-    """Write ``scores.csv`` and, where the method knows classes, ``events.csv``.
+    """Write ``scores.csv``, ``maps.h5`` where there are maps, and ``events.csv`` where there are classes.
 
     Args:
         folder: where to write.
@@ -121,10 +127,12 @@ def write_tables(
         grid: of the snippets.
         classes: that the method knows.
         clocks: of the videos.
+        events: of the videos, by name.
     """
     write_scores(folder / "scores.csv", predictions, grid, classes, clocks)
+    if any(video.maps is not None for video in predictions):
+        write_maps(folder / "maps.h5", predictions, grid)
     if classes:
-        events = {video.video_id: video_events(video, grid, classes) for video in predictions}
         write_events(folder / "events.csv", events, clocks)
 
 
@@ -146,11 +154,26 @@ def gather(mine: dict[str, Value], group: Any = None) -> dict[str, Value]:
     return {video_id: value for part in parts for video_id, value in part.items()}
 
 
-def video_events(prediction: Prediction, grid: SnippetGrid, classes: Sequence[str]) -> tuple[Event, ...]:
-    """Find the events of a video by its probabilities of classes; see :func:`find_events`."""
-    video_id, _, num_frames, class_scores = prediction
+def video_events(
+    prediction: Prediction, grid: SnippetGrid, classes: Sequence[str], size: tuple[int, int] | None = None
+) -> tuple[Event, ...]:
+    """Find the events of a video by its probabilities of classes; see :func:`find_events`.
+
+    Args:
+        prediction: of the video.
+        grid: of the snippets.
+        classes: that the method knows; without any there are no events.
+        size: width and height of the frames; with them and maps, events have regions.
+    """
+    if not classes:
+        return ()
+    video_id, _, num_frames, class_scores, maps = prediction
     assert class_scores is not None, "a method with classes gives their probabilities"
-    return tuple(find_events(expand_classes(class_scores, num_frames, grid, video_id), classes))
+    events = tuple(find_events(expand_classes(class_scores, num_frames, grid, video_id), classes))
+    if maps is None or size is None:
+        return events
+    runs = expand_maps(maps.numpy(), num_frames, grid, video_id)
+    return tuple(e._replace(region=strongest_region(runs, e.start, e.end, size)) for e in events)
 
 
 def video_curve(

@@ -18,6 +18,7 @@ from wsvad_lightning.files import write_table
 from wsvad_lightning.timeline import Event, SnippetGrid
 from wsvad_lightning.types import NORMAL, Prediction
 
+REGION = ("x", "y", "width", "height")  # in pixels of the video
 SPAN = ("start_frame", "end_frame", "start_seconds", "end_seconds")
 Clock = Callable[[int], float | None]  # from a frame to when it is shown; None where that is unknown
 
@@ -57,26 +58,32 @@ def write_scores(
 def _score_rows(
     prediction: Prediction, grid: SnippetGrid, clocks: Mapping[str, Clock]
 ) -> Iterator[list[Any]]:
-    video_id, scores, num_frames, class_scores = prediction
+    video_id, scores, num_frames, class_scores, _ = prediction
     columns = [scores[:, None]] if class_scores is None else [scores[:, None], class_scores]
     for t, values in enumerate(torch.cat(columns, dim=1).tolist()):
         yield [video_id, *_span(*grid.span(t, num_frames), clocks[video_id]), *map(_number, values)]
 
 
 def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapping[str, Clock]) -> None:
-    """Write ``events.csv``: one row per event, with its class and score.
+    """Write ``events.csv``: one row per event, with its class and score, and where it is strongest.
+
+    The columns of where are there if that is known of any event.
 
     Args:
         path: the file.
         events: by video, in the order of time.
         clocks: of the videos.
     """
+    placed = any(event.region for own in events.values() for event in own)
     rows = (
-        [video_id, *_span(event.start, event.end, clocks[video_id]), event.name, _number(event.score)]
+        [
+            *(video_id, *_span(event.start, event.end, clocks[video_id]), event.name, _number(event.score)),
+            *((event.region or (None,) * len(REGION)) if placed else ()),
+        ]
         for video_id, own in events.items()
         for event in own
     )
-    write_table(path, ("video", *SPAN, "class", "score"), rows)
+    write_table(path, ("video", *SPAN, "class", "score", *(REGION if placed else ())), rows)
 
 
 def write_curve(path: Path, scores: Sequence[float], clock: Clock) -> None:

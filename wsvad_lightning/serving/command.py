@@ -22,11 +22,17 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import find_videos, read_store, report
 from wsvad_lightning.extraction.job import PATIENCE, Outcome, Processes, extract_videos
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
+from wsvad_lightning.metrics import expand_maps
 from wsvad_lightning.reporting.figures import VideoCurve, optional
 from wsvad_lightning.reporting.scores import ScoreWriter, gather, video_curve, video_events, write_tables
 from wsvad_lightning.runs.parsed import Unparsed
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer
-from wsvad_lightning.serving.scored_video import read_times, write_scored_pictures, write_scored_tables
+from wsvad_lightning.serving.scored_video import (
+    frame_size,
+    read_times,
+    write_scored_pictures,
+    write_scored_tables,
+)
 from wsvad_lightning.types import Prediction
 from wsvad_lightning.video.frames import Footage, FrameFolder
 
@@ -121,9 +127,11 @@ class PredictCLI(WSVADCLI):
         curves = [self._curve(prediction) for prediction in writer.predictions.values()]
         times = gather(self._write_tables(curves, folder), waiting)
         predictions = sorted(gather(writer.predictions, waiting).values())
+        events = gather({curve.video_id: curve.events or () for curve in curves}, waiting)
         if self.trainer.is_global_zero:
             clocks = {video_id: seconds.__getitem__ for video_id, seconds in times.items()}
-            write_tables(folder, predictions, self.datamodule.info.grid, self.model.classes, clocks)
+            grid, classes = self.datamodule.info.grid, self.model.classes
+            write_tables(folder, predictions, grid, classes, clocks, events)
         if not RequirementCache("matplotlib"):
             rank_zero_info('No pictures of the scores: pip install "wsvad-lightning[report]" draws them')
             return
@@ -132,10 +140,17 @@ class PredictCLI(WSVADCLI):
             write_scored_pictures(path, curve, self.recipe.fps, folder / usable_as_path(curve.video_id))
 
     def _curve(self, prediction: Prediction) -> VideoCurve:
-        """Spread the scores of a video over its frames, with its events where the method knows classes."""
+        """Spread scores and maps of a video over its frames, with events where the method knows classes."""
         grid, classes = self.datamodule.info.grid, self.model.classes
-        curve = video_curve(prediction, None, grid)
-        return replace(curve, events=video_events(prediction, grid, classes)) if classes else curve
+        curve, size = video_curve(prediction, None, grid), None
+        if prediction.maps is not None:
+            runs = expand_maps(prediction.maps.numpy(), prediction.num_frames, grid, prediction.video_id)
+            curve = replace(curve, maps=tuple(runs))
+            with optional(Path(f"the size of {prediction.video_id}")):
+                size = frame_size(self._path_of(prediction.video_id))
+        if not classes:
+            return curve
+        return replace(curve, events=video_events(prediction, grid, classes, size))
 
     def _write_tables(self, curves: Sequence[VideoCurve], folder: Path) -> dict[str, list[float]]:
         """Write the tables of the videos of this process; give when their frames begin and end."""

@@ -1,5 +1,6 @@
 """The score of each frame drawn on it: a coloured border, the number, and the curve of the whole video."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsvad_lightning.metrics.cells import borders
 from wsvad_lightning.reporting.fonts import legible
 from wsvad_lightning.timeline import Event
 
@@ -17,6 +19,7 @@ Values = NDArray[np.floating[Any]]
 CALM, ALARM = np.array([62, 138, 66]), np.array([214, 58, 42])
 PAPER, INK = np.array([24, 27, 32], np.uint8), 255
 SMALLEST = 6  # pixels of a letter
+OPACITY = 0.6  # of a map where it is 1
 AHEAD = 0.4  # brightness of the curve after the frame that is shown
 
 
@@ -31,14 +34,24 @@ class Overlay:
         width: of the frames in pixels.
         height: of the frames in pixels.
         events: of the video; they do not overlap.
+        maps: ``(start, end, map [h, w])`` of successive frames, in [0, 1]; the stronger a part of the frame
+            is on it, the redder it becomes.
     """
 
-    def __init__(self, scores: Values, width: int, height: int, events: Sequence[Event] = ()) -> None:
+    def __init__(
+        self,
+        scores: Values,
+        width: int,
+        height: int,
+        events: Sequence[Event] = (),
+        maps: Sequence[tuple[int, int, Values]] = (),
+    ) -> None:
         low, high = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
         self._scores, self._levels = scores, (scores - low) / (high - low)
         self._width, self._height = width, height
+        self._maps, self._starts = maps, [start for start, _, _ in maps]
         self._names: list[str | None] = [None] * len(scores)
-        for start, end, name, _ in events:
+        for start, end, name, *_ in events:
             self._names[start:end] = [name] * (end - start)
         self._played = self._draw_curve(max(24, height // 5))
         self._ahead = (PAPER + AHEAD * (self._played.astype(float) - PAPER)).astype(np.uint8)
@@ -59,7 +72,7 @@ class Overlay:
         border = max(2, self._height // 80)
         picture[: self._height, : self._width] = colour
         inside = np.s_[border : self._height - border, border : self._width - border]
-        picture[inside] = frame[inside]
+        picture[inside] = self._tint(frame, index)[inside]
         now = index * self._width // len(self._scores)
         strip = picture[self._height : bottom, : self._width]
         strip[:, :now], strip[:, now:], strip[:, now] = self._played[:, :now], self._ahead[:, now:], INK
@@ -69,6 +82,16 @@ class Overlay:
         if name := self._names[index]:
             self._write(picture, name_tag(name, size, self._width), colour, top=len(number))
         return picture
+
+    def _tint(self, frame: Image, index: int) -> Image:
+        """Lay the map of a frame over it."""
+        if not self._maps:
+            return frame
+        _, _, levels = self._maps[bisect_right(self._starts, index) - 1]
+        top, left = borders(self._height, levels.shape[0]), borders(self._width, levels.shape[1])
+        over = np.repeat(np.repeat(levels, np.diff(top), axis=0), np.diff(left), axis=1)
+        tinted: Image = (frame + (OPACITY * over)[..., None] * (ALARM - frame.astype(float))).astype(np.uint8)
+        return tinted
 
     def _write(self, picture: Image, letters: NDArray[np.float32], colour: Image, top: int) -> None:
         """Put letters at the left edge of the frame; what passes its other edges is cut off."""

@@ -7,7 +7,7 @@ from typing import Any
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_json
 from wsvad_lightning.reporting.figures import VideoCurve, optional, report_figure
-from wsvad_lightning.reporting.tables import SPAN, write_curve, write_events
+from wsvad_lightning.reporting.tables import REGION, SPAN, write_curve, write_events
 from wsvad_lightning.serving.overlay import Image, Overlay
 from wsvad_lightning.timeline import Event
 from wsvad_lightning.video.frames import Footage
@@ -33,6 +33,16 @@ def read_times(path: Footage, curve: VideoCurve, resample: float | None) -> list
     times = VideoReader(path, resample=resample).times()
     _check_same(len(times) - 1, curve, path)
     return times
+
+
+def frame_size(path: Footage) -> tuple[int, int]:
+    """Read width and height of the frames of a video.
+
+    Raises:
+        WSVADError: if the video cannot be read any more.
+    """
+    height, width, _ = next(iter(VideoReader(path))).shape
+    return width, height
 
 
 def write_scored_tables(curve: VideoCurve, times: Sequence[float], fps: float, folder: Path) -> None:
@@ -77,7 +87,8 @@ def write_scored_pictures(path: Footage, curve: VideoCurve, resample: float | No
 def timed(event: Event, times: Sequence[float]) -> dict[str, Any]:
     """Describe an event by the names of the columns of ``events.csv``, in full precision."""
     values = (event.start, event.end, times[event.start], times[event.end])
-    return {**dict(zip(SPAN, values, strict=True)), "class": event.name, "score": event.score}
+    record = {**dict(zip(SPAN, values, strict=True)), "class": event.name, "score": event.score}
+    return record if event.region is None else record | dict(zip(REGION, event.region, strict=True))
 
 
 def write_drawn(reader: VideoReader, curve: VideoCurve, path: Path) -> None:
@@ -109,7 +120,9 @@ def draw(reader: VideoReader, curve: VideoCurve) -> Iterator[Image]:
     """
     overlay: Overlay | None = None
     for frame, index in zip(reader, range(len(curve.scores)), strict=False):  # the numbers are compared below
-        overlay = overlay or Overlay(curve.scores, frame.shape[1], frame.shape[0], curve.events or ())
+        if overlay is None:
+            height, width = frame.shape[:2]
+            overlay = Overlay(curve.scores, width, height, curve.events or (), curve.maps)
         yield overlay.draw(frame, index)
     _check_same(reader.num_frames, curve, reader.path)
 

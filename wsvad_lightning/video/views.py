@@ -4,6 +4,7 @@ A view is a rectangle, which cuts images and motion fields alike.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -116,6 +117,17 @@ def patch_views(rows: int, columns: int) -> tuple[View, ...]:
         View(f"r{r}c{c}", extent, (r / max(1, rows - 1), c / max(1, columns - 1)))
         for r in range(rows)
         for c in range(columns)
+    )
+
+
+def grid_of(views: Sequence[str]) -> tuple[int, int] | None:
+    """Rows and columns of the grid whose patches some views are, by their names; None if they are no grid."""
+    match = re.fullmatch(r"r(\d+)c(\d+)", views[-1])
+    if match is None:
+        return None
+    rows, columns = int(match[1]) + 1, int(match[2]) + 1
+    return (
+        (rows, columns) if tuple(view.name for view in patch_views(rows, columns)) == tuple(views) else None
     )
 
 

@@ -261,11 +261,22 @@ def test_msad_includes_ends_and_distrusts_cut_counts(tmp_path: Path) -> None:
     write(tmp_path / "MSAD_Train.list", "f/Traffic_accident_33.npy")
     events = [{"file_name": "Fire_2.mp4", "start_frame": 3, "end_frame": 8}]
     events += [{"file_name": "Fire_2.mp4", "start_frame": 20, "end_frame": 39}]
+    polygon = [[0, 0], [4, 0], [4, 3], [0, 3]]
+    boxes = [{"start_frame": 3, "end_frame": 8, "keyframes": {"3": polygon, "8": polygon}}]
+    events = [{**event, "bounding_boxes": own} for event, own in zip(events, (boxes, []), strict=True)]
     write(tmp_path / "merged_MSAD.json", json.dumps(events))
     draft = Draft()
     msad.read([tmp_path], draft)
     assert draft.finish() == {
-        "Fire_2": VideoAnnotation("Fire_2", 1, ("Fire",), 40, ((3, 9), (20, 40)), "test"),
+        "Fire_2": VideoAnnotation(
+            "Fire_2",
+            1,
+            ("Fire",),
+            40,
+            ((3, 9), (20, 40)),
+            "test",
+            regions=str(tmp_path / "merged_MSAD.json"),
+        ),
         "MSAD_normal_testing_1": VideoAnnotation("MSAD_normal_testing_1", 0, (), 21, (), "test"),
         "Traffic_accident_33": VideoAnnotation(
             "Traffic_accident_33", 1, ("Traffic_accident",), split="train"
@@ -295,10 +306,21 @@ def test_ucsd_counts_frames_and_reads_the_list_and_masks(tmp_path: Path) -> None
     draft = Draft()
     ucsd.read([ped], draft)
     assert draft.finish() == {
-        "Test001": VideoAnnotation("Test001", 1, (), 5, ((1, 3), (4, 5)), "test"),
-        "Test002": VideoAnnotation("Test002", 1, (), 6, ((1, 6),), "test"),
-        "Test003": VideoAnnotation("Test003", 1, (), 3, ((1, 3),), "test"),
-        "Train001": VideoAnnotation("Train001", 0, (), 4, (), "train"),
+        "Test001": VideoAnnotation("Test001", 1, (), 5, ((1, 3), (4, 5)), "test", frame_size=(6, 4)),
+        **{
+            name: VideoAnnotation(
+                name,
+                1,
+                (),
+                num_frames,
+                intervals,
+                "test",
+                frame_size=(6, 4),
+                regions=str(ped / "Test" / f"{name}_gt"),
+            )
+            for name, num_frames, intervals in (("Test002", 6, ((1, 6),)), ("Test003", 3, ((1, 3),)))
+        },
+        "Train001": VideoAnnotation("Train001", 0, (), 4, (), "train", frame_size=(6, 4)),
     }
     assert repaired(draft) == [
         ("masks differ from the list of frames, the list taken", "Test002"),

@@ -46,6 +46,38 @@ def mean_norm(stream: str) -> str:
     return f"{np.concatenate(norms).mean():.4g}"
 
 
+def test_verify_reads_the_regions_of_the_annotations(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = [n for n in range(8) if make_annotation(n).intervals and make_annotation(n).num_frames]
+    (first, second) = (make_annotation(number) for number in numbers[:2])
+    assert first.num_frames
+    assert second.num_frames
+    assert first.intervals
+    masks = np.zeros((first.num_frames, 2, 3), dtype=bool)
+    masks[first.intervals[0][0]] = True
+    with h5py.File(tmp_path / "masks.h5", "w") as file:
+        file[first.video_id] = masks
+        file[second.video_id] = np.zeros((second.num_frames + 1, 2, 3), dtype=bool)
+    named = {first.video_id, second.video_id}
+
+    def add_regions(text: str) -> str:
+        header, *rows = text.splitlines()
+        cells = ["masks.h5" if row.split(",")[0] in named else "" for row in rows]
+        return "\n".join([f"{header},regions", *map(",".join, zip(rows, cells, strict=True))])
+
+    table = write_table(tmp_path / "a.csv", range(8), add_regions)
+    assert verify(str(store), table) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "8 videos, 1 findings" in shown
+    assert f"have {second.num_frames + 1} frames, the video has {second.num_frames}" in shown
+    masks[:] = True
+    with h5py.File(tmp_path / "masks.h5", "r+") as file:
+        file[first.video_id][...] = masks
+    assert verify(str(store), table) == 1
+    assert "stretches of normal frames" in " ".join(capsys.readouterr().out.split())
+
+
 def test_info_tells_what_is_there(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     info(str(store))
     shown = capsys.readouterr().out

@@ -38,6 +38,9 @@ class VideoAnnotation:
             all are, as always in a video of one class.
         seconds: anomalous ``[start, end)`` by the clock, which :meth:`in_frames` turns into intervals; None
             if the intervals are given, or nothing is.
+        frame_size: width and height of the frames in pixels; None if unknown.
+        regions: file or folder that says where in the frames the anomalies are, see
+            :mod:`wsvad_lightning.data.datasets.regions`; None if that is unknown.
 
     Raises:
         WSVADError: if the fields contradict each other, an interval is reversed or passes the end, a class
@@ -52,6 +55,8 @@ class VideoAnnotation:
     split: str | None = None
     interval_classes: tuple[str | None, ...] = ()
     seconds: tuple[tuple[float, float], ...] | None = None
+    frame_size: tuple[int, int] | None = None
+    regions: str | None = None
 
     def __post_init__(self) -> None:
         if self.label not in (0, 1, UNKNOWN):
@@ -64,6 +69,10 @@ class VideoAnnotation:
             object.__setattr__(self, "intervals", ())
         if self.label == 0 and spans:
             self._reject("a normal video has anomalous intervals", "Label it abnormal or drop the intervals")
+        if self.label != 1 and self.regions is not None:
+            self._reject("regions of anomalies are given of a video that is not abnormal", "Leave them out")
+        if self.frame_size is not None and min(self.frame_size) < 1:
+            self._reject("its frames have no pixels", "Give width and height of at least 1, or none")
         if self.label == 0 and self.classes:
             self._reject("a normal video has anomaly classes", "Label it abnormal or drop the classes")
         for name in self.classes:

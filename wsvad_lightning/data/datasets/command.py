@@ -11,7 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from wsvad_lightning.data.datasets import avenue, msad, shanghaitech, tad, ucf_crime, ucsd, xd_violence
+from wsvad_lightning.data.datasets import (
+    avenue,
+    msad,
+    shanghaitech,
+    sst_boxes,
+    tad,
+    ucf_crime,
+    ucsd,
+    xd_violence,
+)
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.counts import table_of_classes
 from wsvad_lightning.data.datasets.draft import Draft
@@ -20,7 +29,9 @@ from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 
-BenchmarkName = Literal["ucf_crime", "xd_violence", "shanghaitech", "msad", "ucsd", "avenue", "tad"]
+BenchmarkName = Literal[
+    "ucf_crime", "xd_violence", "shanghaitech", "msad", "ucsd", "avenue", "tad", "sst_boxes"
+]
 
 READERS: dict[str, Callable[[Sequence[Path], Draft], None]] = {
     "ucf_crime": ucf_crime.read,
@@ -30,6 +41,7 @@ READERS: dict[str, Callable[[Sequence[Path], Draft], None]] = {
     "ucsd": ucsd.read,
     "avenue": avenue.read,
     "tad": tad.read,
+    "sst_boxes": sst_boxes.read,
 }
 SHOWN = 5  # videos of a repair
 
@@ -118,14 +130,23 @@ def _write_vectors(path: Path, labels: Mapping[str, NDArray[np.uint8]]) -> None:
 
 def _table_of_videos(videos: Mapping[str, VideoAnnotation], output: str) -> Table:
     """One row a part of the data set."""
-    columns = ("videos", "normal", "abnormal", "with intervals", "with frame counts", "frames")
+    columns = (
+        "videos",
+        "normal",
+        "abnormal",
+        "with intervals",
+        "with regions",
+        "with frame counts",
+        "frames",
+    )
     table = Table(*columns, title=escape(output))
     for split in sorted({video.split or "" for video in videos.values()}, reverse=True):
         own = [video for video in videos.values() if (video.split or "") == split]
         labels = [video.label for video in own]
         counts = [video.num_frames for video in own if video.num_frames is not None]
         located = sum(bool(video.intervals) for video in own)
-        cells = (labels.count(0), labels.count(1), located, len(counts), sum(counts))
+        placed = sum(video.regions is not None for video in own)
+        cells = (labels.count(0), labels.count(1), located, placed, len(counts), sum(counts))
         table.add_row(split or "no split", *map(str, cells))
     return table
 

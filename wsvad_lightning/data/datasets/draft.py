@@ -34,6 +34,8 @@ class _Facts:
     intervals: tuple[Interval, ...] | None = None
     events: tuple[Event, ...] | None = None
     split: str | None = None
+    frame_size: tuple[int, int] | None = None
+    regions: str | None = None
     said_by: dict[str, Path] = field(default_factory=dict)
 
 
@@ -71,6 +73,8 @@ class Draft:
         intervals: Iterable[Interval] | None = None,
         events: Iterable[Event] | None = None,
         split: str | None = None,
+        frame_size: tuple[int, int] | None = None,
+        regions: Path | None = None,
     ) -> None:
         """Add what a file says of a video; None where it says nothing.
 
@@ -84,13 +88,16 @@ class Draft:
             events: the same with the class of each; they may overlap. Of a video that has both, the intervals
                 decide which frames are anomalous.
             split: ``train``, ``val`` or ``test``.
+            frame_size: width and height of the frames.
+            regions: file or folder that says where in the frames the anomalies are.
 
         Raises:
             WSVADError: if another file says otherwise.
         """
         joined = None if intervals is None else tuple(join(intervals))
         named = None if events is None else tuple(sorted(events))
-        said = _Facts(label, classes, num_frames, joined, named, split)
+        places = None if regions is None else str(regions)
+        said = _Facts(label, classes, num_frames, joined, named, split, frame_size, places)
         video_id = canonical_id(video)
         facts = self._videos.setdefault(video_id, _Facts())
         for name in (entry.name for entry in fields(_Facts) if entry.name != "said_by"):
@@ -134,6 +141,8 @@ class Draft:
             tuple((start, min(end, last or end)) for start, end in intervals) or None,
             facts.split,
             interval_classes,
+            frame_size=facts.frame_size,
+            regions=facts.regions,
         )
 
     def _settle_events(self, video_id: str, facts: _Facts) -> tuple[Event, ...] | None:

@@ -37,6 +37,22 @@ def read_array(path: Path) -> NDArray[np.bool_]:
     return np.array([frame.any() for frame in array], dtype=bool)
 
 
+def picture_size(folder: Path) -> tuple[int, int] | None:
+    """Width and height of the first picture of a folder; None without one, or without Pillow.
+
+    Args:
+        folder: of the pictures.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        return None
+    for path in images_of(folder):
+        with Image.open(path) as picture:
+            return picture.size
+    return None
+
+
 def read_pictures(folder: Path) -> NDArray[np.bool_]:
     """Read a folder of mask pictures, one per frame, in the order of their numbers.
 

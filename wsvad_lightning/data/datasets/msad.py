@@ -9,6 +9,7 @@ from pathlib import Path
 from wsvad_lightning.data.datasets.draft import Draft, files_of
 from wsvad_lightning.data.datasets.labels import Label
 from wsvad_lightning.data.datasets.names import canonical_id
+from wsvad_lightning.data.datasets.regions import read_boxes
 from wsvad_lightning.data.datasets.text import check_label, infer_part, read_once
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval
@@ -42,8 +43,9 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     """
     for path in files_of(sources, FILES, draft):
         if ".json" in path.suffixes:
+            boxes = read_boxes(path)
             for video, intervals in read_events(path).items():
-                _add(draft, video, path, intervals=intervals)
+                _add(draft, video, path, intervals=intervals, regions=path if boxes[video] else None)
         else:
             _read_lines(path, draft)
 
@@ -82,7 +84,7 @@ def _read_lines(path: Path, draft: Draft) -> None:
         if line.pairs:
             problem = f"gives intervals of {line.video_id}, and not whether their ends are included"
             raise WSVADError("sources", path, problem, "Give them by merged_MSAD.json")
-        check_label(path, line, _label_of(line.video_id))
+        check_label(path, line, label_of_name(line.video_id))
         split = infer_part(path, line, draft)
         if split is None and counts:
             split = "test"
@@ -90,7 +92,7 @@ def _read_lines(path: Path, draft: Draft) -> None:
         _add(draft, line.video_id, path, num_frames=line.num_frames if exact else None, split=split)
 
 
-def _label_of(video_id: str) -> Label:
+def label_of_name(video_id: str) -> Label:
     """The label that a name such as ``Fire_2`` begins with."""
     if video_id.startswith("MSAD_normal"):
         return Label(0)
@@ -108,9 +110,10 @@ def _add(
     num_frames: int | None = None,
     intervals: list[Interval] | None = None,
     split: str | None = None,
+    regions: Path | None = None,
 ) -> None:
     """Add what a file says, and the class that the name gives."""
-    label = _label_of(video_id)
+    label = label_of_name(video_id)
     draft.infer("label and class by the names of the videos", video_id)
     draft.add(
         video_id,
@@ -120,4 +123,5 @@ def _add(
         num_frames=num_frames,
         intervals=intervals,
         split=split,
+        regions=regions,
     )

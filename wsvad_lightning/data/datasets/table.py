@@ -37,6 +37,7 @@ from wsvad_lightning.files import write_table
 from wsvad_lightning.types import LABELS
 
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
+PLACES = ("width", "height", "regions")  # columns of tables that say where in the frame an anomaly is
 
 
 def read_annotations(
@@ -47,7 +48,8 @@ def read_annotations(
     Columns: ``video``; ``label``: a word for normal, abnormal or unknown, ``0``, ``1`` or ``-1``, codes of
     XD-Violence, or the name of an anomaly class; and optionally ``num_frames``; ``intervals`` (or
     ``anomalous_intervals``): ``start-end;start-end:class``; or ``start_frame`` and ``end_frame``, a row for
-    each event; ``classes``: anomaly classes separated by ``;``; ``split``. Where the header says so,
+    each event; ``classes``: anomaly classes separated by ``;``; ``split``; ``width`` and ``height`` of the
+    frames; ``regions``, see :mod:`wsvad_lightning.data.datasets.regions`. Where the header says so,
     intervals are times: ``intervals_seconds``, ``start (s)``, ``end [mm:ss]``.
 
     An abnormal video without intervals is one of which only the label is known: its ``intervals`` are None,
@@ -74,7 +76,7 @@ def read_annotations(
     repeated = 0
     for (line, row), name in zip(rows, _name_rows(path, rows, known), strict=True):
         with located("annotations", f"{path}, line {line}"):
-            annotation = _parse_row(row, spans, name)
+            annotation = _parse_row(row, spans, name, Path(path).parent)
             first = annotations.setdefault(name, annotation)
             if first is not annotation and first == annotation:
                 repeated += 1
@@ -118,6 +120,7 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
         WSVADError: if it cannot be written.
     """
     rows = []
+    places = any(video.regions or video.frame_size for video in annotations.values())
     for video in annotations.values():
         if video.seconds is not None:
             problem = "its intervals are seconds, and a table holds frames"
@@ -125,8 +128,20 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
         spans = zip_longest(video.intervals or (), video.interval_classes)
         intervals = ";".join(f"{s}-{e}:{name}" if name else f"{s}-{e}" for (s, e), name in spans)
         classes = ";".join(video.classes)
-        rows.append((video.video_id, LABELS[video.label], video.num_frames, intervals, classes, video.split))
-    write_table(path, COLUMNS, rows)
+        row = (video.video_id, LABELS[video.label], video.num_frames, intervals, classes, video.split)
+        rows.append((*row, *_places(video, Path(path).parent)) if places else row)
+    write_table(path, (*COLUMNS, *PLACES) if places else COLUMNS, rows)
+
+
+def _places(video: VideoAnnotation, folder: Path) -> tuple[int | None, int | None, str | None]:
+    """The cells under ``PLACES``: what is referred to is named relative to the folder of the table."""
+    width, height = video.frame_size or (None, None)
+    if video.regions is None:
+        return width, height, None
+    try:
+        return width, height, Path(os.path.relpath(video.regions, folder)).as_posix()
+    except ValueError:  # on another drive
+        return width, height, Path(video.regions).resolve().as_posix()
 
 
 def read_video_paths(path: str | Path) -> list[Path]:
@@ -158,7 +173,7 @@ def _existing(folder: Path, name: str) -> Path:
     return next((path for path in paths if os.path.exists(path)), paths[0])  # noqa: PTH110  # of any length
 
 
-def _parse_row(row: Mapping[str, str], columns: SpanColumns, name: str) -> VideoAnnotation:
+def _parse_row(row: Mapping[str, str], columns: SpanColumns, name: str, folder: Path) -> VideoAnnotation:
     label, spans = label_of(row["label"]), columns.read(row)
     named = [*label.classes, *_read_classes(row.get("classes", "").strip("; "), label)]
     if columns.of_events and len(named) == 1:
@@ -175,7 +190,19 @@ def _parse_row(row: Mapping[str, str], columns: SpanColumns, name: str) -> Video
         split=part_of(row.get("split", "")) or row.get("split") or None,
         interval_classes=interval_classes,
         seconds=None if columns.in_frames else bounds,
+        frame_size=_read_size(row),
+        regions=str(_existing(folder, row["regions"])) if row.get("regions") else None,
     )
+
+
+def _read_size(row: Mapping[str, str]) -> tuple[int, int] | None:
+    """Width and height of the frames; both or none are given."""
+    width, height = (read_whole(side, row[side]) if row.get(side) else None for side in ("width", "height"))
+    if width is None and height is None:
+        return None
+    if width is None or height is None:
+        raise WSVADError("height", None, "is given without width, or width without it", "Give both or none")
+    return width, height
 
 
 def _read_classes(cell: str, label: Label) -> Iterator[str]:
@@ -190,7 +217,7 @@ def _read_classes(cell: str, label: Label) -> Iterator[str]:
 
 def _join(known: VideoAnnotation, other: VideoAnnotation, columns: SpanColumns) -> VideoAnnotation:
     """Two events of a video; in a table of a row a video they are a contradiction."""
-    for name in ("label", "num_frames", "split"):
+    for name in ("label", "num_frames", "split", "frame_size", "regions"):
         then, now = getattr(known, name), getattr(other, name)
         if then != now or not columns.of_events:
             problem = f"is listed twice, with {name} {then} and {now}" if then != now else "is listed twice"
@@ -220,7 +247,7 @@ def _notes_on(path: str | Path, rows: Sequence[Row], spans: SpanColumns, repeate
         yield f"{path}: times are read from {' and '.join(map(repr, spans.columns.values()))}"
     if repeated:
         yield f"{path}: rows that repeat another were taken once: {repeated}"
-    read = {*COLUMNS, *spans.columns.values(), ""} - ({"intervals"} - set(spans.columns.values()))
+    read = {*COLUMNS, *PLACES, *spans.columns.values(), ""} - ({"intervals"} - set(spans.columns.values()))
     if rest := [name for name in rows[0].cells if name not in read]:
         yield f"{path}: columns not read as annotations: {', '.join(rest)}"
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from wsvad_lightning.data.datasets.draft import Draft, files_of
 from wsvad_lightning.data.datasets.labels import Label, label_of
+from wsvad_lightning.data.datasets.regions import read_boxes
 from wsvad_lightning.data.datasets.text import check_label, infer_part, read_once
 from wsvad_lightning.errors import WSVADError
 
 LISTS = ("*train*.list", "*test*.list", "*train*.csv", "*test*.csv", "*train*.txt", "*test*.txt")
 FILES = ("*Annotation*.txt", "Anomaly_*.txt", "Normal_*.txt", *LISTS)
+BOXES = ("merged_ucf_crime*.json", "merged_ucf_crime*.json.gz")
+FRAME_SIZE = (320, 240)  # of all videos
 SUFFIX = "_x264"  # of all names
 CLASSES = (
     "Abuse",
@@ -36,7 +39,8 @@ CLASSES = (
 def read(sources: Sequence[Path], draft: Draft) -> None:
     """Read ``Temporal_Anomaly_Annotation.txt``, ``UCF_Annotation.txt`` and lists of names.
 
-    Some lists leave out the ``_x264`` of names; a video that has both names has the whole one.
+    Some lists leave out the ``_x264`` of names; a video that has both names has the whole one. The boxes of
+    SST-WSVADL, ``merged_ucf_crime.json``, become regions; the intervals are those of the authors.
 
     Args:
         sources: files, or folders that hold them.
@@ -45,10 +49,12 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     Raises:
         WSVADError: if a name or a class is none of UCF-Crime, or the files contradict each other.
     """
-    lines = [(path, line) for path in files_of(sources, FILES, draft) for line in read_once(path, draft)]
+    paths = files_of(sources, (*FILES, *BOXES), draft)
+    drawn = [path for path in paths if ".json" in path.suffixes]
+    lines = [(path, line) for path in paths if path not in drawn for line in read_once(path, draft)]
     names = {line.video_id for _, line in lines}
     for path, line in lines:
-        label = _label_of_name(line.video_id)
+        label = label_of_name(line.video_id)
         check_label(path, line, label)
         draft.infer("label and class by the names of the videos", line.video_id)
         whole = f"{line.video_id}{SUFFIX}"
@@ -62,10 +68,14 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
             num_frames=line.num_frames,
             intervals=line.pairs or None,
             split=infer_part(path, line, draft),
+            frame_size=FRAME_SIZE if drawn else None,
         )
+    for path in drawn:
+        for video in (video for video, boxes in read_boxes(path).items() if boxes):
+            draft.add(video, path, label=1, frame_size=FRAME_SIZE, regions=path)
 
 
-def _label_of_name(video_id: str) -> Label:
+def label_of_name(video_id: str) -> Label:
     """The label that a name such as ``Abuse028_x264`` begins with."""
     match = re.match(r"([A-Za-z]+)_?(Videos)?_?\d", video_id)
     if match is None or match[1] not in (*CLASSES, "Normal"):

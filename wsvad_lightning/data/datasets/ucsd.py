@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wsvad_lightning.data.datasets.draft import Draft
-from wsvad_lightning.data.datasets.masks import read_pictures
+from wsvad_lightning.data.datasets.masks import picture_size, read_pictures
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval, join, runs
 from wsvad_lightning.video.frames import images_of
@@ -42,8 +42,14 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
             _read_masks(folder, listed, draft)
         else:
             label, split = (0, "train") if match[1] == "Train" else (1, "test")
-            num_frames = len(images_of(folder)) or None
-            draft.add(folder.name, folder, label=label, num_frames=num_frames, split=split)
+            draft.add(
+                folder.name,
+                folder,
+                label=label,
+                num_frames=len(images_of(folder)) or None,
+                split=split,
+                frame_size=picture_size(folder),
+            )
 
 
 def _find(sources: Sequence[Path], pattern: str) -> Iterator[Path]:
@@ -70,6 +76,8 @@ def _read_list(path: Path) -> dict[str, list[Interval]]:
 def _read_masks(folder: Path, listed: dict[str, list[Interval]], draft: Draft) -> None:
     video, masks = folder.name.removesuffix("_gt"), read_pictures(folder)
     intervals = runs(masks)
+    if masks.any():
+        draft.add(video, folder, regions=folder)
     if video not in listed:
         draft.add(video, folder, label=1, num_frames=len(masks), intervals=intervals, split="test")
     elif intervals != listed[video]:

@@ -1,6 +1,6 @@
 """The data module: one feature store, a split and a recipe become the loaders of every stage."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -205,6 +205,27 @@ class WSVADDataModule(ResumableDataModule):
         """
         return self._readers.features.read_finite(video_id)
 
+    @property
+    def patch_grid(self) -> tuple[int, int] | None:
+        """Rows and columns of the finest grid of patches that the features are of; None if of none."""
+        return self.transform.patch_grid
+
+    def read_patches(self, video_id: str) -> Iterator[Features]:
+        """Give the features of a video with one patch left in, for each cell of ``patch_grid``, row by row.
+
+        See :meth:`FeatureTransform.leave_in`.
+        """
+        rows, columns = self.patch_grid or (0, 0)
+        streams = self._readers.features.read_stored(video_id)
+        for row in range(rows):
+            for column in range(columns):
+                yield self.transform.leave_in(streams, (row + 0.5) / rows, (column + 0.5) / columns)
+
+    @property
+    def locates_anomalies(self) -> bool:
+        """Whether it is known where the anomalies of test videos are, so that regions can be measured."""
+        return self.catalogue.locates_anomalies
+
     def prepared_path(self, name: str) -> Path:
         """The file of an artefact of these features, prepared or not."""
         streams, settings = tuple(self.transform.streams), self.transform.settings
@@ -236,6 +257,8 @@ class WSVADDataModule(ResumableDataModule):
             for part in (needed, *more):
                 if (part, self.bags) != ("train", "windows"):
                     self.catalogue.require_labels(part)
+            if stage == "test" and self.locates_anomalies:
+                rank_zero_info("The regions of test videos are known, and measured where a method gives maps")
             while self.catalogue.notes:
                 rank_zero_info(f"note: {self.catalogue.notes.pop(0)}")
         if stage == "fit":
@@ -337,5 +360,12 @@ class WSVADDataModule(ResumableDataModule):
             problem = "needs statistics of the training videos, which a checkpoint carries"
             raise WSVADError("data.normalize", self.normalize, problem, "Give --ckpt_path")
         videos = [annotations[name] for name in self.share(names)]
-        whole = WholeVideos(self._readers.features, videos, self.classes, self._readers.further, rule=rule)
+        whole = WholeVideos(
+            self._readers.features,
+            videos,
+            self.classes,
+            self._readers.further,
+            rule=rule,
+            regions=rule is not None and self.locates_anomalies,
+        )
         return self.loader(whole)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.regions import regions_of
 from wsvad_lightning.data.datasets.rules import Rule
 from wsvad_lightning.data.loading.readers import FeatureReader
 from wsvad_lightning.data.loading.sampler import Draw
@@ -155,6 +156,7 @@ class WholeVideos(BatchDataset[WSVADBatch]):
         classes: names of the anomaly classes.
         streams: gives what else a batch carries.
         rule: how frames are labelled where that is known; None for no frame labels.
+        regions: whether to give the regions of the anomalies, where they are known.
     """
 
     def __init__(
@@ -165,9 +167,10 @@ class WholeVideos(BatchDataset[WSVADBatch]):
         streams: Mapping[str, FeatureReader],
         *,
         rule: Rule | None,
+        regions: bool = False,
     ) -> None:
         self.reader, self.videos, self.classes, self.streams = reader, videos, classes, streams
-        self.rule = rule
+        self.rule, self.regions = rule, regions
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -185,12 +188,15 @@ class WholeVideos(BatchDataset[WSVADBatch]):
         features = np.array(snippets.swapaxes(0, 1)[None], dtype=np.float32, order="C")
         streams = {name: reader.read_finite(video.video_id)[None] for name, reader in self.streams.items()}
         batch = _make_batch(features, torch.tensor([len(snippets)]), [video], self.classes, streams)
-        frame_labels = None
+        frame_labels, regions = None, [regions_of(video, num_frames)] if self.regions else None
         if self.rule is not None and video.intervals is not None:
             frame_labels = torch.from_numpy(self.rule.label(video, num_frames, len(snippets)))
             num_frames = len(frame_labels)
         return batch._replace(
-            num_frames=torch.tensor([num_frames]), frame_labels=[frame_labels], events=[video.events]
+            num_frames=torch.tensor([num_frames]),
+            frame_labels=[frame_labels],
+            events=[video.events],
+            regions=regions,
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import StreamInfo
+from wsvad_lightning.video.views import grid_of
 
 Normalize = Literal["none", "l2", "zscore"]
 Crops = Literal["all", "each", "random", "mean", "max", "concat"]
@@ -96,6 +97,14 @@ class FeatureTransform:
         }
 
     @property
+    def patch_grid(self) -> tuple[int, int] | None:
+        """Rows and columns of the finest grid of patches among the streams; None if there is no such."""
+        grids = [
+            grid for info in self.streams.values() if (grid := grid_of(info.views)) not in (None, (1, 1))
+        ]
+        return max(grids, key=lambda grid: grid[0] * grid[1], default=None)
+
+    @property
     def needs_fit(self) -> bool:
         """Whether statistics of the training videos are needed and missing."""
         return len(self.statistics) < len(self._shapes)
@@ -103,10 +112,38 @@ class FeatureTransform:
     def __call__(self, streams: Streams, views: slice = ALL_VIEWS) -> Features:
         """Transform a video, of which only ``views`` are wanted; without any step nothing is copied."""
         joined = self._join(streams, views)
-        if self.pca_dim is None:
-            return joined
-        projected: Features = (joined - self.statistics["center"]) @ self.statistics["axes"]
-        return projected
+        return joined if self.pca_dim is None else self._project(joined)
+
+    def leave_in(self, streams: Streams, row: float, column: float) -> Features:
+        """Transform a video of which each grid has one patch left: the one that holds a place of the frame.
+
+        Merged by mean or maximum, the others do not take part; joined along the channels, they are 0. Streams
+        that are not grids of patches stay whole.
+
+        Args:
+            streams: of the video, as they are stored.
+            row: of the place, from 0 (top) to 1 (bottom).
+            column: of the place, from 0 (left) to 1 (right).
+
+        Returns:
+            ``[T, 1, D']``, or all views of streams without a grid.
+        """
+        left = []
+        for name, features in streams.items():
+            grid = grid_of(self.streams[name].views)
+            if grid is None:
+                left.append(self._merge(self._scale(name, features, ALL_VIEWS)))
+                continue
+            patch = int(row * grid[0]) * grid[1] + int(column * grid[1])
+            views = slice(patch, patch + 1)
+            own = self._scale(name, features[:, views], views)
+            if self.crops == "concat":
+                padded = np.zeros((*features.shape[:2], own.shape[-1]), dtype=own.dtype)
+                padded[:, views] = own
+                own = self._merge(padded)
+            left.append(own)
+        joined = left[0] if len(left) == 1 else np.concatenate(left, axis=-1)
+        return joined if self.pca_dim is None else self._project(joined)
 
     def fit(self, videos: Videos) -> None:
         """Compute the statistics, in float64, in memory that does not grow with the videos.
@@ -146,11 +183,17 @@ class FeatureTransform:
         """Do all but the PCA."""
         merged = []
         for name, features in streams.items():
-            normalized = self._normalize(name, features[:, views], views)
-            if self.clip is not None:
-                normalized = normalized.clip(-self.clip, self.clip)
-            merged.append(self._merge(normalized))
+            merged.append(self._merge(self._scale(name, features[:, views], views)))
         return merged[0] if len(merged) == 1 else np.concatenate(merged, axis=-1)
+
+    def _project(self, joined: Features) -> Features:
+        projected: Features = (joined - self.statistics["center"]) @ self.statistics["axes"]
+        return projected
+
+    def _scale(self, name: str, features: Features, views: slice) -> Features:
+        """Normalise and clip."""
+        scaled = self._normalize(name, features, views)
+        return scaled if self.clip is None else scaled.clip(-self.clip, self.clip)
 
     def _normalize(self, name: str, features: Features, views: slice) -> Features:
         if self.normalize == "l2":

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.counts import table_of_classes
+from wsvad_lightning.data.datasets.regions import regions_of
 from wsvad_lightning.data.datasets.splits import read_splits
 from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store.artefacts import Artefact, artefacts_of, read_artefact
@@ -28,6 +29,7 @@ from wsvad_lightning.data.store.layout import blocks, checksum, damaged, open_fi
 from wsvad_lightning.data.store.reader import FeatureStore, files_of, store_paths
 from wsvad_lightning.data.store.records import Provenance, VideoRecord
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.timeline import runs
 from wsvad_lightning.types import UNKNOWN
 
 
@@ -210,6 +212,26 @@ def _check_annotations(
             now, then = getattr(given, entry), getattr(stored, entry)
             if now not in (None, (), UNKNOWN) and now != then:
                 yield Finding(name, f"{entry} {now} in the annotations, {then} in the store")
+        if given.regions is not None:
+            yield from _guarded(name, _check_regions(given, record.num_frames))
+
+
+def _check_regions(video: VideoAnnotation, num_frames: int) -> Iterator[Finding]:
+    """Read all regions of a video, and compare their frames with its intervals."""
+    try:
+        regions = regions_of(video, num_frames)
+        located = np.zeros(num_frames, dtype=bool)
+        for span in regions.spans() if regions is not None else ():
+            located[span.start : span.end] = bool(span.tracks)
+    except WSVADError as error:
+        yield Finding(video.video_id, f"{error.value}: {error.problem}")
+        return
+    for start, end in video.intervals or ((0, num_frames),):
+        located[start:end] = False
+    if outside := runs(located):
+        start, end = outside[0]
+        problem = f"has regions in {len(outside)} stretches of normal frames, such as {start}-{end}"
+        yield Finding(video.video_id, problem)
 
 
 def _table_of_findings(findings: Iterable[Finding]) -> Table:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from wsvad_lightning.metrics import EventMetrics, FrameMetrics
+from wsvad_lightning.metrics import EventMetrics, FrameMetrics, RegionMetrics
 from wsvad_lightning.timeline import Event
 from wsvad_lightning.types import NORMAL, Prediction, StoreInfo, WSVADBatch
 
@@ -17,17 +17,19 @@ class Evaluation(nn.Module):
     Args:
         info: of the store: where its snippets lie, and the classes of its videos.
         classes: that the method predicts; without any, events are not measured.
+        locates: whether to measure the maps of anomalies against the regions of the videos.
     """
 
-    def __init__(self, info: StoreInfo, classes: Sequence[str] = ()) -> None:
+    def __init__(self, info: StoreInfo, classes: Sequence[str] = (), *, locates: bool = False) -> None:
         super().__init__()
         self.frames = FrameMetrics(info.grid, info.classes)
         self.events = EventMetrics(info.grid, classes) if classes else None
+        self.regions = RegionMetrics(info.grid) if locates else None
 
     def update(self, batch: WSVADBatch, predictions: Sequence[Prediction]) -> None:
         """Add the videos of a batch."""
         assert batch.class_targets is not None, "evaluation batches know the classes of their videos"
-        for i, (video_id, scores, num_frames, class_scores) in enumerate(predictions):
+        for i, (video_id, scores, num_frames, class_scores, maps) in enumerate(predictions):
             own = batch.class_targets[i, 1:]
             self.frames.update(
                 video_id=video_id,
@@ -40,10 +42,13 @@ class Evaluation(nn.Module):
             if self.events is not None:
                 assert class_scores is not None, "a method with classes gives their probabilities"
                 self.events.update(video_id, class_scores, num_frames, annotated_events(batch, i))
+            if self.regions is not None and maps is not None and batch.regions is not None:
+                self.regions.update(video_id, maps, batch.regions[i])
 
     def results(self) -> dict[str, float]:
         """Give all metrics by name; called on all ranks."""
-        return self.frames.compute() | (self.events.compute() if self.events is not None else {})
+        further = [metric for metric in (self.events, self.regions) if metric is not None]
+        return self.frames.compute() | {k: v for metric in further for k, v in metric.compute().items()}
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Give the metrics of each class that has videos, by class; called on all ranks."""

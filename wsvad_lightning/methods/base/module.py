@@ -112,6 +112,20 @@ class WSVADModule(LightningModule):
         """Give both; overridden by a method whose network computes them in one pass."""
         return self.score(batch), self.classify(batch)
 
+    def patch_maps(self, batch: WSVADBatch) -> Tensor | None:
+        """Give how anomalous each part of the frame is, ``[T, h, w]`` in [0, 1]; None if that is not known.
+
+        Called with a single whole video. Here, for features of a grid of patches, it is the score of the
+        video with one patch left in: each grid is reduced to the patch at that place, what is not a grid stays.
+        """
+        if self.data.patch_grid is None:
+            return None
+        (video_id,) = batch.video_ids
+        left_in = (torch.tensor(features) for features in self.data.read_patches(video_id))
+        bags = (features.transpose(0, 1)[None].to(batch.features) for features in left_in)
+        scores = [self.score(batch._replace(features=bag))[0] for bag in bags]
+        return torch.stack(scores, dim=1).unflatten(1, self.data.patch_grid)
+
     # ------------------------------------------------------------------------------------------ training
 
     @property
@@ -169,10 +183,17 @@ class WSVADModule(LightningModule):
     def predict_step(self, batch: WSVADBatch, batch_idx: int) -> list[Prediction]:
         """Score a video without looking at labels."""
         scores, probabilities = self.score_and_classify(batch)
+        maps = self.patch_maps(batch) if self._wants_maps else None
         of_classes = [None] * len(scores) if probabilities is None else list(probabilities.float().cpu())
         assert batch.num_frames is not None, "evaluation batches know their frame counts"
         return [
-            Prediction(video_id, row[:length], frames, None if classes is None else classes[:length])
+            Prediction(
+                video_id,
+                row[:length],
+                frames,
+                None if classes is None else classes[:length],
+                None if maps is None else maps.float().cpu(),
+            )
             for video_id, row, classes, length, frames in zip(
                 batch.video_ids,
                 scores.float().cpu(),
@@ -183,13 +204,21 @@ class WSVADModule(LightningModule):
             )
         ]
 
+    @property
+    def _wants_maps(self) -> bool:
+        """Whether maps are drawn or measured."""
+        if self.trainer.predicting:
+            return True
+        return bool(self.trainer.testing) and self.data.locates_anomalies
+
     def on_validation_epoch_start(self) -> None:
         """Reset the evaluation; events are measured only in tests."""
         self.evaluation = Evaluation(self.data.info).to(self.device)
 
     def on_test_epoch_start(self) -> None:
         """Reset the evaluation; the classes came with the checkpoint."""
-        self.evaluation = Evaluation(self.data.info, self.classes).to(self.device)
+        locates = self.data.locates_anomalies
+        self.evaluation = Evaluation(self.data.info, self.classes, locates=locates).to(self.device)
 
     def validation_step(self, batch: WSVADBatch, batch_idx: int) -> None:
         """Score and measure a held-out video."""

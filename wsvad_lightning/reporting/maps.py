@@ -1,0 +1,99 @@
+"""``maps.h5``: how anomalous each part of the frame is.
+
+A data set ``[T, h, w]`` uint16 for each video by its name, gzipped; 65535 is a score of 1. A name with a
+``/`` is replaced by a digest; the attribute ``name`` has it. The file has the positions of the snippets.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from wsvad_lightning.data.datasets.names import digest_of
+from wsvad_lightning.data.datasets.regions import components
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import replacing
+from wsvad_lightning.metrics.cells import TOP, borders, check_maps, to_levels
+from wsvad_lightning.timeline import SnippetGrid
+from wsvad_lightning.types import Prediction
+
+Runs = Sequence[tuple[int, int, NDArray[np.floating[Any]]]]
+
+
+def write_maps(path: Path, predictions: Sequence[Prediction], grid: SnippetGrid) -> None:
+    """Write the maps of videos; those without any are left out.
+
+    Args:
+        path: the file.
+        predictions: of the videos.
+        grid: of the snippets.
+
+    Raises:
+        WSVADError: if maps are not in [0, 1], or the file cannot be written.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
+        file.attrs["schema"] = 1
+        file.attrs["snippet_length"], file.attrs["snippet_stride"] = grid.length, grid.stride
+        for video in predictions:
+            if video.maps is not None:
+                values = video.maps.numpy()
+                check_maps(values, video.video_id)
+                levels = to_levels(values)
+                held = file.create_dataset(
+                    _key(video.video_id), data=levels, compression="gzip", shuffle=True
+                )
+                held.attrs["name"] = video.video_id
+
+
+def read_maps(path: Path, video_id: str) -> NDArray[np.float32]:
+    """Read the maps of a video, ``[T, h, w]`` in [0, 1].
+
+    Args:
+        path: a file that ``wsvad test`` or ``wsvad predict`` wrote.
+        video_id: name of the video.
+
+    Raises:
+        WSVADError: if the file cannot be read, or has no maps of the video.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            levels = file[_key(video_id)][()] if _key(video_id) in file else None
+    except OSError as error:
+        raise WSVADError("maps", path, f"cannot be read: {error}", "Give maps.h5 of a run") from None
+    if levels is None:
+        raise WSVADError("maps", path, f"has no maps of {video_id}", "Give the run that scored it")
+    maps: NDArray[np.float32] = levels.astype(np.float32) / np.float32(TOP)
+    return maps
+
+
+def strongest_region(runs: Runs, start: int, end: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Find where the maps of some frames are strongest.
+
+    It is the bounding box of the cells around the highest one that reach half of its mean over the frames and
+    touch.
+
+    Args:
+        runs: maps of the video, as :func:`expand_maps` gives them.
+        start: first frame.
+        end: frame after the last one.
+        size: width and height of the frames.
+
+    Returns:
+        Left, top, width and height in pixels.
+    """
+    shares = [(min(end, last) - max(start, first), own) for first, last, own in runs]
+    mean = sum(frames * own.astype(np.float64) for frames, own in shares if frames > 0) / (end - start)
+    row, column = np.unravel_index(np.argmax(mean), mean.shape)
+    (region,) = (part for part in components(mean >= mean.max() / 2) if part[row, column])
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    (width, height), (h, w) = size, mean.shape
+    across, down = borders(width, w), borders(height, h)
+    left, top = int(across[columns[0]]), int(down[rows[0]])
+    return left, top, int(across[columns[-1] + 1]) - left, int(down[rows[-1] + 1]) - top
+
+
+def _key(video_id: str) -> str:
+    return digest_of(video_id) if "/" in video_id else video_id
