@@ -71,17 +71,8 @@ class Parts(ABC):
 
     @property
     def video_ids(self) -> list[str]:
-<<<<<<< HEAD
         """All videos, sorted: the same on every rank and in every stage."""
         return sorted(self.video_paths)
-=======
-        """All videos of the store, sorted: the same on every rank and in every stage."""
-        return list(self.store)
-
-    @property
-    def written(self) -> dict[str, VideoAnnotation]:
-        """What the store itself knows of its videos."""
-        return {video_id: self.store[video_id].annotation for video_id in self.store}
 
     @cached_property
     def locates_anomalies(self) -> bool:
@@ -93,37 +84,10 @@ class Parts(ABC):
         if sizeless:
             more = "" if len(sizeless) == 1 else f" and {len(sizeless) - 1} more"
             self.notes.append(
-                f"regions are not measured: {self.annotations_path} has no width and height of "
+                f"regions are not measured: {self.annotations_path or self.path} has no width and height of "
                 f"{sizeless[0]}{more}"
             )
         return not sizeless
-
-    @cached_property
-    def annotations(self) -> Mapping[str, VideoAnnotation]:
-        """What is known of the videos: by the table if there is one, or else by the store.
-
-        Raises:
-            WSVADError: if the table names a video that the store lacks, or does not fit its number of frames.
-        """
-        written = self.written
-        if self.annotations_path is None:
-            return written
-        table = read_annotations(self.annotations_path, self.store.video_paths, notes=self.notes)
-        _require("data.annotations", self.annotations_path, table, written, "the store")
-        for video_id, video in table.items():
-            record = self.store[video_id]
-            video = video.in_frames(record.fps, record.num_frames)
-            video.check_num_frames(record.num_frames)
-            table[video_id] = replace(video, split=video.split or written[video_id].split)
-        return table
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the anomaly classes, sorted."""
-        if self.annotations_path is None:
-            return self.store.classes
-        return tuple(sorted({name for video in self.annotations.values() for name in video.classes}))
->>>>>>> regions
 
     @cached_property
     def parts(self) -> dict[str, list[str]]:
