@@ -116,7 +116,8 @@ class WSVADModule(LightningModule):
         """Give how anomalous each part of the frame is, ``[T, h, w]`` in [0, 1]; None if that is not known.
 
         Called with a single whole video. Here, for features of a grid of patches, it is the score of the
-        video with one patch left in: each grid is reduced to the patch at that place, what is not a grid stays.
+        video with one patch left in: each grid is reduced to the patch at that place, and what is not a grid
+        stays.
         """
         if self.data.patch_grid is None:
             return None
