@@ -276,7 +276,7 @@ def test_schema_knows_what_recipes_say(tmp_path: Path) -> None:
         for part in ("data", "trainer"):
             assert recipe.get(part, {}).keys() <= schema["properties"][part]["properties"].keys(), path
     text = json.dumps(schema["properties"]["model"]) + json.dumps(schema.get("$defs", {}))
-    assert "wsvad_lightning.methods.URDMU" in text
+    assert '{"enum": ["urdmu", "wsvad_lightning.methods.URDMU"]}' in text
     assert "abnormal_slots" in text
 
 

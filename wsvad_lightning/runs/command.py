@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from wsvad_lightning.files import replacing
-from wsvad_lightning.runs.arguments import RunArguments
+from wsvad_lightning.runs.arguments import IDS, RunArguments
 from wsvad_lightning.runs.parsed import Unparsed
 from wsvad_lightning.runs.run import run_trainer
 
@@ -56,6 +56,10 @@ def schema(output: str | None = None) -> None:
     described = json.loads(parser.get_completion_script("jsonschema"))
     properties = described["properties"]
     properties["trainer"]["properties"] |= {name: {} for name in UNDESCRIBED}
+    for method in described["$defs"]["WSVADModule"]["anyOf"]:
+        class_path = method.get("properties", {}).get("class_path", {}).get("const", "")
+        if ids := [id_ for id_, name in IDS.items() if class_path.endswith(f".{name}")]:
+            method["properties"]["class_path"] = {"enum": [*ids, class_path]}
     properties["model"] = {"anyOf": [{"type": "string"}, properties["model"]]}  # a file of the method
     properties["config"] = {"type": ["string", "array"], "description": "recipes that this one changes"}
     described["patternProperties"] = {r"^(model|data|trainer)\.": {}}  # single values by dotted names
