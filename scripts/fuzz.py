@@ -41,7 +41,7 @@ from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.video.writer import write_video
 
-HANG = 120  # seconds that a command may take
+HANG = 300  # seconds that a command may take, on a busy machine too
 MEMORY = 6 * 2**30  # bytes of addresses that a command may take on top of what is loaded
 TRACEBACK = 70  # exit status of a command that raises
 QUICK = ("--trainer.enable_progress_bar", "false", "--trainer.max_steps", "1")
@@ -208,13 +208,11 @@ def damage_checkpoint(path: Path, rng: random.Random) -> None:
     content = torch.load(path, weights_only=True)
     choice = rng.randrange(3)
     for _ in range(rng.choice((1, 1, 3))):
-        if rng.random() < 0.3:
-            text = yaml.safe_load(content["wsvad_config"])
-            content["wsvad_config"] = yaml.safe_dump(damage_tree(text, rng))
+        text = content.get("wsvad_config") if isinstance(content, dict) else None
+        if rng.random() < 0.3 and isinstance(text, str):
+            content["wsvad_config"] = yaml.dump(damage_tree(yaml.safe_load(text), rng), Dumper=yaml.Dumper)
         else:
             content = damage_tree(content, rng)
-        if not isinstance(content, dict) or "wsvad_config" not in content:
-            break
     if choice and isinstance(content, dict):
         content.pop(CHECKSUMS_KEY, None)
         content = sealed(content) if choice == 2 else content
@@ -484,9 +482,7 @@ def _try(kind: Kind, name: str, number: int, seed: int, base: Path, output: Path
     work.mkdir()
     path = work / f"damaged{kind.source.suffix}"
     shutil.copy(kind.source, path)
-    with contextlib.suppress(
-        ValueError, TypeError, OverflowError, RuntimeError
-    ):  # a mutation that cannot be made
+    with contextlib.suppress(Exception):  # a mutation that cannot be made leaves what there is
         kind.mutate(path, rng)
     command = kind.command(path, number)
     problem = run_apart(command, work)

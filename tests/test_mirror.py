@@ -20,6 +20,7 @@ EXCEPTIONS = {
     "test_docs.py": "what README and docs say",
     "test_hostile_checkpoints.py": "checkpoints made to do harm",
     "test_imports.py": "what every command imports",
+    "test_load.py": "the script that puts load on wsvad",
     "test_mirror.py": "this file",
     "test_places.py": "the places that a new method touches",
     "test_plugin.py": "a method outside the package",

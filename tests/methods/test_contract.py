@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.plugins.precision import DoublePrecision, HalfPrecision, Precision
 from torch import Tensor
 
 from tests.methods.small import CLASSES, small
@@ -122,3 +123,17 @@ def test_bf16_autocast_trains(name: str) -> None:
     total = method.total_loss(losses)
     torch.autograd.backward(total)
     assert total.isfinite()
+
+
+@NAMES
+@pytest.mark.parametrize("kind", ["64-true", "bf16-true", "16-true"])
+def test_weights_of_another_type_train_and_score(name: str, kind: str) -> None:
+    """As Lightning's precisions change weights and batches."""
+    precision: Precision = DoublePrecision() if kind == "64-true" else HalfPrecision(kind)  # type: ignore[arg-type]
+    method = precision.convert_module(small(name))
+    assert isinstance(method, WSVADModule)
+    with precision.train_step_context():
+        assert train_once(method, precision.convert_input(paired(torch.randn(4, 2, 20, 8).abs()))).isfinite()
+    with precision.val_step_context(), torch.no_grad():
+        scores = method.eval().score(precision.convert_input(evaluation_batch(torch.randn(2, 12, 8).abs())))
+    assert scores.isfinite().all()

@@ -108,10 +108,17 @@ def weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def epochs(path: Path) -> dict[str, Any]:
+    """What Lightning has counted of epochs."""
+    counted: dict[str, Any] = torch.load(path, weights_only=True)["loops"]["fit_loop"]["epoch_progress"]
+    return counted
+
+
 def assert_same(first: Path, second: Path) -> None:
     one, other = weights(first), weights(second)
     assert one.keys() == other.keys()
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    assert epochs(first) == epochs(second)
 
 
 @pytest.mark.parametrize("config", OF_METHODS)

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.runs.test_run import SMOKE, fit, run
+from wsvad_lightning.methods import URDMU
 
 ODD = {
     "--trainer.barebones=true": "--trainer.barebones='True': leaves out the logs and checkpoints",
@@ -12,7 +14,6 @@ ODD = {
     "--trainer.devices=-1": "--trainer does not work: `devices` selected with `CPUAccelerator`",
     "--trainer.num_nodes=0": "--trainer does not work: `num_nodes` must be a positive integer",
     "--trainer.val_check_interval=100": "--trainer does not work: `val_check_interval` (100) must be less",
-    "--trainer.precision=bf16-true": "--trainer.precision='bf16-true': URDMU cannot be computed with it",
     "--model adplg --trainer.gradient_clip_val=1": "--trainer does not work: Automatic gradient clip",
     "--model adplg --trainer.accumulate_grad_batches=2": "--trainer does not work: Automatic gradient acc",
     "--trainer.callbacks=EarlyStopping --trainer.callbacks.monitor=nothing": "--trainer does not work: Early",
@@ -28,6 +29,17 @@ def test_a_setting_of_the_trainer_that_does_not_work_is_one_line(
     assert run("fit", "--config", "ucf_urdmu.yaml", *SMOKE, *where, *held_out, *setting.split()) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert line.startswith(f"error: {ODD[setting]}")
+
+
+def test_a_method_that_mixes_types_names_the_precision(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    single = torch.ones(16, 1, dtype=torch.float32)
+    monkeypatch.setattr(URDMU, "compute_losses", lambda self, batch: {"mil": batch.features @ single})
+    where = ["--data.store", str(store), "--output", str(tmp_path), "--model.hidden_dim", "8"]
+    assert run("fit", "--config", "ucf_urdmu.yaml", *SMOKE, *where, "--trainer.precision=bf16-true") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: --trainer.precision='bf16-true': URDMU cannot be computed with it")
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,11 @@ class ChannelNorm(nn.Module):
         self.shift = nn.Parameter(torch.zeros(1, dim, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise each snippet of ``[..., T, dim]``, in float32."""
+        """Normalise each snippet of ``[..., T, dim]``, in float32, for weights of any type."""
         variance, mean = torch.var_mean(x.float(), dim=-1, correction=0, keepdim=True)
         deviation = variance.clamp_min(self.eps**2).sqrt()
-        return (x - mean) / (deviation + self.eps) * self.gain.flatten() + self.shift.flatten()
+        normalized = ((x - mean) / (deviation + self.eps)).to(self.gain)
+        return normalized * self.gain.flatten() + self.shift.flatten()
 
 
 class GlanceBlock(nn.Module):

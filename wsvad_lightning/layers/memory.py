@@ -26,4 +26,4 @@ class MemoryUnit(nn.Module):
         """
         similarity = torch.sigmoid((x @ self.slots.T).float() * x.shape[-1] ** -0.5)
         strongest = similarity.topk(self.slots.shape[0] // 16 + 1, dim=-1).values
-        return strongest.mean(dim=-1), similarity @ self.slots
+        return strongest.mean(dim=-1), similarity.to(self.slots) @ self.slots

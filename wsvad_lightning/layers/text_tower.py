@@ -35,7 +35,7 @@ class TextTower:
     """Turns sequences of token vectors into features in the space of CLIP's images.
 
     Deliberately no module: whoever uses it has neither its parameters nor its weights in the checkpoint. It
-    follows what it encodes to any device, and passes gradients on to it.
+    follows what it encodes to any device and type, and passes gradients on to it.
 
     Args:
         model: text tower with projection; it is frozen.
@@ -108,7 +108,7 @@ class TextTower:
         Returns:
             ``[C, W]`` what the end tokens have become, before the projection.
         """
-        text = self.model.to(vectors.device).text_model
+        text = self.model.to(vectors).text_model
         placed = text.embeddings(inputs_embeds=vectors)
         seen = text.encoder(inputs_embeds=placed, is_causal=True).last_hidden_state
         last: Tensor = text.final_layer_norm(seen)[torch.arange(len(ends), device=ends.device), ends]

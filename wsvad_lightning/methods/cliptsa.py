@@ -76,7 +76,8 @@ class CLIPTSANet(nn.Module):
     def forward(self, features: Tensor) -> MagnitudeOutput:
         """Score videos of any length: ``[B, N, T, D]``."""
         narrowed = self.narrow(features)
-        encoded = self.dropout(self.context(self.attend(narrowed)[..., None] * narrowed))
+        weighted = (self.attend(narrowed)[..., None] * narrowed).to(features)
+        encoded = self.dropout(self.context(weighted))
         return MagnitudeOutput(encoded, self.to_score(encoded))
 
 

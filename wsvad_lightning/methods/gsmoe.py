@@ -302,7 +302,7 @@ class GSMoE(WSVADModule):
             assert batch.class_targets is not None, "paired batches know the classes of their videos"
             return batch.class_targets[:, 1:]
         means = batch.features.mean(dim=1).sum(dim=1) / batch.lengths[:, None]  # padding is zero
-        nearest = torch.cdist(means, self.centres).argmin(dim=1)
+        nearest = torch.cdist(means.float(), self.centres.float()).argmin(dim=1)
         return F.one_hot(nearest, self.num_experts) * batch.labels[:, None]
 
     def splatting_loss(self, curves: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ class MGFNNet(nn.Module):
     def encode(self, features: Tensor) -> Tensor:
         """Glance and focus, crop by crop: ``[B, N, T, D]`` to ``[B, N, T, C]``."""
         magnitude = features.float().norm(dim=-1, keepdim=True)
-        x: Tensor = self.embed(features) + self.magnitude_ratio * self.embed_magnitude(magnitude)
+        x: Tensor = self.embed(features) + self.magnitude_ratio * self.embed_magnitude(magnitude.to(features))
         for stage, after in zip(self.stages, [*self.widen, self.norm], strict=True):
             x = after(stage(x))
         return x

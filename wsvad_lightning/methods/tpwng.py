@@ -130,7 +130,7 @@ class TPWNGNet(PromptedNet):
 
     def guide_normal(self, text: Tensor, features: Tensor) -> Tensor:
         """Add to the text of Normal ``[D]`` what each of ``[..., T, D]`` shows of it: ``[..., D]``."""
-        prompt = normality_prompt(text, features)
+        prompt = normality_prompt(text, features).to(text)
         unguided = text.expand_as(prompt)
         guided: Tensor = self.guide(torch.cat([unguided, prompt], dim=-1)) + unguided
         return guided

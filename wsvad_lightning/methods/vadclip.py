@@ -151,7 +151,7 @@ class VadCLIPNet(PromptedNet):
         weights = logits * valid if self.padding == "masked" else logits
         shown = F.normalize((weights.to(visual.dtype)[..., None, :] @ visual).float(), dim=-1)
         adapted = texts + shown  # [..., 1 + C, D]
-        adapted = adapted + self.refine_text(adapted)
+        adapted = adapted + self.refine_text(adapted.to(texts))
         return logits, cosine(visual, adapted) / TEMPERATURE
 
 

@@ -63,6 +63,9 @@ class Resuming(Callback):
         for source, target in self._kept.items() if trainer.is_global_zero else ():
             with replacing(target) as temporary:
                 shutil.copyfile(source, temporary)
+        loop, epochs = trainer.fit_loop, trainer.fit_loop.epoch_progress.total
+        if loop.restarted_mid_epoch and epochs.processed == epochs.started:
+            loop.reset_restart_stage()  # after the last batch of an epoch: Lightning would not count the next
         if self._restored is not None:
             restore(self._restored, trainer)
         elif trainer.ckpt_path is not None:

@@ -76,7 +76,7 @@ class AttentionHistory:
             WSVADError: if T differs from that of earlier curves.
         """
         self._make_room(keys, curves.shape[1])
-        last = torch.empty(len(keys), self.length, curves.shape[1])
+        last = curves.new_empty(len(keys), self.length, curves.shape[1])
         complete = torch.empty(len(keys), dtype=torch.bool)
         for places in turns(keys):
             rows = torch.tensor([self.rows[keys[place]] for place in places])
@@ -93,7 +93,7 @@ class AttentionHistory:
             raise WSVADError("data.segments", num_snippets, problem, f"Give {known}, or train again")
         new = sorted({key for key in keys if key not in self.rows})
         if new:
-            room = torch.zeros(len(new), self.length, num_snippets)
+            room = torch.zeros(len(new), self.length, num_snippets, dtype=torch.float32)
             self.curves = torch.cat([self.curves.reshape(len(self), *room.shape[1:]), room])
             self.visits = torch.cat([self.visits, torch.zeros(len(new), dtype=torch.long)])
             self.rows |= {key: row for row, key in enumerate(new, start=len(self))}

@@ -75,7 +75,7 @@ class VideoNet(nn.Module):
         normal_value, value = halves(self.value(features))
         attention, cross_attention = attend(query, key), attend(normal_query, key)
         normal, abnormal = fuse(attend(normal_query, normal_key), normal_value), fuse(attention, value)
-        logits = self.to_score(torch.cat([normal, abnormal])).squeeze(-1)
+        logits = self.to_score(torch.cat([normal, abnormal]).to(features)).squeeze(-1)
         return VideoOutput(
             scores=torch.sigmoid(logits.float()),
             normal=normal,
