@@ -9,8 +9,10 @@ import abc
 import copy
 import importlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, is_dataclass, replace
+from operator import attrgetter
 from typing import Any
 from unittest.mock import patch
 
@@ -88,6 +90,7 @@ class MethodCase(Case):
         batches: Makes named batches, ``(manifest, inputs)``; those with abnormal videos are trained on.
         weighted: Loss terms that the reference records with their weights.
         sizes: Reads more of the configuration off the weights.
+        passes: Names of what computes both ``train_outputs`` and the losses, and is called once for both.
         complete: Gives the loaded network what is not a parameter, ``(config, inputs, module, weights)``.
         clip: Clips the gradients before the step and computes their norm, ``(config, module)``.
         small_step: Builds an optimizer of a smaller step where the recipe's own goes far.
@@ -108,6 +111,7 @@ class MethodCase(Case):
     )
     weighted: frozenset[str] = frozenset()
     sizes: Callable[[Tensors], Config] = lambda weights: {}
+    passes: tuple[str, ...] = ()
     complete: Callable[[Config, Tensors, WSVADModule, Tensors], None] | None = None
     clip: Callable[[Config, WSVADModule], NDArray[Any]] | None = None
     small_step: Callable[[Config, WSVADModule], torch.optim.Optimizer] | None = None
@@ -119,12 +123,13 @@ class MethodCase(Case):
         """Train a step with every training batch, score every other one."""
         config = manifest["config"] | self.sizes(weights)
 
+        loaded = self.build(config, inputs)
+        load_official(loaded.net, weights, self.table)
+        if self.complete:
+            self.complete(config, inputs, loaded, weights)
+
         def build() -> WSVADModule:
-            module = self.build(config, inputs)
-            load_official(module.net, weights, self.table)
-            if self.complete:
-                self.complete(config, inputs, module, weights)
-            return module
+            return copy.deepcopy(loaded)  # random weights that are replaced at once take seconds to draw
 
         found: Outputs = {}
         # The cases replace every random draw; dropout is switched off by `build`.
@@ -141,10 +146,12 @@ class MethodCase(Case):
 
     def train(self, manifest: Manifest, config: Config, build: Build, batch: WSVADBatch) -> Outputs:
         """Compute losses, outputs, gradient norms, and the loss after a step of the recipe's optimizer."""
-        found = {f"out/{key}": value for key, value in self.train_outputs(build().train(), batch).items()}
         module = build().train()
         optimizer = self.optimizer(config, module)
-        losses = module.compute_losses(batch)
+        with computed_once(module, self.passes):
+            losses = module.compute_losses(batch)
+            outputs = self.train_outputs(module if self.passes else build().train(), batch)
+        found = {f"out/{key}": value for key, value in outputs.items()}
         for term, value in losses.items():
             weight = module.loss_weights[term] if term in self.weighted else 1.0
             found[f"loss/{term}"] = weight * value.detach().numpy()
@@ -160,6 +167,40 @@ class MethodCase(Case):
             found["loss_after_small_step"] = loss_after(self.small_step(config, module), module, batch)
         found["loss_after_step"] = loss_after(optimizer, module, batch)
         return found
+
+
+@contextmanager
+def computed_once(module: WSVADModule, passes: Iterable[str]) -> Iterator[None]:
+    """Let methods of a module, by dotted names, give again what they gave for the same argument."""
+    with ExitStack() as stack:
+        for path in passes:
+            owner, _, name = path.rpartition(".")
+            holder = attrgetter(owner)(module) if owner else module
+            stack.enter_context(patch.object(holder, name, remembering(getattr(holder, name))))
+        yield
+
+
+def remembering(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Make a function of one argument that remembers its results, and gives them again without gradients."""
+    known: list[tuple[Any, Any]] = []
+
+    def call(given: Any) -> Any:
+        for before, result in known:
+            if before is given or (isinstance(given, Tensor) and torch.equal(before, given)):
+                return detached(result)
+        known.append((given, result := function(given)))
+        return result
+
+    return call
+
+
+def detached(result: Any) -> Any:
+    """Take a result, a tensor or what has tensors as fields, out of the graph."""
+    if is_dataclass(result) and not isinstance(result, type):
+        return replace(result, **{key: detached(value) for key, value in vars(result).items()})
+    if hasattr(result, "_replace"):  # a named tuple
+        return result._replace(**{key: detached(value) for key, value in result._asdict().items()})
+    return result.detach() if isinstance(result, Tensor) else result
 
 
 def gradient_norms(

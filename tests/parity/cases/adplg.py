@@ -219,6 +219,7 @@ CASE = MethodCase(
     optimizer=optimizer,
     evaluate=evaluate,
     train_outputs=train_outputs,
+    passes=("net.video.forward", "net.snippet.forward"),
     batches=batches,
     extra=extra,
     further=further,

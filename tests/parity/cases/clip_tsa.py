@@ -114,6 +114,7 @@ CASE = MethodCase(
     optimizer=optimizer,
     evaluate=evaluate,
     train_outputs=train_outputs,
+    passes=("encode",),
     batches=batches,
     extra=extra,
 )

@@ -167,6 +167,7 @@ CASE = MethodCase(
     optimizer=optimizer,
     evaluate=evaluate,
     train_outputs=train_outputs,
+    passes=("net.reconstruct.forward", "net.to_score.forward"),
     batches=batches,
     sizes=sizes,
     further=further,

@@ -75,5 +75,6 @@ CASE = MethodCase(
     optimizer=optimizer,
     evaluate=evaluate,
     train_outputs=train_outputs,
+    passes=("encode",),
     weighted=frozenset({"smooth", "sparsity"}),
 )

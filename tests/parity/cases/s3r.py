@@ -72,6 +72,7 @@ CASE = MethodCase(
     optimizer=optimizer,
     evaluate=evaluate,
     train_outputs=train_outputs,
+    passes=("encode",),
     batches=batches,
     weighted=frozenset({"smooth", "sparsity"}),
 )

@@ -115,6 +115,7 @@ CASE = MethodCase(
     optimizer=optimizer,
     evaluate=evaluate,
     train_outputs=train_outputs,
+    passes=("encode",),
     batches=batches,
     weighted=WEIGHTED,
     extra=extra,
