@@ -28,14 +28,12 @@ ABOUT = {  # the commands
     "predict": "Score videos, or all videos of a store.",
 }
 IDS = {name.lower(): name for name in sorted(methods.__all__, key=str.lower)}
-
-
 resolve_by_name = jsonargparse._typehints.resolve_class_path_by_name
 
 
-def resolve_by_id(kind: type | tuple[type], name: str) -> str:
+def resolve_by_id(cls: type | tuple[type], name: str) -> str:
     """Give the import path of a class; a method of the suite may be named by its id."""
-    return resolve_by_name(kind, IDS.get(name, name) if kind in (WSVADModule, (WSVADModule,)) else name)
+    return resolve_by_name(cls, IDS.get(name, name) if cls in (WSVADModule, (WSVADModule,)) else name)
 
 
 # jsonargparse finds classes by their names alone, whether typed, in a recipe or in the file of a method.
