@@ -86,8 +86,9 @@ def test_scores_are_those_of_the_command_line(case: str, stores: list[Path], tmp
     detector = Detector.from_checkpoint(checkpoint)
     found = detector.score_store(stores[1])
     assert found.keys() == expected.keys()
-    for video_id, (_, scores, _, class_scores) in found.items():
-        columns = [scores[:, None]] + ([] if class_scores is None else [class_scores])
+    for video_id, prediction in found.items():
+        classes = [] if prediction.class_scores is None else [prediction.class_scores]
+        columns = [prediction.scores[:, None], *classes]
         torch.testing.assert_close(torch.cat(columns, dim=1), expected[video_id], rtol=0, atol=1e-6)
     again = detector.score_store(str(stores[1]))
     assert all(torch.equal(again[video_id].scores, found[video_id].scores) for video_id in found)
