@@ -1,17 +1,28 @@
 """Shipped recipes as the parser of `wsvad fit` composes them."""
 
+from collections.abc import Collection
 from functools import cache
 
 from jsonargparse import Namespace
 
+from wsvad_lightning import methods
 from wsvad_lightning.configs import config_folder
 from wsvad_lightning.runs.parsed import parser_of_fit
+from wsvad_lightning.runs.trained import named_methods, peek
 
 
 @cache
 def composed(name: str) -> Namespace:
     """Parse a recipe with everything that it includes; the result is shared, not to be changed."""
-    return parser_of_fit().parse_args(["--config", str(config_folder() / name)])
+    path = config_folder() / name
+    pixels = named_methods(peek("fit", ["--config", str(path)])) & {*methods.PIXELS}
+    return parser_of_fit(*pixels).parse_args(["--config", str(path)])
+
+
+def recipes_of(kinds: Collection[str]) -> list[str]:
+    """List the shipped recipes of some methods."""
+    names = sorted(path.name for path in config_folder().glob("*.yaml"))
+    return [name for name in names if class_of(name) in kinds]
 
 
 def class_of(name: str) -> str:

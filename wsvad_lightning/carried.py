@@ -18,7 +18,7 @@ from wsvad_lightning import methods
 from wsvad_lightning.checkpoint import fits, is_plain
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.training import TrainingModule
 
 LARGEST = 1_000_000  # characters of a configuration; ours have some thousand
 DEEPEST = 20  # levels of a configuration; ours have four
@@ -39,7 +39,7 @@ class _NoAliases(yaml.SafeDumper):
         return True
 
 
-def write_carried(config: Mapping[str, Any], kind: type[WSVADModule]) -> str:
+def write_carried(config: Mapping[str, Any], kind: type[TrainingModule]) -> str:
     """Give the text that a checkpoint carries: what :func:`read_carried` takes of a configuration.
 
     Args:
@@ -49,7 +49,7 @@ def write_carried(config: Mapping[str, Any], kind: type[WSVADModule]) -> str:
     model = {**config["model"], "init_args": own_settings(config["model"]["init_args"], kind)}
     carried = {"seed_everything": config.get("seed_everything"), "model": model}
     if "data" in config:
-        carried["data"] = own_settings(config["data"], WSVADDataModule)
+        carried["data"] = own_settings(config["data"], kind.data_class())
     return yaml.dump(carried, Dumper=_NoAliases)
 
 
@@ -77,13 +77,15 @@ def read_carried(text: object, path: str, trusted: Collection[str]) -> Settings:
             _require_plain("seed_everything", seed)
             _require_type("seed_everything", seed, int | bool)
             defaults["seed_everything"] = seed
+        data_class: type = WSVADDataModule
         if config.get("model") is not None:
             kind, settings = _read_model(config["model"], trusted)
             model, left = _read_settings("model.init_args", settings, kind)
             defaults["model"] = {"class_path": config["model"]["class_path"], "init_args": model}
             ignored += left
+            data_class = kind.data_class()
         if config.get("data") is not None:
-            data, left = _read_settings("data", config["data"], WSVADDataModule)
+            data, left = _read_settings("data", config["data"], data_class)
             defaults |= {f"data.{name}": value for name, value in data.items()}
             ignored += left
     except _RefusedError as refused:
@@ -121,23 +123,23 @@ def constructor(kind: type) -> dict[str, Any]:
     return settings
 
 
-def named_class(class_path: str) -> type[WSVADModule]:
+def named_class(class_path: str) -> type[TrainingModule]:
     """Import a method; for paths that the user has named.
 
     Raises:
         WSVADError: if there is none of this path.
     """
     kind = suite().get(class_path) or locate(class_path)
-    if not (isinstance(kind, type) and issubclass(kind, WSVADModule)):
+    if not (isinstance(kind, type) and issubclass(kind, TrainingModule)):
         raise WSVADError("--model", class_path, "is not a method", "Give the import path of its class")
     return kind
 
 
-def suite() -> dict[str, type[WSVADModule]]:
+def suite() -> dict[str, type[TrainingModule]]:
     """List the suite's methods by every path that names one."""
     package = methods.__name__
-    found: dict[str, type[WSVADModule]] = {}
-    for name in methods.__all__:
+    found: dict[str, type[TrainingModule]] = {}
+    for name in (*methods.__all__, *methods.PIXELS):
         kind = getattr(methods, name)
         found |= dict.fromkeys((name, f"{package}.{name}", f"{kind.__module__}.{name}"), kind)
     return found
@@ -180,7 +182,7 @@ def _find_trick(text: str) -> str | None:
     return None
 
 
-def _read_model(model: object, trusted: Collection[str]) -> tuple[type[WSVADModule], object]:
+def _read_model(model: object, trusted: Collection[str]) -> tuple[type[TrainingModule], object]:
     """Read which method it is; give it, and its settings unread."""
     given = _mapping("model", model)
     if foreign := given.keys() - {"class_path", "init_args"}:

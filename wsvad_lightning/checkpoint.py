@@ -8,6 +8,7 @@ before they are used. It carries a checksum of each of its entries, which shows 
 about who wrote it.
 """
 
+import argparse
 import hashlib
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from wsvad_lightning.errors import WSVADError
 
 CONFIG_KEY = "wsvad_config"
 CHECKSUMS_KEY = "wsvad_checksums"
-WRAPPERS = ("state_dict", "model_state_dict")  # what checkpoints of a training call it
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module")  # what checkpoints of a training call it
 VERSION_KEY = "pytorch-lightning_version"
 
 ENTRY_TYPES: dict[str, Any] = {  # of the entries that are read, where present
@@ -229,7 +230,8 @@ def read_official(path: str | Path) -> dict[str, Tensor]:
         WSVADError: if the file is missing, holds anything but tensors, or is not a state dict.
     """
     try:
-        state = _load(path, mmap=False)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # of the training's arguments: values
+            state = _load(path, mmap=False)
     except FileNotFoundError:
         raise WSVADError("weights", path, "no such file", "Give the path of the authors' weights") from None
     except Exception as error:  # a file made to be odd fails anywhere in the reader

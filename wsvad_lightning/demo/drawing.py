@@ -12,6 +12,7 @@ from wsvad_lightning.demo.script import Scene
 
 Image = NDArray[np.float32]
 Box = tuple[slice, slice]
+SMALLEST_STEP = 0.5  # pixels from a frame to the next by which an actor moves
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,30 @@ def draw_scene(
             outline.draw(picture, frame)
         noise = camera.noise * rng.standard_normal((*size[::-1], 1), np.float32)
         yield np.clip(gain * picture + noise, 0, 255).astype(np.uint8)
+
+
+def moving_pixels(scene: Scene, camera: Camera, size: tuple[int, int]) -> Iterator[NDArray[np.bool_]]:
+    """Say of each frame which pixels ``[H, W]`` an actor covers that moves by half a pixel or more.
+
+    An actor moves where the ends of its capsules do, on average, since the frame before; shadows are left
+    out, and so is what hides behind others.
+
+    Args:
+        scene: actors and light.
+        camera: where it is filmed from.
+        size: (W, H) in pixels.
+    """
+    outlines = [Outline.of(body, camera, size) for body in scene.bodies]
+    steps = [np.linalg.norm(np.diff(outline.ends, axis=0), axis=-1).mean(axis=(1, 2)) for outline in outlines]
+    for frame in range(len(scene.gain)):
+        covered = np.zeros(size[::-1], bool)
+        for outline, step in zip(outlines, steps, strict=True):
+            moves = len(step) > 0 and step[max(0, frame - 1)] >= SMALLEST_STEP
+            found = outline.coverage(frame, covered.shape) if moves else None
+            if found is not None:
+                box, alpha = found
+                covered[box] |= alpha.max(axis=0) > 0.5
+        yield covered
 
 
 def _shadow(body: Body, camera: Camera) -> Body:

@@ -15,6 +15,7 @@ from wsvad_lightning.extraction.backbones.i3d import CLIP_LENGTH, PREPROCESSING,
 from wsvad_lightning.extraction.backbones.i3d_inception import I3DInception, load_i3d_inception
 from wsvad_lightning.extraction.backbones.i3d_resnet50 import I3DResNet50, load_i3d_resnet50
 from wsvad_lightning.extraction.backbones.pretrained import load_pretrained, process_views
+from wsvad_lightning.extraction.backbones.svmae import FusedEncoder, load_encoder
 from wsvad_lightning.extraction.pooling import SnippetCutter, SnippetPooler, SnippetRecipe
 from wsvad_lightning.extraction.streams import Encoder, FrameWindow, StreamSpec, VideoFeatures
 from wsvad_lightning.video.views import View, parse_views, view_images
@@ -207,11 +208,13 @@ def build_encoder(spec: StreamSpec, device: torch.device) -> Encoder:
     if spec.backbone == "efficientnet_lite0":
         network = _efficientnet(views, spec.recorded()["size"], device)
     elif spec.weights is None:
-        kind = "file" if spec.backbone in ("i3d_inception", "i3d_resnet50") else "folder"
+        kind = "file" if spec.backbone in ("i3d_inception", "i3d_resnet50", "svmae") else "folder"
         problem = f"is required: {spec.backbone} takes its weights from a {kind}"
         raise WSVADError("streams.weights", None, problem, "Give its path by --weights")
     elif spec.backbone in ("i3d_inception", "i3d_resnet50"):
         network = _i3d(spec.backbone, views, spec.weights, device)
+    elif spec.backbone == "svmae":
+        network = _svmae(spec, views, spec.weights, device)
     else:
         network = _pretrained(spec.backbone, views, spec.weights, device)
     if network.clip_length is None:
@@ -221,6 +224,7 @@ def build_encoder(spec: StreamSpec, device: torch.device) -> Encoder:
 
 # Networks are loaded once for all streams.
 _load_pretrained = cache(load_pretrained)
+_load_svmae = cache(load_encoder)
 
 
 @cache
@@ -250,6 +254,18 @@ def _i3d(backbone: str, views: tuple[View, ...], weights: str, device: torch.dev
         lambda clips: network.features(scale_clips(clips)),
         {"sha256": sha256, "preprocessing": PREPROCESSING},
         CLIP_LENGTH,
+    )
+
+
+def _svmae(spec: StreamSpec, views: tuple[View, ...], weights: str, device: torch.device) -> Network:
+    encoder, sha256 = _load_svmae(weights)
+    grid = encoder.grid
+    return Network(
+        views,
+        partial(view_images, views=views, size=grid.size),
+        FusedEncoder(encoder, spec.fusion, device),
+        {"sha256": sha256, "clip_size": list(grid.size), **spec.fusion.recorded()},
+        grid.frames,
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.backbones.flow import measure_motion
+from wsvad_lightning.extraction.backbones.svmae import TokenFusion
 from wsvad_lightning.extraction.pooling import SnippetRecipe
 
 STREAM_NAME = re.compile(r"\w+")
@@ -27,8 +28,10 @@ Backbone = Literal[
     "clip",
     "dinov2",
     "videomae",
+    "svmae",
 ]
 SIZES = {"efficientnet_lite0": 224, "flow_statistics": 120, "flow_histogram": 120}  # others have theirs fixed
+FUSION = ("motion_share", "depth_weight", "depth_network")
 VIEWS = {"i3d_inception": "ten_crop", "i3d_resnet50": "ten_crop"}  # as published; others: full
 
 
@@ -41,7 +44,7 @@ class StreamSpec:
         backbone: ``efficientnet_lite0`` (1280 channels, ImageNet), or motion without learning:
             ``flow_statistics`` (10: how much moves, how fast) or ``flow_histogram`` (34: in which direction
             too). With released weights: ``i3d_inception`` (1024), ``i3d_resnet50`` (2048), ``clip``,
-            ``dinov2`` and ``videomae``.
+            ``dinov2`` and ``videomae``. With weights of a pre-training by ``wsvad fit``: ``svmae``.
         view: ``full``, ``center``, ``five_crop``, ``ten_crop`` or a grid of patches such as ``2x3``; by
             default ``ten_crop`` for I3D and ``full`` for the others.
         input: what EfficientNet sees: the frames (``rgb``), or four times their absolute difference to the
@@ -49,7 +52,11 @@ class StreamSpec:
         size: side of the square images that EfficientNet sees, by default 224; for flow the shorter side of
             the frames while they are compared, by default 120. Other networks have a size of their own.
         weights: released weights: a file for I3D, a folder as transformers saves it for CLIP, DINOv2 and
-            VideoMAE. Others take none by path.
+            VideoMAE, a checkpoint for SVMAE. Others take none by path.
+        motion_share: for ``svmae``: part of the tokens that is kept, those that move most; by default 0.5.
+        depth_weight: for ``svmae``: how much more the farthest token weighs than the nearest, by default 0.05.
+        depth_network: for ``svmae``: folder of a depth network as transformers saves it; without it, depth
+            grows from the bottom of the frame to its top.
     """
 
     name: str = "features"
@@ -58,6 +65,9 @@ class StreamSpec:
     input: Literal["rgb", "diff"] = "rgb"
     size: int | None = None
     weights: str | None = None
+    motion_share: float | None = None
+    depth_weight: float | None = None
+    depth_network: str | None = None
 
     def __post_init__(self) -> None:
         if not STREAM_NAME.fullmatch(self.name):
@@ -76,6 +86,28 @@ class StreamSpec:
         if self.weights is not None and not self.needs_weights:
             problem = f"{self.backbone} takes no weights by path"
             raise WSVADError("streams.weights", self.weights, problem, "Leave weights out")
+        self._check_fusion()
+
+    def _check_fusion(self) -> None:
+        """Validate how tokens are fused.
+
+        Raises:
+            WSVADError: if a number is out of range, or the backbone has no tokens to fuse.
+        """
+        given = {name: getattr(self, name) for name in FUSION if getattr(self, name) is not None}
+        for name, value in given.items() if self.backbone != "svmae" else ():
+            raise WSVADError(f"streams.{name}", value, f"{self.backbone} fuses no tokens", f"Leave {name} out")
+        if not 0 < self.fusion.motion_share <= 1:
+            problem = "must be more than 0, and at most 1"
+            raise WSVADError("streams.motion_share", self.motion_share, problem, "Give a part, such as 0.5")
+        if not 0 <= self.fusion.depth_weight < float("inf"):
+            raise WSVADError("streams.depth_weight", self.depth_weight, "must be at least 0", "Give 0.05")
+
+    @property
+    def fusion(self) -> TokenFusion:
+        """How tokens are fused."""
+        given = {name: getattr(self, name) for name in FUSION}
+        return TokenFusion(**{name: value for name, value in given.items() if value is not None})
 
     @property
     def needs_weights(self) -> bool:

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 import lightning
@@ -14,7 +15,7 @@ from wsvad_lightning.checkpoint import CONFIG_KEY, read_official, sealed
 from wsvad_lightning.errors import WSVADError, did_you_mean
 from wsvad_lightning.files import write_tensors
 from wsvad_lightning.interop.weights import load_official
-from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.training import TrainingModule
 
 SHARED = ("weights", "command")
 
@@ -40,11 +41,12 @@ def find_method(method: str) -> ModuleType:
 def import_weights(weights: str, *, method: str, output: str) -> None:
     """Turn the authors' weights into a checkpoint for ``wsvad test`` and ``wsvad predict``.
 
-    Sizes are read off the weights. The checkpoint carries the method but no data: name a store with
+    Sizes are read off the weights, or off the configuration in a folder. The checkpoint carries the method but no data: name a store with
     ``--data.store``.
 
     Args:
-        weights: the authors' state dict; tensors only are read.
+        weights: the authors' state dict; tensors only are read. For SVMAEPretraining also a folder as
+            transformers saves it.
         method: whose weights they are, such as urdmu.
         output: checkpoint to write.
 
@@ -52,9 +54,12 @@ def import_weights(weights: str, *, method: str, output: str) -> None:
         WSVADError: if the file does not hold exactly the method's parameters; nothing is written then.
     """
     source = find_method(method)
-    state = read_official(weights)
     try:
-        init_args = source.init_args(state)
+        if Path(weights).is_dir() and hasattr(source, "read_folder"):
+            state, init_args = source.read_folder(Path(weights))
+        else:
+            state = read_official(weights)
+            init_args = source.init_args(state)
     except WSVADError:
         raise
     except KeyError as error:
@@ -63,7 +68,7 @@ def import_weights(weights: str, *, method: str, output: str) -> None:
     except (IndexError, ValueError):
         problem = "a parameter has another number of axes"
         raise WSVADError("weights", weights, problem, f"Give weights of {method}") from None
-    module: WSVADModule = source.METHOD(**init_args)
+    module: TrainingModule = source.METHOD(**init_args)
     dropped = load_official(module.net, state, source.TABLE)
     # Some methods' checkpoints carry more than parameters.
     note = source.complete(module, state) if hasattr(source, "complete") else None

@@ -1,4 +1,7 @@
-"""The published methods, one file a paper. Tests and documentation iterate ``__all__``."""
+"""The published methods, one file a paper. Tests and documentation iterate ``__all__``.
+
+``PIXELS`` lists what is trained on clips of pixels and scores no features.
+"""
 
 from wsvad_lightning.methods.adplg import ADPLG
 from wsvad_lightning.methods.bnwvad import BNWVAD
@@ -12,6 +15,7 @@ from wsvad_lightning.methods.s3r import S3R
 from wsvad_lightning.methods.ssrl import SSRL
 from wsvad_lightning.methods.sultani import Sultani
 from wsvad_lightning.methods.svmae import SVMAE
+from wsvad_lightning.methods.svmaepretraining import SVMAEPretraining as SVMAEPretraining
 from wsvad_lightning.methods.tpwng import TPWNG
 from wsvad_lightning.methods.urdmu import URDMU
 from wsvad_lightning.methods.vadclip import VadCLIP
@@ -33,3 +37,5 @@ __all__ = [
     "Sultani",
     "VadCLIP",
 ]
+
+PIXELS = ("SVMAEPretraining",)

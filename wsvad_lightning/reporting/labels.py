@@ -51,6 +51,8 @@ class LabelPicture(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the videos."""
+        if not isinstance(pl_module, MakesPseudoLabels):
+            return
         self.videos = choose_videos(trainer.datamodule)  # type: ignore[attr-defined]  # typed without it
         total = trainer.estimated_stepping_batches
         self.interval = max(1, int(total) // MOMENTS) if np.isfinite(total) else MOMENTS

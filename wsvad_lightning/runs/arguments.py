@@ -7,19 +7,18 @@ from typing import Any
 
 import jsonargparse
 import lightning
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from wsvad_lightning import methods
 from wsvad_lightning.checkpoint import read_checkpoint
-from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.training import TrainingModule
 from wsvad_lightning.parsing import ConfigFile, explained
 from wsvad_lightning.quiet import be_quiet
 from wsvad_lightning.runs.record import RunRecord
 from wsvad_lightning.runs.resuming import requeued_from
 from wsvad_lightning.runs.seeds import seed_of_data, seed_of_run
-from wsvad_lightning.runs.trained import check_resumable
+from wsvad_lightning.runs.trained import IDS, check_resumable, data_class_of, peek
 
 ABOUT = {  # the commands
     "fit": "Train a method on the training videos of a store.",
@@ -27,13 +26,13 @@ ABOUT = {  # the commands
     "test": "Measure a checkpoint on the test videos.",
     "predict": "Score videos, or all videos of a store.",
 }
-IDS = {name.lower(): name for name in sorted(methods.__all__, key=str.lower)}
 resolve_by_name = jsonargparse._typehints.resolve_class_path_by_name
 
 
 def resolve_by_id(cls: type | tuple[type], name: str) -> str:
     """Give the import path of a class; a method of the suite may be named by its id."""
-    return resolve_by_name(cls, IDS.get(name, name) if cls in (WSVADModule, (WSVADModule,)) else name)
+    method = cls in (TrainingModule, (TrainingModule,))
+    return resolve_by_name(cls, IDS.get(name, name) if method else name)
 
 
 # jsonargparse finds classes by their names alone, whether typed, in a recipe or in the file of a method.
@@ -53,11 +52,13 @@ class RunArguments(LightningCLI):
 
     def __init__(self, args: Sequence[str], carried: Mapping[str, Any] | None = None) -> None:
         self.command, self.carried = args[0], dict(carried or {})
+        given = peek(self.command, args[1:])
+        self.recipes, self.data_class = given.config, data_class_of(given, self.carried)
         be_quiet()
         about = {"description": ABOUT[self.command], "usage": f"wsvad {self.command} [options]"}
         super().__init__(
-            WSVADModule,
-            WSVADDataModule,
+            TrainingModule,
+            self.data_class,
             save_config_callback=RunRecord,
             seed_everything_default=0,
             subclass_mode_model=True,
@@ -123,22 +124,23 @@ class RunArguments(LightningCLI):
             parser.add_argument(f"--save_every_{name}", type=kind, default=default, help=shown)
 
     @staticmethod
-    def add_method_and_data(parser: LightningArgumentParser) -> None:
+    def add_method_and_data(parser: LightningArgumentParser, data_class: type[LightningDataModule]) -> None:
         """Add the data, and the method, which may be named by its id."""
-        parser.add_lightning_class_args(WSVADDataModule, "data")
+        parser.add_lightning_class_args(data_class, "data")
         parser.add_argument_group("Method").add_argument(
-            "--model", type=WSVADModule, sub_configs=True, required=True, help="method, such as urdmu"
+            "--model", type=TrainingModule, sub_configs=True, required=True, help="method, such as urdmu"
         )
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add data and method before the trainer."""
-        self.add_method_and_data(parser)
+        self.add_method_and_data(parser, self.data_class)
         parser.add_lightning_class_args(self.trainer_class, "trainer")
         parser.set_defaults({f"trainer.{name}": value for name, value in self.trainer_defaults.items()})
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the links."""
-        parser.link_arguments("data.feature_dim", "model.init_args.feature_dim", apply_on="instantiate")
+        if hasattr(self.data_class, "feature_dim"):
+            parser.link_arguments("data.feature_dim", "model.init_args.feature_dim", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=seed_of_data)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -149,8 +151,7 @@ class RunArguments(LightningCLI):
         for key, value in config.items():
             if isinstance(value, str) and "\0" in value:
                 raise WSVADError(f"--{key}", value, "has a NUL character", "No path or name has one")
-        recipes = [Path(str(path)).stem for path in config.config or () if path is not None]
-        config.name = config.name or (recipes[0] if recipes else "wsvad")
+        config.name = config.name or (self.recipes[0].stem if self.recipes else "wsvad")
         if self.command == "fit":
             if config.ckpt_path is None and (path := requeued_from(Path(config.output, config.name))):
                 config.ckpt_path = str(path)

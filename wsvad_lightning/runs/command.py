@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.files import replacing
 from wsvad_lightning.runs.arguments import IDS, RunArguments
 from wsvad_lightning.runs.parsed import Unparsed
@@ -47,7 +48,7 @@ def schema(output: str | None = None) -> None:
         WSVADError: if the file cannot be written.
     """
     parser = LightningArgumentParser()
-    RunArguments.add_method_and_data(parser)
+    RunArguments.add_method_and_data(parser, WSVADDataModule)
     parser.add_class_arguments(Trainer, "trainer", skip={*UNDESCRIBED}, fail_untyped=False)
     own: dict[str, Any] = {"seed_everything": int | bool, "name": str, "output": str}
     own |= {"save_every_steps": int | None, "save_every_minutes": float | None}
@@ -56,7 +57,7 @@ def schema(output: str | None = None) -> None:
     described = json.loads(parser.get_completion_script("jsonschema"))
     properties = described["properties"]
     properties["trainer"]["properties"] |= {name: {} for name in UNDESCRIBED}
-    for method in described["$defs"]["WSVADModule"]["anyOf"]:
+    for method in described["$defs"]["TrainingModule"]["anyOf"]:
         class_path = method.get("properties", {}).get("class_path", {}).get("const", "")
         if ids := [id_ for id_, name in IDS.items() if class_path.endswith(f".{name}")]:
             method["properties"]["class_path"] = {"enum": [*ids, class_path]}

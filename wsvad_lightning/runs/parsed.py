@@ -54,6 +54,6 @@ def parse_fit(args: Sequence[str]) -> Namespace:
 
 
 @cache
-def parser_of_fit() -> LightningArgumentParser:
-    """Give the parser of ``wsvad fit``."""
-    return Unparsed(["fit"])._parser("fit")
+def parser_of_fit(method: str | None = None) -> LightningArgumentParser:
+    """Give the parser of ``wsvad fit`` for the data that a method is trained on, by default features."""
+    return Unparsed(["fit", *([] if method is None else ["--model", method])])._parser("fit")

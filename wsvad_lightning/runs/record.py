@@ -13,9 +13,9 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 
 from wsvad_lightning.carried import write_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY
-from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.training import TrainingModule
 
-PATHS = ("store", "split", "annotations")  # of the data module
+PATHS = ("store", "split", "annotations", "videos")  # of the data modules
 
 
 class RunRecord(SaveConfigCallback):
@@ -34,8 +34,8 @@ class RunRecord(SaveConfigCallback):
     ) -> None:
         """Add what ``wsvad test --ckpt_path`` needs to know."""
         config = self._plain()
-        config["data"] |= {key: absolute(config["data"][key]) for key in PATHS}
-        assert isinstance(pl_module, WSVADModule)
+        config["data"] |= {key: absolute(config["data"][key]) for key in PATHS if key in config["data"]}
+        assert isinstance(pl_module, TrainingModule)
         checkpoint[CONFIG_KEY] = write_carried(config, type(pl_module))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning_utilities.core.imports import RequirementCache
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.reporting.labels import LabelPicture
 from wsvad_lightning.reporting.scores import ScoreWriter
 from wsvad_lightning.runs.arguments import RunArguments, untrained
@@ -64,7 +65,7 @@ class WSVADCLI(RunArguments):
         """Make everything; report where that fails because of what a checkpoint carries.
 
         Raises:
-            WSVADError: if it does.
+            WSVADError: if it does, or if what was trained scores no videos.
         """
         try:
             super().instantiate_classes()
@@ -75,6 +76,10 @@ class WSVADCLI(RunArguments):
             path = self.config[self.subcommand].ckpt_path
             problem = f"the run cannot be made with its settings ({reason})"
             raise WSVADError("--ckpt_path", path, problem, "Give a file that `wsvad fit` wrote") from error
+        if self.command in ("test", "predict") and not isinstance(self.model, WSVADModule):
+            path, kind = self.config[self.subcommand].ckpt_path, type(self.model).__name__
+            remedy = f"Use it by: {self.model.next_command()} {path}"
+            raise WSVADError("--ckpt_path", path, f"is of {kind}, which scores no videos", remedy)
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run; put into one line what comes of odd settings of the trainer, or of what a checkpoint holds."""
@@ -172,8 +177,7 @@ def run_command(args: Sequence[str], kind: type[WSVADCLI], signals: StopSignals)
         rank_zero_info(f"Everything of this run is in {folder}")
         last = Path(folder, "checkpoints", "last.ckpt")
         if command == "fit" and last.is_file():
-            tests = bool(run.datamodule.parts["test"])
-            rank_zero_info(f"Next: wsvad {'test' if tests else 'predict --videos FOLDER'} --ckpt_path {last}")
+            rank_zero_info(f"Next: {run.model.next_command()} {last}")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # else its threads may abort the process as it ends
     return run

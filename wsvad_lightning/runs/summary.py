@@ -5,6 +5,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.loading.frames import ClipDataModule
 
 VALIDATIONS = 10  # fewer are too few to choose a checkpoint by
 
@@ -14,7 +15,7 @@ class TrainingSummary(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the method, the videos, the split and the steps."""
-        data: WSVADDataModule = trainer.datamodule  # type: ignore[attr-defined]  # typed without it
+        data: WSVADDataModule | ClipDataModule = trainer.datamodule  # type: ignore[attr-defined]  # untyped
         parameters = sum(weights.numel() for weights in pl_module.parameters() if weights.requires_grad)
         steps = trainer.estimated_stepping_batches
         rank_zero_info(
@@ -25,15 +26,19 @@ class TrainingSummary(Callback):
             rank_zero_info(note)
 
 
-def count_videos(data: WSVADDataModule) -> str:
-    """Count the training videos of each label, and their crops."""
+def count_videos(data: WSVADDataModule | ClipDataModule) -> str:
+    """Count the training videos: of each label, and their crops; or those that give clips."""
+    if isinstance(data, ClipDataModule) and not data.labelled:
+        return f"clips of {len(data.parts['train'])} videos"
     labels = [data.annotations[video_id].label for video_id in data.parts["train"]]
+    if isinstance(data, ClipDataModule):
+        return f"clips of {labels.count(0)} normal and {labels.count(1)} abnormal videos"
     views = data.transform.output_views
     crops = f"{views} crops each ({data.crops})" if views > 1 else "1 crop each"
     return f"{labels.count(0)} normal and {labels.count(1)} abnormal videos, {crops}"
 
 
-def count_others(data: WSVADDataModule) -> str:
+def count_others(data: WSVADDataModule | ClipDataModule) -> str:
     """Count the videos of the other parts; the data module names the split."""
     val, test = (len(data.parts[part]) for part in ("val", "test"))
     return f"{val or 'no'} videos to validate with, {test or 'none'} to test with"

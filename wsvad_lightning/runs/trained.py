@@ -3,19 +3,24 @@
 import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
-from wsvad_lightning.carried import read_carried
+from wsvad_lightning import methods
+from wsvad_lightning.carried import named_class, read_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, OF_TRAINING, VERSION_KEY, changed_settings, read_checkpoint
 from wsvad_lightning.configs import find_config
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.parsing import explained
+
+IDS = {name.lower(): name for name in sorted((*methods.__all__, *methods.PIXELS), key=str.lower)}
 
 
 def peek(command: str, args: Sequence[str]) -> Namespace:
@@ -40,14 +45,36 @@ def named_methods(given: Namespace) -> set[str]:
     return {name for name in named if isinstance(name, str)}
 
 
-def _methods_in(path: Path) -> Iterator[object]:
+def data_class_of(given: Namespace, carried: Mapping[str, Any]) -> type[LightningDataModule]:
+    """Give the class of the data of the method that the user names last, or else the checkpoint.
+
+    Args:
+        given: as :func:`peek` reads it.
+        carried: defaults that the checkpoint sets.
+    """
+    of_checkpoint = carried.get("model", {}).get("class_path")
+    in_configs = [name for path in given.config for name in _methods_in(path)]
+    named = [name for name in (of_checkpoint, *in_configs, *given.model) if isinstance(name, str)]
+    try:
+        return named_class(IDS.get(named[-1], named[-1])).data_class() if named else WSVADDataModule
+    except WSVADError:  # the parser explains what is wrong with it
+        return WSVADDataModule
+
+
+def _methods_in(path: Path, above: tuple[Path, ...] = ()) -> Iterator[object]:
+    """Read which methods a configuration names, those that it includes before its own."""
     try:
         config = yaml.safe_load(path.read_text("utf-8"))
         model = config.get("model") if isinstance(config, dict) else None
         if isinstance(model, str) and (path.parent / model).is_file():  # a configuration of the method alone
             model = yaml.safe_load((path.parent / model).read_text("utf-8"))
+        included = config.get("config") if isinstance(config, dict) else None
     except (OSError, ValueError, yaml.YAMLError):
         return  # the parser explains what is wrong with it
+    for name in included if isinstance(included, list) else [included]:
+        inner = path.parent / str(name)
+        if inner.is_file() and inner not in above:
+            yield from _methods_in(inner, (*above, path))
     yield model.get("class_path") if isinstance(model, dict) else model
 
 

@@ -140,15 +140,16 @@ def resize(frames: Tensor, height: int, width: int) -> Tensor:
     return functional.interpolate(frames, (height, width), mode="bilinear", antialias=True)
 
 
-def view_images(frames: Tensor, views: tuple[View, ...], size: int) -> Tensor:
-    """Every view of every frame, as a square image.
+def view_images(frames: Tensor, views: tuple[View, ...], size: int | tuple[int, int]) -> Tensor:
+    """Every view of every frame, as an image of one size.
 
     Args:
         frames: ``[K, C, H, W]`` uint8.
         views: N views.
-        size: side of the images in pixels.
+        size: side of square images in pixels, or height and width.
 
     Returns:
-        ``[K, N, C, size, size]`` uint8.
+        ``[K, N, C, height, width]`` uint8.
     """
-    return torch.stack([resize(view.cut(frames), size, size) for view in views], dim=1)
+    height, width = (size, size) if isinstance(size, int) else size
+    return torch.stack([resize(view.cut(frames), height, width) for view in views], dim=1)

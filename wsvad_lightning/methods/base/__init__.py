@@ -1,6 +1,7 @@
 """What methods are built on.
 
-Every method derives from :class:`WSVADModule`, or from the base of its family.
+Every method that scores derives from :class:`WSVADModule`, or from the base of its family; what is trained on
+pixels alone derives from :class:`TrainingModule`.
 """
 
 from wsvad_lightning.methods.base.evaluation import Evaluation
@@ -9,6 +10,7 @@ from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.base.prepared import PreparedModule
 from wsvad_lightning.methods.base.prompted import PromptedModule, PromptedNet
 from wsvad_lightning.methods.base.staged import StagedModule, stage_of
+from wsvad_lightning.methods.base.training import TrainingModule
 
 __all__ = [
     "Evaluation",
@@ -19,6 +21,7 @@ __all__ = [
     "PromptedModule",
     "PromptedNet",
     "StagedModule",
+    "TrainingModule",
     "WSVADModule",
     "stage_of",
 ]

@@ -1,19 +1,15 @@
-"""What every method shares: steps, logging, predictions, optimizers and checkpoints.
+"""What every method shares: requirements, scores, metrics and predictions.
 
 A method gives ``__init__``, ``compute_losses(batch)`` and ``score(batch)``; everything else is here.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any
 
-import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
 
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.evaluation import Evaluation
 from wsvad_lightning.methods.base.features import (
@@ -22,77 +18,40 @@ from wsvad_lightning.methods.base.features import (
     note_unseen_classes,
     other_features,
 )
+from wsvad_lightning.methods.base.training import TrainingModule
 from wsvad_lightning.types import FeatureRequirements, Prediction, WSVADBatch
 
-if TYPE_CHECKING:
-    from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 
-
-class WSVADModule(LightningModule):
-    """Base of all methods.
-
-    The constructor of a method names its own arguments and passes the others on as ``**kwargs``. All of them,
-    whoever names them, become the ``hyper_parameters`` of checkpoints.
+class WSVADModule(TrainingModule):
+    """Base of all methods that score the snippets of feature stores.
 
     Class attributes:
         requires: what the method needs of a feature store, apart from the channels; where that follows from
             its arguments, an instance has its own.
-        default_loss_weights: the paper's weight of every loss term; its keys are the terms.
-        not_saved: arguments of a training, not of the network; hyper-parameters lack them.
 
     Attributes:
-        net: the network that the authors' weights belong to.
         classes: names of the anomaly classes that ``classify`` distinguishes, in its order.
         evaluation: metrics of the current or last validation or test.
 
     Args:
         feature_dim: D, channels of the features; taken from the store on the command line.
-        loss_weights: weights by which terms enter the total, where they differ from the defaults.
-        optimizer: makes the optimizer from the parameters.
-        lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
+        kwargs: see :class:`TrainingModule`.
 
     Raises:
-        WSVADError: without channels, or if ``loss_weights`` names a term that the method does not have, or
-            a subclass names ``optimizer`` or ``lr_scheduler`` without a type.
+        WSVADError: without channels, or as :class:`TrainingModule` does.
     """
 
     requires: FeatureRequirements = FeatureRequirements()
-    default_loss_weights: ClassVar[dict[str, float]] = {}
-    not_saved: ClassVar[tuple[str, ...]] = ("optimizer", "lr_scheduler")
     classes: tuple[str, ...] = ()
-    net: nn.Module
     evaluation: Evaluation
 
-    def __init__(
-        self,
-        feature_dim: int,
-        loss_weights: dict[str, float] | None = None,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        lr_scheduler: LRSchedulerCallable | None = None,
-    ) -> None:
-        super().__init__()
-        self.save_hyperparameters(ignore=self.not_saved)  # of this constructor and all that called it
+    def __init__(self, feature_dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         if feature_dim < 1:
             raise WSVADError(
                 "model.feature_dim", feature_dim, "must be at least 1", "Give the channels of the store"
             )
-        unknown = sorted(set(loss_weights or {}) - set(self.default_loss_weights))
-        if unknown:
-            raise WSVADError(
-                "model.loss_weights",
-                ", ".join(unknown),
-                f"{type(self).__name__} has no such loss term",
-                f"Its terms are {', '.join(self.default_loss_weights)}",
-            )
-        for name, make in (("optimizer", optimizer), ("lr_scheduler", lr_scheduler)):
-            if make is not None and not callable(make):
-                problem = f"the constructor of {type(self).__name__} names it without a type"
-                remedy = "Leave it to **kwargs there, or annotate it as the constructor of WSVADModule does"
-                raise WSVADError(f"model.{name}", make, problem, remedy)
         self.feature_dim = feature_dim
-        self.loss_weights = {**self.default_loss_weights, **(loss_weights or {})}
-        self.optimizer = optimizer
-        self.lr_scheduler = lr_scheduler
 
     # ------------------------------------------------------------------------------- what a method gives
 
@@ -129,8 +88,17 @@ class WSVADModule(LightningModule):
 
     # ------------------------------------------------------------------------------------------ training
 
+    @classmethod
+    def data_class(cls) -> type[LightningDataModule]:
+        """See :class:`TrainingModule`."""
+        return WSVADDataModule
+
+    def next_command(self) -> str:
+        """See :class:`TrainingModule`."""
+        return f"wsvad {'test' if self.data.parts['test'] else 'predict --videos FOLDER'} --ckpt_path"
+
     @property
-    def data(self) -> "WSVADDataModule":
+    def data(self) -> WSVADDataModule:
         """The data module of the run."""
         data: WSVADDataModule = self.trainer.datamodule  # type: ignore[attr-defined]  # typed without it
         return data
@@ -157,27 +125,6 @@ class WSVADModule(LightningModule):
             if self.requires.classes:
                 note_unseen_classes(data)
             self.requires.check_bags(type(self).__name__, data.bags)
-
-    def total_loss(self, losses: dict[str, Tensor]) -> Tensor:
-        """Sum the terms by weight."""
-        return torch.stack([self.loss_weights[term] * value for term, value in losses.items()]).sum()
-
-    def training_step(self, batch: WSVADBatch, batch_idx: int) -> Tensor:
-        """One optimisation step on a paired batch."""
-        losses = self.compute_losses(batch)
-        total = self.total_loss(losses)
-        logged = {f"train/loss/{term}": value.detach() for term, value in losses.items()}
-        self.log_dict({**logged, "train/loss/total": total.detach()}, batch_size=len(batch.labels))
-        self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=len(batch.labels))
-        return total
-
-    def configure_optimizers(self) -> torch.optim.Optimizer | OptimizerLRSchedulerConfig:
-        """Build what the recipe names."""
-        optimizer = self.optimizer(self.parameters())
-        if self.lr_scheduler is None:
-            return optimizer
-        scheduler: Any = self.lr_scheduler(optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     # ---------------------------------------------------------------------------------------- evaluation
 
@@ -247,7 +194,7 @@ class WSVADModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record the method, its classes, and the features that it was trained on."""
-        checkpoint["method"] = type(self).__name__
+        super().on_save_checkpoint(checkpoint)
         if self.classes:
             checkpoint["classes"] = {"names": list(self.classes)}
         if self._trainer is not None:
@@ -261,11 +208,7 @@ class WSVADModule(LightningModule):
         Raises:
             WSVADError: if they are of another method or of other features.
         """
-        method, own = checkpoint.get("method"), type(self).__name__
-        if method != own:
-            raise WSVADError(
-                "--ckpt_path", method, f"it is of another method, not {own}", f"Give a checkpoint of {own}"
-            )
+        super().on_load_checkpoint(checkpoint)
         if self._trainer is None:  # read by `load_from_checkpoint`, away from any store
             return
         if self.trainer.state.fn != "fit":
@@ -274,56 +217,3 @@ class WSVADModule(LightningModule):
         if trained_dim != self.feature_dim:
             raise other_features(self.data, f"{self.feature_dim} channels", trained_dim)
         compare_features(checkpoint, self.data)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Load the weights.
-
-        Raises:
-            WSVADError: if they are of other names or sizes.
-        """
-        try:
-            return super().load_state_dict(state_dict, strict, assign)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
-            problem = f"the weights do not fit ({reason})"
-            remedy = "Give the checkpoint with the settings that it was trained with"
-            raise WSVADError("--ckpt_path", type(self).__name__, problem, remedy) from None
-
-    @classmethod
-    def load_from_checkpoint(
-        cls,
-        checkpoint_path: str | Path | IO[Any],
-        map_location: Any = None,
-        hparams_file: str | Path | None = None,
-        strict: bool | None = None,
-        weights_only: bool | None = True,
-        **kwargs: Any,
-    ) -> Self:
-        """Make the method that a checkpoint holds, of plain values only.
-
-        Args:
-            checkpoint_path: the file.
-            map_location: where its tensors go.
-            hparams_file: settings that replace those of the checkpoint.
-            strict: whether all weights must be there, and no others.
-            weights_only: whether the file is read as tensors and plain values; False runs any code in it.
-            kwargs: settings that replace those of the checkpoint.
-
-        Raises:
-            WSVADError: if the file records a setting that the method does not have.
-        """
-        own: dict[str, Any] = {
-            "weights_only": weights_only is not False,
-            "_instantiator": None,  # one named in the file would make the classes that its settings name
-        }
-        try:
-            return super().load_from_checkpoint(
-                checkpoint_path, map_location, hparams_file, strict, **{**kwargs, **own}
-            )
-        except TypeError as error:  # of the constructor
-            problem = f"its hyper-parameters do not fit {cls.__name__} ({error})"
-            raise WSVADError(
-                "checkpoint_path", checkpoint_path, problem, "Give a file that `wsvad fit` wrote"
-            ) from None

@@ -1,0 +1,134 @@
+"""Shipped recipes of methods that are trained on pixels, run as a user runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from tests.recipes import composed
+from tests.runs.test_run import PIXEL_RECIPES, newest, rows_of, run
+from tests.videos import VideoMaker
+from wsvad_lightning.data.store import FeatureStore
+
+CLIPS = ["--data.size", "[16,24]", "--data.batch_size", "2", "--data.num_workers", "0"]
+NETWORK = ["--model.size", "[16,24]", "--model.patch", "8", "--model.dim", "12", "--model.depth", "2"]
+DECODER = ["--model.decoder_dim", "8", "--model.decoder_depth", "1", "--model.decoder_heads", "2"]
+SHORT = ["--trainer.devices", "1", "--trainer.max_steps", "4", "--trainer.log_every_n_steps", "1"]
+SMALL = [*CLIPS, *NETWORK, "--model.heads", "2", *DECODER, *SHORT, "--trainer.accumulate_grad_batches", "1"]
+
+
+@pytest.fixture
+def videos(make_video: VideoMaker) -> Path:
+    for name in ("a", "b"):
+        make_video(f"videos/{name}.mp4", 64, height=16, width=24)
+    return make_video("videos/c.mp4", 64, height=16, width=24).parent
+
+
+def fit(config: str, videos: Path, output: Path, *more: str) -> list[str]:
+    where = ["--data.videos", str(videos), "--output", str(output), "--name", "run"]
+    return ["fit", "--config", config, *SMALL, *where, *more]
+
+
+@pytest.mark.parametrize("config", PIXEL_RECIPES)
+def test_every_recipe_trains_and_its_encoder_extracts(
+    config: str,
+    videos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert run(*fit(config, videos, tmp_path)) == 0
+    trained = newest(tmp_path / "run")
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    command = "wsvad extract VIDEOS STORE.h5 --config extract/svmae.yaml --weights"
+    assert f"Next: {command} {checkpoint}" in caplog.messages
+    assert len([row for row in rows_of(trained / "metrics.csv") if row["train/loss/total"]]) == 4
+    store = tmp_path / "store.h5"
+    extract = ["extract", videos, store, "--config", "extract/svmae.yaml", "--weights", checkpoint]
+    assert run(*extract, "--tail", "drop") == 0
+    assert FeatureStore(store).read("a", "features").shape == (4, 1, 12)
+    assert run("test", "--ckpt_path", checkpoint) == 2
+    assert f"{checkpoint}': is of SVMAEPretraining, which scores no videos. Use it by" in capsys.readouterr().err
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(videos: Path, tmp_path: Path) -> None:
+    whole = fit("demo_svmae.yaml", videos, tmp_path)
+    assert run(*whole) == 0
+    expected = newest(tmp_path / "run")
+    assert run(*whole, "--trainer.max_steps", "2") == 0
+    half = newest(tmp_path / "run") / "checkpoints" / "last.ckpt"
+    assert run(*whole, "--ckpt_path", half) == 0
+    states = [
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for folder in (expected, newest(tmp_path / "run"))
+    ]
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+
+
+def test_the_checkpoint_carries_its_settings(videos: Path, tmp_path: Path) -> None:
+    assert run(*fit("demo_svmae.yaml", videos, tmp_path, "--trainer.max_steps", "1")) == 0
+    checkpoint = torch.load(newest(tmp_path / "run") / "checkpoints" / "last.ckpt", weights_only=True)
+    config = yaml.safe_load(checkpoint["wsvad_config"])
+    assert config["model"]["init_args"]["size"] == [16, 24]
+    assert config["data"]["videos"] == str(videos)
+    assert "optimizer" not in config["model"]["init_args"]
+
+
+def test_sharded_layers_train_as_one_process_does(videos: Path, tmp_path: Path) -> None:
+    """Two processes with a clip each; the masks are random, so the sums of both differ but little."""
+    sharded = ["--config", "with/fsdp.yaml", "--trainer.accelerator", "cpu", "--trainer.devices", "2"]
+    command = [sys.executable, "-m", "wsvad_lightning", *fit("demo_svmae.yaml", videos, tmp_path, *sharded)]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASTER_")}
+    environment = {**inherited, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert run(*fit("demo_svmae.yaml", videos, tmp_path)) == 0
+    both, one = (
+        torch.load(tmp_path / f"run/version_{number}/checkpoints/last.ckpt", weights_only=True)
+        for number in (0, 1)
+    )
+    assert both["hyper_parameters"]["checkpointing"]
+    assert {name: value.shape for name, value in both["state_dict"].items()} == {
+        name: value.shape for name, value in one["state_dict"].items()
+    }
+    losses = [float(row["train/loss/total"]) for row in rows_of(tmp_path / "run/version_0/metrics.csv")]
+    assert len(losses) == 4
+    store = tmp_path / "store.h5"
+    last = tmp_path / "run/version_0/checkpoints/last.ckpt"
+    extract = ["extract", videos, store, "--config", "extract/svmae.yaml", "--weights", last]
+    assert run(*extract) == 0
+    recorded = json.loads(FeatureStore(store).provenance.preprocessing)["streams"]["features"]
+    assert recorded["backbone"] == "svmae"
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (["--data.size", "[20,24]"], "data.size='20': is no multiple of 8"),
+        (["--data.length", "8"], "differ from data.length and data.size: clips of 8 frames of 16 x 24"),
+        (["--model.patch", "10"], "model.size='16': must be a multiple of model.patch=10"),
+        (["--data.length", "40", "--model.frames", "40"], "spans 79 frames"),
+        (["--model.depth_from", "stream"], "model.depth_from='stream': the clips come without depth"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    settings: list[str], line: str, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*fit("demo_svmae.yaml", videos, tmp_path / "runs", *settings)) == 2
+    (error,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("error")]
+    assert line in error
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_the_schedule_is_as_long_as_the_training() -> None:
+    for config in PIXEL_RECIPES:
+        recipe = composed(config)
+        assert recipe.model.init_args.lr_scheduler.init_args.total_steps == recipe.trainer.max_steps

@@ -1,0 +1,150 @@
+"""How much of what moves the masks of a pre-training leave visible, where the truth is known by the pixel."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import rich
+import torch
+from einops import reduce
+from rich.table import Table
+from torch import Tensor
+
+from wsvad_lightning.demo.drawing import draw_scene, moving_pixels
+from wsvad_lightning.demo.render import DemoSpec, list_clips
+from wsvad_lightning.layers import TokenSplit, TubeGrid
+from wsvad_lightning.layers.scene_maps import cube_difference, perspective_prior, scene_weights
+from wsvad_lightning.layers.token_masks import random_split, tube_split, weighted_split
+from wsvad_lightning.video.reader import VideoReader
+from wsvad_lightning.video.views import resize
+
+GRID = TubeGrid(frames=16, size=(96, 144), tube=2, patch=12)
+STRIDE = 2  # frames
+RATIO = 0.9
+ON_OBJECT = 0.1  # part of a tube's pixels that belong to an object
+DRAWS = 20  # masks of a clip
+SPEC = DemoSpec(train_normal=6, train_abnormal=18, test_normal=0, test_abnormal=0)
+SHARES = (0.05, 0.2, 0.5)  # of depth in the weights
+
+Draw = Callable[[Tensor], TokenSplit]
+
+
+class KnownClip(NamedTuple):
+    """A clip whose objects are known.
+
+    Attributes:
+        pixels: ``[3, T, H, W]`` in [0, 1].
+        on_object: ``[N]`` bool, tokens that show an object.
+    """
+
+    pixels: Tensor
+    on_object: Tensor
+
+
+def compare_masks(ped2: str | None = None, seeds: int = 5) -> None:
+    """Print the share of visible tokens that show moving objects, for every kind of mask.
+
+    Args:
+        ped2: folder of UCSD Ped2 with ``videos/*.mp4`` and ``masks.h5``, whose anomalous objects are the
+            truth there; None for the rendered clips alone.
+        seeds: of rendered clips and masks.
+    """
+    rows: dict[str, list[list[float]]] = {}
+    for seed in range(seeds):
+        torch.manual_seed(seed)
+        for data, clips in {
+            "rendered": list(rendered_clips(seed)),
+            "UCSD Ped2": list(ped2_clips(Path(ped2))) if ped2 else [],
+        }.items():
+            if clips:
+                rows.setdefault(data, []).append(shares_of(clips))
+    table = Table("clips", "all tokens", *masks(), title=f"visible tokens on moving objects, {seeds} seeds")
+    for data, found in rows.items():
+        values = 100 * np.array(found)
+        cells = [f"{mean:.1f} ± {std:.1f}" for mean, std in zip(values.mean(0), values.std(0), strict=True)]
+        table.add_row(data, *(f"{cell} %" for cell in cells))
+        tube = values.mean(0)[1]
+        table.add_row("… relative to tubes", "", *(f"{value:.2f}" for value in values.mean(0)[1:] / tube))
+    rich.print(table)
+
+
+def masks() -> dict[str, Draw]:
+    """The kinds of masks by name; each draws those of copies ``[B, 3, T, H, W]`` of a clip."""
+    kinds: dict[str, Draw] = {
+        "tube": lambda clips: tube_split(len(clips), GRID, RATIO, clips.device),
+        "random": lambda clips: random_split(len(clips), GRID, RATIO, clips.device),
+    }
+    return kinds | {f"scene, a = {share}": scene_mask(share) for share in SHARES}
+
+
+def scene_mask(share: float) -> Draw:
+    """Draw by motion and depth.
+
+    Args:
+        share: of depth.
+    """
+
+    def draw(clips: Tensor) -> TokenSplit:
+        depth = perspective_prior(GRID).expand(len(clips), -1)
+        return weighted_split(scene_weights(cube_difference(clips, GRID), depth, share), RATIO)
+
+    return draw
+
+
+def shares_of(clips: list[KnownClip]) -> list[float]:
+    """Give the share of tokens on objects: of all, and of the visible ones by kind of mask."""
+    found = []
+    for clip in clips:
+        copies = clip.pixels.expand(DRAWS, *clip.pixels.shape)
+        seen = [clip.on_object[draw(copies).visible].float().mean().item() for draw in masks().values()]
+        found.append([clip.on_object.float().mean().item(), *seen])
+    return np.mean(found, axis=0).tolist()
+
+
+def rendered_clips(seed: int) -> Iterator[KnownClip]:
+    """The middle of rendered clips, drawn and not encoded, with all actors that move.
+
+    Args:
+        seed: of the scenes.
+    """
+    for clip in list_clips(SPEC, seed):
+        scene, rng = clip.scene()
+        size = clip.spec.width, clip.spec.height
+        begin = (len(scene.gain) - GRID.frames * STRIDE) // 2
+        wanted = set(range(begin, begin + GRID.frames * STRIDE, STRIDE))
+        pictures = [
+            picture
+            for frame, picture in enumerate(draw_scene(scene, clip.camera, size, rng))
+            if frame in wanted
+        ]
+        truth = [
+            moving for frame, moving in enumerate(moving_pixels(scene, clip.camera, size)) if frame in wanted
+        ]
+        yield known_clip(np.stack(pictures), np.stack(truth))
+
+
+def ped2_clips(folder: Path) -> Iterator[KnownClip]:
+    """The clips of the test videos that show an anomalous object throughout, one after the other.
+
+    Args:
+        folder: with ``videos/*.mp4`` and ``masks.h5``.
+    """
+    span = GRID.frames * STRIDE
+    with h5py.File(folder / "masks.h5") as held:
+        for name, truth in held.items():
+            frames = np.stack(list(VideoReader(str(folder / "videos" / f"{name}.mp4"))))
+            for begin in range(0, len(frames) - span + 1, span):
+                objects = truth[begin : begin + span : STRIDE]
+                if objects.any(axis=(1, 2)).all():
+                    yield known_clip(frames[begin : begin + span : STRIDE], objects)
+
+
+def known_clip(pictures: np.ndarray, objects: np.ndarray) -> KnownClip:
+    """Bring frames ``[T, h, w, 3]`` and objects ``[T, h, w]`` to the size of the grid."""
+    frames = resize(torch.from_numpy(pictures).permute(0, 3, 1, 2), *GRID.size)
+    covered = resize(255 * torch.from_numpy(objects)[:, None].to(torch.uint8), *GRID.size).float() / 255
+    pattern = "(t l) 1 (h p) (w q) -> (t h w)"
+    shares = reduce(covered, pattern, "mean", l=GRID.tube, p=GRID.patch, q=GRID.patch)
+    return KnownClip(frames.transpose(0, 1).float() / 255, shares >= ON_OBJECT)
