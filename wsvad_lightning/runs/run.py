@@ -30,7 +30,7 @@ from wsvad_lightning.reporting.scores import ScoreWriter
 from wsvad_lightning.runs.checkpoints import FirstBatch, LastCheckpoint, WholeCheckpoints
 from wsvad_lightning.runs.progress import StepProgress
 from wsvad_lightning.runs.quiet import be_quiet
-from wsvad_lightning.runs.ranks import ending_together
+from wsvad_lightning.runs.ranks import check_start, ending_together
 from wsvad_lightning.runs.record import RunRecord
 from wsvad_lightning.runs.resuming import Resuming, continue_wandb, requeued_from
 from wsvad_lightning.runs.stopping import StopAfterStep, Stopped, StopSignals, take_signals
@@ -249,7 +249,7 @@ class WSVADCLI(LightningCLI):
             yield
         except WSVADError:
             raise
-        except (RuntimeError, ValueError, TypeError, ImportError) as error:
+        except (RuntimeError, ValueError, TypeError, ImportError, ArithmeticError) as error:
             reason = " ".join(str(error).split())[:300]
             precision = str(self.config[self.command].trainer.precision)
             if isinstance(error, RuntimeError) and precision in PURE:
@@ -290,6 +290,7 @@ class WSVADCLI(LightningCLI):
         loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
         with self.settings_explained():
             trainer = super().instantiate_trainer(logger=loggers, **kwargs)
+        check_start(trainer)
         take_signals(trainer, self.signals)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger) and self.command == "fit" and config.ckpt_path:

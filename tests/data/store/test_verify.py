@@ -265,8 +265,6 @@ def test_notes_of_extraction_are_shown_and_are_no_findings(
     shown = capsys.readouterr().out
     assert verify(str(path)) == 0
     for said in (shown, capsys.readouterr().out):
-        rows = [
-            [cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines() if "│" in line
-        ]
+        rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines() if "│" in line]
         assert ["turned upright [90]", "2", "video01"] in rows
         assert ["2 frames are lost", "1", "video02"] in rows
