@@ -3,7 +3,14 @@ import torch
 from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import MaskedAutoencoder, TokenSplit, TubeGrid, VideoViT, normalise_tubes, take_tokens
+from wsvad_lightning.layers import (
+    MaskedAutoencoder,
+    TokenSplit,
+    TubeGrid,
+    VideoViT,
+    normalise_tubes,
+    take_tokens,
+)
 
 GRID = TubeGrid(frames=4, size=(8, 12), tube=2, patch=4)
 
@@ -77,7 +84,10 @@ def test_tokens_are_taken_from_each_clip_or_from_a_table() -> None:
     ("grid", "line"),
     [
         (TubeGrid(15, (32, 32)), "model.frames='15': must be a multiple of model.tube=2. Give 14"),
-        (TubeGrid(16, (240, 320), patch=14), "model.size='240': must be a multiple of model.patch=14. Give 238"),
+        (
+            TubeGrid(16, (240, 320), patch=14),
+            "model.size='240': must be a multiple of model.patch=14. Give 238",
+        ),
         (TubeGrid(16, (32, 40)), "model.size='40': must be a multiple of model.patch=16. Give 32"),
         (TubeGrid(16, (8, 32)), "model.size='8': must be a multiple of model.patch=16. Give 16"),
         (TubeGrid(16, (32, 32), tube=0), "model.frames='16': must be a multiple of model.tube=0"),

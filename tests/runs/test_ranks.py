@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.multiprocessing import ProcessExitedException
 
 from tests.runs.test_stopping import fit
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
-from wsvad_lightning.runs.ranks import Watch, killed_among, say_if_killed
+from wsvad_lightning.runs.ranks import Watch, forks_explained, killed_among, say_if_killed
 
 THREE = ["--trainer.strategy", "ddp_fork", "--trainer.devices", "3", "--trainer.accelerator", "cpu"]
 
@@ -74,6 +75,27 @@ def test_a_mistake_on_one_ends_all_with_one_line(store: Path, tmp_path: Path) ->
     assert "Traceback" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "error" in line.lower()]
     assert line.startswith("error: video='train_normal_")
+
+
+def test_a_mistake_of_a_forked_process_is_one_line(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "forked.py").write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    args = ["--model", "forked.Fails", "--data.batch_size", "1", *THREE[:3], "2", *THREE[4:]]
+    assert main(fit(store, tmp_path, *args)) == 2
+    said = capsys.readouterr().err
+    (line,) = [line for line in said.splitlines() if "error" in line.lower()]
+    assert line.startswith("error: video='train_normal_")
+    assert "Traceback" not in said
+
+
+def test_a_forked_process_that_was_killed_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, forks_explained():
+        raise ProcessExitedException("", 0, 1, -signal.SIGKILL, "SIGKILL")
+    assert ended.value.code == 128 + signal.SIGKILL
+    assert "killed by SIGKILL" in capsys.readouterr().err
 
 
 def sleep_of(seconds: str) -> "subprocess.Popen[bytes]":

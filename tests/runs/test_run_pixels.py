@@ -53,7 +53,9 @@ def test_every_recipe_trains_and_its_encoder_extracts(
     assert run(*extract, "--tail", "drop") == 0
     assert FeatureStore(store).read("a", "features").shape == (4, 1, 12)
     assert run("test", "--ckpt_path", checkpoint) == 2
-    assert f"{checkpoint}': is of SVMAEPretraining, which scores no videos. Use it by" in capsys.readouterr().err
+    assert (
+        f"{checkpoint}': is of SVMAEPretraining, which scores no videos. Use it by" in capsys.readouterr().err
+    )
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(videos: Path, tmp_path: Path) -> None:
@@ -86,9 +88,7 @@ def test_sharded_layers_train_as_one_process_does(videos: Path, tmp_path: Path) 
     command = [sys.executable, "-m", "wsvad_lightning", *fit("demo_svmae.yaml", videos, tmp_path, *sharded)]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASTER_")}
     environment = {**inherited, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert run(*fit("demo_svmae.yaml", videos, tmp_path)) == 0
     both, one = (

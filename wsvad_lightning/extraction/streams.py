@@ -96,7 +96,9 @@ class StreamSpec:
         """
         given = {name: getattr(self, name) for name in FUSION if getattr(self, name) is not None}
         for name, value in given.items() if self.backbone != "svmae" else ():
-            raise WSVADError(f"streams.{name}", value, f"{self.backbone} fuses no tokens", f"Leave {name} out")
+            raise WSVADError(
+                f"streams.{name}", value, f"{self.backbone} fuses no tokens", f"Leave {name} out"
+            )
         if not 0 < self.fusion.motion_share <= 1:
             problem = "must be more than 0, and at most 1"
             raise WSVADError("streams.motion_share", self.motion_share, problem, "Give a part, such as 0.5")

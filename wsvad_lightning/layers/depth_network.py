@@ -109,7 +109,9 @@ class DepthNetwork:
         frames = rearrange(clips[:, :, :: grid.tube], "b c t h w -> (b t) c h w")
         sides = self.size or tuple(max(SIDE, round(side / SIDE) * SIDE) for side in grid.size)
         images = F.interpolate(frames, sides, mode="bilinear", antialias=True)
-        mean, std = (torch.tensor(value, device=clips.device)[:, None, None] for value in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(value, device=clips.device)[:, None, None] for value in (self.mean, self.std)
+        )
         depth = self.model.to(clips.device)((images - mean) / std).predicted_depth.float()
         pooled = F.adaptive_avg_pool2d(depth.reshape(len(frames), 1, *depth.shape[-2:]), grid.shape[1:])
         tokens = min_max(pooled.reshape(len(clips), -1))

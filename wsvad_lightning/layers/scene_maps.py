@@ -62,9 +62,13 @@ def depth_of_tubes(depth: Tensor, grid: TubeGrid) -> Tensor:
     _, frames, height, width = depth.shape
     _, rows, columns = grid.shape
     if frames != grid.frames or height % rows or width % columns:
-        problem = f"has {frames} frames of {height} x {width} values a clip, the tokens are {rows} x {columns}"
+        problem = (
+            f"has {frames} frames of {height} x {width} values a clip, the tokens are {rows} x {columns}"
+        )
         problem += f" in {grid.frames} frames"
-        raise WSVADError("data.depth", None, problem, "Give depth on the grid of the tokens or a multiple of it")
+        raise WSVADError(
+            "data.depth", None, problem, "Give depth on the grid of the tokens or a multiple of it"
+        )
     pattern = "b (t l) (h p) (w q) -> b (t h w)"
     pooled = reduce(depth.float(), pattern, "mean", l=grid.tube, h=rows, w=columns)
     return min_max(pooled)

@@ -27,7 +27,14 @@ from torchmetrics import MeanMetric
 from wsvad_lightning.checkpoint import take_part
 from wsvad_lightning.data.loading.frames import ClipDataModule, require_clips
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import MaskedAutoencoder, TokenSplit, TubeGrid, VideoViT, normalise_tubes, take_tokens
+from wsvad_lightning.layers import (
+    MaskedAutoencoder,
+    TokenSplit,
+    TubeGrid,
+    VideoViT,
+    normalise_tubes,
+    take_tokens,
+)
 from wsvad_lightning.layers.depth_network import DepthNetwork
 from wsvad_lightning.layers.scene_maps import (
     cube_difference,
@@ -116,7 +123,9 @@ class SVMAEPretraining(TrainingModule):
         self.register_buffer("prior", perspective_prior(self.grid), persistent=False)
         self.held_out = MeanMetric()
         self._check_settings(depth_network)
-        self.depth_network = DepthNetwork.open(depth_network, "model.depth_network") if depth_network else None
+        self.depth_network = (
+            DepthNetwork.open(depth_network, "model.depth_network") if depth_network else None
+        )
         if start_from is not None:
             take_part(self.net, start_from, "net", "model.start_from", method=type(self).__name__)
 
@@ -126,7 +135,9 @@ class SVMAEPretraining(TrainingModule):
             problem = f"leaves none of {places} places masked, or none visible"
             raise WSVADError("model.mask_ratio", self.mask_ratio, problem, "Give a part, such as 0.9")
         if not 0 <= self.depth_share <= 1:
-            raise WSVADError("model.depth_share", self.depth_share, "must be 0 to 1", "Give a part, such as 0.5")
+            raise WSVADError(
+                "model.depth_share", self.depth_share, "must be 0 to 1", "Give a part, such as 0.5"
+            )
         if not len(self.levels) or bool((self.levels < 0).any()) or not bool(self.levels.any()):
             listed = self.levels.tolist()
             raise WSVADError("model.levels", listed, "must be positive weights", "Give some, such as [1.0]")

@@ -10,14 +10,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from unittest.mock import patch
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import subprocess_script
+from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from torch import distributed
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
+from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.runs.stopping import Stopped
 
 PATIENCE = 5.0  # seconds for a process to end by itself when another one has failed
 INTERVAL = 0.2  # seconds between looks at the other processes
 MISTAKE = 2  # exit status
+RAISED = f"{WSVADError.__module__}.{WSVADError.__qualname__}: "  # how a traceback spells a mistake
+
+
+class ForkedMistake(ValueError):
+    """A user's mistake that a forked process met, in the words of its error."""
 
 
 class Watch(threading.Thread):
@@ -74,7 +83,8 @@ def ending_together() -> Iterator[None]:
     # Lightning's own watch kills this process, before it can say anything.
     with patch.object(subprocess_script, "_launch_process_observer", watch):
         try:
-            yield
+            with forks_explained():
+                yield
         except BaseException as error:
             status = first_to_fail(error, watches)
             leave(watches)
@@ -82,6 +92,39 @@ def ending_together() -> Iterator[None]:
                 raise
             raise SystemExit(status) from None
         leave(watches)
+
+
+@contextmanager
+def forks_explained() -> Iterator[None]:
+    """Report a forked process that failed as it would have done itself.
+
+    Raises:
+        ForkedMistake: in place of PyTorch's error, which has the traceback of the mistake.
+        SystemExit: with the status of a process that ended without an error, or was killed.
+    """
+    try:
+        yield
+    except ProcessRaisedException as error:
+        _, mistake, words = str(error).rpartition(RAISED)
+        if not mistake:
+            raise
+        raise ForkedMistake(words) from error
+    except ProcessExitedException as error:
+        status = 128 - error.exit_code if error.exit_code < 0 else error.exit_code
+        say_if_killed(status)
+        raise SystemExit(status) from error
+
+
+def check_start(trainer: Trainer) -> None:
+    """Refuse to start processes that do not share what this one has made: a run cannot be sent to them.
+
+    Raises:
+        WSVADError: if the trainer would.
+    """
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _MultiProcessingLauncher) and launcher._start_method != "fork":
+        problem = f"starts processes by {launcher._start_method!r}, to which a run cannot be sent"
+        raise WSVADError("--trainer.strategy", "ddp_spawn", problem, "Use ddp")
 
 
 def first_to_fail(error: BaseException, watches: Sequence[Watch]) -> int | None:

@@ -21,7 +21,7 @@ from wsvad_lightning.reporting.scores import ScoreWriter
 from wsvad_lightning.runs.arguments import RunArguments, untrained
 from wsvad_lightning.runs.checkpoints import FirstBatch, LastCheckpoint, WholeCheckpoints
 from wsvad_lightning.runs.progress import StepProgress
-from wsvad_lightning.runs.ranks import ending_together
+from wsvad_lightning.runs.ranks import check_start, ending_together
 from wsvad_lightning.runs.resuming import Resuming, continue_wandb
 from wsvad_lightning.runs.seeds import forget_shared_seed
 from wsvad_lightning.runs.settings import settings_explained
@@ -118,6 +118,7 @@ class WSVADCLI(RunArguments):
         loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
         with self._settings_explained():
             trainer = super().instantiate_trainer(logger=loggers, **kwargs)
+        check_start(trainer)
         take_signals(trainer, self.signals)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger) and self.command == "fit" and config.ckpt_path:

@@ -27,7 +27,14 @@ def settings_explained(command: str, precision: object, method: str) -> Iterator
         yield
     except WSVADError:
         raise
-    except (RuntimeError, ValueError, TypeError, ImportError, MisconfigurationException) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        ImportError,
+        ArithmeticError,
+        MisconfigurationException,
+    ) as error:
         reason = " ".join(str(error).split())[:300]
         if isinstance(error, RuntimeError) and str(precision) in PURE:
             problem = f"{method} cannot be computed with it ({reason})"

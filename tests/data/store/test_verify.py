@@ -280,3 +280,23 @@ def test_times_are_compared_by_the_frame_rates_of_the_store(
     assert "video05 │ intervals ((2, 9), (12, 17)) in the annotations, ((2, 9), (12, 16)) in" in shown
     assert "video01 │" not in shown
     assert "times are read from 'intervals (s)'" in shown
+
+
+def test_notes_of_extraction_are_shown_and_are_no_findings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "noted.h5"
+    with StoreWriter(path, PROVENANCE) as writer:
+        for number in (0, 1, 2):
+            annotation = make_annotation(number)
+            notes = ["turned upright [90]", *(["2 frames are lost"] if number == 2 else [])][: number + 1]
+            streams, frames = make_streams(number), annotation.num_frames
+            assert frames is not None
+            writer.add(annotation, streams, num_frames=frames, fps=25.0, notes=notes if number else ())
+    info(str(path))
+    shown = capsys.readouterr().out
+    assert verify(str(path)) == 0
+    for said in (shown, capsys.readouterr().out):
+        rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines() if "│" in line]
+        assert ["turned upright [90]", "2", "video01"] in rows
+        assert ["2 frames are lost", "1", "video02"] in rows

@@ -1,6 +1,6 @@
 """What ``wsvad data info`` and ``wsvad data verify`` do."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -33,6 +33,9 @@ from wsvad_lightning.timeline import runs
 from wsvad_lightning.types import UNKNOWN
 
 
+MOST_NOTES = 50  # lines of different notes
+
+
 class Finding(NamedTuple):
     """Something that is wrong with a store.
 
@@ -46,7 +49,7 @@ class Finding(NamedTuple):
 
 
 def info(store: str) -> None:
-    """Show what a feature store holds, and where it comes from.
+    """Show what a feature store holds, where it comes from, and what extraction noted of its videos.
 
     Args:
         store: path of a store, or a glob pattern that names several.
@@ -60,6 +63,7 @@ def info(store: str) -> None:
     if opened.classes:
         console.print(table_of_classes(opened[video_id].annotation for video_id in opened))
     console.print(_table_of_streams(opened), _table_of_provenance(opened))
+    _show_notes({video_id: opened[video_id] for video_id in opened}, console)
     prepared = [(path, read_artefact(path)) for path in artefacts_of(opened)]
     if prepared:
         console.print(_table_of_artefacts(prepared))
@@ -69,7 +73,8 @@ def verify(store: str, annotations: str | None = None, split: str | None = None)
     """Check that a feature store is whole, and that it fits annotations and splits.
 
     Every checksum is recomputed and every value checked; lengths, labels and names are compared. What cannot
-    be read is a finding, and the rest is checked all the same.
+    be read is a finding, and the rest is checked all the same. What extraction noted of videos, such as lost
+    frames, is shown and does not count as a finding.
 
     Args:
         store: path of a store, or a glob pattern that names several.
@@ -103,6 +108,7 @@ def verify(store: str, annotations: str | None = None, split: str | None = None)
     ]
     if findings:
         console.print(_table_of_findings(findings))
+    _show_notes(records, console)
     console.print(f"{len(records)} videos, {len(findings)} findings")
     if older := sum(record.checksum is None for record in records.values()):
         console.print(f"{older} are of an older version, whose checksums cover features alone")
@@ -239,6 +245,22 @@ def _table_of_findings(findings: Iterable[Finding]) -> Table:
     for finding in findings:
         table.add_row(*map(escape, finding))
     return table
+
+
+def _show_notes(records: Mapping[str, VideoRecord], console: Console) -> None:
+    """Show what extraction noted of the files of videos, if anything, each note with its videos."""
+    noted = defaultdict[str, list[str]](list)
+    for name, record in records.items():
+        for note in record.notes:
+            noted[note].append(name)
+    if not noted:
+        return
+    table = Table("note", "videos", "such as", title="notes of extraction", title_justify="left")
+    for note, names in sorted(noted.items(), key=lambda item: -len(item[1]))[:MOST_NOTES]:
+        table.add_row(escape(note), str(len(names)), escape(names[0]))
+    console.print(table)
+    if len(noted) > MOST_NOTES:
+        console.print(f"and {len(noted) - MOST_NOTES} more notes")
 
 
 def _table_of_videos(store: FeatureStore) -> Table:

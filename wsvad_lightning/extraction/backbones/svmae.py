@@ -105,7 +105,9 @@ class FusedEncoder:
         """Give the vectors ``[B, D]`` of clips ``[B, T, 3, H, W]`` uint8."""
         pixels = clips.transpose(1, 2).float() / 255
         tokens = self.encoder(self.grid.cut(pixels))
-        depth = self._prior.expand(len(pixels), -1) if self._network is None else self._network(pixels, self.grid)
+        depth = (
+            self._prior.expand(len(pixels), -1) if self._network is None else self._network(pixels, self.grid)
+        )
         motion = cube_difference(pixels, self.grid)
         return fuse_tokens(tokens, motion, depth, self.fusion.motion_share, self.fusion.depth_weight)
 
