@@ -3,8 +3,17 @@
 import numpy as np
 import torch
 
-from tests.parity.cases import adplg, c2fpl, frd_uvad, i3d_inception, i3d_resnet50, vadclip_detection_map
+from tests.parity.cases import (
+    adplg,
+    c2fpl,
+    frd_uvad,
+    i3d_inception,
+    i3d_resnet50,
+    vadclip_detection_map,
+    videomae,
+)
 from wsvad_lightning.extraction.backbones.i3d_inception import I3DInception
+from wsvad_lightning.layers import TubeGrid
 
 
 def test_the_last_frame_of_overlapping_segments_is_their_largest_end() -> None:
@@ -66,3 +75,13 @@ def test_planted_events_follow_the_rule() -> None:
 def test_batches_of_a_run_are_those_of_the_manifest() -> None:
     halves = {f"{half}_{name}": torch.ones(1, 4, 2) for name in ("b", "a") for half in ("normal", "abnormal")}
     assert [batch.video_ids[0] for batch in adplg.named_batches(halves)] == ["b/video0", "a/video0"]
+
+
+def test_a_mask_of_the_frame_covers_every_tubelet_and_one_of_all_tokens_does_not() -> None:
+    grid, config = TubeGrid(4, (4, 4), 2, 2), {"mask_ratio": 0.5}
+    of_frame = videomae.read_mask(config, grid, torch.tensor([[3.0, 1.0, 2.0, 4.0]]))
+    assert of_frame.int().tolist() == [[0, 1, 1, 0, 0, 1, 1, 0]]
+    of_all = videomae.read_mask(config, grid, torch.arange(8.0)[None])
+    assert of_all.int().tolist() == [[1, 1, 1, 1, 0, 0, 0, 0]]
+    split = videomae.split_by(of_frame)
+    assert (split.visible.tolist(), split.masked.tolist()) == ([[0, 3, 4, 7]], [[1, 2, 5, 6]])

@@ -24,6 +24,15 @@ from wsvad_lightning.layers.self_attention import SelfAttention
 from wsvad_lightning.layers.snippet_graph import GraphLayer, proximity_graph, similarity_graph
 from wsvad_lightning.layers.temporal_conv import TemporalConv
 from wsvad_lightning.layers.text_tower import TextTower
+from wsvad_lightning.layers.vit import (
+    MaskedAutoencoder,
+    TokenSplit,
+    TubeGrid,
+    VideoClassifier,
+    VideoViT,
+    normalise_tubes,
+    take_tokens,
+)
 from wsvad_lightning.layers.window_attention import WindowAttention, valid_positions
 
 __all__ = [
@@ -37,6 +46,7 @@ __all__ = [
     "LearnedPrompt",
     "LocalAttention",
     "MagnitudeSelection",
+    "MaskedAutoencoder",
     "MemoryUnit",
     "MultiScaleTemporal",
     "NonLocalBlock",
@@ -47,12 +57,18 @@ __all__ = [
     "SelfAttention",
     "TemporalConv",
     "TextTower",
+    "TokenSplit",
+    "TubeGrid",
+    "VideoClassifier",
+    "VideoViT",
     "WindowAttention",
     "distance_prior",
     "init_xavier",
     "magnitudes",
+    "normalise_tubes",
     "over_rows",
     "proximity_graph",
     "similarity_graph",
+    "take_tokens",
     "valid_positions",
 ]

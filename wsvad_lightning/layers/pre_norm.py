@@ -12,6 +12,7 @@ class PreNormLayer(nn.Module):
         mlp_dim: hidden width of the feed-forward network.
         dropout: probability after both of its layers.
         activation: between them.
+        norm_eps: added to the variance in both layer norms.
     """
 
     def __init__(
@@ -21,11 +22,12 @@ class PreNormLayer(nn.Module):
         mlp_dim: int,
         dropout: float = 0.0,
         activation: type[nn.Module] = nn.GELU,
+        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(dim)
+        self.attention_norm = nn.LayerNorm(dim, norm_eps)
         self.attention = attention
-        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp_norm = nn.LayerNorm(dim, norm_eps)
         self.mlp = nn.Sequential(
             nn.Linear(dim, mlp_dim),
             activation(),

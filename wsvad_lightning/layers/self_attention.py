@@ -1,5 +1,6 @@
 """Plain self-attention."""
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -15,21 +16,31 @@ class SelfAttention(nn.Module):
         heads: number of heads.
         head_dim: channels a head.
         dropout: probability after the output projection.
+        bias: whether queries and values have one; a bias of the keys would not change the attention.
     """
 
-    def __init__(self, dim: int, heads: int, head_dim: int, dropout: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, head_dim: int, dropout: float = 0.0, *, bias: bool = False
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.project_in = nn.Linear(dim, 3 * heads * head_dim, bias=False)
+        if bias:
+            self.query_bias = nn.Parameter(torch.zeros(heads * head_dim))
+            self.value_bias = nn.Parameter(torch.zeros(heads * head_dim))
+        self.bias = bias
         self.project_out = nn.Linear(heads * head_dim, dim)
         self.dropout = nn.Dropout(dropout)
 
     @over_rows
     def forward(self, x: Tensor) -> Tensor:
         """Attend along time: ``[..., T, dim]`` to ``[..., T, dim]``."""
-        query, key, value = rearrange(
-            self.project_in(x), "r t (part h d) -> part r h t d", part=3, h=self.heads
-        )
+        projected = self._biased(x) if self.bias else self.project_in(x)
+        query, key, value = rearrange(projected, "r t (part h d) -> part r h t d", part=3, h=self.heads)
         attended = F.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.dropout(self.project_out(rearrange(attended, "r h t d -> r t (h d)")))
         return out
+
+    def _biased(self, x: Tensor) -> Tensor:
+        none = torch.zeros_like(self.query_bias)
+        return F.linear(x, self.project_in.weight, torch.cat([self.query_bias, none, self.value_bias]))
