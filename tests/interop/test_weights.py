@@ -10,7 +10,8 @@ from wsvad_lightning.methods.base.dual_memory import DualMemoryNet
 
 
 def small_net() -> DualMemoryNet:
-    return DualMemoryNet(feature_dim=6, hidden_dim=8, abnormal_slots=5, normal_slots=4, mlp_dim=8, score_dim=4)
+    sizes = {"feature_dim": 6, "hidden_dim": 8, "abnormal_slots": 5, "normal_slots": 4}
+    return DualMemoryNet(**sizes, mlp_dim=8, score_dim=4)
 
 
 def test_round_trip_is_lossless(tmp_path: Path) -> None:

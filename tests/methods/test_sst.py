@@ -209,12 +209,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[WSVADDataModule, str
 
 
 def quiet(folder: Path, **arguments: Any) -> Trainer:
-    off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    return Trainer(default_root_dir=folder, accelerator="cpu", enable_model_summary=False, **off, **arguments)
+    return Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **arguments,
+    )
 
 
 def predicted(method: SST, data: WSVADDataModule, folder: Path) -> list[tuple[Tensor, Any]]:
-    outputs: Any = quiet(folder).predict(method, datamodule=data)
+    outputs: list[tuple[Tensor, Any]] = quiet(folder).predict(method, datamodule=data)  # type: ignore[assignment]
     return outputs
 
 
@@ -240,7 +247,7 @@ def test_maps_have_a_cell_a_patch_where_a_snippet_was_looked_at(
     ],
 )
 def test_training_requires_the_videos(
-    arguments: dict[str, str], message: str, data: tuple[WSVADDataModule, str], tmp_path: Path
+    arguments: dict[str, Any], message: str, data: tuple[WSVADDataModule, str], tmp_path: Path
 ) -> None:
     if arguments.get("videos") == "one":
         save_grey(tmp_path / "train_normal_000.mp4", [0] * 8)

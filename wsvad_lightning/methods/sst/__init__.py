@@ -2,8 +2,8 @@
 
 Three networks are trained together. A temporal network, that of UR-DMU, scores snippets. The frames of the
 snippet of each video that it ranks first go through a transformer with token pruning (DTFE). A spatial
-network, again that of UR-DMU, scores the tokens that come out, which attend to snippets before (PSA). Only the
-temporal network is used for detection; the spatial one says where.
+network, again that of UR-DMU, scores the tokens that come out; before, they attend to snippets (PSA). Only
+the temporal network is used for detection; the spatial one says where.
 
     u = [x; z]                                   what the temporal network describes snippets by, see UR-DMU
     s* = argmax a_M(x)                           M the memory of the video's class, normal or abnormal
@@ -13,12 +13,12 @@ temporal network is used for detection; the spatial one says where.
     score of a patch = sigmoid(mlp(v''))
 
 Loss terms (names as in ``loss_weights``):
-    temporal_*, spatial_*    the terms of UR-DMU, of snippets and of patches; T of ``k`` is the number of tokens
+    temporal_*, spatial_*    the terms of UR-DMU, of snippets and of patches; k is T // 16 + 1, of T tokens
     motion                   minus the motion of the tokens that are kept, summed over stages and tokens; 0
                              unless ``motion`` is set
 
-Numbers equal the authors' code. Of its bugs, those that change numbers are the default, and ``repaired`` names
-the ones to repair:
+Numbers equal the authors' code. Of its bugs, those that change numbers are the default, and ``repaired``
+names the ones to repair:
 
     frames    the frames of a segment of 16-frame snippets are shifted and scaled; repaired, they lie around
               the middle of its snippets
