@@ -230,7 +230,7 @@ def test_maps_have_a_cell_a_patch_where_a_snippet_was_looked_at(
 ) -> None:
     module, videos = data
     settings = {**SMALLER["SST"], "videos": videos}
-    for scores, (maps,) in predicted(Maps(8, patch_snippets=2, **settings), module, tmp_path):
+    for scores, maps in predicted(Maps(8, patch_snippets=2, **settings), module, tmp_path):
         assert (maps.dtype, maps.shape) == (torch.float32, (scores.shape[1], 2, 2))
         looked_at = maps.amax(dim=(1, 2)) > 0
         assert sorted(looked_at.nonzero().flatten().tolist()) == sorted(scores[0].topk(2).indices.tolist())

@@ -1,5 +1,7 @@
 """From a snippet that SST looks at to the clip of its frames."""
 
+import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,6 +63,19 @@ def snippet_start(snippet: int, grid: SnippetGrid, frames: int) -> int:
     return max(0, grid.span(snippet)[0] + (grid.length - frames) // 2)
 
 
+def played_at(recipe: str) -> float | None:
+    """The frames a second that the videos of a store were played at; None for every frame of their files.
+
+    Args:
+        recipe: of the streams, as stores record it; an empty text or JSON.
+    """
+    try:
+        fps = json.loads(recipe).get("fps")
+    except (ValueError, AttributeError):  # none, or of another program
+        return None
+    return fps if isinstance(fps, int | float) and 0 < fps < math.inf else None
+
+
 class SnippetClips:
     """Reads clips of the videos that a store was extracted from, some at a time.
 
@@ -69,12 +84,20 @@ class SnippetClips:
         lengths: frames of each video by its name, as the store has them.
         frames: of a clip.
         size: height and width of a clip.
+        fps: frames a second that the videos are played at; None for every frame of the files.
 
     Raises:
         WSVADError: if there is no such folder, it holds no video, or a name may mean several of them.
     """
 
-    def __init__(self, folder: str, lengths: Mapping[str, int], frames: int, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        folder: str,
+        lengths: Mapping[str, int],
+        frames: int,
+        size: tuple[int, int],
+        fps: float | None = None,
+    ) -> None:
         self.folder, self.lengths, self.frames, self.size = folder, lengths, frames, size
         found = {video.annotation.video_id: video for video in find_videos(folder)[0]}
         matched = match_videos([*lengths], {name: video.source for name, video in found.items()})
@@ -82,7 +105,7 @@ class SnippetClips:
             video_id: found[name].path for video_id, name in zip(lengths, matched, strict=True) if name
         }
         self._places = {video_id: place for place, video_id in enumerate(self._videos)}
-        self._readers = [ClipReaders() for _ in range(min(MOST_THREADS, os.cpu_count() or 1))]
+        self._readers = [ClipReaders(fps) for _ in range(min(MOST_THREADS, os.cpu_count() or 1))]
         self._pool = ThreadPoolExecutor(len(self._readers))
 
     def require(self, video_ids: Sequence[str]) -> None:

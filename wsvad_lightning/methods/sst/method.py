@@ -18,6 +18,7 @@ from wsvad_lightning.methods.sst.frames import (
     SnippetClips,
     middle_snippet,
     official_start,
+    played_at,
     snippet_start,
 )
 from wsvad_lightning.methods.sst.networks import SSTNet
@@ -171,7 +172,8 @@ class SST(WSVADModule):
         """
         if self.source is None:
             lengths = {video_id: self.data.store[video_id].num_frames for video_id in self.data.video_ids}
-            self.source = SnippetClips(folder, lengths, self.net.grid.frames, self.net.grid.size)
+            fps, grid = played_at(self.data.store.provenance.preprocessing), self.net.grid
+            self.source = SnippetClips(folder, lengths, grid.frames, grid.size, fps)
         return self.source
 
     def teardown(self, stage: str) -> None:
@@ -205,44 +207,31 @@ class SST(WSVADModule):
         scores: Tensor = self.net.temporal(batch.features)
         return scores
 
-    def patch_maps(self, batch: WSVADBatch) -> list[Tensor] | None:
-        """Map the anomaly of each video over its frames: float32 ``[T, rows, columns]`` in [0, 1] each.
+    def patch_maps(self, batch: WSVADBatch) -> Tensor | None:
+        """Give the score of every patch of the frame: ``[T, rows, columns]`` in [0, 1], of a single whole video.
 
-        The score of a patch is the highest over the tubelets of its snippet, times the score of the snippet.
-        Patches that were dropped, and snippets that were not looked at, have the score 0.
-
-        Returns:
-            A map a video, on the CPU; None without a folder of videos.
+        It is the highest over the tubelets of a snippet, times the score of the snippet. Patches that were
+        dropped, and snippets that were not looked at, have the score 0. Without a folder of videos, maps are
+        those of any method on features of patches.
 
         Raises:
-            WSVADError: if a video is missing or cannot be decoded.
+            WSVADError: if the video is missing or cannot be decoded.
         """
         if self.videos is None:
-            return None
+            return super().patch_maps(batch)
+        (video_id,) = batch.video_ids
+        source = self.open_videos(self.videos)
+        source.require([video_id])
         described = self.net.temporal.describe(batch.features)
-        scores, lengths = self.net.temporal.classify(described).float(), batch.lengths.tolist()
-        self.open_videos(self.videos).require(batch.video_ids)
-        rows = zip(batch.video_ids, described.mean(dim=1), scores, lengths, strict=True)
-        return [self.map_video(video_id, own[:n], score[:n]) for video_id, own, score, n in rows]
-
-    def map_video(self, video_id: str, described: Tensor, scores: Tensor) -> Tensor:
-        """Map the anomaly of one video, see :meth:`patch_maps`.
-
-        Args:
-            video_id: its name.
-            described: ``[T, 2H]`` by the temporal network.
-            scores: ``[T]`` of its snippets.
-        """
-        grid, frames = self.data.info.grid, self.net.grid.frames
-        _, rows, columns = self.net.grid.shape
-        assert self.source is not None, "the videos were found"
+        scores = self.net.temporal.classify(described).squeeze(0)
+        grid, (_, rows, columns) = self.data.info.grid, self.net.grid.shape
         maps = scores.new_zeros(len(scores), rows, columns)
         for some in scores.topk(min(len(scores), self.patch_snippets or len(scores))).indices.split(CLIPS):
-            starts = [snippet_start(snippet, grid, frames) for snippet in some.tolist()]
-            clips = self.source.read([video_id] * len(starts), starts).to(self.device)
-            patches = self.net.map_patches(clips, described[some]).float()
+            starts = [snippet_start(snippet, grid, self.net.grid.frames) for snippet in some.tolist()]
+            clips = source.read([video_id] * len(starts), starts).to(self.device)
+            patches = self.net.map_patches(clips, described.mean(dim=1)[0, some])
             maps[some] = patches * scores[some, None, None]
-        return maps.cpu()
+        return maps
 
     # ------------------------------------------------------------------------------------------ training
 
