@@ -1,6 +1,6 @@
 """Small videos, made on the spot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 VideoMaker = Callable[..., Path]
+WORDS = ("normal", "abnormal")
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +67,27 @@ def write_stamped(path: Path, stamps: list[float]) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def save_grey(path: Path, levels: Sequence[int]) -> Path:
+    """Write a video whose frames each have one grey level."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25, options={"crf": "1", "g": "8"})
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
+        for level in levels:
+            picture = np.full((16, 16, 3), level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def save_videos(folder: Path, most: int = 8, num_frames: int = 640) -> Path:
+    """Write the videos of synthetic stores, all of them one file."""
+    names = [f"{part}_{kind}_{i:03d}" for part in ("train", "test") for kind in WORDS for i in range(most)]
+    first, *others = (folder / f"{name}.mp4" for name in names)
+    if not first.exists():
+        save_grey(first, [t % 256 for t in range(num_frames)])
+        for path in others:
+            path.hardlink_to(first)
+    return folder

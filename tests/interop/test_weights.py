@@ -6,11 +6,12 @@ import torch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.interop import KeyTable, export_official, load_official, read_official
 from wsvad_lightning.interop.urdmu import TABLE, init_args
-from wsvad_lightning.methods.urdmu import URDMUNet
+from wsvad_lightning.methods.base.dual_memory import DualMemoryNet
 
 
-def small_net() -> URDMUNet:
-    return URDMUNet(feature_dim=6, hidden_dim=8, abnormal_slots=5, normal_slots=4, mlp_dim=8, score_dim=4)
+def small_net() -> DualMemoryNet:
+    sizes = {"feature_dim": 6, "hidden_dim": 8, "abnormal_slots": 5, "normal_slots": 4}
+    return DualMemoryNet(**sizes, mlp_dim=8, score_dim=4)
 
 
 def test_round_trip_is_lossless(tmp_path: Path) -> None:

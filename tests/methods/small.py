@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from tests.methods.towers import save_tower, tiny_tower
+from tests.videos import save_videos
 from wsvad_lightning import methods
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.base.prompted import PromptedModule
@@ -18,6 +19,18 @@ SMALLER: dict[str, dict[str, Any]] = {  # for methods whose width does not follo
     "GSMoE": {"hidden_dim": 16, "experts_by": "clusters", "num_experts": 3, "warm_up": 0, "prominence": 0.0},
     "MGFN": {"dims": [64, 64, 64], "depths": [1, 1, 1]},
     "S3R": {"attention_dim": 8},
+    "SST": {
+        "hidden_dim": 16,
+        "abnormal_slots": 20,
+        "normal_slots": 18,
+        "size": [8, 8],
+        "tube": 8,
+        "patch": 4,
+        "dim": 12,
+        "depth": 4,
+        "heads": 1,
+        "token_ratio": [0.8, 0.5, 0.3],
+    },
     "SVMAE": {"inputs": "vis"},
     "Sultani": {"hidden_dim": 16},
     "VadCLIP": {"layers": 1, "window": 64},
@@ -32,6 +45,8 @@ def smaller(name: str, folder: Path, feature_dim: int) -> list[str]:
     arguments = [f"--model.{key}={value}" for key, value in SMALLER.get(name, {}).items()]
     if issubclass(getattr(methods, name), PromptedModule):
         arguments.append(f"--model.text_tower={save_tower(folder / 'text_tower', feature_dim)}")
+    if name == "SST":
+        arguments.append(f"--model.videos={save_videos(folder / 'videos')}")
     return arguments
 
 
@@ -45,6 +60,8 @@ def small(name: str, feature_dim: int = 8) -> WSVADModule:
         method.net.use_dictionary(torch.randn(5, feature_dim))
     if isinstance(method, methods.GSMoE):
         method.centres.normal_()
+    if isinstance(method, methods.SST):
+        method.clips = lambda batch, chosen: torch.rand(len(chosen), 3, 16, 8, 8)  # type: ignore[method-assign]
     if isinstance(method, PromptedModule):
         method.classes = CLASSES
         method.net.prompt.use(tiny_tower(feature_dim), ["normal", *CLASSES])

@@ -8,7 +8,7 @@ import torch
 
 from tests.parity import golden
 from tests.parity.compare import compare, float32_losses, is_failure
-from wsvad_lightning.methods import urdmu
+from wsvad_lightning.methods.base import dual_memory
 
 MANIFESTS = sorted((Path(__file__).parent / "data").glob("*.npz"))
 
@@ -25,7 +25,7 @@ def test_the_comparison_detects_a_wrong_reduction(monkeypatch: pytest.MonkeyPatc
     def kl_over_channels(mean: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
         return (-0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=-1)).mean()
 
-    monkeypatch.setattr(urdmu, "gaussian_kl", kl_over_channels)
+    monkeypatch.setattr(dual_memory, "gaussian_kl", kl_over_channels)
     rows = golden.check(Path(__file__).parent / "data" / "ur_dmu.json")
     failed = {row.key for row in rows if is_failure(row)}
     assert {"train/loss/kl", "train/grad_norm", "train/loss_after_step", "train4d/loss/kl"} <= failed

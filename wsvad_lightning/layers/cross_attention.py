@@ -14,14 +14,16 @@ class CrossAttention(nn.Module):
         dim: channels of both sequences, and out.
         heads: number of heads.
         head_dim: channels a head.
+        dropout: probability after the output projection.
     """
 
-    def __init__(self, dim: int, heads: int, head_dim: int) -> None:
+    def __init__(self, dim: int, heads: int, head_dim: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
         self.to_query = nn.Linear(dim, heads * head_dim, bias=False)
         self.to_key_value = nn.Linear(dim, 2 * heads * head_dim, bias=False)
         self.project_out = nn.Linear(heads * head_dim, dim)
+        self.dropout = nn.Dropout(dropout)
 
     @over_rows
     def forward(self, x: Tensor, attended_to: Tensor) -> Tensor:
@@ -31,5 +33,5 @@ class CrossAttention(nn.Module):
             self.to_key_value(attended_to), "r s (part h d) -> part r h s d", part=2, h=self.heads
         )
         attended = F.scaled_dot_product_attention(query, key, value)
-        out: Tensor = self.project_out(rearrange(attended, "r h t d -> r t (h d)"))
+        out: Tensor = self.dropout(self.project_out(rearrange(attended, "r h t d -> r t (h d)")))
         return out

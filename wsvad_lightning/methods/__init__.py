@@ -13,6 +13,7 @@ from wsvad_lightning.methods.mgfn import MGFN
 from wsvad_lightning.methods.rtfm import RTFM
 from wsvad_lightning.methods.s3r import S3R
 from wsvad_lightning.methods.ssrl import SSRL
+from wsvad_lightning.methods.sst import SST
 from wsvad_lightning.methods.sultani import Sultani
 from wsvad_lightning.methods.svmae import SVMAE
 from wsvad_lightning.methods.svmaepretraining import SVMAEPretraining as SVMAEPretraining
@@ -30,6 +31,7 @@ __all__ = [
     "RTFM",
     "S3R",
     "SSRL",
+    "SST",
     "SVMAE",
     "TPWNG",
     "URDMU",

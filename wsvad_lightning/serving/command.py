@@ -91,6 +91,8 @@ class PredictCLI(WSVADCLI):
         self.todo = find_videos(config.videos, image_fps=config.image_fps)
         folder = Path(config.output, config.name)
         config.data.store = str(folder / f"features-{self._key()}.h5")
+        if "videos" in config.model.init_args:  # of a method that reads frames as well
+            config.model.init_args.videos = config.videos
         try:
             self._extract(config.data.store, Processes(config.trainer.accelerator), config.skip_broken)
         except WSVADError:

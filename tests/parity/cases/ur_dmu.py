@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tests.parity.case import MethodCase
 from wsvad_lightning.interop.urdmu import TABLE
 from wsvad_lightning.methods import URDMU
+from wsvad_lightning.methods.base.dual_memory import DualMemoryNet
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.methods.urdmu import URDMUNet
 from wsvad_lightning.types import WSVADBatch
 
 WEIGHTS = {  # names in the manifest's configuration -> terms
@@ -32,7 +32,7 @@ def build(config: dict[str, Any], inputs: dict[str, torch.Tensor]) -> WSVADModul
         loss_weights={term: config["weights"][name] for name, terms in WEIGHTS.items() for term in terms},
     )
     transformer = config["transformer"]
-    module.net = URDMUNet(
+    module.net = DualMemoryNet(
         feature_dim=config["input_size"],
         hidden_dim=config["hidden"],
         abnormal_slots=config["a_nums"],

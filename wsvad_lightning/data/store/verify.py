@@ -32,7 +32,6 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import runs
 from wsvad_lightning.types import UNKNOWN
 
-
 MOST_NOTES = 50  # lines of different notes
 
 

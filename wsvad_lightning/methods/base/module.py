@@ -6,6 +6,7 @@ A method gives ``__init__``, ``compute_losses(batch)`` and ``score(batch)``; eve
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
