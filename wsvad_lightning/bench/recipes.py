@@ -9,7 +9,6 @@ from collections.abc import Container, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-import torch
 import yaml
 from jsonargparse import Namespace
 
@@ -38,7 +37,7 @@ class NoMethod(WSVADModule):
     """Takes the place of a recipe's own model, so that no setting of that is left for the next one."""
 
     def __init__(self, feature_dim: int = 1) -> None:
-        super().__init__(feature_dim, None, torch.optim.Adam, None)
+        super().__init__(feature_dim)
 
 
 Recipes = dict[tuple[str, str], Namespace]  # by selection and method
