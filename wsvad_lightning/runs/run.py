@@ -249,7 +249,7 @@ class WSVADCLI(LightningCLI):
             yield
         except WSVADError:
             raise
-        except (RuntimeError, ValueError, TypeError, ImportError, ArithmeticError) as error:
+        except (RuntimeError, ValueError, TypeError, ImportError, ArithmeticError, AttributeError) as error:
             reason = " ".join(str(error).split())[:300]
             precision = str(self.config[self.command].trainer.precision)
             if isinstance(error, RuntimeError) and precision in PURE:

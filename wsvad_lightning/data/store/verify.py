@@ -35,7 +35,6 @@ from wsvad_lightning.data.store.reader import FeatureStore, files_of, store_path
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN
 
-
 MOST_NOTES = 50  # lines of different notes
 
 
