@@ -87,6 +87,17 @@ def test_many_videos_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(held.arrays[3].read(), ROWS + 1)
 
 
+def test_hdf5_names_that_are_not_utf8(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        file[b"b\xe9b\xe9"] = ROWS
+        file["walk"] = ROWS
+    held = arrays_of(SourceFile(tmp_path / "all.h5"))
+    assert held is not None
+    assert len(held.arrays) == 2
+    for array in held.arrays:
+        np.testing.assert_array_equal(array.read(), ROWS)
+
+
 def link_outside(file: h5py.File) -> None:
     file["features"] = h5py.ExternalLink("other.h5", "features")
 

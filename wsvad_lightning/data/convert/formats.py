@@ -54,10 +54,11 @@ def hdf5_arrays(file: SourceFile) -> dict[str, Lazy]:
             raise OwnStoreError
         found: dict[str, Lazy] = {}
 
-        def visit(path: str, node: h5py.Group | h5py.Dataset) -> None:
-            if isinstance(node, h5py.Dataset) and _is_numeric(path, node):
+        def visit(path: str | bytes, node: h5py.Group | h5py.Dataset) -> None:
+            name = path.decode("utf-8", "backslashreplace") if isinstance(path, bytes) else path  # not UTF-8
+            if isinstance(node, h5py.Dataset) and _is_numeric(name, node):
                 shape = node.shape[::-1] if MATLAB_CLASS in node.attrs else node.shape
-                found[path] = Lazy(shape, partial(_read_hdf5, file, path))
+                found[name] = Lazy(shape, partial(_read_hdf5, file, path))
 
         root.visititems(visit)
         return found
@@ -110,7 +111,7 @@ def _matlab_class(node: h5py.Dataset) -> str:
     return bytes(node.attrs[MATLAB_CLASS]).decode("ascii", "replace")
 
 
-def _read_hdf5(file: SourceFile, path: str) -> Numbers:
+def _read_hdf5(file: SourceFile, path: str | bytes) -> Numbers:
     with _opened(file) as root:
         node = root[path]
         if node.is_virtual or node.external:
