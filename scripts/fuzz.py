@@ -219,6 +219,14 @@ def damage_checkpoint(path: Path, rng: random.Random) -> None:
     torch.save(content, path)
 
 
+def damage_tensors(path: Path, rng: random.Random) -> None:
+    """Damage the bytes of a file of PyTorch, or what it holds."""
+    if rng.random() < 0.4:
+        damage_bytes(path, rng)
+        return
+    torch.save(damage_tree(torch.load(path, weights_only=True), rng), path)
+
+
 def damage_text(path: Path, rng: random.Random) -> None:
     """Damage the bytes, cells or lines of a text."""
     if rng.random() < 0.3:
@@ -319,6 +327,11 @@ def make_kinds(folder: Path) -> dict[str, Kind]:
             made = io.BytesIO()
             np.save(made, np.ones((4, 16), np.float32))
             packed.writestr(f"i3d/{name}.npy", made.getvalue())
+    tensors, arrays = folder / "features.pt", folder / "features.h5"
+    torch.save({name: torch.ones(4, 16) for name in names}, tensors)
+    with h5py.File(arrays, "w") as file:
+        for name in names:
+            file.create_dataset(f"{name}/features", data=np.ones((4, 16)), chunks=(4, 16), compression="gzip")
     video = folder / "video.mp4"
     pictures = np.random.default_rng(0).integers(0, 255, (8, 8, 12, 3), np.uint8).repeat(8, 1).repeat(8, 2)
     with write_video(video, fps=10) as writer:
@@ -356,6 +369,9 @@ def make_kinds(folder: Path) -> dict[str, Kind]:
         )
         return commands[number % len(commands)]
 
+    def convert(path: Path, number: int) -> list[str]:
+        return ["data", "convert", str(path), "-o", f"{out}/c.h5"]
+
     def of_split(path: Path, number: int) -> list[str]:
         commands = (
             ["data", "verify", str(store), "--split", str(path)],
@@ -376,9 +392,9 @@ def make_kinds(folder: Path) -> dict[str, Kind]:
             damage_bytes,
             lambda path, _: ["extract", str(path), f"{out}/v.h5", "--config", "extract/motion.yaml"],
         ),
-        "archives": Kind(
-            archive, damage_archive, lambda path, _: ["data", "convert", str(path), "-o", f"{out}/c.h5"]
-        ),
+        "archives": Kind(archive, damage_archive, convert),
+        "tensors": Kind(tensors, damage_tensors, convert),
+        "arrays": Kind(arrays, damage_bytes, convert),
     }
 
 

@@ -16,7 +16,7 @@ from dataclasses import fields
 from itertools import chain
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import IO, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -180,8 +180,8 @@ def _load(path: str | Path, *, mmap: bool) -> Any:
         Exception: of any kind, as a file made to be odd fails anywhere in the reader.
     """
     size = Path(path).stat().st_size
-    if zipfile.is_zipfile(path):
-        _check_archive(Path(path), size)
+    with Path(path).open("rb") as file:
+        check_stored(file, size)
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     for count, value in enumerate(_walk(content)):
         if count > size:
@@ -193,9 +193,23 @@ def _load(path: str | Path, *, mmap: bool) -> Any:
     return content
 
 
-def _check_archive(path: Path, size: int) -> None:
-    """Refuse packed entries, which could unpack to any size, zeros that are declared, and damaged entries."""
-    with zipfile.ZipFile(path) as archive:
+def check_stored(file: IO[bytes], size: int) -> None:
+    """Compare what a file of PyTorch declares with its size, before anything of it is loaded.
+
+    Packed entries, which could unpack to any size, arrays of zeros that are declared, and damaged entries are
+    refused. Files of the format before PyTorch 1.6 are no archives, and pass.
+
+    Args:
+        file: open for reading; it is at its start afterwards.
+        size: bytes.
+
+    Raises:
+        ValueError: if it declares more than it holds.
+    """
+    if not zipfile.is_zipfile(file):
+        file.seek(0)
+        return
+    with zipfile.ZipFile(file) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > size:
             raise ValueError("its entries would take more space than the file")
         for name in archive.namelist():
@@ -203,6 +217,7 @@ def _check_archive(path: Path, size: int) -> None:
                 raise ValueError("it declares an array of bytes, which no checkpoint of ours has")
         if damaged := archive.testzip():
             raise ValueError(f"its part {damaged} is damaged")
+    file.seek(0)
 
 
 def _walk(content: object, depth: int = 0) -> Iterator[object]:

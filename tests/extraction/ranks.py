@@ -1,6 +1,7 @@
 """One of several processes that extract together, as ``torchrun`` would start it."""
 
 import os
+import resource
 import signal
 import warnings
 from collections.abc import Iterator
@@ -19,7 +20,14 @@ STREAM = StreamSpec("motion", "flow_statistics", size=32)
 
 
 def run_rank(
-    rank: int, world: int, port: int, videos: Path, output: Path, dies_at: str = "", **options: Any
+    rank: int,
+    world: int,
+    port: int,
+    videos: Path,
+    output: Path,
+    dies_at: str = "",
+    full_at: str = "",
+    **options: Any,
 ) -> None:
     """Extract, exit as the command would, and note every video that was encoded in a file of this rank.
 
@@ -30,6 +38,7 @@ def run_rank(
         videos: folder.
         output: the store.
         dies_at: name of the video in the midst of which this process is killed.
+        full_at: name of the video in the midst of which its disk is full.
         options: of the extraction.
     """
     warnings.simplefilter("ignore")  # the fork server does not know pytest's filters
@@ -43,6 +52,8 @@ def run_rank(
         with encode_video(path, *args) as video:
             if path.stem == dies_at:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if path.stem == full_at:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
             with Path(f"{output}.rank{rank}").open("a") as file:
                 file.write(f"{path.stem}\n")
             yield video

@@ -1,5 +1,7 @@
 """Several processes extract into one store: every video once, whoever dies on the way."""
 
+import errno
+import os
 import signal
 import socket
 from multiprocessing import get_context
@@ -36,10 +38,10 @@ def run_ranks(videos: Path, output: Path, **options: Any) -> list[int | None]:
     """Run all ranks to their end and give their exit codes; one that is to die has an argument of its own."""
     server, port = get_context("forkserver"), free_port()
     server.set_forkserver_preload([ranks.__name__])
-    dying = options.pop("dying", {})
+    dying, full = options.pop("dying", {}), options.pop("full", {})
     started = []
     for rank in range(WORLD):
-        given = {**options, "dies_at": dying.get(rank, "")}
+        given = {**options, "dies_at": dying.get(rank, ""), "full_at": full.get(rank, "")}
         process = server.Process(
             target=ranks.run_rank, args=(rank, WORLD, port, videos, output), kwargs=given
         )
@@ -81,6 +83,15 @@ def test_broken_videos_of_all_processes_are_reported_by_the_first(videos: Path, 
     assert run_ranks(videos, output, skip_broken=True) == [1, 0, 0]
     assert set(FeatureStore(output)) == {"a", "d", "e"}
     assert encoded(output) == ["a", "d", "e"]
+
+
+def test_a_full_disk_of_one_process_is_reported_by_the_first(videos: Path, tmp_path: Path) -> None:
+    output = tmp_path / "store.h5"
+    assert run_ranks(videos, output, full={1: "e"}) == [2, 0, 0]
+    said = Path(f"{output}.error0").read_text()
+    assert os.strerror(errno.EFBIG) in said
+    assert said.startswith("output=")
+    assert set(FeatureStore(output)) == set(NAMES) - {"e"}
 
 
 @pytest.mark.parametrize("numbers", [{"devices": 0}, {"num_nodes": 0}])

@@ -14,6 +14,7 @@ from lightning.pytorch import Trainer
 
 from tests.runs.test_stopping import fit
 from wsvad_lightning import files
+from wsvad_lightning.checkpoint import CHECKSUMS_KEY
 from wsvad_lightning.cli import main
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import remove_leftovers, replacing
@@ -167,3 +168,20 @@ def test_the_intervals_are_by_default_a_hundred_steps_and_five_minutes() -> None
 def test_an_interval_that_is_none_is_refused(interval: dict[str, Any]) -> None:
     with pytest.raises(WSVADError, match="--save_every_(steps|minutes)=.*must be more than 0"):
         LastCheckpoint(StopSignals(), **interval)
+
+
+def test_what_fails_in_a_resumed_run_is_not_put_down_to_its_checkpoint_alone(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit(store, tmp_path, "--trainer.max_steps", "1")) == 0
+    last = tmp_path / "s" / "version_0" / "checkpoints" / "last.ckpt"
+    start = f"error: --ckpt_path='{last}': the run cannot go on with its weights and states"
+    odd = "--trainer.accumulate_grad_batches=0"
+    assert main(fit(store, tmp_path, "--ckpt_path", str(last), odd)) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"{start}, or not with these settings of the trainer (ZeroDivisionError")
+    content = torch.load(last, weights_only=True)
+    content["loops"]["fit_loop"]["epoch_progress"] = {}
+    torch.save({name: value for name, value in content.items() if name != CHECKSUMS_KEY}, last)
+    assert main(fit(store, tmp_path, "--ckpt_path", str(last))) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"{start} (KeyError")

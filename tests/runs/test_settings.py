@@ -14,6 +14,7 @@ ODD = {
     "--trainer.devices=-1": "--trainer does not work: `devices` selected with `CPUAccelerator`",
     "--trainer.strategy=ddp_spawn": "--trainer.strategy='ddp_spawn': starts processes by 'spawn'",
     "--trainer.accumulate_grad_batches=0": "--trainer does not work: integer modulo by zero",
+    "--trainer.callbacks=LearningRateFinder": "--trainer does not work: When using the learning rate finder",
     "--trainer.num_nodes=0": "--trainer does not work: `num_nodes` must be a positive integer",
     "--trainer.val_check_interval=100": "--trainer does not work: `val_check_interval` (100) must be less",
     "--model adplg --trainer.gradient_clip_val=1": "--trainer does not work: Automatic gradient clip",

@@ -110,18 +110,25 @@ def extract_videos(
         changes: videos that the store holds and that are written again.
 
     Raises:
-        WSVADError: on the first process, if a video is broken and must not be skipped; on any, if the store
-            cannot be written or is of another recipe.
+        WSVADError: on the first process, if a video is broken and must not be skipped, or any process cannot
+            write the store; on all, if it is of another recipe.
     """
     trainer = processes.trainer()
     encoders = recipe.build_encoders(trainer.strategy.root_device)
-    with StoreWriter(output, recipe.provenance(encoders)) as writer, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's
-        extraction = Extraction(todo, writer, encoders, recipe, batch_size, skip_broken, changes)
-        trainer.predict(extraction, return_predictions=False)
-    outcome = _gather(extraction.outcome)
-    if outcome.broken and not skip_broken:
-        raise outcome.broken[0]
+    outcome, failed = Outcome([], []), list[WSVADError]()
+    try:
+        with StoreWriter(output, recipe.provenance(encoders)) as writer, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's
+            extraction = Extraction(todo, writer, encoders, recipe, batch_size, skip_broken, changes)
+            outcome = extraction.outcome
+            trainer.predict(extraction, return_predictions=False)
+    except WSVADError as error:  # as of a full disk: the others wait for this process
+        if not distributed.is_initialized():
+            raise
+        failed.append(error)
+    outcome, failed = _gather(outcome, failed)
+    if failed or (outcome.broken and not skip_broken):
+        raise [*failed, *outcome.broken][0]
     return outcome
 
 
@@ -271,19 +278,23 @@ class Display:
         self._progress.update(self._task, advance=1, video="")
 
 
-def _gather(mine: Outcome) -> Outcome:
-    """Join the outcomes of all processes on the first one, leave nothing on the others, and let them part."""
+def _gather(mine: Outcome, failed: list[WSVADError]) -> tuple[Outcome, list[WSVADError]]:
+    """Join the outcomes of all processes, and what ended some of them, on the first one; let them part.
+
+    Nothing is left on the others.
+    """
     if not distributed.is_initialized():
-        return mine
+        return mine, failed
     first = distributed.get_rank() == 0
     parts: list[Any] = [None] * distributed.get_world_size()
     try:
-        distributed.gather_object(mine, parts if first else None)
+        distributed.gather_object((mine, failed), parts if first else None)
     except RuntimeError as error:  # the connection was closed
         remedy = "Run the same command again: what is done stays"
         raise WSVADError("trainer", f"{len(parts)} processes", "another one has died", remedy) from error
     distributed.destroy_process_group()  # else its threads may abort the process as it ends
     if not first:
-        return Outcome([], [])
-    broken = sorted((error for part in parts for error in part.broken), key=str)
-    return Outcome(broken, sorted(note for part in parts for note in part.notes))
+        return Outcome([], []), []
+    broken = sorted((error for part, _ in parts for error in part.broken), key=str)
+    notes = sorted(note for part, _ in parts for note in part.notes)
+    return Outcome(broken, notes), [error for _, errors in parts for error in errors]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -27,6 +28,8 @@ UNSUITABLE = (
     AssertionError,
     MemoryError,
 )
+
+RESTORING = ".checkpoint_connector"  # module of Lightning
 
 
 class FirstBatch(Callback):
@@ -57,8 +60,10 @@ class FirstBatch(Callback):
             if path is None or self.done:
                 raise
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
-            problem = f"the run cannot go on with its weights and states ({reason})"
-            raise WSVADError("--ckpt_path", path, problem, "Give a file that `wsvad fit` wrote") from error
+            either = "" if is_of_restoring(error) else ", or not with these settings of the trainer"
+            problem = f"the run cannot go on with its weights and states{either} ({reason})"
+            remedy = f"Give a file that `wsvad fit` wrote{', or other settings' if either else ''}"
+            raise WSVADError("--ckpt_path", path, problem, remedy) from error
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Note a training batch."""
@@ -75,6 +80,12 @@ class FirstBatch(Callback):
     def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Note a video."""
         self.done = True
+
+
+def is_of_restoring(error: Exception) -> bool:
+    """Whether an error was raised while the entries of a checkpoint were taken over."""
+    frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+    return any(name.endswith(RESTORING) for name in frames)
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -25,7 +25,7 @@ MISTAKE = 2  # exit status
 RAISED = f"{WSVADError.__module__}.{WSVADError.__qualname__}: "  # how a traceback spells a mistake
 
 
-class ForkedMistake(ValueError):
+class ForkedError(ValueError):
     """A user's mistake that a forked process met, in the words of its error."""
 
 
@@ -99,7 +99,7 @@ def forks_explained() -> Iterator[None]:
     """Report a forked process that failed as it would have done itself.
 
     Raises:
-        ForkedMistake: in place of PyTorch's error, which has the traceback of the mistake.
+        ForkedError: in place of PyTorch's error, which has the traceback of the mistake.
         SystemExit: with the status of a process that ended without an error, or was killed.
     """
     try:
@@ -108,7 +108,7 @@ def forks_explained() -> Iterator[None]:
         _, mistake, words = str(error).rpartition(RAISED)
         if not mistake:
             raise
-        raise ForkedMistake(words) from error
+        raise ForkedError(words) from error
     except ProcessExitedException as error:
         status = 128 - error.exit_code if error.exit_code < 0 else error.exit_code
         say_if_killed(status)

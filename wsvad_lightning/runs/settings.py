@@ -8,6 +8,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from wsvad_lightning.errors import WSVADError
 
 PURE = ("16-true", "bf16-true", "64-true")  # precisions that change weights, where methods compute in float32
+BUILT_IN = (RuntimeError, ValueError, TypeError, ImportError, ArithmeticError, AttributeError)
+RAISED = (*BUILT_IN, MisconfigurationException)  # for settings that do not work
 LIBRARIES = ("lightning.", "jsonargparse.")  # that name what is wrong with a setting
 
 
@@ -27,14 +29,7 @@ def settings_explained(command: str, precision: object, method: str) -> Iterator
         yield
     except WSVADError:
         raise
-    except (
-        RuntimeError,
-        ValueError,
-        TypeError,
-        ImportError,
-        ArithmeticError,
-        MisconfigurationException,
-    ) as error:
+    except RAISED as error:
         reason = " ".join(str(error).split())[:300]
         if isinstance(error, RuntimeError) and str(precision) in PURE:
             problem = f"{method} cannot be computed with it ({reason})"

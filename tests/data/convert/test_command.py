@@ -566,3 +566,15 @@ def test_what_is_read_is_listed(tmp_path: Path) -> None:
     (tmp_path / "source" / "a.parquet").write_text("x")
     with pytest.raises(WSVADError, match="a.parquet: not a file of features. Read are .npy, .npz, .pkl"):
         run(str(tmp_path / "source"), "--output", str(tmp_path / "store.h5"))
+
+
+@pytest.mark.parametrize("name", ["train_features.npy", "X_test.npy", "all.npz"])
+def test_an_array_that_may_be_of_all_videos_is_no_video(name: str, tmp_path: Path) -> None:
+    write = np.savez if name.endswith("z") else np.save
+    write(tmp_path / name, np.ones((100, 8), np.float32))
+    with pytest.raises(WSVADError, match=r"may be of one video or have the rows of all.*--nalist"):
+        run(str(tmp_path), "--output", str(tmp_path / "store.h5"))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    (tmp_path / name).rename(tmp_path / f"Abuse001_{name}")
+    (video,) = convert(tmp_path, tmp_path / "store.h5")
+    assert video.startswith("Abuse001")

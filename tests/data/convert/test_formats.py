@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +87,17 @@ def test_many_videos_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(held.arrays[3].read(), ROWS + 1)
 
 
+def test_hdf5_names_that_are_not_utf8(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        file[b"b\xe9b\xe9"] = ROWS
+        file["walk"] = ROWS
+    held = arrays_of(SourceFile(tmp_path / "all.h5"))
+    assert held is not None
+    assert len(held.arrays) == 2
+    for array in held.arrays:
+        np.testing.assert_array_equal(array.read(), ROWS)
+
+
 def link_outside(file: h5py.File) -> None:
     file["features"] = h5py.ExternalLink("other.h5", "features")
 
@@ -103,9 +116,22 @@ def declare_too_much(file: h5py.File) -> None:
     file.create_dataset("features", (10**9, 1024), "f4", chunks=(1024, 1024))
 
 
+def declare_a_chunk(file: h5py.File) -> None:
+    sizes = {"chunks": (2**14, 2**14), "maxshape": (None, None)}
+    made = file.create_dataset("features", (4, 3), "f4", compression=9, **sizes)
+    made.id.write_direct_chunk((0, 0), b"x")
+
+
+def declare_a_class(file: h5py.File) -> None:
+    file["features"] = ROWS
+    file["features"].attrs["MATLAB_class"] = "double"  # of any length, which MATLAB does not write
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [
+        (declare_a_chunk, "declared larger than the file"),
+        (declare_a_class, "holds no arrays of numbers"),
         (link_outside, "holds no arrays of numbers"),
         (map_outside, "refers to other files"),
         (store_outside, "refers to other files"),
@@ -118,6 +144,60 @@ def test_hdf5_files_that_are_not_whole(make: Callable[[h5py.File], None], why: s
         make(file)
     with pytest.raises(WSVADError, match=why):
         read_all(SourceFile(tmp_path / "v.h5"))
+
+
+def test_an_hdf5_file_that_was_cut_behind_its_header(tmp_path: Path) -> None:
+    """The size of its values is what it declares, and not what there is."""
+    with h5py.File(tmp_path / "v.h5", "w", userblock_size=0) as file:
+        file.create_dataset("features", (2**28, 16), "f4", data=None)
+        file["features"][0] = 1.0
+    with h5py.File(tmp_path / "v.h5") as file:
+        assert file["features"].id.get_storage_size() == 2**34
+        end = file["features"].id.get_offset()
+    os.truncate(tmp_path / "v.h5", end + 64)
+    with pytest.raises(WSVADError, match="v.h5': cannot be read"):
+        read_all(SourceFile(tmp_path / "v.h5"))
+
+
+def pack(path: Path) -> None:
+    torch.save(torch.zeros(10**6), path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+
+
+def endless(path: Path) -> None:
+    inner: list[object] = [1.0]
+    for _ in range(60):
+        inner = [inner, inner]
+    torch.save(inner, path)
+
+
+def sparse(place: int, size: int) -> torch.Tensor:
+    with warnings.catch_warnings(action="ignore"):  # that nothing is validated
+        return torch.sparse_coo_tensor([[place], [place]], [1.0], (size, size))
+
+
+HUGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "packed entries": (pack, "its entries would take more space than the file"),
+    "expanded": (lambda path: torch.save(torch.ones(1).expand(10**9), path), "declared larger than the file"),
+    "sparse": (lambda path: torch.save(sparse(0, 10**6), path), "declared larger than the file"),
+    "sparse, with a value outside": (  # to read it would be to write into other memory
+        lambda path: torch.save(sparse(9, 4), path),
+        "size is inconsistent with indices",
+    ),
+    "nested": (endless, "nested more than 50 levels deep"),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_torch_files_that_declare_more_than_they_hold(name: str, tmp_path: Path) -> None:
+    make, why = HUGE[name]
+    make(tmp_path / "huge.pt")
+    with pytest.raises(WSVADError, match=f"huge.pt': cannot be read: .*{why}"):
+        read_all(SourceFile(tmp_path / "huge.pt"))
 
 
 def test_torch_files_run_nothing(tmp_path: Path) -> None:

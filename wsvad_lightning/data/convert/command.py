@@ -1,6 +1,7 @@
 """``wsvad data convert``: from features that others published to a feature store."""
 
 import json
+import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from wsvad_lightning.data.convert.annotate import Frames, Table, annotate, find_name, settle_frames, spellings
+from wsvad_lightning.data.convert.arrays import FEATURE_KEYS
 from wsvad_lightning.data.convert.inferred import Inferred
 from wsvad_lightning.data.convert.layouts import LAYOUTS, LayoutName, detect
 from wsvad_lightning.data.convert.names import FEATURES
@@ -24,6 +26,8 @@ from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import UNKNOWN
 
 Videos = dict[str, list[Item]]
+PARTS = ("train", "training", "val", "valid", "validation", "test", "testing", "all")
+NAMELESS = {*FEATURE_KEYS, *PARTS, "x", "array", "matrix", "concat", "videos"}  # words that name no video
 
 
 def convert(
@@ -220,11 +224,16 @@ def _open(
     return open_matrix(path, *parts), "c2fpl", why
 
 
+def words_of(name: str) -> list[str]:
+    """The words of a file's name."""
+    return [word for word in re.split(r"[\W_]+", base_of(name).lower()) if word]
+
+
 def _sort(path: str, source: Source, table: Table | None) -> tuple[Videos, list[Entry]]:
     """Arrays by video, as the annotations name it, and what becomes of the rest.
 
     Raises:
-        WSVADError: if no video is left.
+        WSVADError: if no video is left, or the only one may be all videos.
     """
     found: Videos = {}
     for item in source.items:
@@ -243,6 +252,10 @@ def _sort(path: str, source: Source, table: Table | None) -> tuple[Videos, list[
         example = f"such as {next(iter(found))}" if found else "as it holds no arrays"
         problem = f"none of its {len(found)} videos can be converted, {example}: {entries[-1].reason}"
         raise WSVADError("source", path, problem, "Give the features, and annotations of these videos")
+    if table is None and len(videos) == 1 and NAMELESS.issuperset(words_of(only := next(iter(videos)))):
+        problem = f"holds one array, {only}, which may be of one video or have the rows of all"
+        remedy = "Call it after its video, or give rows and names of the videos by --nalist and --names"
+        raise WSVADError("source", path, problem, remedy)
     absent = [name for name in table or {} if name not in videos]
     entries += [Entry("", name, MISSING, "annotated, but has no file") for name in absent]
     return videos, entries

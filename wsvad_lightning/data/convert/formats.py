@@ -3,6 +3,7 @@
 Each reader gives the arrays by their path in the file, ``video_1/features``, with shapes, unread.
 """
 
+import math
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.convert.files import SourceFile
+from wsvad_lightning.data.datasets.limits import check_extent
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 TORCH_SUFFIXES = (".pt", ".pth")
 MATLAB_SUFFIX = ".mat"
 NUMERIC = ("double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 MATLAB_7 = b"MATLAB 7.3"  # and later: HDF5 behind a header
+MATLAB_CLASS, LONGEST_CLASS = "MATLAB_class", 64  # attribute of an array, and bytes that it may have
 MOST_PACKED = 1100  # bytes that a byte of the file can hold: deflate packs 1032 at best
 OWN = "schema"  # attribute of a feature store
 
@@ -51,10 +54,11 @@ def hdf5_arrays(file: SourceFile) -> dict[str, Lazy]:
             raise OwnStoreError
         found: dict[str, Lazy] = {}
 
-        def visit(path: str, node: h5py.Group | h5py.Dataset) -> None:
-            if isinstance(node, h5py.Dataset) and _is_numeric(path, node):
-                shape = node.shape[::-1] if "MATLAB_class" in node.attrs else node.shape
-                found[path] = Lazy(shape, partial(_read_hdf5, file, path))
+        def visit(path: str | bytes, node: h5py.Group | h5py.Dataset) -> None:
+            name = path.decode("utf-8", "backslashreplace") if isinstance(path, bytes) else path  # not UTF-8
+            if isinstance(node, h5py.Dataset) and _is_numeric(name, node):
+                shape = node.shape[::-1] if MATLAB_CLASS in node.attrs else node.shape
+                found[name] = Lazy(shape, partial(_read_hdf5, file, path))
 
         root.visititems(visit)
         return found
@@ -95,20 +99,28 @@ def _opened(file: SourceFile) -> Iterator[h5py.File]:
 
 
 def _is_numeric(path: str, node: h5py.Dataset) -> bool:
-    kind = node.attrs.get("MATLAB_class", b"double")
-    named = kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
+    named = _matlab_class(node) if MATLAB_CLASS in node.attrs else "double"
     return node.dtype.kind in "fiu" and node.shape is not None and named in NUMERIC and path[0] != "#"
 
 
-def _read_hdf5(file: SourceFile, path: str) -> Numbers:
+def _matlab_class(node: h5py.Dataset) -> str:
+    """The class that MATLAB gives an array; a text of any length lies in a heap, which may be damaged."""
+    declared = h5py.h5a.open(node.id, MATLAB_CLASS.encode())
+    if declared.shape or declared.dtype.kind != "S" or declared.dtype.itemsize > LONGEST_CLASS:
+        return ""
+    return bytes(node.attrs[MATLAB_CLASS]).decode("ascii", "replace")
+
+
+def _read_hdf5(file: SourceFile, path: str | bytes) -> Numbers:
     with _opened(file) as root:
         node = root[path]
         if node.is_virtual or node.external:
             raise ValueError(f"{path} refers to other files")
-        if node.nbytes > MOST_PACKED * node.id.get_storage_size():
+        stored, chunk = node.id.get_storage_size(), math.prod(node.chunks or ()) * node.dtype.itemsize
+        if stored > root.id.get_filesize() or max(node.nbytes, chunk) > MOST_PACKED * stored:
             raise ValueError(f"{path} is declared larger than the file can hold")
         values: Numbers = node[()]
-        return values.T if "MATLAB_class" in node.attrs else values
+        return values.T if MATLAB_CLASS in node.attrs else values
 
 
 def _read_matlab(file: SourceFile, name: str) -> Numbers:
@@ -135,13 +147,26 @@ def _load_torch(file: SourceFile) -> Any:
     """Load a file of tensors; it is held until the next one is loaded."""
     import torch
 
+    from wsvad_lightning.checkpoint import check_stored
+
+    known = torch.serialization.safe_globals(_numpy_globals())
+    checked = torch.sparse.check_sparse_tensor_invariants()
     try:
-        with file.open() as opened, torch.serialization.safe_globals(_numpy_globals()):
-            return torch.load(opened, map_location="cpu", weights_only=True)
+        with file.open() as opened, known, checked:
+            check_stored(opened, file.size)
+            held = torch.load(opened, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError) as error:
         unsafe = "Unsupported" in str(error) or "weights_only" in str(error)
         reason = "holds more than tensors and plain values" if unsafe else str(error).splitlines()[0]
         raise ValueError(reason) from None
+    check_extent(held, file.size)
+    tensors = ((path, leaf) for path, leaf in _leaves(held) if isinstance(leaf, torch.Tensor))
+    for path, leaf in tensors:
+        most = file.size if leaf.layout is torch.strided else MOST_PACKED * file.size  # without its zeros
+        if leaf.numel() * leaf.element_size() > most:
+            shape = [*leaf.shape]
+            raise ValueError(f"{path or 'it'} of shape {shape} is declared larger than the file can hold")
+    return held
 
 
 def _numpy_globals() -> list[Any]:
