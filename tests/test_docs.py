@@ -21,7 +21,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from tests.recipes import composed
 from tests.test_architecture import FLOOR
-from wsvad_lightning import metrics
+from wsvad_lightning import methods, metrics
 from wsvad_lightning.checkpoint import CONFIG_KEY, VERSION_KEY
 from wsvad_lightning.cli import COMMANDS, main
 from wsvad_lightning.configs import config_folder
@@ -107,10 +107,12 @@ def anchors(page: Path) -> set[str]:
 
 @cache
 def help_of(*command: str) -> frozenset[str]:
-    """The options that the help of a subcommand lists."""
+    """The options that the help of a subcommand lists; of `fit`, for features and for pixels."""
     shown = io.StringIO()
-    with redirect_stdout(shown), pytest.raises(SystemExit):
-        main([*command, "--help"])
+    pixels = [["--model", name] for name in methods.PIXELS if command == ("fit",)]
+    for more in ([], *pixels):
+        with redirect_stdout(shown), pytest.raises(SystemExit):
+            main([*command, *more, "--help"])
     return frozenset(re.findall(r"--[\w.-]+", shown.getvalue())) | {"--debug"}
 
 

@@ -1,6 +1,7 @@
 """How much of what moves the masks of a pre-training leave visible, where the truth is known by the pixel."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import rich
 import torch
 from einops import reduce
+from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor
 
@@ -26,7 +28,9 @@ RATIO = 0.9
 ON_OBJECT = 0.1  # part of a tube's pixels that belong to an object
 DRAWS = 20  # masks of a clip
 SPEC = DemoSpec(train_normal=6, train_abnormal=18, test_normal=0, test_abnormal=0)
-SHARES = (0.05, 0.2, 0.5)  # of depth in the weights
+SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)  # of depth in the weights
+TUBE = 1  # row of the tube masks, to which the others are compared
+TITLE = "visible tokens on moving objects"
 
 Draw = Callable[[Tensor], TokenSplit]
 
@@ -51,22 +55,23 @@ def compare_masks(ped2: str | None = None, seeds: int = 5) -> None:
             truth there; None for the rendered clips alone.
         seeds: of rendered clips and masks.
     """
-    rows: dict[str, list[list[float]]] = {}
+    real = list(ped2_clips(Path(ped2))) if ped2 else []
+    found: dict[str, list[list[float]]] = {}
     for seed in range(seeds):
         torch.manual_seed(seed)
-        for data, clips in {
-            "rendered": list(rendered_clips(seed)),
-            "UCSD Ped2": list(ped2_clips(Path(ped2))) if ped2 else [],
-        }.items():
+        for data, clips in {"rendered": list(rendered_clips(seed)), "UCSD Ped2": real}.items():
             if clips:
-                rows.setdefault(data, []).append(shares_of(clips))
-    table = Table("clips", "all tokens", *masks(), title=f"visible tokens on moving objects, {seeds} seeds")
-    for data, found in rows.items():
-        values = 100 * np.array(found)
-        cells = [f"{mean:.1f} ± {std:.1f}" for mean, std in zip(values.mean(0), values.std(0), strict=True)]
-        table.add_row(data, *(f"{cell} %" for cell in cells))
-        tube = values.mean(0)[1]
-        table.add_row("… relative to tubes", "", *(f"{value:.2f}" for value in values.mean(0)[1:] / tube))
+                found.setdefault(data, []).append(shares_of(clips))
+    table = Table(
+        "mask", *(name for data in found for name in (data, "times")), title=f"{TITLE}, {seeds} seeds"
+    )
+    for row, mask in enumerate(["none", *masks()]):
+        cells = []
+        for shares in found.values():
+            of_seeds = 100 * np.array(shares)
+            cells.append(f"{of_seeds[:, row].mean():.1f} ± {of_seeds[:, row].std():.1f} %")
+            cells.append(f"{of_seeds[:, row].mean() / of_seeds[:, TUBE].mean():.2f}")
+        table.add_row(mask, *cells)
     rich.print(table)
 
 
@@ -113,15 +118,9 @@ def rendered_clips(seed: int) -> Iterator[KnownClip]:
         scene, rng = clip.scene()
         size = clip.spec.width, clip.spec.height
         begin = (len(scene.gain) - GRID.frames * STRIDE) // 2
-        wanted = set(range(begin, begin + GRID.frames * STRIDE, STRIDE))
-        pictures = [
-            picture
-            for frame, picture in enumerate(draw_scene(scene, clip.camera, size, rng))
-            if frame in wanted
-        ]
-        truth = [
-            moving for frame, moving in enumerate(moving_pixels(scene, clip.camera, size)) if frame in wanted
-        ]
+        frames = begin, begin + GRID.frames * STRIDE, STRIDE
+        pictures = list(islice(draw_scene(scene, clip.camera, size, rng), *frames))
+        truth = list(islice(moving_pixels(scene, clip.camera, size), *frames))
         yield known_clip(np.stack(pictures), np.stack(truth))
 
 
@@ -141,7 +140,7 @@ def ped2_clips(folder: Path) -> Iterator[KnownClip]:
                     yield known_clip(frames[begin : begin + span : STRIDE], objects)
 
 
-def known_clip(pictures: np.ndarray, objects: np.ndarray) -> KnownClip:
+def known_clip(pictures: NDArray[np.uint8], objects: NDArray[np.bool_]) -> KnownClip:
     """Bring frames ``[T, h, w, 3]`` and objects ``[T, h, w]`` to the size of the grid."""
     frames = resize(torch.from_numpy(pictures).permute(0, 3, 1, 2), *GRID.size)
     covered = resize(255 * torch.from_numpy(objects)[:, None].to(torch.uint8), *GRID.size).float() / 255

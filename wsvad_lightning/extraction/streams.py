@@ -54,7 +54,8 @@ class StreamSpec:
         weights: released weights: a file for I3D, a folder as transformers saves it for CLIP, DINOv2 and
             VideoMAE, a checkpoint for SVMAE. Others take none by path.
         motion_share: for ``svmae``: part of the tokens that is kept, those that move most; by default 0.5.
-        depth_weight: for ``svmae``: how much more the farthest token weighs than the nearest, by default 0.05.
+        depth_weight: for ``svmae``: how much more the farthest token weighs than the nearest, by default
+            0.05.
         depth_network: for ``svmae``: folder of a depth network as transformers saves it; without it, depth
             grows from the bottom of the frame to its top.
     """

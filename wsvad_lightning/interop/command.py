@@ -41,8 +41,8 @@ def find_method(method: str) -> ModuleType:
 def import_weights(weights: str, *, method: str, output: str) -> None:
     """Turn the authors' weights into a checkpoint for ``wsvad test`` and ``wsvad predict``.
 
-    Sizes are read off the weights, or off the configuration in a folder. The checkpoint carries the method but no data: name a store with
-    ``--data.store``.
+    Sizes are read off the weights, or off the configuration in a folder. The checkpoint carries the method
+    but no data: name a store with ``--data.store``.
 
     Args:
         weights: the authors' state dict; tensors only are read. For SVMAEPretraining also a folder as

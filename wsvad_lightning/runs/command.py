@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.loading.frames import ClipDataModule
 from wsvad_lightning.files import replacing
 from wsvad_lightning.runs.arguments import RunArguments
 from wsvad_lightning.runs.parsed import Unparsed
@@ -57,6 +58,10 @@ def schema(output: str | None = None) -> None:
         parser.add_argument(f"--{name}", type=kind)
     described = json.loads(parser.get_completion_script("jsonschema"))
     properties = described["properties"]
+    of_clips = LightningArgumentParser()
+    of_clips.add_lightning_class_args(ClipDataModule, "data")
+    pixels = json.loads(of_clips.get_completion_script("jsonschema"))["properties"]["data"]["properties"]
+    properties["data"]["properties"] = pixels | properties["data"]["properties"]
     properties["trainer"]["properties"] |= {name: {} for name in UNDESCRIBED}
     for method in described["$defs"]["TrainingModule"]["anyOf"]:
         class_path = method.get("properties", {}).get("class_path", {}).get("const", "")

@@ -1,4 +1,4 @@
-"""Networks that one device cannot hold: parameters, gradients and optimizer states sharded over all devices."""
+"""Networks too large for one device: parameters, gradients and optimizer states sharded over all devices."""
 
 from lightning.pytorch.strategies import ModelParallelStrategy
 

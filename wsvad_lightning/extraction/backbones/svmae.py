@@ -1,7 +1,7 @@
 """The encoder of a masked autoencoder that this program pre-trained, and scene-aware token fusion.
 
-Source: SVMAE, "Scene-aware Probabilistic Masking and Fusion for Video Anomaly Detection", part 2: of the tokens
-of a snippet those that move most are kept, and their mean is weighted by depth.
+Source: SVMAE, "Scene-aware Probabilistic Masking and Fusion for Video Anomaly Detection", part 2: of the
+tokens of a snippet those that move most are kept, and their mean is weighted by depth.
 """
 
 from collections.abc import Callable
