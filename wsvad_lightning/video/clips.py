@@ -18,9 +18,9 @@ from wsvad_lightning.video.film import Film, broken, import_av, open_film
 from wsvad_lightning.video.frames import Footage, FrameFolder, decode_image
 from wsvad_lightning.video.index import FrameIndex, decoded_index, index_video
 from wsvad_lightning.video.reader import Picture, VideoReader, draw, make_scaler, upright_size
-from wsvad_lightning.video.upright import AS_STORED, orientation_of
+from wsvad_lightning.video.upright import AS_STORED, Orientation, orientation_of
 
-MOST_OPEN = 4  # videos that a process keeps open
+MOST_OPEN = 8  # videos that a process keeps open
 NEAR = 8  # frames: decoding these takes less time than seeking
 Size = tuple[int, int]  # height and width in pixels
 
@@ -84,10 +84,21 @@ class Layout(NamedTuple):
 
 
 class Numbered(NamedTuple):
-    """A frame of the file, with its number."""
+    """A decoded frame.
+
+    Attributes:
+        number: of the frame in the file.
+        frame: of PyAV.
+        orientation: how it is turned upright; None where the frame itself says so.
+    """
 
     number: int
-    picture: Picture
+    frame: Any
+    orientation: Orientation | None = None
+
+    def picture(self, tags: Mapping[str, str]) -> Picture:
+        """The frame on its way out; ``tags`` are those of its track."""
+        return Picture(self.frame, self.orientation or orientation_of(self.frame, tags) or AS_STORED)
 
 
 class Missed(Exception):  # noqa: N818  # caught in the module
@@ -151,7 +162,7 @@ class ClipReader:
                 raise broken(Path(self._video), "cannot be read again as it was first") from error
             self.index = decoded_index(self._video, self._fps)
             return self.read(frames, size, crop)
-        return np.stack(drawn)[places]
+        return np.stack([drawn[place] for place in places.tolist()])
 
     def layout(self, size: Size | None, crop: Crop) -> Layout:
         """Give where a clip lies in the scaled frame; known once a frame was read."""
@@ -174,18 +185,28 @@ class ClipReader:
                     raise Missed
             if self._latest.number != number:
                 raise Missed
-            yield self._latest.picture
+            picture = self._latest.picture(self._film.tags if self._film else {})
+            self._size = self._size or self._size_of(picture)
+            yield picture
 
     def _is_near(self, number: int) -> bool:
         """Whether to go on decoding is the shortest way to a frame."""
         if self._latest is None or self._latest.number > number:
             return False
         keys = self.index.keys
-        near = keys is None or number <= self._latest.number + NEAR
-        return near or keys[_last_key(keys, number)] <= self._latest.number
+        if keys is None or number <= self._latest.number + NEAR:
+            return True
+        return bool(keys[_last_key(keys, number)] <= self._latest.number)
+
+    def _size_of(self, picture: Picture) -> Size:
+        """Height and width of the first frame: those of the track, or of this picture if it is the first."""
+        if self._film is None:
+            return height_and_width(picture)
+        stored = self._film.track.height, self._film.track.width
+        return stored[::-1] if picture.orientation.transposes else stored
 
     def _from(self, number: int) -> Iterator[Numbered]:
-        """Decode a frame and all that follow it; what comes before it may be given, too."""
+        """Decode a frame and all that follow it."""
         if self.index.ticks is None:
             return self._from_start()
         if isinstance(self._video, FrameFolder):
@@ -196,13 +217,14 @@ class ClipReader:
         reader = VideoReader(self._video, resample=self._fps)
         for picture in reader.pictures():
             self._size = self._size or height_and_width(picture)
-            yield Numbered(reader.num_frames - 1, picture)
+            yield Numbered(reader.num_frames - 1, *picture)
 
     def _from_image(self, images: Sequence[Path], first: int) -> Iterator[Numbered]:
         try:
-            self._size = self._size or height_and_width(_picture(decode_image(images[0]), {}))
+            if self._size is None and first:
+                self._size = height_and_width(Numbered(0, decode_image(images[0])).picture({}))
             for number in range(first, len(images)):
-                yield Numbered(number, _picture(decode_image(images[number]), {}))
+                yield Numbered(number, decode_image(images[number]))
         except (IndexError, StopIteration) as error:
             raise Missed from error
 
@@ -219,11 +241,8 @@ class ClipReader:
             for number, frame in enumerate(frames, begin):
                 if number == len(ticks) or frame.pts != ticks[number] or frame.is_corrupt:
                     raise Missed
-                picture = _picture(frame, self._film.tags)
-                if self._size is None:
-                    stored = self._film.track.height, self._film.track.width
-                    self._size = stored[::-1] if picture.orientation.transposes else stored
-                yield Numbered(number, picture)
+                if number >= first:
+                    yield Numbered(number, frame)
         except IndexError as error:  # PyAV's at the end of a file with more tracks
             raise Missed from error
 
@@ -369,7 +388,7 @@ def clip_frames(
 
 def as_clip(pixels: NDArray[np.uint8]) -> Tensor:
     """Turn frames ``[T, H, W, 3]`` into a clip ``[3, T, H, W]``, float32 in [0, 1]."""
-    return torch.from_numpy(pixels).permute(3, 0, 1, 2).to(torch.float32).div_(255).contiguous()
+    return torch.from_numpy(pixels).permute(3, 0, 1, 2).contiguous() / 255
 
 
 def height_and_width(picture: Picture) -> Size:
@@ -381,7 +400,3 @@ def height_and_width(picture: Picture) -> Size:
 def _last_key(keys: NDArray[np.int64], number: int) -> int:
     """Place of the last key frame from which a frame can be decoded."""
     return int(np.searchsorted(keys, number, side="right")) - 1
-
-
-def _picture(frame: Any, tags: Mapping[str, str]) -> Picture:
-    return Picture(frame, orientation_of(frame, tags) or AS_STORED)

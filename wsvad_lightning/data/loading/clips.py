@@ -107,13 +107,15 @@ class DepthStream:
         """Read the depth ``[T, h, w]`` of what a clip shows of each frame."""
         stored = self.store.read(video_id, self.stream)
         snippets = np.minimum(frames // self.store.provenance.grid.stride, len(stored) - 1)
-        maps = torch.from_numpy(np.array(stored[snippets, :, 0], np.float32)).unflatten(1, self.grid)
+        maps = torch.from_numpy(np.array(stored[snippets, :, 0], np.float32)).view(-1, *self.grid)
         top, left, bottom, right = layout.box
         if (top, left, bottom, right) == (0, 0, 1, 1):
             return maps
         affine = torch.tensor([[right - left, 0, left + right - 1], [0, bottom - top, top + bottom - 1]])
         places = functional.affine_grid(affine[None], [1, 1, *self.grid], align_corners=False)
-        sampled = functional.grid_sample(maps[None], places, padding_mode="border", align_corners=False)
+        sampled: Tensor = functional.grid_sample(
+            maps[None], places, padding_mode="border", align_corners=False
+        )
         return sampled[0]
 
 
@@ -186,7 +188,7 @@ class ClipSource:
             video.check_num_frames(count)
             numbers = clip_frames(Path(path), count, start, self.shape.length, self.shape.stride, pad=pad)
             pixels = torch.from_numpy(reader.read(numbers, self.shape.size, crop))
-            torch.div(pixels.permute(3, 0, 1, 2), 255, out=clips[place])
+            torch.div(pixels.permute(3, 0, 1, 2).contiguous(), 255, out=clips[place])
             frames[place] = torch.from_numpy(numbers)
             if self.depth is not None:
                 self.depth.check(video.video_id, count)
