@@ -12,7 +12,8 @@ from PIL import Image
 
 from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.video.clips import ClipReader, ClipReaders, Crop, read_clip
+from wsvad_lightning.video.clips import ClipReader, ClipReaders, read_clip
+from wsvad_lightning.video.crops import Crop
 from wsvad_lightning.video.frames import Footage, FrameFolder
 from wsvad_lightning.video.reader import VideoReader
 

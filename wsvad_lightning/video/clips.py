@@ -14,73 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.video.crops import WHOLE, Crop, Layout, Size
 from wsvad_lightning.video.film import Film, broken, import_av, open_film
 from wsvad_lightning.video.frames import Footage, FrameFolder, decode_image
 from wsvad_lightning.video.index import FrameIndex, decoded_index, index_video
-from wsvad_lightning.video.reader import Picture, VideoReader, draw, make_scaler, upright_size
+from wsvad_lightning.video.reader import Picture, VideoReader, make_scaler, upright_size
 from wsvad_lightning.video.upright import AS_STORED, Orientation, orientation_of
 
 MOST_OPEN = 8  # videos that a process keeps open
 NEAR = 8  # frames: decoding these takes less time than seeking
-Size = tuple[int, int]  # height and width in pixels
-
-
-class Crop(NamedTuple):
-    """The part of a frame that a clip shows.
-
-    Attributes:
-        extent: how large it is, relative to the largest rectangle of the clip's shape that fits into the
-            frame; None for the whole frame, squeezed into that shape.
-        anchor: where it lies, from 0 (top, left) to 1 (bottom, right).
-    """
-
-    extent: float | None = None
-    anchor: tuple[float, float] = (0.5, 0.5)
-
-    def layout(self, frame: Size, size: Size | None) -> "Layout":
-        """Find where the clip lies in the scaled frame.
-
-        Args:
-            frame: height and width of the upright frame.
-            size: of the clip; None for that of the frame.
-        """
-        if size is None or self.extent is None:
-            return Layout(size or frame, (0, 0), size or frame)
-        scale = self.extent * min(frame[0] / size[0], frame[1] / size[1])
-        height, width = (max(own, round(full / scale)) for own, full in zip(size, frame, strict=True))
-        top, left = round(self.anchor[0] * (height - size[0])), round(self.anchor[1] * (width - size[1]))
-        return Layout((height, width), (top, left), size)
-
-
-WHOLE = Crop()
-
-
-class Layout(NamedTuple):
-    """A rectangle of a scaled frame, in pixels.
-
-    Attributes:
-        scaled: height and width that the frame is scaled to.
-        offset: row and column where the rectangle begins.
-        size: height and width of the rectangle.
-    """
-
-    scaled: Size
-    offset: Size
-    size: Size
-
-    def draw(self, picture: Picture, scaler: Any) -> NDArray[np.uint8]:
-        """Draw the rectangle ``[height, width, 3]``."""
-        height, width = self.scaled
-        pixels = draw(scaler, picture.frame, picture.orientation, width=width, height=height)
-        (top, left), (rows, columns) = self.offset, self.size
-        return pixels[top : top + rows, left : left + columns]
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Top, left, bottom and right of the rectangle, relative to the frame."""
-        begin = [offset / full for offset, full in zip(self.offset, self.scaled, strict=True)]
-        extent = [size / full for size, full in zip(self.size, self.scaled, strict=True)]
-        return begin[0], begin[1], begin[0] + extent[0], begin[1] + extent[1]
 
 
 class Numbered(NamedTuple):
@@ -160,7 +102,10 @@ class ClipReader:
             self.close()
             if self.index.ticks is None:
                 raise broken(Path(self._video), "cannot be read again as it was first") from error
-            self.index = decoded_index(self._video, self._fps)
+            announced, self.index = self.index.num_frames, decoded_index(self._video, self._fps)
+            if numbers[-1] >= self.index.num_frames:
+                problem = f"gives {self.index.num_frames} frames where its packets announce {announced}"
+                raise broken(Path(self._video), problem) from error
             return self.read(frames, size, crop)
         return np.stack([drawn[place] for place in places.tolist()])
 
@@ -292,6 +237,8 @@ class ClipReaders:
             WSVADError: as :func:`index_video`.
         """
         path = Path(video)
+        if path in self._open:
+            return self._open[path].index
         if path not in self._indexes:
             self._indexes[path] = index_video(video, self.fps)
         return self._indexes[path]
@@ -309,7 +256,9 @@ class ClipReaders:
         reader = self._open.pop(path, None) or ClipReader(video, self.fps, self.index(video))
         self._open[path] = reader  # the last one in use
         if len(self._open) > self.most_open:
-            self._open.popitem(last=False)[1].close()
+            closed, oldest = self._open.popitem(last=False)
+            self._indexes[closed] = oldest.index  # which may have turned out to mislead
+            oldest.close()
         return reader
 
     def read_clip(

@@ -213,6 +213,24 @@ def test_whole_videos_come_in_order(footage: Path) -> None:
     assert [batch.video_ids[0] for batch in batches] == ["fight3"] * 2 + ["normal3"] * 2
 
 
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_ranks_validate_equally_many_batches_without_labels(
+    footage: Path, world_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = {"train": ["normal0"], "val": ["normal1", "fight2", "fight3"]}
+    seen: list[tuple[str, int]] = []
+    for rank in range(world_size):
+        data = make(footage, labelled=False)
+        data.catalogue.parts = {"test": [], **split}
+        monkeypatch.setattr(ClipDataModule, "_rank", rank)
+        monkeypatch.setattr(ClipDataModule, "_world_size", world_size)
+        loader = data.val_dataloader()
+        assert isinstance(loader, BatchLoader)
+        assert len(loader) == 8 // world_size  # batches of two clips of eight frames: 2 + 3 + 3
+        seen += [(batch.video_ids[0], int(batch.starts[0])) for batch in loader]
+    assert len(set(seen)) == len(seen) == 8 // world_size * world_size
+
+
 def test_videos_are_played_at_a_rate(footage: Path) -> None:
     data = make(footage, fps=5, crop="full", stride=1)
     data.setup("test")

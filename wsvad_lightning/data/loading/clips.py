@@ -1,6 +1,6 @@
 """From videos to batches of clips: drawn ones to train with, all of a video in order to score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,7 +17,8 @@ from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN, ClipBatch
-from wsvad_lightning.video.clips import WHOLE, ClipReaders, Crop, Layout, Size, clip_frames
+from wsvad_lightning.video.clips import ClipReaders, clip_frames
+from wsvad_lightning.video.crops import WHOLE, Crop, Layout, Size
 from wsvad_lightning.video.frames import Footage
 from wsvad_lightning.video.views import CROP, GRID_CELL
 
@@ -127,6 +128,9 @@ def _grid_of(views: Sequence[str]) -> Size:
     numbers = [(int(cell[1]), int(cell[2])) for cell in cells if cell]
     rows, columns = numbers[-1][0] + 1, numbers[-1][1] + 1
     return (rows, columns) if numbers == [*np.ndindex(rows, columns)] else (0, 0)
+
+
+ClipRange = tuple[VideoAnnotation, range]  # clips of a video, by their starts
 
 
 class Wanted(NamedTuple):
@@ -271,16 +275,24 @@ class WholeClips(BatchDataset[ClipBatch]):
         source: reads them.
         videos: what is known of each.
         batch_size: most clips of a batch.
+        share: gives the batches to read, of all of them; by default each.
     """
 
-    def __init__(self, source: ClipSource, videos: Sequence[VideoAnnotation], batch_size: int) -> None:
+    def __init__(
+        self,
+        source: ClipSource,
+        videos: Sequence[VideoAnnotation],
+        batch_size: int,
+        share: Callable[[Sequence[ClipRange]], Sequence[ClipRange]] = lambda batches: batches,
+    ) -> None:
         self.source = source
-        self.batches = [
+        batches = [
             (video, starts[first : first + batch_size])
             for video in videos
             for starts in [range(0, source.num_frames(video), source.shape.hop)]
             for first in range(0, len(starts), batch_size)
         ]
+        self.batches = share(batches)
 
     def __len__(self) -> int:
         return len(self.batches)
