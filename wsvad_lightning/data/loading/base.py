@@ -55,7 +55,7 @@ class ResumableDataModule(LightningDataModule):
         return names[self._rank :: self._world_size]
 
     def even_share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """As many items for each rank, where ranks work on theirs together; the few that remain are left out."""
+        """As many items for each rank, where ranks work together on them; what remains is left out."""
         return items[: len(items) - len(items) % self._world_size][self._rank :: self._world_size]
 
     def training_loader(
