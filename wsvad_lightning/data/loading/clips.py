@@ -1,5 +1,6 @@
 """From videos to batches of clips: drawn ones to train with, all of a video in order to score."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import get_worker_info
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.dataset import BatchDataset
@@ -181,7 +183,7 @@ class ClipSource:
             WSVADError: if a video cannot be decoded, or is not as its annotation or the store of depth says.
         """
         height, width = self.shape.size
-        clips = torch.empty(len(wanted), 3, self.shape.length, height, width)
+        clips = new_batch(len(wanted), 3, self.shape.length, height, width)
         frames = torch.empty(len(wanted), self.shape.length, dtype=torch.int64)
         depth: dict[int, Tensor] = {}
         for place in sorted(range(len(wanted)), key=lambda i: (wanted[i].video.video_id, wanted[i].start)):
@@ -210,6 +212,14 @@ class ClipSource:
             fps=torch.tensor([index.fps for index in indexes], dtype=torch.float64),
             depth=torch.stack([depth[place] for place in range(len(wanted))]) if depth else None,
         )
+
+
+def new_batch(*shape: int) -> Tensor:
+    """A float32 tensor to fill; in a worker it lies where the training process sees it, uncopied."""
+    if get_worker_info() is None:
+        return torch.empty(shape)
+    storage = torch.UntypedStorage._new_shared(4 * math.prod(shape))  # as PyTorch's own collation does
+    return torch.empty(0).set_(storage, 0, shape)
 
 
 class TrainingClips(BatchDataset[ClipBatch]):
