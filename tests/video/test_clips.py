@@ -12,7 +12,8 @@ from PIL import Image
 
 from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.video.clips import ClipReader, ClipReaders, Crop, read_clip
+from wsvad_lightning.video.clips import ClipReader, ClipReaders, read_clip
+from wsvad_lightning.video.crops import Crop
 from wsvad_lightning.video.frames import Footage, FrameFolder
 from wsvad_lightning.video.reader import VideoReader
 
@@ -101,7 +102,7 @@ def test_damage_is_met_and_read_past_as_in_a_plain_decode(make_video: VideoMaker
     path = make_video("a.mp4", 30, encoder=B_FRAMES)
     reader = ClipReader(path)
     with av.open(str(path)) as container:
-        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+        places = [(int(packet.pos or 0), packet.size) for packet in container.demux(video=0) if packet.size]
     content = bytearray(path.read_bytes())
     place, size = places[14]
     content[place : place + size] = bytes(size)
@@ -186,10 +187,10 @@ def test_an_edit_list_hides_frames(tmp_path: Path, make_video: VideoMaker) -> No
     with av.open(str(source)) as given, av.open(str(cut), "w") as written:
         first = given.streams.video[0]
         track = written.add_stream_from_template(first)
-        shift = Fraction(3, 10) / first.time_base
+        shift = int(Fraction(3, 10) / (first.time_base or 1))
         for packet in given.demux(first):
-            if packet.dts is not None:
-                packet.pts, packet.dts = packet.pts - int(shift), packet.dts - int(shift)
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
                 packet.stream = track
                 written.mux(packet)
     check(cut)

@@ -14,80 +14,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.video.crops import WHOLE, Crop, Layout, Size
 from wsvad_lightning.video.film import Film, broken, import_av, open_film
 from wsvad_lightning.video.frames import Footage, FrameFolder, decode_image
 from wsvad_lightning.video.index import FrameIndex, decoded_index, index_video
-from wsvad_lightning.video.reader import Picture, VideoReader, draw, make_scaler, upright_size
-from wsvad_lightning.video.upright import AS_STORED, orientation_of
+from wsvad_lightning.video.reader import Picture, VideoReader, make_scaler, upright_size
+from wsvad_lightning.video.upright import AS_STORED, Orientation, orientation_of
 
-MOST_OPEN = 4  # videos that a process keeps open
+MOST_OPEN = 8  # videos that a process keeps open
 NEAR = 8  # frames: decoding these takes less time than seeking
-Size = tuple[int, int]  # height and width in pixels
-
-
-class Crop(NamedTuple):
-    """The part of a frame that a clip shows.
-
-    Attributes:
-        extent: how large it is, relative to the largest rectangle of the clip's shape that fits into the
-            frame; None for the whole frame, squeezed into that shape.
-        anchor: where it lies, from 0 (top, left) to 1 (bottom, right).
-    """
-
-    extent: float | None = None
-    anchor: tuple[float, float] = (0.5, 0.5)
-
-    def layout(self, frame: Size, size: Size | None) -> "Layout":
-        """Find where the clip lies in the scaled frame.
-
-        Args:
-            frame: height and width of the upright frame.
-            size: of the clip; None for that of the frame.
-        """
-        if size is None or self.extent is None:
-            return Layout(size or frame, (0, 0), size or frame)
-        scale = self.extent * min(frame[0] / size[0], frame[1] / size[1])
-        height, width = (max(own, round(full / scale)) for own, full in zip(size, frame, strict=True))
-        top, left = round(self.anchor[0] * (height - size[0])), round(self.anchor[1] * (width - size[1]))
-        return Layout((height, width), (top, left), size)
-
-
-WHOLE = Crop()
-
-
-class Layout(NamedTuple):
-    """A rectangle of a scaled frame, in pixels.
-
-    Attributes:
-        scaled: height and width that the frame is scaled to.
-        offset: row and column where the rectangle begins.
-        size: height and width of the rectangle.
-    """
-
-    scaled: Size
-    offset: Size
-    size: Size
-
-    def draw(self, picture: Picture, scaler: Any) -> NDArray[np.uint8]:
-        """Draw the rectangle ``[height, width, 3]``."""
-        height, width = self.scaled
-        pixels = draw(scaler, picture.frame, picture.orientation, width=width, height=height)
-        (top, left), (rows, columns) = self.offset, self.size
-        return pixels[top : top + rows, left : left + columns]
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Top, left, bottom and right of the rectangle, relative to the frame."""
-        begin = [offset / full for offset, full in zip(self.offset, self.scaled, strict=True)]
-        extent = [size / full for size, full in zip(self.size, self.scaled, strict=True)]
-        return begin[0], begin[1], begin[0] + extent[0], begin[1] + extent[1]
 
 
 class Numbered(NamedTuple):
-    """A frame of the file, with its number."""
+    """A decoded frame.
+
+    Attributes:
+        number: of the frame in the file.
+        frame: of PyAV.
+        orientation: how it is turned upright; None where the frame itself says so.
+    """
 
     number: int
-    picture: Picture
+    frame: Any
+    orientation: Orientation | None = None
+
+    def picture(self, tags: Mapping[str, str]) -> Picture:
+        """The frame on its way out; ``tags`` are those of its track."""
+        return Picture(self.frame, self.orientation or orientation_of(self.frame, tags) or AS_STORED)
 
 
 class Missed(Exception):  # noqa: N818  # caught in the module
@@ -149,9 +102,12 @@ class ClipReader:
             self.close()
             if self.index.ticks is None:
                 raise broken(Path(self._video), "cannot be read again as it was first") from error
-            self.index = decoded_index(self._video, self._fps)
+            announced, self.index = self.index.num_frames, decoded_index(self._video, self._fps)
+            if numbers[-1] >= self.index.num_frames:
+                problem = f"gives {self.index.num_frames} frames where its packets announce {announced}"
+                raise broken(Path(self._video), problem) from error
             return self.read(frames, size, crop)
-        return np.stack(drawn)[places]
+        return np.stack([drawn[place] for place in places.tolist()])
 
     def layout(self, size: Size | None, crop: Crop) -> Layout:
         """Give where a clip lies in the scaled frame; known once a frame was read."""
@@ -174,18 +130,28 @@ class ClipReader:
                     raise Missed
             if self._latest.number != number:
                 raise Missed
-            yield self._latest.picture
+            picture = self._latest.picture(self._film.tags if self._film else {})
+            self._size = self._size or self._size_of(picture)
+            yield picture
 
     def _is_near(self, number: int) -> bool:
         """Whether to go on decoding is the shortest way to a frame."""
         if self._latest is None or self._latest.number > number:
             return False
         keys = self.index.keys
-        near = keys is None or number <= self._latest.number + NEAR
-        return near or keys[_last_key(keys, number)] <= self._latest.number
+        if keys is None or number <= self._latest.number + NEAR:
+            return True
+        return bool(keys[_last_key(keys, number)] <= self._latest.number)
+
+    def _size_of(self, picture: Picture) -> Size:
+        """Height and width of the first frame: those of the track, or of this picture if it is the first."""
+        if self._film is None:
+            return height_and_width(picture)
+        stored = self._film.track.height, self._film.track.width
+        return stored[::-1] if picture.orientation.transposes else stored
 
     def _from(self, number: int) -> Iterator[Numbered]:
-        """Decode a frame and all that follow it; what comes before it may be given, too."""
+        """Decode a frame and all that follow it."""
         if self.index.ticks is None:
             return self._from_start()
         if isinstance(self._video, FrameFolder):
@@ -196,13 +162,14 @@ class ClipReader:
         reader = VideoReader(self._video, resample=self._fps)
         for picture in reader.pictures():
             self._size = self._size or height_and_width(picture)
-            yield Numbered(reader.num_frames - 1, picture)
+            yield Numbered(reader.num_frames - 1, *picture)
 
     def _from_image(self, images: Sequence[Path], first: int) -> Iterator[Numbered]:
         try:
-            self._size = self._size or height_and_width(_picture(decode_image(images[0]), {}))
+            if self._size is None and first:
+                self._size = height_and_width(Numbered(0, decode_image(images[0])).picture({}))
             for number in range(first, len(images)):
-                yield Numbered(number, _picture(decode_image(images[number]), {}))
+                yield Numbered(number, decode_image(images[number]))
         except (IndexError, StopIteration) as error:
             raise Missed from error
 
@@ -219,11 +186,8 @@ class ClipReader:
             for number, frame in enumerate(frames, begin):
                 if number == len(ticks) or frame.pts != ticks[number] or frame.is_corrupt:
                     raise Missed
-                picture = _picture(frame, self._film.tags)
-                if self._size is None:
-                    stored = self._film.track.height, self._film.track.width
-                    self._size = stored[::-1] if picture.orientation.transposes else stored
-                yield Numbered(number, picture)
+                if number >= first:
+                    yield Numbered(number, frame)
         except IndexError as error:  # PyAV's at the end of a file with more tracks
             raise Missed from error
 
@@ -273,6 +237,8 @@ class ClipReaders:
             WSVADError: as :func:`index_video`.
         """
         path = Path(video)
+        if path in self._open:
+            return self._open[path].index
         if path not in self._indexes:
             self._indexes[path] = index_video(video, self.fps)
         return self._indexes[path]
@@ -290,7 +256,9 @@ class ClipReaders:
         reader = self._open.pop(path, None) or ClipReader(video, self.fps, self.index(video))
         self._open[path] = reader  # the last one in use
         if len(self._open) > self.most_open:
-            self._open.popitem(last=False)[1].close()
+            closed, oldest = self._open.popitem(last=False)
+            self._indexes[closed] = oldest.index  # which may have turned out to mislead
+            oldest.close()
         return reader
 
     def read_clip(
@@ -369,7 +337,7 @@ def clip_frames(
 
 def as_clip(pixels: NDArray[np.uint8]) -> Tensor:
     """Turn frames ``[T, H, W, 3]`` into a clip ``[3, T, H, W]``, float32 in [0, 1]."""
-    return torch.from_numpy(pixels).permute(3, 0, 1, 2).to(torch.float32).div_(255).contiguous()
+    return torch.from_numpy(pixels).permute(3, 0, 1, 2).contiguous() / 255
 
 
 def height_and_width(picture: Picture) -> Size:
@@ -381,7 +349,3 @@ def height_and_width(picture: Picture) -> Size:
 def _last_key(keys: NDArray[np.int64], number: int) -> int:
     """Place of the last key frame from which a frame can be decoded."""
     return int(np.searchsorted(keys, number, side="right")) - 1
-
-
-def _picture(frame: Any, tags: Mapping[str, str]) -> Picture:
-    return Picture(frame, orientation_of(frame, tags) or AS_STORED)

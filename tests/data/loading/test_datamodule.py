@@ -88,7 +88,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(make_store(folder / "s.h5", train=10, test=3, dim=4, crops=2, classes=("fight", "fire")))
 
 
-def names(loader: BatchLoader | list[BatchLoader]) -> list[str]:
+def names(loader: BatchLoader[WSVADBatch] | list[BatchLoader[WSVADBatch]]) -> list[str]:
     assert isinstance(loader, BatchLoader)
     return [name for batch in loader for name in batch.video_ids]
 

@@ -189,9 +189,13 @@ def test_two_processes_share_the_clips(footage: Path, tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded_by_few_open_videos(footage: Path) -> None:
-    data = make(footage)
-    for _ in train(data):
-        assert len(data.readers._open) <= data.readers.most_open < len(data.parts["train"])
+    def open_files() -> int:
+        links = [link.resolve() for link in Path("/proc/self/fd").iterdir() if link.exists()]
+        return len([link for link in links if link.is_relative_to(footage)])
+
+    data, before = make(footage), open_files()  # other tests may have left some
+    data.readers.most_open = 2
+    assert [open_files() - before for _ in train(data)][1:] == [2] * 8
 
 
 # ------------------------------------------------------------------------------------------- whole videos
@@ -207,6 +211,24 @@ def test_whole_videos_come_in_order(footage: Path) -> None:
         assert own[-1].frames[-1].tolist() == [36, 39, 40, 40]
         assert [row for batch in own for row in grey(batch)] == torch.cat([b.frames for b in own]).tolist()
     assert [batch.video_ids[0] for batch in batches] == ["fight3"] * 2 + ["normal3"] * 2
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_ranks_validate_equally_many_batches_without_labels(
+    footage: Path, world_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = {"train": ["normal0"], "val": ["normal1", "fight2", "fight3"]}
+    seen: list[tuple[str, int]] = []
+    for rank in range(world_size):
+        data = make(footage, labelled=False)
+        data.catalogue.parts = {"test": [], **split}
+        monkeypatch.setattr(ClipDataModule, "_rank", rank)
+        monkeypatch.setattr(ClipDataModule, "_world_size", world_size)
+        loader = data.val_dataloader()
+        assert isinstance(loader, BatchLoader)
+        assert len(loader) == 8 // world_size  # batches of two clips of eight frames: 2 + 3 + 3
+        seen += [(batch.video_ids[0], int(batch.starts[0])) for batch in loader]
+    assert len(set(seen)) == len(seen) == 8 // world_size * world_size
 
 
 def test_videos_are_played_at_a_rate(footage: Path) -> None:

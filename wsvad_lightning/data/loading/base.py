@@ -1,6 +1,7 @@
 """What the data modules of features and of pixels share: ranks, resuming, and loaders."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -8,6 +9,8 @@ from lightning.pytorch import LightningDataModule
 from wsvad_lightning.data.loading.dataset import Batch, BatchDataset, BatchLoader, as_loaded
 from wsvad_lightning.data.loading.sampler import BagSampler
 from wsvad_lightning.errors import WSVADError
+
+Item = TypeVar("Item")
 
 
 class ResumableDataModule(LightningDataModule):
@@ -50,6 +53,10 @@ class ResumableDataModule(LightningDataModule):
     def share(self, names: Sequence[str]) -> Sequence[str]:
         """The videos that this rank reads as a whole."""
         return names[self._rank :: self._world_size]
+
+    def even_share(self, items: Sequence[Item]) -> Sequence[Item]:
+        """As many items for each rank, where ranks work together on them; what remains is left out."""
+        return items[: len(items) - len(items) % self._world_size][self._rank :: self._world_size]
 
     def training_loader(
         self, dataset: BatchDataset[Batch], sides: Mapping[str, Sequence[int]]

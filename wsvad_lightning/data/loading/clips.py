@@ -1,6 +1,7 @@
 """From videos to batches of clips: drawn ones to train with, all of a video in order to score."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import get_worker_info
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.dataset import BatchDataset
@@ -17,7 +19,8 @@ from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN, ClipBatch
-from wsvad_lightning.video.clips import WHOLE, ClipReaders, Crop, Layout, Size, clip_frames
+from wsvad_lightning.video.clips import ClipReaders, clip_frames
+from wsvad_lightning.video.crops import WHOLE, Crop, Layout, Size
 from wsvad_lightning.video.frames import Footage
 from wsvad_lightning.video.views import CROP, GRID_CELL
 
@@ -107,13 +110,15 @@ class DepthStream:
         """Read the depth ``[T, h, w]`` of what a clip shows of each frame."""
         stored = self.store.read(video_id, self.stream)
         snippets = np.minimum(frames // self.store.provenance.grid.stride, len(stored) - 1)
-        maps = torch.from_numpy(np.array(stored[snippets, :, 0], np.float32)).unflatten(1, self.grid)
+        maps = torch.from_numpy(np.array(stored[snippets, :, 0], np.float32)).view(-1, *self.grid)
         top, left, bottom, right = layout.box
         if (top, left, bottom, right) == (0, 0, 1, 1):
             return maps
         affine = torch.tensor([[right - left, 0, left + right - 1], [0, bottom - top, top + bottom - 1]])
         places = functional.affine_grid(affine[None], [1, 1, *self.grid], align_corners=False)
-        sampled = functional.grid_sample(maps[None], places, padding_mode="border", align_corners=False)
+        sampled: Tensor = functional.grid_sample(
+            maps[None], places, padding_mode="border", align_corners=False
+        )
         return sampled[0]
 
 
@@ -125,6 +130,9 @@ def _grid_of(views: Sequence[str]) -> Size:
     numbers = [(int(cell[1]), int(cell[2])) for cell in cells if cell]
     rows, columns = numbers[-1][0] + 1, numbers[-1][1] + 1
     return (rows, columns) if numbers == [*np.ndindex(rows, columns)] else (0, 0)
+
+
+ClipRange = tuple[VideoAnnotation, range]  # clips of a video, by their starts
 
 
 class Wanted(NamedTuple):
@@ -175,7 +183,7 @@ class ClipSource:
             WSVADError: if a video cannot be decoded, or is not as its annotation or the store of depth says.
         """
         height, width = self.shape.size
-        clips = torch.empty(len(wanted), 3, self.shape.length, height, width)
+        clips = new_batch(len(wanted), 3, self.shape.length, height, width)
         frames = torch.empty(len(wanted), self.shape.length, dtype=torch.int64)
         depth: dict[int, Tensor] = {}
         for place in sorted(range(len(wanted)), key=lambda i: (wanted[i].video.video_id, wanted[i].start)):
@@ -186,7 +194,7 @@ class ClipSource:
             video.check_num_frames(count)
             numbers = clip_frames(Path(path), count, start, self.shape.length, self.shape.stride, pad=pad)
             pixels = torch.from_numpy(reader.read(numbers, self.shape.size, crop))
-            torch.div(pixels.permute(3, 0, 1, 2), 255, out=clips[place])
+            torch.div(pixels.permute(3, 0, 1, 2).contiguous(), 255, out=clips[place])
             frames[place] = torch.from_numpy(numbers)
             if self.depth is not None:
                 self.depth.check(video.video_id, count)
@@ -204,6 +212,14 @@ class ClipSource:
             fps=torch.tensor([index.fps for index in indexes], dtype=torch.float64),
             depth=torch.stack([depth[place] for place in range(len(wanted))]) if depth else None,
         )
+
+
+def new_batch(*shape: int) -> Tensor:
+    """A float32 tensor to fill; in a worker it lies where the training process sees it, uncopied."""
+    if get_worker_info() is None:
+        return torch.empty(shape)
+    storage = torch.UntypedStorage._new_shared(4 * math.prod(shape))  # as PyTorch's own collation does
+    return torch.empty(0).set_(storage, 0, shape)
 
 
 class TrainingClips(BatchDataset[ClipBatch]):
@@ -269,16 +285,24 @@ class WholeClips(BatchDataset[ClipBatch]):
         source: reads them.
         videos: what is known of each.
         batch_size: most clips of a batch.
+        share: gives the batches to read, of all of them; by default each.
     """
 
-    def __init__(self, source: ClipSource, videos: Sequence[VideoAnnotation], batch_size: int) -> None:
+    def __init__(
+        self,
+        source: ClipSource,
+        videos: Sequence[VideoAnnotation],
+        batch_size: int,
+        share: Callable[[Sequence[ClipRange]], Sequence[ClipRange]] = lambda batches: batches,
+    ) -> None:
         self.source = source
-        self.batches = [
+        batches = [
             (video, starts[first : first + batch_size])
             for video in videos
             for starts in [range(0, source.num_frames(video), source.shape.hop)]
             for first in range(0, len(starts), batch_size)
         ]
+        self.batches = share(batches)
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -23,7 +23,8 @@ from wsvad_lightning.data.loading.dataset import BatchLoader
 from wsvad_lightning.data.store.reader import parts_folder
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import ClipBatch
-from wsvad_lightning.video.clips import ClipReaders, Size
+from wsvad_lightning.video.clips import ClipReaders
+from wsvad_lightning.video.crops import Size
 from wsvad_lightning.video.frames import Footage
 
 # The parts that a stage reads; the first must have videos.
@@ -233,8 +234,15 @@ class ClipDataModule(ResumableDataModule):
         return self.training_loader(clips, {"clip": range(len(clips))})
 
     def val_dataloader(self) -> BatchLoader[ClipBatch] | list[BatchLoader[ClipBatch]]:
-        """The held-out videos of this rank, whole; no loader if none are held out."""
-        return self._whole(self.parts["val"]) if self.parts["val"] else []
+        """The held-out videos, whole; no loader if none are held out.
+
+        With labels, these are the videos of this rank. Without, all ranks have as many batches, so that
+        layers may be sharded over them; fewer batches than there are ranks are left out.
+        """
+        if not self.parts["val"] or self.labelled:
+            return self._whole(self.parts["val"]) if self.parts["val"] else []
+        videos = [self.annotations[name] for name in self.parts["val"]]
+        return self.loader(WholeClips(self._source, videos, self.batch_size, self.even_share))
 
     def test_dataloader(self) -> BatchLoader[ClipBatch]:
         """The test videos of this rank, whole."""
