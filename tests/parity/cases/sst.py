@@ -20,7 +20,7 @@ from wsvad_lightning.methods import SST
 from wsvad_lightning.methods.base.dual_memory import dual_memory_losses
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.sst.frames import official_start
-from wsvad_lightning.methods.sst.patches import MaskedTokens
+from wsvad_lightning.methods.sst.patches import MaskedTokens, Motion
 from wsvad_lightning.types import WSVADBatch
 
 TERMS = {  # of the manifest -> ours
@@ -33,7 +33,7 @@ TERMS = {  # of the manifest -> ours
     "kl": "kl",
     "distance": "distance",
 }
-MOTIONS = {"time-reversal": "reversal", "varience": "difference"}
+MOTIONS: dict[str, Motion] = {"time-reversal": "reversal", "varience": "difference"}
 FRAMES_KEY = "eval/snippet_to_frames"
 
 
@@ -41,7 +41,7 @@ def part(manifest: Manifest, key: str, value: Tensor) -> NDArray[Any]:
     """Take the recorded part, such as ``every 8th snippet and 16th channel`` of ``[..., T, D]``."""
     meaning = manifest["outputs"][key]["meaning"]
     steps = [int(step) for step in re.findall(r"(\d+)(?:st|nd|rd|th)\b", meaning)]
-    return value[(..., *(slice(None, None, step) for step in steps))].numpy()
+    return value.numpy()[(..., *(slice(None, None, step) for step in steps))]
 
 
 def build(config: dict[str, Any], inputs: Tensors) -> WSVADModule:

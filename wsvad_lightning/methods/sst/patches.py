@@ -248,7 +248,8 @@ class PatchTransformer(nn.Module):
             motion = (0.5 * (embedded - self.embed_clips(clips.flip(2)))).norm(dim=-1)
         else:
             motion = self.changes(embedded)
-        return (stages * motion).sum(dim=(0, 2)).float()
+        kept: Tensor = (stages * motion).sum(dim=(0, 2))
+        return kept.float()
 
     def changes(self, embedded: Tensor) -> Tensor:
         """Length of the difference of ``[B, N, dim]`` tokens to the tubelet before: ``[B, N]``.
