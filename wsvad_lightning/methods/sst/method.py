@@ -208,7 +208,7 @@ class SST(WSVADModule):
         return scores
 
     def patch_maps(self, batch: WSVADBatch) -> Tensor | None:
-        """Give the score of every patch of a video, ``[T, rows, columns]`` in [0, 1]; called with a single one.
+        """Give the score of every patch of a single whole video, ``[T, rows, columns]`` in [0, 1].
 
         It is the highest over the tubelets of a snippet, times the score of the snippet. Patches that were
         dropped, and snippets that were not looked at, have the score 0. Without a folder of videos, maps are
