@@ -41,8 +41,9 @@ def recorded(manifest: Manifest, key: str, value: Tensor) -> NDArray[Any]:
     """Take the recorded part, such as ``every 8th snippet and 16th channel`` of ``[..., T, D]``."""
     meaning = manifest["outputs"].get(key, {}).get("meaning", "")
     steps = [int(step) for step in re.findall(r"(\d+)(?:st|nd|rd|th)\b", meaning)]
-    part: list[Any] = [..., *(slice(None, None, step) for step in steps)]
-    return value.numpy()[tuple(part)]
+    every: list[Any] = [..., *(slice(None, None, step) for step in steps)]
+    part: NDArray[Any] = value.numpy()[tuple(every)]
+    return part
 
 
 def build(config: dict[str, Any], inputs: Tensors) -> WSVADModule:
