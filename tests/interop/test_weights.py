@@ -10,8 +10,7 @@ from wsvad_lightning.methods.base.dual_memory import DualMemoryNet
 
 
 def small_net() -> DualMemoryNet:
-    sizes = {"feature_dim": 6, "hidden_dim": 8, "abnormal_slots": 5, "normal_slots": 4}
-    return DualMemoryNet(**sizes, mlp_dim=8, score_dim=4)
+    return DualMemoryNet(6, hidden_dim=8, abnormal_slots=5, normal_slots=4, mlp_dim=8, score_dim=4)
 
 
 def test_round_trip_is_lossless(tmp_path: Path) -> None:

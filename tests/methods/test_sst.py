@@ -58,9 +58,9 @@ def test_in_raster_order_the_same_tokens_leave_as_they_lie_in_the_frame() -> Non
     clips = torch.rand(2, 3, 16, 8, 12)
     by_score = transformer().eval()(clips)
     by_place = transformer(token_order="raster").eval()(clips)
-    assert not torch.equal(by_score.index, by_score.index.sort(dim=1).values)
-    assert torch.equal(by_place.index, by_score.index.sort(dim=1).values)
-    order = by_score.index.argsort(dim=1)[..., None]
+    assert not torch.equal(by_score.places, by_score.places.sort(dim=1).values)
+    assert torch.equal(by_place.places, by_score.places.sort(dim=1).values)
+    order = by_score.places.argsort(dim=1)[..., None]
     torch.testing.assert_close(
         by_place.tokens, by_score.tokens.take_along_dim(order, dim=1), rtol=0, atol=1e-6
     )

@@ -12,12 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.methods.small import SMALLER
 from tests.serving.clockwork import CLASSES
 from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
+from wsvad_lightning.reporting.maps import read_maps
 from wsvad_lightning.reporting.scores import video_curve
 from wsvad_lightning.serving import scored_video
 
@@ -99,6 +101,23 @@ def test_everything_is_written_of_every_video(
         assert (drawn[0].width, drawn[0].height) == size
     assert [float(row["seconds"]) for row in rows_of(run / "jerky" / "curve.csv")] == stamps
     assert [round(frame.time, 3) for frame in av.open(run / "jerky" / "scored.mp4").decode(video=0)] == stamps
+
+
+def test_a_method_that_learns_from_frames_maps_those_of_the_videos_that_it_scores(
+    trained: Trained, make_video: VideoMaker, tmp_path: Path
+) -> None:
+    sizes = [f"--model.{name}={value}" for name, value in SMALLER["SST"].items()]
+    data = ["--data.store", str(trained.store), "--model.videos", str(trained.videos)]
+    where = ["--output", str(tmp_path), "--name", "model", "--trainer.max_steps", "1"]
+    assert (
+        main(["fit", "--config", "ucf_sst.yaml", "--config", "with/smoke.yaml", *sizes, *data, *where]) == 0
+    )
+    make_video("cameras/gate.mp4", 20)
+    checkpoint = tmp_path / "model" / "version_0" / "checkpoints" / "last.ckpt"
+    assert main(predict(checkpoint, tmp_path / "cameras", tmp_path)) == 0
+    maps = read_maps(tmp_path / "runs" / "cameras" / "version_0" / "maps.h5", "gate")
+    assert maps.shape == (4, 2, 2)
+    assert maps.max() > 0.0
 
 
 def test_videos_of_one_name_have_folders_of_their_own(

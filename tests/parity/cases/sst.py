@@ -20,7 +20,7 @@ from wsvad_lightning.methods import SST
 from wsvad_lightning.methods.base.dual_memory import dual_memory_losses
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.sst.frames import official_start
-from wsvad_lightning.methods.sst.patches import MaskedTokens
+from wsvad_lightning.methods.sst.patches import MaskedTokens, Motion
 from wsvad_lightning.types import WSVADBatch
 
 TERMS = {  # of the manifest -> ours
@@ -33,15 +33,17 @@ TERMS = {  # of the manifest -> ours
     "kl": "kl",
     "distance": "distance",
 }
-MOTIONS = {"time-reversal": "reversal", "varience": "difference"}
+MOTIONS: dict[str, Motion] = {"time-reversal": "reversal", "varience": "difference"}
 FRAMES_KEY = "eval/snippet_to_frames"
 
 
-def part(manifest: Manifest, key: str, value: Tensor) -> NDArray[Any]:
+def recorded(manifest: Manifest, key: str, value: Tensor) -> NDArray[Any]:
     """Take the recorded part, such as ``every 8th snippet and 16th channel`` of ``[..., T, D]``."""
-    meaning = manifest["outputs"][key]["meaning"]
+    meaning = manifest["outputs"].get(key, {}).get("meaning", "")
     steps = [int(step) for step in re.findall(r"(\d+)(?:st|nd|rd|th)\b", meaning)]
-    return value[(..., *(slice(None, None, step) for step in steps))].numpy()
+    every: list[Any] = [..., *(slice(None, None, step) for step in steps)]
+    part: NDArray[Any] = value.numpy()[tuple(every)]
+    return part
 
 
 def build(config: dict[str, Any], inputs: Tensors) -> WSVADModule:
@@ -182,7 +184,7 @@ def training_pass(manifest: Manifest, inputs: Tensors, module: SST) -> Outputs:
         "train/out/keep_masks": rearrange(
             masked.keep, "s b (t p) -> s b t p", t=module.net.dtfe.tubelets
         ).numpy(),
-        "train/out/dtfe_tokens": part(manifest, "train/out/dtfe_tokens", masked.tokens),
+        "train/out/dtfe_tokens": recorded(manifest, "train/out/dtfe_tokens", masked.tokens),
         **{key: motion_of(key, motion) for key in manifest["outputs"] if "motion" in key},
     }
 
@@ -204,7 +206,7 @@ def spatial_pass(
     terms = dual_memory_losses(out, labels.float())
     total = module.total_loss({f"spatial_{term}": value for term, value in terms.items()})
     key = f"{name}/out/frame"
-    return {f"{name}/loss/total": total.numpy(), key: part(manifest, key, out.scores)}
+    return {f"{name}/loss/total": total.numpy(), key: recorded(manifest, key, out.scores)}
 
 
 def evaluation(manifest: Manifest, inputs: Tensors, module: SST) -> Outputs:
@@ -216,12 +218,12 @@ def evaluation(manifest: Manifest, inputs: Tensors, module: SST) -> Outputs:
     values = {
         "eval/snippet_features": described,
         "eval/dtfe_tokens": kept.tokens,
-        "eval/dtfe_keep": kept.index,
+        "eval/dtfe_keep": kept.places,
         "eval/patch_scores": net.spatial(kept.tokens[:, None]),
         "eval/patch_scores_psa_repaired": net.spatial(kept.tokens[:, None], looked_at),
         "eval/patch_scores_tokens": net.spatial(inputs["tokens"][:, None]),
     }
-    return {key: part(manifest, key, value) for key, value in values.items() if key in manifest["outputs"]}
+    return {key: recorded(manifest, key, value) for key, value in values.items()}
 
 
 def frame_table(rows: Tensor) -> NDArray[Any]:

@@ -33,8 +33,8 @@ at PSA in a test, at a tubelet without a token that is kept, at the motion by di
 tubelets, and at clips past the end of a video, which are moved to end with it. Motion without pruning is
 refused. Its random sampling of XD-Violence, which stops as well, is left out.
 
-Chosen here, as the authors test the temporal network alone: patches of a test snippet attend to that snippet,
-and the map is the highest score over the tubelets, times the score of the snippet.
+The authors' code, as compared, tests the temporal network alone. Here the patches of a test snippet attend to
+that snippet, and the map is the highest score over the tubelets, times the score of the snippet.
 """
 
 from wsvad_lightning.methods.sst.method import SST

@@ -113,7 +113,7 @@ class SST(WSVADModule):
             raise WSVADError("model.depth", depth, problem, f"Give at least {len(ratios) + 1}")
         self.net = SSTNet(
             feature_dim,
-            TubeGrid(frames, tuple(size), tube, patch),
+            TubeGrid(frames, (size[0], size[1]), tube, patch),
             hidden_dim,
             abnormal_slots,
             normal_slots,
@@ -208,7 +208,7 @@ class SST(WSVADModule):
         return scores
 
     def patch_maps(self, batch: WSVADBatch) -> Tensor | None:
-        """Give the score of every patch of a video, ``[T, rows, columns]`` in [0, 1]; called with a single one.
+        """Give the score of every patch of a single whole video, ``[T, rows, columns]`` in [0, 1].
 
         It is the highest over the tubelets of a snippet, times the score of the snippet. Patches that were
         dropped, and snippets that were not looked at, have the score 0. Without a folder of videos, maps are
@@ -226,7 +226,8 @@ class SST(WSVADModule):
         scores = self.net.temporal.classify(described).squeeze(0)
         grid, (_, rows, columns) = self.data.info.grid, self.net.grid.shape
         maps = scores.new_zeros(len(scores), rows, columns)
-        for some in scores.topk(min(len(scores), self.patch_snippets or len(scores))).indices.split(CLIPS):
+        ranked = scores.topk(min(len(scores), self.patch_snippets or len(scores))).indices
+        for some in torch.split(ranked, CLIPS):
             starts = [snippet_start(snippet, grid, self.net.grid.frames) for snippet in some.tolist()]
             clips = source.read([video_id] * len(starts), starts).to(self.device)
             patches = self.net.map_patches(clips, described.mean(dim=1)[0, some])

@@ -88,6 +88,6 @@ class SSTNet(nn.Module):
         """
         scores, kept = self.score_patches(clips, described)
         placed = torch.zeros(len(scores), self.grid.tokens, device=scores.device)
-        placed.scatter_(1, kept.index, scores.float())
+        placed.scatter_(1, kept.places, scores.float())
         _, rows, columns = self.grid.shape
         return rearrange(placed, "b (t h w) -> b t h w", h=rows, w=columns).amax(dim=1)

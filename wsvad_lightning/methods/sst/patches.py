@@ -36,11 +36,11 @@ class KeptTokens(NamedTuple):
 
     Attributes:
         tokens: ``[B, K, D]``.
-        index: ``[B, K]`` place of each among all tokens of the clip.
+        places: ``[B, K]`` of each among all tokens of the clip.
     """
 
     tokens: Tensor
-    index: Tensor
+    places: Tensor
 
 
 class MaskedTokens(NamedTuple):
@@ -204,19 +204,20 @@ class PatchTransformer(nn.Module):
 
     def embed_clips(self, clips: Tensor) -> Tensor:
         """Embed ``[B, 3, F, H, W]`` clips in [0, 1], without positions: ``[B, N, dim]``."""
-        return rearrange(self.embedding(clips), "b c t h w -> b (t h w) c")
+        embedded: Tensor = self.embedding(clips)
+        return rearrange(embedded, "b c t h w -> b (t h w) c")
 
     def forward(self, clips: Tensor) -> KeptTokens:
         """Describe the patches that are kept of ``[B, 3, F, H, W]`` clips in [0, 1]."""
         x = self.embed_clips(clips) + self.positions
-        index = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
+        places = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
         for number, block in enumerate(self.blocks):
             if (predict := self.predictor_before(number)) is not None:
                 keep = x.new_ones(x.shape[:2])
                 chosen = self.strongest(predict(x, keep)[..., 0], self.kept[number])
-                x, index = take_tokens(x, chosen), take_tokens(index, chosen)
+                x, places = take_tokens(x, chosen), take_tokens(places, chosen)
             x = block(x)
-        return KeptTokens(self.project_out(self.norm(x)), index)
+        return KeptTokens(self.project_out(self.norm(x)), places)
 
     def strongest(self, scores: Tensor, number: int) -> Tensor:
         """Choose tokens of every tubelet by ``[B, N]`` scores: ``[B, tubelets * number]`` places."""
@@ -248,7 +249,8 @@ class PatchTransformer(nn.Module):
             motion = (0.5 * (embedded - self.embed_clips(clips.flip(2)))).norm(dim=-1)
         else:
             motion = self.changes(embedded)
-        return (stages * motion).sum(dim=(0, 2)).float()
+        kept: Tensor = (stages * motion).sum(dim=(0, 2))
+        return kept.float()
 
     def changes(self, embedded: Tensor) -> Tensor:
         """Length of the difference of ``[B, N, dim]`` tokens to the tubelet before: ``[B, N]``.
