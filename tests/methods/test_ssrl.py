@@ -149,3 +149,17 @@ def test_hazards_give_finite_gradients_in_the_last_stage() -> None:
         torch.autograd.backward(method.total_loss(method.compute_losses(batch)))
         gradients = [p.grad for p in method.parameters() if p.requires_grad]
         assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+
+
+def test_maps_have_the_finest_grid_and_depend_on_the_patch_left_in() -> None:
+    torch.manual_seed(0)
+    method = SSRL(DIM, 4).eval()
+    batch = with_patches(evaluation_batch(torch.randn(2, 5, DIM)))
+    maps = method.patch_maps(batch)
+    assert maps is not None
+    assert maps.shape == (5, 4, 7)
+    streams = {name: torch.zeros_like(values) for name, values in batch.streams.items()}
+    for name, patch in (("patches_2x3", 5), ("patches_3x5", 14), ("patches_4x7", 27)):  # the last of each
+        streams[name][:, :, patch] = batch.streams[name][:, :, patch]
+    torch.testing.assert_close(maps[:, 3, 6], method.score(batch._replace(streams=streams))[0])
+    assert maps.flatten(1).std(dim=1).min() > 0

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics import RegionMetrics, average_precision, expand_maps, expand_scores, roc_auc
+from wsvad_lightning.metrics.cells import to_levels
 from wsvad_lightning.metrics.region import area_to_one
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import RegionSpan
@@ -78,7 +79,7 @@ def test_every_threshold_counts_the_regions_that_a_map_has_there(alpha: float, b
     (x, regions), (_, tracks) = metric.curve("region"), metric.curve("track")
     for value in np.unique(maps)[1:]:
         false_positives, detected, of_tracks = counted(enlarged(maps), value, beta)
-        point = 65536 - int(np.floor(value * 65535 + 0.5))
+        point = 65536 - int(to_levels(np.array([value]))[0])
         assert x[point] * (FRAMES - 1) == pytest.approx(false_positives)
         assert regions[point] * 12 == pytest.approx(detected)
         assert tracks[point] == np.mean([count / 6 >= alpha for count in of_tracks])
@@ -152,6 +153,14 @@ def test_maps_are_expanded_as_scores_are(length: int, stride: int, tail: int) ->
     for row, column in np.ndindex(2, 3):
         expected = expand_scores(maps[:, row, column], num_frames, grid)
         assert np.allclose(expanded[:, row, column], expected, rtol=0, atol=1e-7)
+
+
+def test_levels_keep_apart_what_crowds_near_zero_and_one() -> None:
+    scores = np.array([0, 1e-6, 1.001e-6, 0.4999, 0.5001, 1 - 1.001e-6, 1 - 1e-6, 1])
+    levels = to_levels(scores)
+    assert (np.diff(levels.astype(int)) > 0).all()
+    assert (levels[0], levels[-1]) == (0, 65535)
+    assert to_levels(np.array([1e-30])) == 1  # above 0
 
 
 def test_three_conventions_of_the_end() -> None:

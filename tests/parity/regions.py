@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wsvad_lightning.metrics import average_precision, roc_auc
-from wsvad_lightning.metrics.cells import TOP, render
+from wsvad_lightning.metrics.cells import TOP, render, to_levels
 from wsvad_lightning.metrics.region import CONTINUATIONS, RegionMetrics
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import RegionSpan
@@ -105,7 +105,7 @@ def measure(clips: Sequence[Clip], alpha: float, beta: float, expected: Mapping[
         found[f"tbdc_{NAMES[continuation]}"] = metric.area("track", continuation)
     for key in expected:
         if threshold := THRESHOLD.fullmatch(key):
-            point = TOP + 1 - int(np.floor(float(threshold[1]) * TOP + 0.5))
+            point = TOP + 1 - int(to_levels(np.array([float(threshold[1])]))[0])
             rates = {"rbdr": regions[point], "tbdr": tracks[point]}
             found[key] = {"false_positive_regions_per_frame": x[point], **rates}
     return found

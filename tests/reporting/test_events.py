@@ -78,9 +78,21 @@ def test_events_and_their_metrics_are_written(tmp_path: Path) -> None:
     with (tested / "events.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows == [
-        ["video", "start_frame", "end_frame", "start_seconds", "end_seconds", "class", "score"],
-        ["fall", "4", "8", "0.160", "0.320", "fall", "0.7"],
-        ["riot", "8", "16", "0.320", "0.640", "riot", "0.6"],
+        [
+            "video",
+            "start_frame",
+            "end_frame",
+            "start_seconds",
+            "end_seconds",
+            "class",
+            "score",
+            "x",
+            "y",
+            "width",
+            "height",
+        ],
+        ["fall", "4", "8", "0.160", "0.320", "fall", "0.7", "", "", "", ""],
+        ["riot", "8", "16", "0.320", "0.640", "riot", "0.6", "", "", "", ""],
     ]
     assert (run("predict", store, tmp_path, "fall", "riot") / "events.csv").read_bytes() == (
         tested / "events.csv"

@@ -7,7 +7,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from wsvad_lightning.reporting.tables import steady_clock, tables_of, write_curve, write_events, write_scores
+from wsvad_lightning.reporting.tables import (
+    SPAN,
+    steady_clock,
+    tables_of,
+    write_curve,
+    write_events,
+    write_scores,
+)
 from wsvad_lightning.timeline import Event, SnippetGrid
 from wsvad_lightning.types import Prediction
 
@@ -63,11 +70,15 @@ def test_scores_have_a_row_a_snippet_with_its_frames_and_seconds(tmp_path: Path)
 
 def test_events_and_curves_have_seconds_by_the_clock_of_their_video(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.5, 0.6]
-    events = {"a": [Event(1, 3, "fall, or worse", 0.123456789)], "calm": []}
+    events = {
+        "a": [Event(1, 3, "fall, or worse", 0.123456789), Event(3, 3, "b", region=(0, 8, 16, 4))],
+        "calm": [],
+    }
     write_events(tmp_path / "events.csv", events, {"a": times.__getitem__, "calm": times.__getitem__})
     assert rows_of(tmp_path / "events.csv") == [
-        ["video", "start_frame", "end_frame", "start_seconds", "end_seconds", "class", "score"],
-        ["a", "1", "3", "0.100", "0.600", "fall, or worse", "0.123457"],
+        ["video", *SPAN, "class", "score", "x", "y", "width", "height"],
+        ["a", "1", "3", "0.100", "0.600", "fall, or worse", "0.123457", "", "", "", ""],
+        ["a", "3", "3", "0.600", "0.600", "b", "1", "0", "8", "16", "4"],
     ]
     write_curve(tmp_path / "curve.csv", [0.5, 1.0], times.__getitem__)
     assert rows_of(tmp_path / "curve.csv") == [

@@ -79,3 +79,15 @@ def test_a_name_that_is_too_wide_is_written_smaller() -> None:
 def test_a_name_in_a_tiny_video_is_cut_off() -> None:
     tiny = np.full((8, 8, 3), 90, np.uint8)
     assert Overlay(np.ones(2), 8, 8, [Event(0, 2, "a long name")]).draw(tiny, 1).shape == (32, 8, 3)
+
+
+def test_a_map_makes_its_part_of_the_frame_redder() -> None:
+    levels = np.zeros((2, 4), dtype=np.float32)
+    levels[1, 2] = 1.0
+    overlay = Overlay(np.zeros(10), 160, 100, maps=[(0, 5, 0 * levels), (5, 10, levels)])
+    before, after = overlay.draw(GREY, 4).astype(int), overlay.draw(GREY, 5).astype(int)
+    changed = (before != after)[:100].any(axis=-1)
+    assert changed[55:95, 85:115].all()
+    assert not changed[:50].any()
+    assert not changed[:, :80].any()
+    assert after[70, 100, 0] > 90 > after[70, 100, 1]

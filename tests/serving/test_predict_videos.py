@@ -151,9 +151,9 @@ def test_events_are_reported_with_their_classes_and_times(trained: Trained, tmp_
     table = (run / "Tür" / "events.csv").read_text("utf-8").splitlines()
     # Snippets of 8 frames begin every 4; where both of a frame are of the class, it is likely enough.
     assert table == [
-        "video,start_frame,end_frame,start_seconds,end_seconds,class,score",
-        f"Tür,8,12,0.800,2.200,{CLASSES[0]},0.7",
-        f"Tür,20,24,3.000,{stamps[-1] + stamps[-1] / 23:.3f},{CLASSES[1]},0.6",
+        "video,start_frame,end_frame,start_seconds,end_seconds,class,score,x,y,width,height",
+        f"Tür,8,12,0.800,2.200,{CLASSES[0]},0.7,0,0,64,48",  # both patches of the frame are as likely
+        f"Tür,20,24,3.000,{stamps[-1] + stamps[-1] / 23:.3f},{CLASSES[1]},0.6,0,0,64,48",
     ]
     assert (run / "events.csv").read_text("utf-8").splitlines() == table
     covered = [row for row in rows_of(run / "scores.csv") if row["video"] == "Tür"]

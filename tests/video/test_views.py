@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.video.views import parse_views, resize, view_images
+from wsvad_lightning.video.views import grid_of, parse_views, resize, view_images
 
 
 def test_patches_cover_the_frame_row_by_row() -> None:
@@ -65,3 +65,10 @@ def test_images_come_frame_by_frame() -> None:
     frames[1, :, :, 8:] = 90
     images = view_images(frames, parse_views("1x3"), 4)
     assert images.sum(dim=(2, 3, 4)).tolist() == [[0, 0, 0], [0, 0, 90 * 48]]
+
+
+def test_the_grid_of_views_is_read_from_their_names() -> None:
+    assert grid_of([view.name for view in parse_views("3x5")]) == (3, 5)
+    assert grid_of(["r0c0"]) == (1, 1)
+    for views in (["full"], ["r0c0", "r1c1"], ["crop0", "r0c1"], [v.name for v in parse_views("ten_crop")]):
+        assert grid_of(views) is None

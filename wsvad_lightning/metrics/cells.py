@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wsvad_lightning.errors import WSVADError
 
 TOP = 65535  # the highest level: a score of 1
+STEEPEST = 16.0  # log-odds from which scores are not told apart from 0 or 1; those of float32 end there
 PREDICTED = 5  # numbers of a predicted box
 
 Levels = NDArray[np.uint16]
@@ -79,8 +80,16 @@ def check_maps(maps: NDArray[Any], video_id: str) -> None:
 
 
 def to_levels(scores: NDArray[np.floating[Any]]) -> Levels:
-    """Round scores in [0, 1] to whole levels from 0 to 65535."""
-    levels: Levels = np.floor(scores.astype(np.float64) * TOP + 0.5).astype(np.uint16)
+    """Round scores in [0, 1] to whole levels from 0 to 65535.
+
+    Levels are even steps of the log-odds, of 5e-4, as scores crowd near 0 and 1. Only 0 and 1 themselves have
+    the lowest and the highest level.
+    """
+    values = scores.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        odds = np.clip(np.log(values) - np.log1p(-values), -STEEPEST, STEEPEST)
+    inner = 1 + np.floor((odds + STEEPEST) / (2 * STEEPEST) * (TOP - 2) + 0.5)
+    levels: Levels = np.select([values == 0, values == 1], [0, TOP], inner).astype(np.uint16)
     return levels
 
 

@@ -29,8 +29,8 @@ threshold with no more of them reaches. Boxes with scores of their own neither g
 one false positive per frame: ``step`` holds its share until 1, ``linear`` draws a line to the next point and
 cuts it at 1, ``none`` ends there.
 
-**Memory.** Scores are rounded to multiples of 1/65535, and every state is a count by score: 4 MB however many
-videos there are, which ranks add. On rounded scores all values are exact.
+**Memory.** Scores are rounded to 65,536 levels, even steps of 5e-4 in log-odds, and every state is a count by
+level: 5 MB however many videos there are, which ranks add. On rounded scores all values are exact.
 
 Anomalous frames without a known region are left out. Without an anomalous or a normal sample a metric is NaN,
 with a UserWarning that names it.

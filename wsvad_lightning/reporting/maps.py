@@ -1,7 +1,7 @@
 """``maps.h5``: how anomalous each part of the frame is.
 
-A data set ``[T, h, w]`` uint16 for each video by its name, gzipped; 65535 is a score of 1. A name with a
-``/`` is replaced by a digest; the attribute ``name`` has it. The file has the positions of the snippets.
+A data set ``[T, h, w]`` float32 for each video by its name, gzipped. A name with a ``/`` is replaced by a
+digest; the attribute ``name`` has it. The attributes of the file give the positions of the snippets.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from wsvad_lightning.data.datasets.names import digest_of
 from wsvad_lightning.data.datasets.regions import components
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.metrics.cells import TOP, borders, check_maps, to_levels
+from wsvad_lightning.metrics.cells import borders, check_maps
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import Prediction
 
@@ -41,9 +41,8 @@ def write_maps(path: Path, predictions: Sequence[Prediction], grid: SnippetGrid)
             if video.maps is not None:
                 values = video.maps.numpy()
                 check_maps(values, video.video_id)
-                levels = to_levels(values)
                 held = file.create_dataset(
-                    _key(video.video_id), data=levels, compression="gzip", shuffle=True
+                    _key(video.video_id), data=values, compression="gzip", shuffle=True
                 )
                 held.attrs["name"] = video.video_id
 
@@ -60,13 +59,14 @@ def read_maps(path: Path, video_id: str) -> NDArray[np.float32]:
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
-            levels = file[_key(video_id)][()] if _key(video_id) in file else None
+            maps = file[_key(video_id)][()] if _key(video_id) in file else None
     except OSError as error:
         raise WSVADError("maps", path, f"cannot be read: {error}", "Give maps.h5 of a run") from None
-    if levels is None:
+    if maps is None:
         raise WSVADError("maps", path, f"has no maps of {video_id}", "Give the run that scored it")
-    maps: NDArray[np.float32] = levels.astype(np.float32) / np.float32(TOP)
-    return maps
+    values: NDArray[np.float32] = np.asarray(maps, np.float32)
+    check_maps(values, video_id)
+    return values
 
 
 def strongest_region(runs: Runs, start: int, end: int, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -19,6 +19,7 @@ from wsvad_lightning.timeline import Event, SnippetGrid
 from wsvad_lightning.types import NORMAL, Prediction
 
 REGION = ("x", "y", "width", "height")  # in pixels of the video
+NOWHERE = (None, None, None, None)
 SPAN = ("start_frame", "end_frame", "start_seconds", "end_seconds")
 Clock = Callable[[int], float | None]  # from a frame to when it is shown; None where that is unknown
 
@@ -65,25 +66,22 @@ def _score_rows(
 
 
 def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapping[str, Clock]) -> None:
-    """Write ``events.csv``: one row per event, with its class and score, and where it is strongest.
-
-    The columns of where are there if that is known of any event.
+    """Write ``events.csv``: one row per event, with its class and score, and where it is strongest if known.
 
     Args:
         path: the file.
         events: by video, in the order of time.
         clocks: of the videos.
     """
-    placed = any(event.region for own in events.values() for event in own)
     rows = (
         [
             *(video_id, *_span(event.start, event.end, clocks[video_id]), event.name, _number(event.score)),
-            *((event.region or (None,) * len(REGION)) if placed else ()),
+            *(event.region or NOWHERE),
         ]
         for video_id, own in events.items()
         for event in own
     )
-    write_table(path, ("video", *SPAN, "class", "score", *(REGION if placed else ())), rows)
+    write_table(path, ("video", *SPAN, "class", "score", *REGION), rows)
 
 
 def write_curve(path: Path, scores: Sequence[float], clock: Clock) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_json
 from wsvad_lightning.reporting.figures import VideoCurve, optional, report_figure
-from wsvad_lightning.reporting.tables import REGION, SPAN, write_curve, write_events
+from wsvad_lightning.reporting.tables import NOWHERE, REGION, SPAN, write_curve, write_events
 from wsvad_lightning.serving.overlay import Image, Overlay
 from wsvad_lightning.timeline import Event
 from wsvad_lightning.video.frames import Footage
@@ -87,8 +87,8 @@ def write_scored_pictures(path: Footage, curve: VideoCurve, resample: float | No
 def timed(event: Event, times: Sequence[float]) -> dict[str, Any]:
     """Describe an event by the names of the columns of ``events.csv``, in full precision."""
     values = (event.start, event.end, times[event.start], times[event.end])
-    record = {**dict(zip(SPAN, values, strict=True)), "class": event.name, "score": event.score}
-    return record if event.region is None else record | dict(zip(REGION, event.region, strict=True))
+    region = dict(zip(REGION, event.region or NOWHERE, strict=True))
+    return {**dict(zip(SPAN, values, strict=True)), "class": event.name, "score": event.score, **region}
 
 
 def write_drawn(reader: VideoReader, curve: VideoCurve, path: Path) -> None:

@@ -191,3 +191,45 @@ def test_fitting_takes_no_more_memory_for_more_videos() -> None:
 
     peak(2)  # what is imported on the first call is not the data's
     assert peak(40) < 1.2 * peak(4)
+
+
+def grids() -> dict[str, StreamInfo]:
+    """A whole frame, and patches of two grids."""
+    return {
+        "whole": StreamInfo(2, ("full",)),
+        "coarse": StreamInfo(3, ("r0c0", "r0c1")),
+        "fine": StreamInfo(3, tuple(f"r{r}c{c}" for r in range(2) for c in range(4))),
+    }
+
+
+@pytest.mark.parametrize("crops", ["max", "mean"])
+def test_merged_patches_are_left_in_one_of_each_grid(crops: Crops) -> None:
+    videos = make_videos(grids())
+    transform = fitted(videos, crops=crops, streams=grids())
+    assert transform.patch_grid == (2, 4)
+    left = transform.leave_in(videos[0], 0.75, 0.625)  # the second row, the third of four columns
+    every = fitted(videos, streams={"fine": grids()["fine"]})(videos[0])
+    assert left.shape == (len(every), 1, 8)
+    np.testing.assert_allclose(left[:, 0, 5:], every[:, 4 + 2], rtol=1e-6)
+    coarse = fitted(videos, streams={"coarse": grids()["coarse"]})(videos[0])
+    np.testing.assert_allclose(left[:, 0, 2:5], coarse[:, 1], rtol=1e-6)
+    np.testing.assert_array_equal(left[:, 0, :2], transform(videos[0])[:, 0, :2])  # of the whole frame
+
+
+def test_joined_patches_are_zero_but_for_the_one_left_in() -> None:
+    videos = make_videos(grids())
+    transform = fitted(videos, crops="concat", streams=grids())
+    left, whole = transform.leave_in(videos[0], 0.25, 0.1)[:, 0], transform(videos[0])[:, 0]
+    kept = np.zeros(whole.shape[1], dtype=bool)
+    kept[[0, 1, 2, 3, 4, 8, 9, 10]] = True
+    np.testing.assert_array_equal(left[:, kept], whole[:, kept])
+    assert not left[:, ~kept].any()
+
+
+def test_patches_of_one_stream_are_views_of_their_own() -> None:
+    videos = make_videos({"fine": grids()["fine"]})
+    transform = fitted(videos, pca_dim=2, streams={"fine": grids()["fine"]})
+    np.testing.assert_allclose(
+        transform.leave_in(videos[0], 0.1, 0.9), transform(videos[0])[:, 3:4], rtol=1e-5, atol=1e-6
+    )
+    assert FeatureTransform(ONE).patch_grid is None

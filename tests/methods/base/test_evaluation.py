@@ -1,10 +1,13 @@
+from collections.abc import Iterator
+
+import numpy as np
 import pytest
 import torch
 
 from tests.parity.batches import evaluation_batch
 from wsvad_lightning.methods.base.evaluation import Evaluation, annotated_events
 from wsvad_lightning.timeline import Event, SnippetGrid
-from wsvad_lightning.types import NORMAL, Prediction, StoreInfo, WSVADBatch
+from wsvad_lightning.types import NORMAL, Prediction, RegionSpan, StoreInfo, WSVADBatch
 
 INFO = StoreInfo("s.h5", "clip", 4, classes=("fall", "fight"), grid=SnippetGrid(2, 2))
 CLASSES = ("fight", "fall")  # of the method, in another order
@@ -66,3 +69,25 @@ def test_a_class_without_probabilities_is_a_mistake_of_the_method() -> None:
     batch = video("a", [0, 1], (Event(1, 2, "fight"),))
     with pytest.raises(AssertionError, match="probabilities"):
         Evaluation(INFO, CLASSES).update(batch, [prediction("a", [0.5])._replace(class_scores=None)])
+
+
+def test_regions_are_measured_where_both_maps_and_regions_are_known() -> None:
+    evaluation = Evaluation(INFO, locates=True)
+    assert "rbdc" not in fill(evaluation).results()
+    mask = np.zeros((8, 4, 4), dtype=bool)
+    mask[2:6, :2, :2] = True
+    maps = torch.zeros(4, 2, 2)
+    maps[1:3, 0, 0] = 0.9
+
+    class Regions:
+        num_frames, height, width = 8, 4, 4
+
+        def spans(self) -> Iterator[RegionSpan]:
+            yield RegionSpan(2, 6, (0,), mask[2:3])
+
+    located = Evaluation(INFO, locates=True)
+    batch = video("a", [0, 0, 1, 1, 1, 1, 0, 0], ())._replace(regions=[Regions()])
+    located.update(batch, [prediction("a", [0.1, 0.9, 0.9, 0.1])._replace(maps=maps)])
+    located.update(video("n", [0] * 8, ()), [prediction("n", [0.1, 0.2, 0.1, 0.1])])
+    results = located.results()
+    assert (results["rbdc"], results["tbdc"], results["pixel_ap"]) == (1, 1, 1)

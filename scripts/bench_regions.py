@@ -1,0 +1,115 @@
+"""Compare maps with simple ones on UCSD Ped2: ``python scripts/bench_regions.py --help``.
+
+The runs are tests by ``wsvad test``, one folder ``split0``, ``split1``, … each. Besides the maps of a method,
+its frame score on every pixel is measured, and a map of motion that is not trained: the z-score of the 95 %
+quantile of the speed in each patch, relative to the normal training clips, up to five deviations.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from jsonargparse import auto_cli
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from wsvad_lightning.data.datasets.regions import regions_of
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.extraction.backbones.flow import STATISTICS
+from wsvad_lightning.metrics import RegionMetrics, expand_scores, roc_auc
+
+STREAM, STATISTIC, LIMIT = "motion_4x6", "q95", 5.0  # standard deviations
+COLUMNS = ("auc", "auc_abnormal", "pixel_auc_40", "rbdc", "tbdc", "pixel_auc", "pixel_ap")
+
+Maps = Mapping[str, NDArray[np.float32]]
+
+
+def compare_maps(
+    store: str, annotations: str, splits: str, runs: dict[str, str], num_splits: int = 5
+) -> None:
+    """Print a table of percent, mean ± population standard deviation over the splits.
+
+    Args:
+        store: with the stream ``motion_4x6`` of ``extract/motion.yaml``.
+        annotations: table with regions.
+        splits: file of the splits.
+        runs: by the name of the method, the folder that has ``split0`` and so on.
+        num_splits: how many of the splits.
+    """
+    rows: dict[str, list[dict[str, float]]] = {}
+    for index in range(num_splits):
+        data = WSVADDataModule(
+            store,
+            split=splits,
+            split_index=index,
+            annotations=annotations,
+            features=[STREAM],
+            normalize="zscore",
+            clip=LIMIT,
+        )
+        data.setup("fit")
+        rows.setdefault("motion, z-score", []).append(measure(data, motion_maps(data)))
+        for name, folder in runs.items():
+            run = sorted(Path(folder, f"split{index}").glob("version_*/metrics.json"))[-1].parent
+            rows.setdefault(f"{name}, maps", []).append(
+                json.loads((run / "metrics.json").read_text())["metrics"]
+            )
+            rows.setdefault(f"{name}, frame score on every pixel", []).append(measure(data, frame_maps(run)))
+    table = Table("map", *COLUMNS)
+    for name, values in rows.items():
+        cells = [[100 * value[column] for value in values] for column in COLUMNS]
+        table.add_row(name, *(f"{np.mean(cell):.1f} ± {np.std(cell):.1f}" for cell in cells))
+    Console(width=160).print(table)
+
+
+def motion_maps(data: WSVADDataModule) -> dict[str, NDArray[np.float32]]:
+    """Scale the z-score of the speed in each patch to [0, 1]."""
+    rows, columns = data.patch_grid or (0, 0)
+    speeds = {name: data.read(name)[..., STATISTICS.index(STATISTIC)] for name in data.parts["test"]}
+    return {
+        name: (values.clip(0, LIMIT) / LIMIT).reshape(-1, rows, columns).astype(np.float32)
+        for name, values in speeds.items()
+    }
+
+
+def frame_maps(run: Path) -> dict[str, NDArray[np.float32]]:
+    """Read the scores of a test as maps of one cell."""
+    scores: dict[str, list[float]] = {}
+    with (run / "scores.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            scores.setdefault(row["video"], []).append(float(row["score"]))
+    return {name: np.array(values, np.float32).reshape(-1, 1, 1) for name, values in scores.items()}
+
+
+def measure(data: WSVADDataModule, maps: Maps) -> dict[str, float]:
+    """Measure regions, and frames by the highest score of their map."""
+    grid = data.info.grid
+    metrics, frames, inside = RegionMetrics(grid), [], []
+    for name, values in maps.items():
+        video, num_frames = data.annotations[name], data.store[name].num_frames
+        metrics.update(name, torch.from_numpy(values), regions_of(video, num_frames))
+        frame = expand_scores(values.max(axis=(1, 2)), num_frames, grid), video.frame_labels(num_frames)
+        frames.append(frame)
+        inside += [frame] if video.label else []
+    areas = {"auc": roc_auc(*pool(frames)), "auc_abnormal": roc_auc(*pool(inside))}
+    return metrics.compute() | areas
+
+
+def pool(
+    frames: list[tuple[NDArray[np.float32], NDArray[np.uint8]]],
+) -> Iterator[NDArray[np.float32] | NDArray[np.uint8]]:
+    """Join scores, and labels."""
+    return (np.concatenate(part) for part in zip(*frames, strict=True))
+
+
+if __name__ == "__main__":
+    try:
+        auto_cli(compare_maps)
+    except WSVADError as error:
+        sys.exit(f"error: {error}")
