@@ -17,6 +17,7 @@ from lightning.pytorch import LightningModule
 from wandb.proto import wandb_internal_pb2
 
 from tests.methods.small import smaller
+from tests.processes import run_ranks
 from tests.recipes import class_of, composed, recipes_of
 from wsvad_lightning import methods
 from wsvad_lightning.cli import main
@@ -194,22 +195,25 @@ def test_training_videos_alone_are_enough_to_train(
 
 
 def test_metrics_are_the_same_by_two_processes(store: Path, tmp_path: Path) -> None:
-    """Two gloo processes train on disjoint data in equal steps, and measure as one process does."""
-    command = [sys.executable, "-m", "wsvad_lightning"]
+    """Two gloo processes train on disjoint data in equal steps, and measure as one process does.
+
+    The first starts the second for the training; for the test both are started at once, as by ``torchrun``.
+    """
     where = ["--data.store", str(store), "--output", str(tmp_path), "--name", "ddp"]
     overlays = ["--config", "ucf_urdmu.yaml", *SMOKE, "--config", "with/ddp.yaml", "--data.batch_size", "1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    def launch(*args: str) -> None:
-        done = subprocess.run(
-            [*command, *args], env=environment, capture_output=True, text=True, timeout=240, check=False
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-
-    launch("fit", *overlays, *where)
+    done = subprocess.run(
+        [sys.executable, "-m", "wsvad_lightning", "fit", *overlays, *where],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
     checkpoint = str(tmp_path / "ddp" / "version_0" / "checkpoints" / "last.ckpt")
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 4
-    launch("test", "--ckpt_path", checkpoint, "--config", "with/ddp.yaml")
+    for rank in run_ranks(2, "test", "--ckpt_path", checkpoint, "--config", "with/ddp.yaml"):
+        assert rank.returncode == 0, rank.stderr[-2000:]
     assert run("test", "--ckpt_path", checkpoint) == 0
     two, one = (tmp_path / "ddp" / f"version_{version}" for version in (1, 2))
     by_two, by_one = (json.loads((folder / "metrics.json").read_text()) for folder in (two, one))
