@@ -27,6 +27,7 @@ from wsvad_lightning.methods import URDMU
 
 RECIPES = recipes_of(methods.__all__)
 PIXEL_RECIPES = recipes_of(methods.PIXELS)
+OF_METHODS = [next(name for name in RECIPES if class_of(name) == method) for method in methods.__all__]
 OVERLAYS = sorted(path.name for path in (config_folder() / "with").glob("*.yaml"))
 BLOCK, FULL, LAST = 32768, 1, 4  # of the log format of LevelDB
 SMOKE = ["--config", "with/smoke.yaml"]
@@ -74,17 +75,19 @@ def make_store_for(config: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("config", RECIPES)
-def test_every_recipe_trains_tests_and_predicts(
+def test_every_recipe_trains_and_predicts_and_one_of_each_method_is_measured(
     config: str, store_for: Callable[[str], Path], tmp_path: Path
 ) -> None:
     trained = fit(config, store_for(config), tmp_path, "--data.val_fraction", "0.2")
     checkpoint = trained / "checkpoints" / "last.ckpt"
-    assert run("test", "--ckpt_path", checkpoint) == 0
-    metrics = json.loads((newest(tmp_path / "run") / "metrics.json").read_text())["metrics"]
-    assert all(math.isfinite(value) for value in metrics.values())
     assert run("predict", "--ckpt_path", checkpoint) == 0
     rows = rows_of(newest(tmp_path / "run") / "scores.csv")
     assert len({row["video"] for row in rows}) == 22
+    if config not in OF_METHODS:
+        return
+    assert run("test", "--ckpt_path", checkpoint) == 0
+    metrics = json.loads((newest(tmp_path / "run") / "metrics.json").read_text())["metrics"]
+    assert all(math.isfinite(value) for value in metrics.values())
     assert run("validate", "--ckpt_path", checkpoint) == 0
 
 
@@ -258,7 +261,7 @@ def read_wandb_history(path: Path) -> list[dict[str, float]]:
     """Read the metrics of an offline run."""
     rows = []
     for raw in read_wandb_records(path.read_bytes()):
-        record = wandb_internal_pb2.Record.FromString(raw)  # type: ignore[attr-defined]  # a generated module
+        record = wandb_internal_pb2.Record.FromString(raw)
         items = {
             item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item
         }
