@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test pytest lint clean
 
 setup: .venv/installed
 
@@ -14,8 +14,11 @@ setup: .venv/installed
 demo: setup
 	OMP_NUM_THREADS=1 $(BIN)/wsvad demo # tensors are small: more threads only wait for each other
 
-test: setup lint
-	$(BIN)/pytest -n auto --dist loadfile
+test: setup
+	$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: setup
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from functools import cache
 
+import yaml
 from jsonargparse import Namespace
 
 from wsvad_lightning import methods
@@ -25,7 +26,12 @@ def recipes_of(kinds: Collection[str]) -> list[str]:
     return [name for name in names if class_of(name) in kinds]
 
 
+@cache
 def class_of(name: str) -> str:
-    """Name the class of a recipe's method."""
-    path: str = composed(name).model.class_path
+    """Name the class of a recipe's method, without the time that it takes to compose it."""
+    recipe = yaml.safe_load((config_folder() / name).read_text())
+    if "model" not in recipe:
+        return class_of(recipe["config"])
+    model = yaml.safe_load((config_folder() / recipe["model"]).read_text())
+    path: str = model["class_path"]
     return path.rpartition(".")[2]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.processes import run_command
 from wsvad_lightning import __version__
 from wsvad_lightning.cli import COMMANDS, help_of, main, parser_of
 from wsvad_lightning.configs import config_folder, find_config
@@ -266,8 +267,7 @@ def test_completion(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
 
 def test_schema_knows_what_recipes_say(tmp_path: Path) -> None:
     # A process of its own: methods that other tests define are not in it.
-    command = [sys.executable, "-m", "wsvad_lightning", "schema", "-o", str(tmp_path / "schema.json")]
-    subprocess.run(command, check=True)
+    assert run_command("schema", "-o", str(tmp_path / "schema.json")).returncode == 0
     schema = json.loads((tmp_path / "schema.json").read_text())
     for path in config_folder().glob("*.yaml"):
         recipe = yaml.safe_load(path.read_text())

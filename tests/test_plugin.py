@@ -9,6 +9,7 @@ from textwrap import dedent
 
 import pytest
 
+from tests.processes import run_command
 from wsvad_lightning.data.store.synthetic import make_store
 
 CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -34,19 +35,19 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ]
 
 
-def wsvad(*args: str) -> subprocess.CompletedProcess[str]:
+def script(*args: str) -> subprocess.CompletedProcess[str]:
     """Run the console script, which does not look for modules in the current folder."""
-    script = shutil.which("wsvad", path=str(Path(sys.executable).parent))
-    assert script is not None
-    return subprocess.run([script, *args], capture_output=True, text=True, check=False)
+    wsvad = shutil.which("wsvad", path=str(Path(sys.executable).parent))
+    assert wsvad is not None
+    return subprocess.run([wsvad, *args], capture_output=True, text=True, check=False)
 
 
 def test_the_printed_method_trains_and_tests(plugin: list[str]) -> None:
-    trained = wsvad("fit", *plugin)
+    trained = script("fit", *plugin)
     assert trained.returncode == 0, trained.stderr
     checkpoint = "runs/wsvad/version_0/checkpoints/last.ckpt"
     assert f"Next: wsvad test --ckpt_path {checkpoint}" in trained.stderr
-    tested = wsvad("test", "--ckpt_path", checkpoint, "--model", "my_method.MyMethod")
+    tested = run_command("test", "--ckpt_path", checkpoint, "--model", "my_method.MyMethod")
     assert tested.returncode == 0, tested.stderr
 
 
@@ -56,12 +57,12 @@ def test_an_unannotated_optimizer_works(plugin: list[str]) -> None:
     untyped = untyped.replace("feature_dim=feature_dim,", "feature_dim=feature_dim, optimizer=optimizer,")
     assert untyped.count("optimizer") == 3
     Path("my_method.py").write_text(untyped.replace("from torch import", "import torch\nfrom torch import"))
-    trained = wsvad("fit", *plugin)
+    trained = run_command("fit", *plugin)
     assert trained.returncode == 0, trained.stderr
 
 
 def test_a_plugin_that_is_absent_is_a_mistake(plugin: list[str]) -> None:
     Path("my_method.py").unlink()
-    trained = wsvad("fit", *plugin)
+    trained = run_command("fit", *plugin)
     assert trained.returncode == 2
     assert "--model='my_method.MyMethod': no such class" in trained.stderr.splitlines()[-1]

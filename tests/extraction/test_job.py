@@ -3,14 +3,13 @@
 import errno
 import os
 import signal
-import socket
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.extraction import ranks
+from tests.processes import SERVER, free_port
 from tests.videos import VideoMaker
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
@@ -28,21 +27,13 @@ def videos(make_video: VideoMaker) -> Path:
     return make_video("videos/a.mp4", 5).parent
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def run_ranks(videos: Path, output: Path, **options: Any) -> list[int | None]:
     """Run all ranks to their end and give their exit codes; one that is to die has an argument of its own."""
-    server, port = get_context("forkserver"), free_port()
-    server.set_forkserver_preload([ranks.__name__])
-    dying, full = options.pop("dying", {}), options.pop("full", {})
+    dying, full, port = options.pop("dying", {}), options.pop("full", {}), free_port()
     started = []
     for rank in range(WORLD):
         given = {**options, "dies_at": dying.get(rank, ""), "full_at": full.get(rank, "")}
-        process = server.Process(
+        process = SERVER.Process(
             target=ranks.run_rank, args=(rank, WORLD, port, videos, output), kwargs=given
         )
         process.start()

@@ -1,13 +1,13 @@
-import subprocess
-import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor, distributed
 
 from tests.parity.batches import training_batch
+from tests.processes import SERVER, run_ranks
 from wsvad_lightning.cli import main
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import ADPLG
@@ -274,7 +274,8 @@ def visit_all(rank: int, folder: str, processes: int) -> None:
 
 def test_two_processes_give_the_labels_of_one(tmp_path: Path) -> None:
     visit_all(0, str(tmp_path), 1)
-    multiprocessing.spawn(visit_all, (str(tmp_path), 2), nprocs=2)  # type: ignore[attr-defined, no-untyped-call]
+    with ProcessPoolExecutor(2, mp_context=SERVER) as pool:
+        list(pool.map(visit_all, range(2), 2 * [str(tmp_path)], 2 * [2]))
     one, first, second = (
         torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("1_0", "2_0", "2_1")
     )
@@ -289,14 +290,8 @@ def test_two_processes_train_in_equal_steps_on_one_history(store: Path, tmp_path
     overlays = ["--config", "ucf_adplg.yaml", "--config", "with/smoke.yaml", "--config", "with/ddp.yaml"]
     where = ["--data.store", str(store), "--output", str(tmp_path), "--name", "ddp", *SMALL]
     more = ["--model.warm_up", "2", "--data.batch_size", "3", "--trainer.max_steps", "5"]
-    done = subprocess.run(
-        [sys.executable, "-m", "wsvad_lightning", "fit", *overlays, *where, *more],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    for rank in run_ranks(2, "fit", *overlays, *where, *more):
+        assert rank.returncode == 0, rank.stderr[-2000:]
     checkpoint = torch.load(tmp_path / "ddp/version_0/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 5
     assert checkpoint["attention_history"]["visits"].sum() == 5 * 2 * 3

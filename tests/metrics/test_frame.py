@@ -2,7 +2,6 @@
 
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from tests.metrics import ranks
+from tests.processes import SERVER
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics import (
     FrameMetrics,
@@ -184,6 +184,6 @@ def test_metrics_live_in_a_module_without_touching_its_checkpoint() -> None:
 
 def test_two_ranks_agree_with_one(tmp_path: Path) -> None:
     expected = ranks.measure(ranks.some_videos())
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, mp_context=SERVER) as pool:
         for measured in pool.map(ranks.run_rank, range(2), 2 * [str(tmp_path / "rendezvous")]):
             assert measured == [expected] * 3

@@ -1,14 +1,12 @@
 """`wsvad fit` prepares what a method requires by itself, and says so."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.processes import run_ranks
 from wsvad_lightning import methods
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.artefacts import read_artefact
@@ -131,20 +129,8 @@ def test_a_mistake_is_one_line_and_leaves_no_artefact(
 
 def test_one_of_two_processes_prepares(tmp_path: Path) -> None:
     """Both started at once, as torchrun does: the other waits, and both train with the same dictionary."""
-    command = [sys.executable, "-m", "wsvad_lightning", "fit", *S3R_RUN, "--config", "with/ddp.yaml"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29533"}
-    ranks = [
-        subprocess.Popen(
-            command,
-            env={**environment, "WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": "0"}
-            | {"TORCHELASTIC_RUN_ID": "test", "LOCAL_WORLD_SIZE": "2"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    printed = [rank.communicate(timeout=240)[0] for rank in ranks]
+    ranks = run_ranks(2, "fit", *S3R_RUN, "--config", "with/ddp.yaml")
+    printed = [rank.stdout + rank.stderr for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], printed
     assert ["preparing s3r_dictionary" in text for text in printed] == [True, False]
     assert artefact().suffix == ".h5"

@@ -1,10 +1,11 @@
 """Which weights are kept, when, and that neither a kill nor a full disk costs those that were."""
 
 import os
-import subprocess
-import sys
+import resource
+import signal
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from tests.processes import SERVER
 from tests.runs.test_stopping import fit
 from wsvad_lightning import files
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY
@@ -72,40 +74,41 @@ def test_a_kill_in_any_step_of_a_save_leaves_a_whole_checkpoint(
     assert loaded(last) == 1
 
 
+def write_for_ever(path: Path) -> None:
+    big = {"weights": torch.ones(3_000_000)}
+    while True:
+        WholeCheckpoints().save_checkpoint(big, path)
+
+
 def test_a_real_kill_while_it_is_written(last: Path) -> None:
     """Checkpoints are written one after the other until the kill."""
-    code = (
-        "import sys, torch\nfrom wsvad_lightning.runs.checkpoints import WholeCheckpoints\n"
-        "big = {'weights': torch.ones(3_000_000)}\nprint('ready', flush=True)\n"
-        "while True: WholeCheckpoints().save_checkpoint(big, sys.argv[1])\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(last)], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.05)
-        while not list(last.parent.glob(".last.ckpt.*.tmp")) and process.poll() is None:
-            pass
-        process.kill()
-    assert loaded(last) in (0, 1)
+    process = SERVER.Process(target=write_for_ever, args=(last,))
+    process.start()
+    while loaded(last) == 0 and process.is_alive():
+        time.sleep(0.01)
+    while not list(last.parent.glob(".last.ckpt.*.tmp")) and process.is_alive():
+        pass
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert loaded(last) == 1
     remove_leftovers(last.parent, ".ckpt")
     assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
 
 
+def fill_disk(path: Path) -> str:
+    """Save more than a file may hold; give what is reported."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    with pytest.raises(WSVADError) as raised:
+        WholeCheckpoints().save_checkpoint({"weights": torch.ones(1_000_000)}, path)
+    return str(raised.value)
+
+
 def test_a_full_disk_is_one_line_and_leaves_the_old_one(last: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = (
-        "import resource, signal, sys, torch\nfrom wsvad_lightning.cli import main\n"
-        "from wsvad_lightning.runs.checkpoints import WholeCheckpoints\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "from wsvad_lightning.errors import WSVADError\n"
-        "try: WholeCheckpoints().save_checkpoint({'weights': torch.ones(1_000_000)}, sys.argv[1])\n"
-        "except WSVADError as error: print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(last)], capture_output=True, text=True, check=False
-    )
-    assert done.stderr == ""
-    assert "last.ckpt': cannot be written (File too large)" in done.stdout
+    with ProcessPoolExecutor(1, mp_context=SERVER) as pool:
+        reported = pool.submit(fill_disk, last).result(timeout=240)
+    assert "last.ckpt': cannot be written (File too large)" in reported
     assert loaded(last) == 0
     assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
 

@@ -15,14 +15,12 @@ from torch import Tensor
 
 from tests.methods.small import smaller
 from tests.recipes import class_of
-from tests.runs.test_run import RECIPES, make_store_for
-from wsvad_lightning import methods
+from tests.runs.test_run import OF_METHODS, make_store_for
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.runs.checkpoints import BestOnVal
 from wsvad_lightning.runs.parsed import ParsedRun
 from wsvad_lightning.runs.resuming import Resuming, continue_wandb, move_kept, requeued_from
 
-OF_METHODS = [next(name for name in RECIPES if class_of(name) == method) for method in methods.__all__]
 STEPS = 6
 VALIDATED: dict[str, Any] = {"val_check_interval": 2, "check_val_every_n_epoch": None}
 HELD_OUT = ("--data.val_fraction", "0.3")
@@ -68,8 +66,10 @@ class Training:
 
     def __init__(self, config: str, folder: Path, *more: str) -> None:
         self.folder = folder
+        stores = folder.parent / "stores_to_resume"  # which all tests share
+        stores.mkdir(exist_ok=True)
         small = smaller(class_of(config), folder, feature_dim=16)
-        where = ("--data.store", str(make_store_for(config, folder)), "--data.segments", "16")
+        where = ("--data.store", str(make_store_for(config, stores)), "--data.segments", "16")
         self.parsed = ParsedRun(["fit", "--config", config, "--data.batch_size", "2", *where, *small, *more])
 
     def fit(

@@ -14,17 +14,34 @@ from wsvad_lightning.runs import stages
 from wsvad_lightning.runs.run import run_trainer
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     views = {"patches_1x2": 2, "patches_2x3": 6}
-    store = make_store(tmp_path / "store.h5", crops=3, streams=("features", *views), views=views)
+    path = tmp_path_factory.mktemp("stages") / "store.h5"
+    return make_store(path, train=3, test=2, crops=2, streams=("features", *views), views=views)
+
+
+@pytest.fixture
+def command(store: Path, tmp_path: Path) -> list[str]:
+    return command_for(store, tmp_path)
+
+
+def command_for(store: Path, output: Path) -> list[str]:
     recipe = ["--config", "sht_ssrl.yaml", "--config", "with/smoke.yaml", "--model.grids", "[1x2,2x3]"]
-    where = ["--data.store", str(store), "--output", str(tmp_path), "--name", "chain"]
+    where = ["--data.store", str(store), "--output", str(output), "--name", "chain"]
     return ["stages", *recipe, *where, "--trainer.max_steps", "2"]
 
 
-def record(tmp_path: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((tmp_path / "chain" / "stages.json").read_text())["stages"]
+@pytest.fixture(scope="module")
+def whole(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a chain has been trained to its end."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert main(command_for(store, folder)) == 0
+    return folder
+
+
+def record(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "chain" / "stages.json").read_text())["stages"]
     return found
 
 
@@ -34,26 +51,24 @@ def weights(stage: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def test_every_stage_keeps_what_the_one_before_has_learnt(
-    command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    store: Path, whole: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(command) == 0
-    done = record(tmp_path)
+    done = record(whole)
     assert [stage["number"] for stage in done] == [1, 2, 3]
     for before, after in pairwise(done):
         later = weights(after)
         assert all(torch.equal(later[name], value) for name, value in weights(before).items())
     assert all(0 <= stage["metrics"]["auc"] <= 1 for stage in done)
+    assert main(command_for(store, whole)) == 0  # nothing is left to train
+    assert record(whole) == done
     assert "chain: test videos" in capfd.readouterr().out
-    assert main([*command, "--model.k", "2"]) == 2
+    assert main([*command_for(store, whole), "--model.k", "2"]) == 2
     assert "holds stages trained with" in capfd.readouterr().err
 
 
 def test_a_chain_goes_on_where_it_was_killed(
-    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: list[str], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(command) == 0
-    whole = weights(record(tmp_path)[-1])
-    (tmp_path / "chain").rename(tmp_path / "whole")
     trained: list[list[str]] = []
 
     def killed_in_the_second_test(args: list[str]) -> Any:
@@ -69,7 +84,7 @@ def test_a_chain_goes_on_where_it_was_killed(
     assert len(record(tmp_path)) == 1
     assert main(command) == 0
     resumed = weights(record(tmp_path)[-1])
-    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert all(torch.equal(resumed[name], value) for name, value in weights(record(whole)[-1]).items())
 
 
 def test_with_validation_the_best_on_held_out_videos_goes_on(command: list[str], tmp_path: Path) -> None:

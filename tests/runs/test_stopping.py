@@ -3,8 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.processes import Command, wait_for
 from tests.runs.test_resuming import assert_same
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
@@ -169,16 +168,12 @@ def test_handlers_are_given_back_and_ignored_signals_stay_ignored() -> None:
 
 def test_a_real_process_ends_with_the_status_of_the_signal(store: Path, tmp_path: Path) -> None:
     endless = fit(store, tmp_path, "--trainer.max_steps", "1000000", "--save_every_steps", "5")
-    command = [sys.executable, "-m", "wsvad_lightning", *endless, "--trainer.enable_progress_bar", "false"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    process = Command(*endless, "--trainer.enable_progress_bar", "false")
     last = tmp_path / "s" / "version_0" / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not last.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(last, process)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert said.splitlines()[-1].startswith("stopped by SIGTERM after step ")
-    step = int(said.split("after step ")[1].split(";")[0])
+    done = process.finish()
+    assert done.returncode == 143
+    assert done.stderr.splitlines()[-1].startswith("stopped by SIGTERM after step ")
+    step = int(done.stderr.split("after step ")[1].split(";")[0])
     assert torch.load(last, weights_only=True)["global_step"] == step

@@ -48,7 +48,7 @@ class TextTower:
     """
 
     def __init__(self, model: "CLIPTextModelWithProjection", tokenize: Tokenize) -> None:
-        model.eval()  # type: ignore[no-untyped-call]
+        model.eval()
         model.set_attn_implementation("sdpa")  # which knows `is_causal`
         self.model: Any = model.requires_grad_(False)  # its methods are typed as also taking the class
         self.tokenize = tokenize

@@ -172,6 +172,8 @@ def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int) -> 
         axes.set_visible(False)
     for axes in grid[:, 0]:
         axes.set_ylabel("score", color=INK)
+    for axes in grid[:, 1:].flat:
+        axes.yaxis.set_label_coords(0, 0.5)  # of no label: finding its place takes a third of the time
     caption = [f"{len(videos)} of {of} videos"]
     if any(video.kind == "abnormal" for video in videos):
         caption.append("anomalous frames are shaded")
@@ -182,6 +184,7 @@ def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int) -> 
 
 def _draw_video(axes: "Axes", video: VideoCurve) -> None:
     style(axes)
+    axes.xaxis.set_label_coords(0.5, 0)  # as above
     edges = np.arange(len(video.scores) + 1)
     if video.labels is not None:
         for start, end in runs(video.labels):
@@ -206,7 +209,8 @@ def _write_title(axes: "Axes", words: str, color: str, loc: Literal["left", "rig
     from matplotlib.font_manager import FontProperties
 
     drawn, font = legible(words)
-    axes.set_title(drawn, color=color, font=FontProperties(fname=font, size=9.5), loc=loc, parse_math=False)
+    font_of_words = FontProperties(fname=font, size=9.5)
+    axes.set_title(drawn, color=color, font=font_of_words, loc=loc, y=1.0, parse_math=False)
 
 
 def _name_spans(axes: "Axes", spans: Sequence[Event], num_frames: int, color: str) -> None:

@@ -1,6 +1,5 @@
 """What the command does beyond the layouts: annotations, frames, streams of other lengths, mistakes."""
 
-import multiprocessing
 import os
 import pickle
 import signal
@@ -11,6 +10,7 @@ import pytest
 
 from tests.data.convert.miniatures import TEN, UCF, c2fpl, features_of, save, save_crops, tevad, urdmu, values
 from tests.data.convert.run import convert, convert_until, reasons, run
+from tests.processes import SERVER
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.verify import verify
@@ -19,8 +19,6 @@ from wsvad_lightning.timeline import Event
 
 C3D = Path(os.environ.get("WSVAD_DATA", "")) / "data" / "annotations" / "ucf_crime" / "c3d_samples"
 needs_data = pytest.mark.skipif(not os.environ.get("WSVAD_DATA"), reason="WSVAD_DATA names no data")
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["tests.data.convert.run"])
 
 
 @pytest.fixture

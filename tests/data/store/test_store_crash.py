@@ -1,7 +1,6 @@
 """Writers that are killed, for real, lose the video in hand and nothing else."""
 
 import itertools
-import multiprocessing
 import random
 import shutil
 import signal
@@ -24,10 +23,9 @@ from tests.data.store.store_cases import (
     write_store,
     write_until,
 )
+from tests.processes import SERVER
 from wsvad_lightning.data.store import FeatureStore
 
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["tests.data.store.store_cases"])
 NUMBERS = range(40)
 
 

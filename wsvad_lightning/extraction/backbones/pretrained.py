@@ -14,6 +14,7 @@ normalization, with Pillow. The vector of
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -128,7 +129,7 @@ def _describe(processor: Any) -> dict[str, Any]:
 
 def _import_transformers(backbone: str) -> ModuleType:
     try:
-        import transformers
+        return import_module("transformers")
     except ImportError as error:
         raise WSVADError(
             "backbone",
@@ -136,7 +137,6 @@ def _import_transformers(backbone: str) -> ModuleType:
             "the package transformers is not installed",
             'Install it with: pip install "wsvad-lightning[hf]"',
         ) from error
-    return transformers
 
 
 def _find_weights(folder: Path, backbone: str) -> Path:
