@@ -32,6 +32,9 @@ def class_of(name: str) -> str:
     recipe = yaml.safe_load((config_folder() / name).read_text())
     if "model" not in recipe:
         return class_of(recipe["config"])
-    model = yaml.safe_load((config_folder() / recipe["model"]).read_text())
+    model = recipe["model"]
+    if isinstance(model, str):
+        model = yaml.safe_load((config_folder() / model).read_text())
     path: str = model["class_path"]
-    return path.rpartition(".")[2]
+    *_, named = path.split(".")
+    return next((kind for kind in (*methods.__all__, *methods.PIXELS) if kind.lower() == named), named)
