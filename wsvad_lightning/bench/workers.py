@@ -38,7 +38,7 @@ def work_off(tasks: Sequence[Task], work: Callable[[Task], str], jobs: int) -> l
     """
     waiting, running = deque(tasks), dict[Future[str], Task]()
     failed: list[tuple[Task, str]] = []
-    pool = _make_pool(jobs)
+    pool = _make_pool(work, jobs)
     with _Display(len(tasks)) as display:
         try:
             while waiting or running:
@@ -48,7 +48,10 @@ def work_off(tasks: Sequence[Task], work: Callable[[Task], str], jobs: int) -> l
                 display.show(running.values())
                 done = wait(running, return_when=FIRST_COMPLETED).done
                 if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
-                    done, pool = wait(running).done, _make_pool(jobs)  # the others in the pool are lost too
+                    done, pool = (
+                        wait(running).done,
+                        _make_pool(work, jobs),
+                    )  # the others in the pool are lost too
                 for future in done:
                     task, error = running.pop(future), future.exception()
                     if error is not None:
@@ -69,10 +72,10 @@ def write_output_to(path: Path) -> None:
             os.dup2(file.fileno(), descriptor)
 
 
-def _make_pool(jobs: int) -> ProcessPoolExecutor:
-    """Make processes that share no state with this one; on Linux they share what their imports cost."""
+def _make_pool(work: Callable[[Task], str], jobs: int) -> ProcessPoolExecutor:
+    """Make processes that share no state with this one, and on Linux what importing ``work`` costs."""
     context = get_context("forkserver" if sys.platform == "linux" else "spawn")
-    context.set_forkserver_preload(["wsvad_lightning.bench.warm"])
+    context.set_forkserver_preload([work.__module__])
     return ProcessPoolExecutor(jobs, context, _start_worker, (jobs > 1,))
 
 
