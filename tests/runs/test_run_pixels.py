@@ -1,15 +1,13 @@
 """Shipped recipes of methods that are trained on pixels, run as a user runs them."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from tests.processes import run_ranks
 from tests.recipes import composed
 from tests.runs.test_run import PIXEL_RECIPES, newest, rows_of, run
 from tests.videos import VideoMaker
@@ -85,11 +83,8 @@ def test_the_checkpoint_carries_its_settings(videos: Path, tmp_path: Path) -> No
 def test_sharded_layers_train_as_one_process_does(videos: Path, tmp_path: Path) -> None:
     """Two processes with a clip each; the masks are random, so the sums of both differ but little."""
     sharded = ["--config", "with/fsdp.yaml", "--trainer.accelerator", "cpu", "--trainer.devices", "2"]
-    command = [sys.executable, "-m", "wsvad_lightning", *fit("demo_svmae.yaml", videos, tmp_path, *sharded)]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASTER_")}
-    environment = {**inherited, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    for rank in run_ranks(2, *fit("demo_svmae.yaml", videos, tmp_path, *sharded)):
+        assert rank.returncode == 0, rank.stderr[-3000:]
     assert run(*fit("demo_svmae.yaml", videos, tmp_path)) == 0
     both, one = (
         torch.load(tmp_path / f"run/version_{number}/checkpoints/last.ckpt", weights_only=True)
