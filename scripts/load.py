@@ -34,7 +34,8 @@ from rich.table import Table
 
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, read_checkpoint
 from wsvad_lightning.cli import COMMANDS, load, main
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, write_annotations
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.data.store.verify import verify

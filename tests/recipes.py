@@ -32,6 +32,9 @@ def class_of(name: str) -> str:
     recipe = yaml.safe_load((config_folder() / name).read_text())
     if "model" not in recipe:
         return class_of(recipe["config"])
-    model = yaml.safe_load((config_folder() / recipe["model"]).read_text())
+    model = recipe["model"]
+    if isinstance(model, str):  # a file of the method
+        model = yaml.safe_load((config_folder() / model).read_text())
     path: str = model["class_path"]
-    return path.rpartition(".")[2]
+    by_id = {name.lower(): name for name in (*methods.__all__, *methods.PIXELS)}
+    return by_id.get(path, path.rpartition(".")[2])
