@@ -34,7 +34,8 @@ from rich.table import Table
 
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, read_checkpoint
 from wsvad_lightning.cli import COMMANDS, load, main
-from wsvad_lightning.data.datasets.annotations import VideoAnnotation, write_annotations
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.data.store.verify import verify
@@ -56,11 +57,13 @@ class Ended(NamedTuple):
     Attributes:
         status: 0 if all is right; negative where a signal ended it.
         seconds: that it took.
+        busy: seconds of them that it computed, on all cores.
         memory: its peak in bytes (resident set).
     """
 
     status: int
     seconds: float
+    busy: float
     memory: int
 
 
@@ -80,7 +83,8 @@ def apart(task: Task, patience: float | None = None) -> Ended:
             time.sleep(max(0.0, began + patience - time.monotonic()))
             os.kill(child, signal.SIGKILL)  # its number is its own until it is waited for
         _, status, usage = os.wait4(child, 0)
-        ended = Ended(os.waitstatus_to_exitcode(status), time.monotonic() - began, usage.ru_maxrss * 1024)
+        code, seconds = os.waitstatus_to_exitcode(status), time.monotonic() - began
+        ended = Ended(code, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
         if ended.status > 0:
             said.seek(0)
             sys.stderr.write(said.read().decode(errors="replace"))
@@ -109,9 +113,10 @@ def warm_up() -> None:
 
 def show(title: str, rows: Sequence[tuple[str, Ended]]) -> int:
     """Print what was measured; give 1 if anything failed, else 0."""
-    table = Table("task", "seconds", "peak memory", "status", title=title)
+    table = Table("task", "seconds", "of CPU", "peak memory", "status", title=title)
     for name, ended in rows:
-        table.add_row(name, f"{ended.seconds:.1f}", f"{ended.memory / 1e6:,.0f} MB", str(ended.status))
+        times = (f"{ended.seconds:.1f}", f"{ended.busy:.1f}")
+        table.add_row(name, *times, f"{ended.memory / 1e6:,.0f} MB", str(ended.status))
     open_console().print(table)
     return int(any(ended.status for _, ended in rows))
 

@@ -33,8 +33,8 @@ def class_of(name: str) -> str:
     if "model" not in recipe:
         return class_of(recipe["config"])
     model = recipe["model"]
-    if isinstance(model, str):
+    if isinstance(model, str):  # a file of the method
         model = yaml.safe_load((config_folder() / model).read_text())
     path: str = model["class_path"]
-    *_, named = path.split(".")
-    return next((kind for kind in (*methods.__all__, *methods.PIXELS) if kind.lower() == named), named)
+    by_id = {name.lower(): name for name in (*methods.__all__, *methods.PIXELS)}
+    return by_id.get(path, path.rpartition(".")[2])

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from torch.multiprocessing import ProcessExitedException
+from torch.multiprocessing.spawn import ProcessExitedException
 
 from tests.runs.test_stopping import fit
 from wsvad_lightning.cli import main

@@ -14,7 +14,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers import subprocess_script
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from torch import distributed
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.runs.stopping import Stopped

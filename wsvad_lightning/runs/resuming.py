@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loops.progress import _ProcessedTracker
 from lightning.pytorch.utilities import rank_zero_info
 from torch import distributed
 
@@ -64,6 +65,7 @@ class Resuming(Callback):
             with replacing(target) as temporary:
                 shutil.copyfile(source, temporary)
         loop, epochs = trainer.fit_loop, trainer.fit_loop.epoch_progress.total
+        assert isinstance(epochs, _ProcessedTracker)
         if loop.restarted_mid_epoch and epochs.processed == epochs.started:
             loop.reset_restart_stage()  # after the last batch of an epoch: Lightning would not count the next
         if self._restored is not None:

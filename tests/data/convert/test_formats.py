@@ -177,7 +177,7 @@ def endless(path: Path) -> None:
 
 def sparse(place: int, size: int) -> torch.Tensor:
     with warnings.catch_warnings(action="ignore"):  # that nothing is validated
-        return torch.sparse_coo_tensor([[place], [place]], [1.0], (size, size))
+        return torch.sparse_coo_tensor(torch.tensor([[place], [place]]), torch.ones(1), (size, size))
 
 
 HUGE: dict[str, tuple[Callable[[Path], object], str]] = {

@@ -115,10 +115,10 @@ def _read_hdf5(file: SourceFile, path: str | bytes) -> Numbers:
     with _opened(file) as root:
         node = root[path]
         if node.is_virtual or node.external:
-            raise ValueError(f"{path} refers to other files")
+            raise ValueError(f"{node.name} refers to other files")
         stored, chunk = node.id.get_storage_size(), math.prod(node.chunks or ()) * node.dtype.itemsize
         if stored > root.id.get_filesize() or max(node.nbytes, chunk) > MOST_PACKED * stored:
-            raise ValueError(f"{path} is declared larger than the file can hold")
+            raise ValueError(f"{node.name} is declared larger than the file can hold")
         values: Numbers = node[()]
         return values.T if MATLAB_CLASS in node.attrs else values
 
@@ -150,7 +150,7 @@ def _load_torch(file: SourceFile) -> Any:
     from wsvad_lightning.checkpoint import check_stored
 
     known = torch.serialization.safe_globals(_numpy_globals())
-    checked = torch.sparse.check_sparse_tensor_invariants()
+    checked = torch.sparse.check_sparse_tensor_invariants()  # type: ignore[no-untyped-call]
     try:
         with file.open() as opened, known, checked:
             check_stored(opened, file.size)

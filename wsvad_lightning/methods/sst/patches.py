@@ -135,7 +135,7 @@ class KeepPredictor(nn.Module):
         keep = rearrange(keep, "b (t p) -> b t p 1", t=self.tubelets)
         means = [kept_mean(tubelet, keep, (2,)).expand_as(own), kept_mean(clip, keep, (1, 2)).expand_as(own)]
         joined = rearrange(torch.cat([own, *means], dim=-1), "b t p c -> b (t p) c")
-        return F.log_softmax(self.decide(joined).float(), dim=-1)
+        return F.log_softmax(self.decide(joined.to(own)).float(), dim=-1)
 
 
 def kept_mean(x: Tensor, keep: Tensor, dims: tuple[int, ...]) -> Tensor:
