@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,7 +14,8 @@ import yaml
 from tests.recipes import composed
 from tests.runs.test_run import PIXEL_RECIPES, newest, rows_of, run
 from tests.videos import VideoMaker
-from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter
 
 CLIPS = ["--data.size", "[16,24]", "--data.batch_size", "2", "--data.num_workers", "0"]
 NETWORK = ["--model.size", "[16,24]", "--model.patch", "8", "--model.dim", "12", "--model.depth", "2"]
@@ -126,6 +128,26 @@ def test_what_does_not_fit_is_one_line(
     (error,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("error")]
     assert line in error
     assert not list(tmp_path.glob("runs/*"))
+
+
+def depth_store(path: Path, rows: int, columns: int) -> Path:
+    views = {"depth": tuple(f"r{r}c{c}" for r in range(rows) for c in range(columns))}
+    with StoreWriter(path, Provenance("depth", "noise", 16, 16, views=views)) as writer:
+        for name in ("a", "b", "c"):
+            values = np.random.default_rng(0).random((4, rows * columns, 1), np.float32)
+            writer.add(VideoAnnotation(name, 0), {"depth": values}, num_frames=64, fps=10)
+    return path
+
+
+def test_depth_comes_from_a_stream_on_the_grid_of_the_tokens(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = fit("demo_svmae.yaml", videos, tmp_path / "runs", "--model.depth_from", "stream")
+    other = depth_store(tmp_path / "other.h5", 3, 3)
+    assert run(*asked, "--data.depth_store", other) == 2
+    assert "has 16 frames of 3 x 3 values a clip, the tokens are 2 x 3" in capsys.readouterr().err
+    assert not list(tmp_path.glob("runs/*"))
+    assert run(*asked, "--data.depth_store", depth_store(tmp_path / "depth.h5", 2, 3)) == 0
 
 
 def test_the_schedule_is_as_long_as_the_training() -> None:

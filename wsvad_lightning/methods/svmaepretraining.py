@@ -244,8 +244,12 @@ class SVMAEPretraining(TrainingModule):
             given = f"clips of {shape.length} frames of {shape.size[0]} x {shape.size[1]}"
             problem = f"differ from data.length and data.size: {given}"
             raise WSVADError("model.frames, model.size", self.grid, problem, "Set both to the same values")
-        if self.depth_from == "stream" and data.depth is None:
-            raise no_depth()
+        if self.depth_from == "stream":
+            if data.depth is None:
+                raise no_depth()
+            depth_of_tubes(
+                torch.zeros(1, self.grid.frames, *data.depth.grid), self.grid
+            )  # fails now if at all
 
 
 def no_depth() -> WSVADError:
