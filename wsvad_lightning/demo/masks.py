@@ -104,7 +104,7 @@ def shares_of(clips: list[KnownClip]) -> list[float]:
         motion = cube_difference(clip.pixels[None], GRID).expand(DRAWS, -1)
         seen = [clip.on_object[draw(motion).visible].float().mean().item() for draw in masks().values()]
         found.append([clip.on_object.float().mean().item(), *seen])
-    return np.mean(found, axis=0).tolist()
+    return [float(share) for share in np.mean(found, axis=0)]
 
 
 def rendered_clips(seed: int) -> Iterator[KnownClip]:

@@ -191,7 +191,8 @@ class SVMAEPretraining(TrainingModule):
         target = take_tokens(tubes, split.masked)
         if self.normalise:
             target = normalise_tubes(target)
-        return (self.net(tubes, split).float() - target.flatten(-2)).square().mean(dim=-1)
+        prediction: Tensor = self.net(tubes, split)
+        return (prediction.float() - target.flatten(-2)).square().mean(dim=-1)
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Measure the loss on held-out clips, with the same masks in every validation."""
