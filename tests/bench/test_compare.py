@@ -29,7 +29,7 @@ from wsvad_lightning.cli import main
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
-from wsvad_lightning.runs.arguments import IDS as METHODS
+from wsvad_lightning.runs.trained import IDS as METHODS
 
 IDS = sorted(path.stem for path in (config_folder() / "model").glob("*.yaml"))
 FEW = ("--data.segments", "8", "--data.batch_size", "2")

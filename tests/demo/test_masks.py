@@ -12,7 +12,7 @@ from wsvad_lightning.demo.render import list_clips
 
 
 def test_pixels_that_move_are_those_that_differ_from_the_frame_before() -> None:
-    """Away from shadows and noise: what changes much is an actor that moves, and an actor that moves changes."""
+    """Away from shadows and noise, what changes much is an actor that moves, and such an actor changes."""
     clip = next(clip for clip in list_clips(SPEC, 0) if clip.label == "vehicle")
     scene, rng = clip.scene()
     size = clip.spec.width, clip.spec.height

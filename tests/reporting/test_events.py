@@ -9,7 +9,6 @@ import pytest
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
-from torch.optim import Adam
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
@@ -31,7 +30,7 @@ class Repeating(WSVADModule):
     """Takes features for the probabilities of normal and two classes."""
 
     def __init__(self, *classes: str) -> None:
-        super().__init__(3, None, Adam, None)
+        super().__init__(3)
         self.classes = classes
 
     def score(self, batch: WSVADBatch) -> Tensor:

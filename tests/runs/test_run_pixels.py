@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,7 +12,9 @@ from tests.processes import run_ranks
 from tests.recipes import composed
 from tests.runs.test_run import PIXEL_RECIPES, newest, rows_of, run
 from tests.videos import VideoMaker
-from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.store import FeatureStore, Provenance, StoreWriter
+from wsvad_lightning.methods import SVMAEPretraining
 
 CLIPS = ["--data.size", "[16,24]", "--data.batch_size", "2", "--data.num_workers", "0"]
 NETWORK = ["--model.size", "[16,24]", "--model.patch", "8", "--model.dim", "12", "--model.depth", "2"]
@@ -47,7 +50,15 @@ def test_every_recipe_trains_and_its_encoder_extracts(
     assert f"Next: {command} {checkpoint}" in caplog.messages
     assert len([row for row in rows_of(trained / "metrics.csv") if row["train/loss/total"]]) == 4
     store = tmp_path / "store.h5"
-    extract = ["extract", videos, store, "--config", "extract/svmae.yaml", "--weights", checkpoint]
+    extract: list[str | Path] = [
+        "extract",
+        videos,
+        store,
+        "--config",
+        "extract/svmae.yaml",
+        "--weights",
+        checkpoint,
+    ]
     assert run(*extract, "--tail", "drop") == 0
     assert FeatureStore(store).read("a", "features").shape == (4, 1, 12)
     assert run("test", "--ckpt_path", checkpoint) == 2
@@ -71,6 +82,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one(videos: Path, tmp_path: Path)
         assert torch.equal(value, states[1][name]), name
 
 
+def test_held_out_videos_are_measured_with_the_same_masks(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "split.json").write_text(json.dumps({"train": ["a", "b"], "val": ["c"], "test": []}))
+    split = ["--data.split", str(tmp_path / "split.json"), "--model.optimizer.lr", "0"]
+    still = ["--model.lr_scheduler.max_lr", "0", "--trainer.val_check_interval", "2"]
+    validated = [*split, *still, "--trainer.check_val_every_n_epoch", "null"]
+    assert run(*fit("demo_svmae.yaml", videos, tmp_path, *validated)) == 0
+    rows = rows_of(newest(tmp_path / "run") / "metrics.csv")
+    losses = [float(row["val/loss/total"]) for row in rows if row["val/loss/total"]]
+    assert len(losses) == 2
+    assert losses[0] == losses[1] > 0
+
+
 def test_the_checkpoint_carries_its_settings(videos: Path, tmp_path: Path) -> None:
     assert run(*fit("demo_svmae.yaml", videos, tmp_path, "--trainer.max_steps", "1")) == 0
     checkpoint = torch.load(newest(tmp_path / "run") / "checkpoints" / "last.ckpt", weights_only=True)
@@ -80,28 +103,15 @@ def test_the_checkpoint_carries_its_settings(videos: Path, tmp_path: Path) -> No
     assert "optimizer" not in config["model"]["init_args"]
 
 
-def test_sharded_layers_train_as_one_process_does(videos: Path, tmp_path: Path) -> None:
-    """Two processes with a clip each; the masks are random, so the sums of both differ but little."""
+def test_two_processes_shard_the_layers_and_leave_a_whole_checkpoint(videos: Path, tmp_path: Path) -> None:
     sharded = ["--config", "with/fsdp.yaml", "--trainer.accelerator", "cpu", "--trainer.devices", "2"]
     for rank in run_ranks(2, *fit("demo_svmae.yaml", videos, tmp_path, *sharded)):
         assert rank.returncode == 0, rank.stderr[-3000:]
-    assert run(*fit("demo_svmae.yaml", videos, tmp_path)) == 0
-    both, one = (
-        torch.load(tmp_path / f"run/version_{number}/checkpoints/last.ckpt", weights_only=True)
-        for number in (0, 1)
-    )
-    assert both["hyper_parameters"]["checkpointing"]
-    assert {name: value.shape for name, value in both["state_dict"].items()} == {
-        name: value.shape for name, value in one["state_dict"].items()
-    }
-    losses = [float(row["train/loss/total"]) for row in rows_of(tmp_path / "run/version_0/metrics.csv")]
-    assert len(losses) == 4
-    store = tmp_path / "store.h5"
-    last = tmp_path / "run/version_0/checkpoints/last.ckpt"
-    extract = ["extract", videos, store, "--config", "extract/svmae.yaml", "--weights", last]
-    assert run(*extract) == 0
-    recorded = json.loads(FeatureStore(store).provenance.preprocessing)["streams"]["features"]
-    assert recorded["backbone"] == "svmae"
+    folder = tmp_path / "run" / "version_0"
+    assert len([row for row in rows_of(folder / "metrics.csv") if row["train/loss/total"]]) == 4
+    module = SVMAEPretraining.load_from_checkpoint(folder / "checkpoints" / "last.ckpt")  # every weight
+    assert module.hparams["checkpointing"]
+    assert all(value.isfinite().all() for value in module.state_dict().values())
 
 
 @pytest.mark.parametrize(
@@ -121,6 +131,26 @@ def test_what_does_not_fit_is_one_line(
     (error,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("error")]
     assert line in error
     assert not list(tmp_path.glob("runs/*"))
+
+
+def depth_store(path: Path, rows: int, columns: int) -> Path:
+    views = {"depth": tuple(f"r{r}c{c}" for r in range(rows) for c in range(columns))}
+    with StoreWriter(path, Provenance("depth", "noise", 16, 16, views=views)) as writer:
+        for name in ("a", "b", "c"):
+            values = np.random.default_rng(0).random((4, rows * columns, 1), np.float32)
+            writer.add(VideoAnnotation(name, 0), {"depth": values}, num_frames=64, fps=10)
+    return path
+
+
+def test_depth_comes_from_a_stream_on_the_grid_of_the_tokens(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = fit("demo_svmae.yaml", videos, tmp_path / "runs", "--model.depth_from", "stream")
+    other = depth_store(tmp_path / "other.h5", 3, 3)
+    assert run(*asked, "--data.depth_store", other) == 2
+    assert "has 16 frames of 3 x 3 values a clip, the tokens are 2 x 3" in capsys.readouterr().err
+    assert not list(tmp_path.glob("runs/*"))
+    assert run(*asked, "--data.depth_store", depth_store(tmp_path / "depth.h5", 2, 3)) == 0
 
 
 def test_the_schedule_is_as_long_as_the_training() -> None:

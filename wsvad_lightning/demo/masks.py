@@ -76,10 +76,10 @@ def compare_masks(ped2: str | None = None, seeds: int = 5) -> None:
 
 
 def masks() -> dict[str, Draw]:
-    """The kinds of masks by name; each draws those of copies ``[B, 3, T, H, W]`` of a clip."""
+    """The kinds of masks by name; each draws those of clips with the motion ``[B, N]``."""
     kinds: dict[str, Draw] = {
-        "tube": lambda clips: tube_split(len(clips), GRID, RATIO, clips.device),
-        "random": lambda clips: random_split(len(clips), GRID, RATIO, clips.device),
+        "tube": lambda motion: tube_split(len(motion), GRID, RATIO, motion.device),
+        "random": lambda motion: random_split(len(motion), GRID, RATIO, motion.device),
     }
     return kinds | {f"scene, a = {share}": scene_mask(share) for share in SHARES}
 
@@ -91,9 +91,8 @@ def scene_mask(share: float) -> Draw:
         share: of depth.
     """
 
-    def draw(clips: Tensor) -> TokenSplit:
-        depth = perspective_prior(GRID).expand(len(clips), -1)
-        return weighted_split(scene_weights(cube_difference(clips, GRID), depth, share), RATIO)
+    def draw(motion: Tensor) -> TokenSplit:
+        return weighted_split(scene_weights(motion, perspective_prior(GRID), share), RATIO)
 
     return draw
 
@@ -102,10 +101,10 @@ def shares_of(clips: list[KnownClip]) -> list[float]:
     """Give the share of tokens on objects: of all, and of the visible ones by kind of mask."""
     found = []
     for clip in clips:
-        copies = clip.pixels.expand(DRAWS, *clip.pixels.shape)
-        seen = [clip.on_object[draw(copies).visible].float().mean().item() for draw in masks().values()]
+        motion = cube_difference(clip.pixels[None], GRID).expand(DRAWS, -1)
+        seen = [clip.on_object[draw(motion).visible].float().mean().item() for draw in masks().values()]
         found.append([clip.on_object.float().mean().item(), *seen])
-    return np.mean(found, axis=0).tolist()
+    return [float(share) for share in np.mean(found, axis=0)]
 
 
 def rendered_clips(seed: int) -> Iterator[KnownClip]:

@@ -191,7 +191,8 @@ class SVMAEPretraining(TrainingModule):
         target = take_tokens(tubes, split.masked)
         if self.normalise:
             target = normalise_tubes(target)
-        return (self.net(tubes, split).float() - target.flatten(-2)).square().mean(dim=-1)
+        prediction: Tensor = self.net(tubes, split)
+        return (prediction.float() - target.flatten(-2)).square().mean(dim=-1)
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Measure the loss on held-out clips, with the same masks in every validation."""
@@ -244,8 +245,12 @@ class SVMAEPretraining(TrainingModule):
             given = f"clips of {shape.length} frames of {shape.size[0]} x {shape.size[1]}"
             problem = f"differ from data.length and data.size: {given}"
             raise WSVADError("model.frames, model.size", self.grid, problem, "Set both to the same values")
-        if self.depth_from == "stream" and data.depth is None:
-            raise no_depth()
+        if self.depth_from == "stream":
+            if data.depth is None:
+                raise no_depth()
+            depth_of_tubes(
+                torch.zeros(1, self.grid.frames, *data.depth.grid), self.grid
+            )  # fails now if at all
 
 
 def no_depth() -> WSVADError:

@@ -3,7 +3,7 @@
 import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,22 +39,21 @@ def peek(command: str, args: Sequence[str]) -> Namespace:
     return given
 
 
-def named_methods(given: Namespace) -> set[str]:
-    """The class paths of methods that the user names, as ``--model`` or in a configuration."""
-    named = [*given.model, *(name for path in given.config for name in _methods_in(path))]
-    return {name for name in named if isinstance(name, str)}
+def named_methods(given: Namespace) -> list[str]:
+    """The methods that the user names in configurations or as ``--model``; the last one is in force."""
+    named = [*(name for path in given.config for name in _methods_in(path)), *given.model]
+    return [name for name in named if isinstance(name, str)]
 
 
 def data_class_of(given: Namespace, carried: Mapping[str, Any]) -> type[LightningDataModule]:
-    """Give the class of the data of the method that the user names last, or else the checkpoint.
+    """Give the class of the data of the method that the user names, or else the checkpoint.
 
     Args:
         given: as :func:`peek` reads it.
         carried: defaults that the checkpoint sets.
     """
     of_checkpoint = carried.get("model", {}).get("class_path")
-    in_configs = [name for path in given.config for name in _methods_in(path)]
-    named = [name for name in (of_checkpoint, *in_configs, *given.model) if isinstance(name, str)]
+    named = named_methods(given) or ([of_checkpoint] if of_checkpoint else [])
     try:
         return named_class(IDS.get(named[-1], named[-1])).data_class() if named else WSVADDataModule
     except WSVADError:  # the parser explains what is wrong with it
@@ -78,7 +77,7 @@ def _methods_in(path: Path, above: tuple[Path, ...] = ()) -> Iterator[object]:
     yield model.get("class_path") if isinstance(model, dict) else model
 
 
-def import_from_here(class_paths: set[str]) -> None:
+def import_from_here(class_paths: Iterable[str]) -> None:
     """Let class paths that the user names be found in the current folder, if nowhere else."""
     for path in class_paths:
         package, dot, _ = path.partition(".")

@@ -52,7 +52,8 @@ def read_mask(config: dict[str, Any], grid: TubeGrid, order: Tensor) -> Tensor:
 def split_by(mask: Tensor) -> TokenSplit:
     """Turn a mask into places."""
     places = mask.to(torch.uint8).argsort(dim=1, stable=True)
-    return TokenSplit(*places.split([int((~mask[0]).sum()), int(mask[0].sum())], dim=1))
+    visible = int((~mask[0]).sum())
+    return TokenSplit(places[:, :visible], places[:, visible:])
 
 
 def stride(manifest: Manifest, key: str, of: str) -> int:
