@@ -218,8 +218,9 @@ def new_batch(*shape: int) -> Tensor:
     """A float32 tensor to fill; in a worker it lies where the training process sees it, uncopied."""
     if get_worker_info() is None:
         return torch.empty(shape)
-    storage = torch.UntypedStorage._new_shared(4 * math.prod(shape))  # as PyTorch's own collation does
-    return torch.empty(0).set_(storage, 0, shape)
+    size = 4 * math.prod(shape)  # bytes, shared as by PyTorch's own collation
+    storage: torch.UntypedStorage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]
+    return torch.empty(0).set_(storage).view(shape)
 
 
 class TrainingClips(BatchDataset[ClipBatch]):
