@@ -134,8 +134,8 @@ class KeepPredictor(nn.Module):
         )
         keep = rearrange(keep, "b (t p) -> b t p 1", t=self.tubelets)
         means = [kept_mean(tubelet, keep, (2,)).expand_as(own), kept_mean(clip, keep, (1, 2)).expand_as(own)]
-        joined = rearrange(torch.cat([own, *means], dim=-1), "b t p c -> b (t p) c")
-        return F.log_softmax(self.decide(joined.to(own)).float(), dim=-1)
+        joined = rearrange(torch.cat([own, *means], dim=-1), "b t p c -> b (t p) c").to(own.dtype)
+        return F.log_softmax(self.decide(joined).float(), dim=-1)
 
 
 def kept_mean(x: Tensor, keep: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -204,7 +204,7 @@ class PatchTransformer(nn.Module):
 
     def embed_clips(self, clips: Tensor) -> Tensor:
         """Embed ``[B, 3, F, H, W]`` clips in [0, 1], without positions: ``[B, N, dim]``."""
-        embedded: Tensor = self.embedding(clips)
+        embedded: Tensor = self.embedding(clips.to(self.embedding.weight.dtype))
         return rearrange(embedded, "b c t h w -> b (t h w) c")
 
     def forward(self, clips: Tensor) -> KeptTokens:
@@ -213,7 +213,7 @@ class PatchTransformer(nn.Module):
         places = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
         for number, block in enumerate(self.blocks):
             if (predict := self.predictor_before(number)) is not None:
-                keep = x.new_ones(x.shape[:2])
+                keep = x.new_ones(x.shape[:2], dtype=torch.float32)
                 chosen = self.strongest(predict(x, keep)[..., 0], self.kept[number])
                 x, places = take_tokens(x, chosen), take_tokens(places, chosen)
             x = block(x)
@@ -234,7 +234,7 @@ class PatchTransformer(nn.Module):
         x, keep, decisions = embedded + self.positions, None, list[Tensor]()
         for number, block in enumerate(self.blocks):
             if (predict := self.predictor_before(number)) is not None:
-                before = x.new_ones(x.shape[:2]) if keep is None else keep
+                before = x.new_ones(x.shape[:2], dtype=torch.float32) if keep is None else keep
                 keep = F.gumbel_softmax(predict(x, before), hard=True)[..., 0] * before
                 decisions.append(keep)
             x = block(x, keep)
