@@ -31,7 +31,7 @@ class Repeating(WSVADModule):
     """Takes features for the probabilities of normal and two classes."""
 
     def __init__(self, *classes: str) -> None:
-        super().__init__(3, None, Adam, None)
+        super().__init__(3, optimizer=Adam)
         self.classes = classes
 
     def score(self, batch: WSVADBatch) -> Tensor:

@@ -16,7 +16,7 @@ class Clockwork(WSVADModule):
     """Knows a calm snippet, two of the first class, a calm one and two of the second class, and so on."""
 
     def __init__(self, feature_dim: int, classes: list[str]) -> None:
-        super().__init__(feature_dim, None, lambda weights: SGD(weights, lr=0.1), None)
+        super().__init__(feature_dim, optimizer=lambda weights: SGD(weights, lr=0.1))
         self.save_hyperparameters("feature_dim", "classes")
         self.net, self.classes = nn.Linear(feature_dim, 1), tuple(classes)
 

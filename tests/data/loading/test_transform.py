@@ -208,10 +208,10 @@ def test_merged_patches_are_left_in_one_of_each_grid(crops: Crops) -> None:
     transform = fitted(videos, crops=crops, streams=grids())
     assert transform.patch_grid == (2, 4)
     left = transform.leave_in(videos[0], 0.75, 0.625)  # the second row, the third of four columns
-    every = fitted(videos, streams={"fine": grids()["fine"]})(videos[0])
+    every = fitted(videos, streams={"fine": grids()["fine"]})({"fine": videos[0]["fine"]})
     assert left.shape == (len(every), 1, 8)
     np.testing.assert_allclose(left[:, 0, 5:], every[:, 4 + 2], rtol=1e-6)
-    coarse = fitted(videos, streams={"coarse": grids()["coarse"]})(videos[0])
+    coarse = fitted(videos, streams={"coarse": grids()["coarse"]})({"coarse": videos[0]["coarse"]})
     np.testing.assert_allclose(left[:, 0, 2:5], coarse[:, 1], rtol=1e-6)
     np.testing.assert_array_equal(left[:, 0, :2], transform(videos[0])[:, 0, :2])  # of the whole frame
 
