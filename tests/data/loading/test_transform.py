@@ -1,6 +1,7 @@
 import io
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,7 +217,9 @@ def test_merged_patches_are_left_in_one_of_each_grid(crops: Crops) -> None:
     left = transform.leave_in(videos[0], 0.75, 0.625)  # the second row, the third of four columns
     every = fitted(videos, streams={"fine": grids()["fine"]})({"fine": videos[0]["fine"]})
     assert left.shape == (len(every), 1, 8)
-    average = {"max": lambda own, count: np.maximum(own, expected_maximum(count)), "mean": np.divide}[crops]
+    def average(own: Any, count: int) -> Any:
+        return np.maximum(own, expected_maximum(count)) if crops == "max" else own / count
+
     np.testing.assert_allclose(left[:, 0, 5:], average(every[:, 4 + 2], 8), rtol=1e-6)
     coarse = fitted(videos, streams={"coarse": grids()["coarse"]})({"coarse": videos[0]["coarse"]})
     np.testing.assert_allclose(left[:, 0, 2:5], average(coarse[:, 1], 2), rtol=1e-6)
