@@ -217,6 +217,7 @@ def test_merged_patches_are_left_in_one_of_each_grid(crops: Crops) -> None:
     left = transform.leave_in(videos[0], 0.75, 0.625)  # the second row, the third of four columns
     every = fitted(videos, streams={"fine": grids()["fine"]})({"fine": videos[0]["fine"]})
     assert left.shape == (len(every), 1, 8)
+
     def average(own: Any, count: int) -> Any:
         return np.maximum(own, expected_maximum(count)) if crops == "max" else own / count
 
