@@ -8,7 +8,7 @@ quantile of the speed in each patch, relative to the normal training clips, up t
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -97,15 +97,13 @@ def measure(data: WSVADDataModule, maps: Maps) -> dict[str, float]:
         frame = expand_scores(values.max(axis=(1, 2)), num_frames, grid), video.frame_labels(num_frames)
         frames.append(frame)
         inside += [frame] if video.label else []
-    areas = {"auc": roc_auc(*pool(frames)), "auc_abnormal": roc_auc(*pool(inside))}
-    return metrics.compute() | areas
+    return metrics.compute() | {"auc": area(frames), "auc_abnormal": area(inside)}
 
 
-def pool(
-    frames: list[tuple[NDArray[np.float32], NDArray[np.uint8]]],
-) -> Iterator[NDArray[np.float32] | NDArray[np.uint8]]:
-    """Join scores, and labels."""
-    return (np.concatenate(part) for part in zip(*frames, strict=True))
+def area(frames: list[tuple[NDArray[np.float32], NDArray[np.uint8]]]) -> float:
+    """ROC area over the frames of several videos."""
+    scores, labels = (np.concatenate(part) for part in zip(*frames, strict=True))
+    return roc_auc(scores, labels)
 
 
 if __name__ == "__main__":

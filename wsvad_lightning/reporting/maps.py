@@ -84,8 +84,8 @@ def strongest_region(runs: Runs, start: int, end: int, size: tuple[int, int]) ->
     Returns:
         Left, top, width and height in pixels.
     """
-    shares = [(min(end, last) - max(start, first), own) for first, last, own in runs]
-    mean = sum(frames * own.astype(np.float64) for frames, own in shares if frames > 0) / (end - start)
+    frames = [max(0, min(end, last) - max(start, first)) for first, last, _ in runs]
+    mean = np.average(np.stack([own for _, _, own in runs]), axis=0, weights=frames)
     row, column = np.unravel_index(np.argmax(mean), mean.shape)
     (region,) = (part for part in components(mean >= mean.max() / 2) if part[row, column])
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))

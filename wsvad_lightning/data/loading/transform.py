@@ -1,6 +1,7 @@
 """What happens to features between the store and the bags: normalisation, views into one, PCA."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -117,8 +118,9 @@ class FeatureTransform:
     def leave_in(self, streams: Streams, row: float, column: float) -> Features:
         """Transform a video of which each grid has one patch left: the one that holds a place of the frame.
 
-        Merged by mean or maximum, the others do not take part; joined along the channels, they are 0. Streams
-        that are not grids of patches stay whole.
+        With ``zscore`` the rest is that of an average normal frame: other patches and streams that are no
+        grids are 0, and the maximum of P patches is at least that of P standard normal numbers. Otherwise
+        nothing is known of the average: such streams stay, and other patches are left out (0 where joined).
 
         Args:
             streams: of the video, as they are stored.
@@ -131,8 +133,10 @@ class FeatureTransform:
         left = []
         for name, features in streams.items():
             grid = grid_of(self.streams[name].views)
+            average = self.normalize == "zscore"
             if grid is None:
-                left.append(self._merge(self._scale(name, features, ALL_VIEWS)))
+                whole = self._merge(self._scale(name, features, ALL_VIEWS))
+                left.append(np.zeros_like(whole) if average else whole)
                 continue
             patch = int(row * grid[0]) * grid[1] + int(column * grid[1])
             views = slice(patch, patch + 1)
@@ -141,6 +145,10 @@ class FeatureTransform:
                 padded = np.zeros((*features.shape[:2], own.shape[-1]), dtype=own.dtype)
                 padded[:, views] = own
                 own = self._merge(padded)
+            elif average and self.crops == "mean":
+                own = own / features.shape[1]
+            elif average and self.crops == "max":
+                own = own.clip(min=expected_maximum(features.shape[1]))
             left.append(own)
         joined = left[0] if len(left) == 1 else np.concatenate(left, axis=-1)
         return joined if self.pca_dim is None else self._project(joined)
@@ -222,6 +230,11 @@ class FeatureTransform:
         for streams in videos:
             joined = self._join(streams, ALL_VIEWS)
             yield joined.reshape(-1, joined.shape[-1]).astype(np.float64)
+
+
+def expected_maximum(count: int) -> float:
+    """Expect so much of the largest of some standard normal numbers (G. Blom, 1958, to about 1 %)."""
+    return NormalDist().inv_cdf((count - 0.375) / (count + 0.25))
 
 
 def _moments(chunks: Iterable[Features]) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:

@@ -1,5 +1,6 @@
 """The metrics of the videos that a method scored."""
 
+import warnings
 from collections.abc import Sequence
 
 from torch import nn
@@ -47,8 +48,14 @@ class Evaluation(nn.Module):
 
     def results(self) -> dict[str, float]:
         """Give all metrics by name; called on all ranks."""
-        further = [metric for metric in (self.events, self.regions) if metric is not None]
-        return self.frames.compute() | {k: v for metric in further for k, v in metric.compute().items()}
+        results = self.frames.compute() | (self.events.compute() if self.events is not None else {})
+        if self.regions is None:
+            return results
+        with warnings.catch_warnings():  # of a method without maps, or a rank without videos
+            warnings.filterwarnings(
+                "ignore", "The ``compute`` method of metric RegionMetrics was called before"
+            )
+            return results | self.regions.compute()
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Give the metrics of each class that has videos, by class; called on all ranks."""

@@ -76,8 +76,8 @@ class WSVADModule(TrainingModule):
         """Give how anomalous each part of the frame is, ``[T, h, w]`` in [0, 1]; None if that is not known.
 
         Called with a single whole video. Here, for features of a grid of patches, it is the score of the
-        video with one patch left in: each grid is reduced to the patch at that place, and what is not a grid
-        stays.
+        video with one patch left in; the rest is that of an average normal frame where that is known, see
+        :meth:`FeatureTransform.leave_in`.
         """
         if self.data.patch_grid is None:
             return None
@@ -85,7 +85,7 @@ class WSVADModule(TrainingModule):
         left_in = (torch.tensor(features) for features in self.data.read_patches(video_id))
         bags = (features.transpose(0, 1)[None].to(batch.features) for features in left_in)
         scores = [self.score(batch._replace(features=bag))[0] for bag in bags]
-        return torch.stack(scores, dim=1).unflatten(1, self.data.patch_grid)
+        return torch.stack(scores, dim=1).reshape(-1, *self.data.patch_grid)
 
     # ------------------------------------------------------------------------------------------ training
 
