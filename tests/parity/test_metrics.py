@@ -35,7 +35,7 @@ def test_every_value_of_the_file_is_compared() -> None:
             keys = {key for key, _ in comparison.flatten(expected) if key != "video_level.rule"}
             assert {key for t, c, key in compared if (t, c) == (table, case)} == keys
     block = reference["region"]
-    keys = {
+    of_regions = {
         (table, case, key)
         for table, entry in block.items()
         if "clips" in entry
@@ -43,8 +43,8 @@ def test_every_value_of_the_file_is_compared() -> None:
         if case.startswith("expected")
         for key, _ in comparison.flatten(entry[case])
     }
-    assert len(keys) > 80
-    assert keys <= compared
+    assert len(of_regions) > 80
+    assert of_regions <= compared
     degenerate = reference["degenerate"]
     assert len([t for t, _, _ in compared if t == "degenerate"]) == 8 * (len(degenerate) - 1)
 
@@ -66,7 +66,7 @@ def test_degenerate_inputs_differ_from_scikit_learn_where_that_was_decided() -> 
 
 
 def test_the_comparison_detects_another_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame, "average_precision", frame.pr_auc)
+    monkeypatch.setattr(frame, "average_precision", curves.pr_auc)
     failed = failed_keys()
     assert {"average_precision", "abnormal_only.average_precision"} <= failed
     assert "pr_auc_trapezoid" not in failed
