@@ -31,7 +31,8 @@ from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.runs.trained import IDS as METHODS
 
-IDS = sorted(path.stem for path in (config_folder() / "model").glob("*.yaml"))
+SHIPPED = {path.stem for path in (config_folder() / "model").glob("*.yaml")}
+IDS = sorted(SHIPPED - {"svmaepretraining"})  # trained on pixels
 FEW = ("--data.segments", "8", "--data.batch_size", "2")
 TINY = {"model": {"class_path": "URDMU", "init_args": {"hidden_dim": 16}}, "trainer": {"max_steps": 2}}
 REFUSED = {"class_path": "torch.optim.Adam", "init_args": {"lr": -1.0}}  # once the training begins
@@ -209,7 +210,7 @@ def test_every_method_runs_on_every_store_that_it_fits(
 ) -> None:
     """A store more costs its own runs alone; a method that does not fit it is reported, with the reason."""
     stores = ["--stores", str(desk / "store.h5"), str(desk / "plain.h5"), "--selections", "last"]
-    assert bench(desk, runs, *stores, methods=("tiny.yaml", "vadclip.yaml", "ssrl")) == 0
+    assert bench(desk, runs, *stores, methods=("tiny.yaml", "vadclip.yaml", "ssrl", "sst")) == 0
     printed = capsys.readouterr().out
     assert "4 runs, 2 of them finished before" in printed
     reason = "VadCLIP needs text-aligned (CLIP) features, the store holds 16-d synthetic"
@@ -217,6 +218,7 @@ def test_every_method_runs_on_every_store_that_it_fits(
     for text in (printed, table):
         assert f"vadclip does not fit plain: data.store='{desk}/plain.h5': {reason}" in text
         assert "vadclip does not fit store: model.text_tower is required to encode the names" in text
+        assert "sst does not fit store: model.videos is required: the spatial network" in text
         assert "SSRL needs the streams ['patches_3x5', 'patches_4x7']" in text  # in its last stage
     entries = [Result(**entry) for entry in json.loads((runs / "results.json").read_text())]
     assert {(entry.method, entry.store) for entry in entries} == {("tiny", "store"), ("tiny", "plain")}
@@ -362,6 +364,7 @@ def test_all_are_the_shipped_ones() -> None:
     ("more", "reported"),
     [
         (["--methods", "rtfmm"], "--methods='rtfmm': no such method. Give some of all, "),
+        (["--methods", "svmaepretraining"], "--methods='svmaepretraining': is trained on clips of pixels"),
         (["--methods", "rtfm", "rtfm.yaml"], "--methods='rtfm.yaml': another method has this name"),
         (["--", "--data.segmens", "3"], "segmens"),
         (["--", "--model.text_tower", "x"], "--model.text_tower='x': none of the methods has this setting"),

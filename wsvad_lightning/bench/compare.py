@@ -266,8 +266,8 @@ def check_fit(cell: Cell) -> None:
     """Compare what a method requires, in its last stage if it has several, with what is there.
 
     Raises:
-        WSVADError: if the store lacks something, the method cannot be made for it, or no text tower reads the
-            names of its classes.
+        WSVADError: if the store lacks something, the method cannot be made for it, an argument that it
+            requires is missing, or no text tower reads the names of its classes.
     """
     model, data = ParsedRun(["fit", *cell.arguments]).make()
     _, num_stages = stage_of(model)
@@ -275,5 +275,6 @@ def check_fit(cell: Cell) -> None:
         last = ("--model.stage", str(num_stages))
         model, data = ParsedRun(["fit", *cell.arguments, *last]).make()
     model.requires.check(type(model).__name__, data.info)
+    model.check_trainable()
     if isinstance(model, PromptedModule):
         model.take_classes(data.info.classes)

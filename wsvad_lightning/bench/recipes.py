@@ -12,8 +12,10 @@ from pathlib import Path
 import yaml
 from jsonargparse import Namespace
 
+from wsvad_lightning.carried import named_class
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.methods import PIXELS
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import explained
 from wsvad_lightning.runs.parsed import parser_of_fit
@@ -47,7 +49,7 @@ def find_methods(names: Sequence[str]) -> dict[str, list[str]]:
     """Find methods.
 
     Args:
-        names: ids of shipped methods, ``all`` of these, or files with a ``model``.
+        names: ids of shipped methods, ``all`` of these that score features, or files with a ``model``.
 
     Returns:
         The arguments of ``fit`` that choose each method, by its id or the file's name.
@@ -60,10 +62,11 @@ def find_methods(names: Sequence[str]) -> dict[str, list[str]]:
     for method, arguments in shipped.items():
         if (overlay := folder / "bench" / f"{method}.yaml").is_file():
             arguments += ["--config", str(overlay)]
+    of_features = [name for name in shipped if name not in {pixels.lower() for pixels in PIXELS}]
     found: dict[str, list[str]] = {}
-    for name in chain.from_iterable(shipped if name == "all" else [name] for name in names):
+    for name in chain.from_iterable(of_features if name == "all" else [name] for name in names):
         if name not in shipped and Path(name).suffix != ".yaml":
-            known = ", ".join(["all", *shipped])
+            known = ", ".join(["all", *of_features])
             raise WSVADError("--methods", name, "no such method", f"Give some of {known}, or a file")
         own = shipped.get(name) or ["--config", str(find_config(name))]
         if found.setdefault(Path(name).stem, own) != own:
@@ -86,8 +89,8 @@ def compose(
         arguments: of ``fit``, for all methods; ``--model.X`` is for those that have a setting X.
 
     Raises:
-        WSVADError: if something does not parse, a configuration is missing, no method has a setting, or a
-            setting differs between runs.
+        WSVADError: if something does not parse, a configuration is missing, a method scores no features, no
+            method has a setting, or a setting differs between runs.
     """
     check_arguments(arguments)
     parser = parser_of_fit()
@@ -99,6 +102,7 @@ def compose(
         for method, own in methods.items():
             with explained(parser):
                 recipe = parser.parse_args([*shared, *no_method, *own, "--data.store", NOWHERE])
+                require_scores(method, recipe.model.class_path)
                 settings |= (known := recipe.model.init_args.as_dict().keys())
                 more = [*look_often(recipe), *arguments] if best else arguments
                 recipes[selection, method] = parser.parse_args(share_of(more, known), namespace=recipe)
@@ -107,6 +111,17 @@ def compose(
             problem = "none of the methods has this setting"
             raise WSVADError(*named(option), problem, f"They have {', '.join(sorted(settings))}")
     return recipes
+
+
+def require_scores(method: str, class_path: str) -> None:
+    """Refuse a method that scores no features, such as a pre-training.
+
+    Raises:
+        WSVADError: if it is one.
+    """
+    if not issubclass(named_class(class_path), WSVADModule):
+        problem = "is trained on clips of pixels and scores no features"
+        raise WSVADError("--methods", method, problem, "Train it by `wsvad fit`, and leave it out here")
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

@@ -98,6 +98,13 @@ class WSVADModule(TrainingModule):
         """See :class:`TrainingModule`."""
         return f"wsvad {'test' if self.data.parts['test'] else 'predict --videos FOLDER'} --ckpt_path"
 
+    def check_trainable(self) -> None:
+        """Validate arguments that only training requires; a comparison asks before its first run.
+
+        Raises:
+            WSVADError: if one is missing.
+        """
+
     @property
     def data(self) -> WSVADDataModule:
         """The data module of the run."""
@@ -123,6 +130,7 @@ class WSVADModule(TrainingModule):
                 "Choose the store, streams and transform that the model was made for, or train again",
             )
         if stage == "fit":
+            self.check_trainable()
             if self.requires.classes:
                 note_unseen_classes(data)
             self.requires.check_bags(type(self).__name__, data.bags)

@@ -153,16 +153,20 @@ class SST(WSVADModule):
         self.source = None
         if stage != "fit":
             return
-        if self.videos is None:
-            problem = "is required: the spatial network learns from frames"
-            remedy = "Give the folder of the videos that the store was extracted from"
-            raise WSVADError("model.videos", None, problem, remedy)
+        assert self.videos is not None, "checked above"
         if self.data.sampling != "mean_bins":
             problem = "does not say which frames a segment is of"
             raise WSVADError("data.sampling", self.data.sampling, problem, "Set it to mean_bins")
         self.open_videos(self.videos).require(self.data.parts["train"])
         if self.temporal_from is not None:
             take_part(self.net.temporal, self.temporal_from, "net", "model.temporal_from", method="URDMU")
+
+    def check_trainable(self) -> None:
+        """See :class:`WSVADModule`."""
+        if self.videos is None:
+            problem = "is required: the spatial network learns from frames"
+            remedy = "Give the folder of the videos that the store was extracted from"
+            raise WSVADError("model.videos", None, problem, remedy)
 
     def open_videos(self, folder: str) -> SnippetClips:
         """Find the videos of the store in a folder, once in a stage.
