@@ -24,7 +24,7 @@ from wsvad_lightning.runs.progress import StepProgress
 from wsvad_lightning.runs.ranks import check_start, ending_together
 from wsvad_lightning.runs.resuming import Resuming, continue_wandb
 from wsvad_lightning.runs.seeds import forget_shared_seed
-from wsvad_lightning.runs.settings import settings_explained
+from wsvad_lightning.runs.settings import check_divisors, settings_explained
 from wsvad_lightning.runs.stopping import StopAfterStep, Stopped, StopSignals, take_signals
 from wsvad_lightning.runs.summary import TrainingSummary
 from wsvad_lightning.runs.trained import carried_defaults, import_from_here, named_methods, peek
@@ -99,6 +99,7 @@ class WSVADCLI(RunArguments):
         if config.trainer.barebones:
             problem = "leaves out the logs and checkpoints that a run consists of"
             raise WSVADError("--trainer.barebones", True, problem, "Use --trainer.fast_dev_run to try a run")
+        check_divisors(config.trainer)
         intervals = config.save_every_steps, config.save_every_minutes
         keeps = config.trainer.enable_checkpointing is not False
         self.trainer_defaults["callbacks"] = [

@@ -1,7 +1,8 @@
 """Settings of the trainer that do not work, put into one line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -11,6 +12,21 @@ PURE = ("16-true", "bf16-true", "64-true")  # precisions that change weights, wh
 BUILT_IN = (RuntimeError, ValueError, TypeError, ImportError, ArithmeticError, AttributeError)
 RAISED = (*BUILT_IN, MisconfigurationException)  # for settings that do not work
 LIBRARIES = ("lightning.", "jsonargparse.")  # that name what is wrong with a setting
+DIVISORS = ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval")
+
+
+def check_divisors(settings: Mapping[str, Any]) -> None:
+    """Validate the settings of the trainer that Lightning divides by, unchecked.
+
+    Raises:
+        WSVADError: if one is not positive.
+    """
+    for name in DIVISORS:
+        value = settings[name]
+        if isinstance(value, int | float) and value <= 0:
+            raise WSVADError(
+                f"--trainer.{name}", value, "must be more than 0", "Give 1 or more, or leave it out"
+            )
 
 
 @contextmanager
