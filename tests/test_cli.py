@@ -230,6 +230,23 @@ def test_a_mistake_in_the_file_of_a_method_is_named(init_args: str, message: str
         parse_fit(["--model", str(path), "--data.store", "s.h5"])
 
 
+@pytest.mark.parametrize(
+    ("model", "value"),
+    [
+        ("[urdmu]", "=\"['urdmu']\""),
+        ("3", "='3'"),
+        ("{class_path: [urdmu]}", "=\"['urdmu']\""),
+        ("{class_path: urdmu, init_args: [1]}", ""),
+    ],
+)
+def test_a_recipe_whose_model_has_the_wrong_shape_is_one_line(model: str, value: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(f"model: {model}\ndata: {{store: s.h5}}\n")
+    said = rf"--model{re.escape(value)}:? must name a class .* Write \{{class_path: NAME, "
+    with pytest.raises(WSVADError, match=said):
+        parse_fit(["--config", str(path)])
+
+
 def test_nearest_names_come_first() -> None:
     with pytest.raises(WSVADError, match=r"'ucf_urdum.yaml'.*Did you mean ucf_urdmu.yaml or "):
         find_config("ucf_urdum.yaml")

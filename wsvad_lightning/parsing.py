@@ -153,6 +153,9 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
     argument = spell(".".join(keys))
     found = re.search(r"(?:Given value|Got value): (.*)", message)
     value = found[1] if found and not found[1].startswith("NestedArg") else None
+    if "Not a valid subclass of" in message or "has no attribute 'keys'" in message:
+        problem = "must name a class that fits, and its init_args must be a mapping"
+        return WSVADError(argument, value, problem, "Write {class_path: NAME, init_args: {SETTING: VALUE}}")
     if found := re.search(
         r"Option '([^']+)' is not accepted(?:\. Got value: Namespace\(class_path='([^']+)')?", message
     ):

@@ -30,7 +30,13 @@ resolve_by_name = jsonargparse._typehints.resolve_class_path_by_name
 
 
 def resolve_by_id(cls: type | tuple[type], name: str) -> str:
-    """Give the import path of a class; a method of the suite may be named by its id."""
+    """Give the import path of a class; a method of the suite may be named by its id.
+
+    Raises:
+        ValueError: if it is not a name, or a method is named by no class.
+    """
+    if not isinstance(name, str):  # a recipe may hold anything
+        raise ValueError(f"Not a valid subclass of {cls}. Got value: {name}")
     method = cls in (TrainingModule, (TrainingModule,))
     return resolve_by_name(cls, IDS.get(name, name) if method else name)
 
