@@ -21,7 +21,8 @@ HEADS = {1280: 16, 1408: 16}  # of ViT-H and ViT-g, by channels
 Names = tuple[tuple[str, str], ...]
 
 
-def _layers(authors: str, ours: str) -> Names:
+def layer_names(authors: str, ours: str) -> Names:
+    """Pair the names of a transformer's layers, the authors' and ours, by what precedes both."""
     return (
         (f"{authors}.*.norm1", f"{ours}.*.attention_norm"),
         (f"{authors}.*.attn.q_bias", f"{ours}.*.attention.query_bias"),
@@ -38,21 +39,12 @@ TABLE = KeyTable(
     (
         ("mask_token", "mask_token"),
         ("encoder.patch_embed.proj", "encoder.embedding"),
-        *_layers("encoder.blocks", "encoder.stack.layers"),
+        *layer_names("encoder.blocks", "encoder.stack.layers"),
         ("encoder.norm", "encoder.norm"),
         ("encoder_to_decoder", "to_decoder"),
-        *_layers("decoder.blocks", "decoder.layers"),
+        *layer_names("decoder.blocks", "decoder.layers"),
         ("decoder.norm", "decoder_norm"),
         ("decoder.head", "head"),
-    )
-)
-
-FINE_TUNED = KeyTable(
-    (
-        ("patch_embed.proj", "encoder.embedding"),
-        *_layers("blocks", "encoder.stack.layers"),
-        ("fc_norm", "norm"),
-        ("head", "head"),
     )
 )
 

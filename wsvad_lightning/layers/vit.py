@@ -280,28 +280,3 @@ class MaskedAutoencoder(nn.Module):
         decoded = self.decoder(torch.cat([seen, hidden.to(seen.dtype)], dim=1))
         out: Tensor = self.head(self.decoder_norm(decoded[:, seen.shape[1] :]))
         return out
-
-
-class VideoClassifier(nn.Module):
-    """VideoMAE's fine-tuning network: all tokens, their mean, a layer norm and a linear layer.
-
-    Args:
-        encoder: without a norm of its own.
-        num_classes: outputs.
-    """
-
-    def __init__(self, encoder: VideoViT, num_classes: int) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.norm = nn.LayerNorm(encoder.dim, NORM_EPS)
-        self.head = nn.Linear(encoder.dim, num_classes)
-
-    def features(self, tubes: Tensor) -> Tensor:
-        """Give the vectors ``[B, D]`` that are classified of clips, cut into tubes ``[B, N, P, 3]``."""
-        out: Tensor = self.norm(self.encoder(tubes).mean(dim=1))
-        return out
-
-    def forward(self, tubes: Tensor) -> Tensor:
-        """Give the logits ``[B, C]``."""
-        out: Tensor = self.head(self.features(tubes))
-        return out

@@ -11,19 +11,47 @@ from torch import Tensor, nn
 from tests.parity.case import Manifest, PlainCase
 from tests.parity.compare import Outputs
 from wsvad_lightning.interop import load_official
-from wsvad_lightning.interop.svmaepretraining import FINE_TUNED, TABLE
+from wsvad_lightning.interop.svmaepretraining import TABLE, layer_names
+from wsvad_lightning.interop.weights import KeyTable
 from wsvad_lightning.layers import (
     MaskedAutoencoder,
     TokenSplit,
     TubeGrid,
-    VideoClassifier,
     VideoViT,
     normalise_tubes,
     take_tokens,
 )
-from wsvad_lightning.layers.vit import sine_cosine_table
+from wsvad_lightning.layers.vit import NORM_EPS, sine_cosine_table
 
 PRE_TRAINING, FINE_TUNING = "pretrain.", "finetune."
+FINE_TUNED = KeyTable(
+    (
+        ("patch_embed.proj", "encoder.embedding"),
+        *layer_names("blocks", "encoder.stack.layers"),
+        ("fc_norm", "norm"),
+        ("head", "head"),
+    )
+)
+
+
+class VideoClassifier(nn.Module):
+    """VideoMAE's fine-tuning network, which shows that the encoder sees all tokens as the authors' does."""
+
+    def __init__(self, encoder: VideoViT, num_classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.norm = nn.LayerNorm(encoder.dim, NORM_EPS)
+        self.head = nn.Linear(encoder.dim, num_classes)
+
+    def features(self, tubes: Tensor) -> Tensor:
+        """Give the vectors ``[B, D]`` that are classified of clips, cut into tubes ``[B, N, P, 3]``."""
+        out: Tensor = self.norm(self.encoder(tubes).mean(dim=1))
+        return out
+
+    def forward(self, tubes: Tensor) -> Tensor:
+        """Give the logits ``[B, C]``."""
+        out: Tensor = self.head(self.features(tubes))
+        return out
 
 
 def encoder(config: dict[str, Any], grid: TubeGrid, *, norm: bool) -> VideoViT:
