@@ -1,4 +1,4 @@
-"""The published methods, one file a paper. Tests and documentation iterate ``__all__``.
+"""The published methods, a file or folder each. Tests and documentation iterate ``__all__``.
 
 ``PIXELS`` lists what is trained on clips of pixels and scores no features.
 """
