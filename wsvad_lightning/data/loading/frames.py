@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from math import inf
 from pathlib import Path
 
 import h5py
@@ -10,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.footage import SourceVideo, find_videos, is_table
 from wsvad_lightning.data.loading.base import ResumableDataModule
-from wsvad_lightning.data.loading.catalogue import Parts
+from wsvad_lightning.data.loading.catalogue import Parts, as_settings
 from wsvad_lightning.data.loading.clips import (
     ClipShape,
     ClipSource,
@@ -41,8 +42,9 @@ class FootageCatalogue(Parts):
             train.
         split_index: which of the splits in that file, from 0.
         annotations: table of the videos, with their labels; videos that it does not name are left out.
-        val_fraction: part of the training videos of each label to hold out for validation.
-        seed: of the choice of held-out videos.
+        val_fraction: as for :class:`Parts`.
+        seed: as for :class:`Parts`.
+        by_label: as for :class:`Parts`.
 
     Raises:
         WSVADError: as for :class:`Parts`; also if ``videos`` is a feature store.
@@ -58,10 +60,12 @@ class FootageCatalogue(Parts):
         annotations: str | None = None,
         val_fraction: float = 0.0,
         seed: int = 0,
+        *,
+        by_label: bool = True,
     ) -> None:
         if annotations is None and is_table(videos):
             annotations = videos
-        super().__init__(split, split_index, annotations, val_fraction, seed)
+        super().__init__(split, split_index, annotations, val_fraction, seed, by_label=by_label)
         self.source = videos
         if (Path(videos).is_file() and h5py.is_hdf5(videos)) or parts_folder(Path(videos)).is_dir():
             problem = "is a feature store, and frames are needed"
@@ -70,7 +74,8 @@ class FootageCatalogue(Parts):
     @cached_property
     def videos(self) -> dict[str, SourceVideo]:
         """The videos by name."""
-        found, notes = find_videos(self.source, self.annotations_path)
+        with as_settings():
+            found, notes = find_videos(self.source, self.annotations_path)
         self.notes += notes
         return {video.annotation.video_id: video for video in found}
 
@@ -126,7 +131,7 @@ class ClipDataModule(ResumableDataModule):
         depth_store: feature store that holds depth maps of the videos; batches carry them.
         depth_stream: name of the stream there.
         batch_size: clips of each class, or clips without labels, in a batch, on each device.
-        val_fraction: part of the training videos of each class to hold out.
+        val_fraction: part of the training videos to hold out; of each class, where ``labelled``.
         num_workers: processes that decode; 0 decodes in the training process.
         seed: of everything random; None for a run that is not seeded, whose data are those of seed 0.
 
@@ -157,9 +162,11 @@ class ClipDataModule(ResumableDataModule):
         height, width = (size, size) if isinstance(size, int) else size
         least = {"length": (length, 1), "stride": (stride, 1), "size": (min(height, width), 1)}
         super().__init__(batch_size, num_workers, seed, least)
-        if fps is not None and not fps > 0:
+        if fps is not None and not 0 < fps < inf:
             raise WSVADError("data.fps", fps, "must be more than 0", "Give frames a second")
-        self.catalogue = FootageCatalogue(videos, split, split_index, annotations, val_fraction, self.seed)
+        self.catalogue = FootageCatalogue(
+            videos, split, split_index, annotations, val_fraction, self.seed, by_label=labelled
+        )
         self.labelled, self.shape = labelled, ClipShape(length, stride, (height, width), crop)
         self.readers = ClipReaders(fps)
         self.depth = None if depth_store is None else DepthStream(depth_store, depth_stream)
