@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from wsvad_lightning.data.datasets.components import components
 from wsvad_lightning.data.datasets.names import digest_of
-from wsvad_lightning.data.datasets.regions import components
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.metrics.cells import borders, check_maps
