@@ -310,7 +310,7 @@ def read_clip(
         ``[3, T, height, width]`` float32 in [0, 1], RGB.
 
     Raises:
-        WSVADError: if the video cannot be decoded, or the clip does not lie in it.
+        WSVADError: if the video cannot be decoded, or the clip has no frames or does not lie in it.
     """
     readers = ClipReaders(fps)
     try:
@@ -325,8 +325,11 @@ def clip_frames(
     """Number the frames of a clip, see :func:`read_clip`.
 
     Raises:
-        WSVADError: if it does not lie in the video.
+        WSVADError: if it has no frames, or does not lie in the video.
     """
+    for name, value in (("length", length), ("stride", stride)):
+        if value < 1:
+            raise WSVADError(name, value, "must be at least 1", "Give more")
     frames = start + stride * np.arange(length)
     if not 0 <= start < num_frames or (frames[-1] >= num_frames and not pad):
         span = f"{length} frames, each {stride} after the last," if stride > 1 else f"{length} frames"
