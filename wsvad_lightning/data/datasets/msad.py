@@ -43,8 +43,8 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     """
     for path in files_of(sources, FILES, draft):
         if ".json" in path.suffixes:
-            boxes = read_boxes(path)
-            for video, intervals in read_events(path).items():
+            events, boxes = read_events(path), read_boxes(path)
+            for video, intervals in events.items():
                 _add(draft, video, path, intervals=intervals, regions=path if boxes[video] else None)
         else:
             _read_lines(path, draft)

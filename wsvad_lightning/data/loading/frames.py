@@ -6,11 +6,10 @@ from math import inf
 from pathlib import Path
 
 import h5py
-from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.footage import SourceVideo, find_videos, is_table
-from wsvad_lightning.data.loading.base import ResumableDataModule
+from wsvad_lightning.data.loading.base import STAGES, ResumableDataModule
 from wsvad_lightning.data.loading.catalogue import Parts, as_settings
 from wsvad_lightning.data.loading.clips import (
     ClipShape,
@@ -27,9 +26,6 @@ from wsvad_lightning.types import ClipBatch
 from wsvad_lightning.video.clips import ClipReaders
 from wsvad_lightning.video.crops import Size
 from wsvad_lightning.video.frames import Footage
-
-# The parts that a stage reads; the first must have videos.
-STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
 class FootageCatalogue(Parts):
@@ -164,22 +160,12 @@ class ClipDataModule(ResumableDataModule):
         super().__init__(batch_size, num_workers, seed, least)
         if fps is not None and not 0 < fps < inf:
             raise WSVADError("data.fps", fps, "must be more than 0", "Give frames a second")
-        self.catalogue = FootageCatalogue(
+        self.catalogue: FootageCatalogue = FootageCatalogue(
             videos, split, split_index, annotations, val_fraction, self.seed, by_label=labelled
         )
         self.labelled, self.shape = labelled, ClipShape(length, stride, (height, width), crop)
         self.readers = ClipReaders(fps)
         self.depth = None if depth_store is None else DepthStream(depth_store, depth_stream)
-
-    @property
-    def annotations(self) -> Mapping[str, VideoAnnotation]:
-        """What is known of the videos, by name."""
-        return self.catalogue.annotations
-
-    @property
-    def parts(self) -> dict[str, list[str]]:
-        """Videos of the parts ``train``, ``val`` and ``test``."""
-        return self.catalogue.parts
 
     @property
     def footage(self) -> dict[str, Footage]:
@@ -214,22 +200,13 @@ class ClipDataModule(ResumableDataModule):
         Raises:
             WSVADError: if something is missing or does not fit.
         """
-        self.check_trainer()
-        if stage in STAGES:
-            needed, *_ = STAGES[stage]
-            if split := self.catalogue.chosen_split:
-                rank_zero_info(f"{split} in {self.catalogue.split_path}")
-            self.catalogue.require_videos(needed)
-            if stage == "fit" and self.labelled:
-                self.catalogue.require_labels("train")
-        else:
-            _ = self.catalogue.videos
+        super().setup(stage)
+        if stage == "fit" and self.labelled:
+            self.catalogue.require_labels("train")
+        _ = self.catalogue.videos  # found in prediction, too, before the first batch
         if self.depth is not None:
             self._check_depth(STAGES.get(stage, ()))
-        while self.catalogue.notes:
-            rank_zero_info(f"note: {self.catalogue.notes.pop(0)}")
-        if stage == "fit" and not self.parts["val"] and self.trainer is not None:
-            self.trainer.limit_val_batches = 0  # else Lightning warns of validation without videos
+        self.show_notes()
 
     def train_dataloader(self) -> BatchLoader[ClipBatch]:
         """Clips to train on, from the step that the trainer has reached."""
