@@ -230,6 +230,10 @@ class ClipReaders:
         """Leave open files behind; a process that receives the readers opens its own."""
         return {**self.__dict__, "_open": OrderedDict(), "_inherited": OrderedDict(), "_pid": -1}
 
+    def has_indexed(self, video: str | Footage) -> bool:
+        """Whether the index of a video is made."""
+        return Path(video) in self._indexes
+
     def index(self, video: str | Footage) -> FrameIndex:
         """Give the index of a video, which is made once.
 

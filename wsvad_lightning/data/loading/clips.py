@@ -164,12 +164,12 @@ class ClipSource:
 
     def lengths(self, videos: Sequence[VideoAnnotation]) -> list[int]:
         """Frames of each video: as annotated, or else by its index; the first rank shows progress."""
-        hidden = getattr(rank_zero_only, "rank", 0) != 0 or all(video.num_frames for video in videos)
-        counted = track(videos, "indexing videos", transient=True, disable=hidden)
-        return [
-            video.num_frames or self.readers.index(self.footage[video.video_id]).num_frames
-            for video in counted
-        ]
+        paths = [self.footage[video.video_id] for video in videos if not video.num_frames]
+        unknown = [path for path in paths if not self.readers.has_indexed(path)]
+        hidden = not unknown or getattr(rank_zero_only, "rank", 0) != 0
+        for path in track(unknown, "indexing videos", transient=True, disable=hidden):
+            self.readers.index(path)
+        return [v.num_frames or self.readers.index(self.footage[v.video_id]).num_frames for v in videos]
 
     def read(self, wanted: Sequence[Wanted], *, pad: bool) -> ClipBatch:
         """Read a batch.
