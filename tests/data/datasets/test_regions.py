@@ -79,6 +79,7 @@ def test_boxes_that_pass_the_end_are_cut(tmp_path: Path) -> None:
         ([box(1, 2, 0, 0, 0, 2)], (8, 6), "not an upright rectangle"),
         ([box(3, 2, 0, 0, 3, 2)], (8, 6), "frames 3 to 2"),
         ([{**box(1, 2, 0, 0, 3, 2), "keyframes": {}}], (8, 6), "keyframes"),
+        ([{**box(1, 2, 0, 0, 3, 2), "end_frame": float("inf")}], (8, 6), "holds no list of events"),
         ([{"start_frame": 1, "end_frame": 2}], (8, 6), "holds no list of events"),
     ],
 )
@@ -86,6 +87,15 @@ def test_unfit_boxes_are_refused(tmp_path: Path, boxes: list[Any], size: Any, me
     path = write_events(tmp_path / "merged_x.json.gz", boxes)
     with pytest.raises(WSVADError, match=message):
         regions_of(annotated(path, frame_size=size), 5)
+
+
+def test_a_damaged_file_of_boxes_is_refused(tmp_path: Path) -> None:
+    path = write_events(tmp_path / "merged_x.json.gz", [box(1, 2, 0, 0, 3, 2)])
+    content = bytearray(path.read_bytes())
+    content[12:16] = b"\xff" * 4
+    path.write_bytes(content)
+    with pytest.raises(WSVADError, match="is not JSON"):
+        regions_of(annotated(path, frame_size=(8, 6)), 5)
 
 
 def moving_masks() -> np.ndarray[Any, Any]:

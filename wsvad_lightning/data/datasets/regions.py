@@ -15,8 +15,6 @@ of the frames, the columns ``width`` and ``height`` of the table. A region of a 
 included. Regions of successive frames that overlap are one track, as masks do not name any.
 """
 
-import gzip
-import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -29,6 +27,7 @@ from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.components import Links, Masks, components
 from wsvad_lightning.data.datasets.masks import absent, mask_shape, read_masks
 from wsvad_lightning.data.datasets.names import canonical_id
+from wsvad_lightning.data.datasets.reading import read_json
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval
 from wsvad_lightning.types import RegionSpan, VideoRegions
@@ -231,9 +230,9 @@ def read_boxes(path: Path) -> dict[str, tuple[Box, ...]]:
 def _read_boxes(path: Path, _changed: int) -> dict[str, tuple[Box, ...]]:
     boxes: dict[str, list[Box]] = {}
     tracks: dict[str, int] = {}
+    events = read_json(path, "regions")
     try:
-        content = path.read_bytes()
-        for event in json.loads(gzip.decompress(content) if path.suffix == ".gz" else content):
+        for event in events:
             video_id = canonical_id(event["file_name"])
             track = tracks[video_id] = tracks.get(video_id, -1) + 1
             own = boxes.setdefault(video_id, [])
@@ -242,7 +241,7 @@ def _read_boxes(path: Path, _changed: int) -> dict[str, tuple[Box, ...]]:
                 own.append(Box(track, start, end, *_rectangle(given["keyframes"])))
                 if not 0 <= start < end:
                     raise ValueError(f"a box of {video_id} has the frames {start} to {end - 1}")
-    except (OSError, EOFError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         problem = f"holds no list of events with boxes ({type(error).__name__}: {error})"
         raise WSVADError(
             "regions", path, problem, "Give a file such as SST-WSVADL's merged_MSAD.json"
