@@ -240,7 +240,7 @@ class _VideoCounts:
         self.num_frames = 0
 
     def count_samples(
-        self, levels: Levels, cells: "Cells", inside: Counts, frames: int, span: RegionSpan | None
+        self, levels: Levels, cells: Cells, inside: Counts, frames: int, span: RegionSpan | None
     ) -> None:
         """Add the pixels, the cells and the frame itself."""
         self.num_frames += frames
@@ -289,7 +289,7 @@ class _VideoCounts:
         sizes = (self.num_frames, sum(self.sizes.values()), len(self.sizes))
         metric.totals[:3] += torch.tensor(sizes, device=device)
 
-    def _anomalous_cells(self, cells: "Cells", covered: Counts, span: RegionSpan) -> NDArray[np.bool_]:
+    def _anomalous_cells(self, cells: Cells, covered: Counts, span: RegionSpan) -> NDArray[np.bool_]:
         overlap = self.metric.overlap
         if overlap == "center":
             return cells.at_centers(np.logical_or.reduce(span.masks))

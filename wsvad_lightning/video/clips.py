@@ -260,9 +260,7 @@ class ClipReaders:
         reader = self._open.pop(path, None) or ClipReader(video, self.fps, self.index(video))
         self._open[path] = reader  # the last one in use
         if len(self._open) > self.most_open:
-            closed, oldest = self._open.popitem(last=False)
-            self._indexes[closed] = oldest.index  # which may have turned out to mislead
-            oldest.close()
+            self._close_oldest()
         return reader
 
     def read_clip(
@@ -284,7 +282,12 @@ class ClipReaders:
     def close(self) -> None:
         """Close all files."""
         while self._open:
-            self._open.popitem()[1].close()
+            self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        path, reader = self._open.popitem(last=False)
+        self._indexes[path] = reader.index  # another one, if the first turned out to mislead
+        reader.close()
 
 
 def read_clip(

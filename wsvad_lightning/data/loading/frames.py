@@ -221,7 +221,7 @@ class ClipDataModule(ResumableDataModule):
         """The held-out videos, whole; no loader if none are held out.
 
         With labels, these are the videos of this rank. Without, all ranks have as many batches, so that
-        layers may be sharded over them; fewer batches than there are ranks are left out.
+        layers may be sharded over them; those that remain, fewer than there are ranks, are left out.
         """
         if not self.parts["val"] or self.labelled:
             return self._whole(self.parts["val"]) if self.parts["val"] else []
