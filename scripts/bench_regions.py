@@ -56,7 +56,7 @@ def compare_maps(
         data.setup("fit")
         rows.setdefault("motion, z-score", []).append(measure(data, motion_maps(data)))
         for name, folder in runs.items():
-            run = sorted(Path(folder, f"split{index}").glob("version_*/metrics.json"))[-1].parent
+            run = latest_run(Path(folder, f"split{index}"))
             rows.setdefault(f"{name}, maps", []).append(
                 json.loads((run / "metrics.json").read_text())["metrics"]
             )
@@ -66,6 +66,18 @@ def compare_maps(
         cells = [[100 * value[column] for value in values] for column in COLUMNS]
         table.add_row(name, *(f"{np.mean(cell):.1f} ± {np.std(cell):.1f}" for cell in cells))
     Console(width=160).print(table)
+
+
+def latest_run(folder: Path) -> Path:
+    """The last test in a folder.
+
+    Raises:
+        WSVADError: if there is none.
+    """
+    tests = {int(path.parent.name[8:]): path.parent for path in folder.glob("version_*/metrics.json")}
+    if not tests:
+        raise WSVADError("runs", folder, "holds no test", "Run `wsvad test` with this --output and --name")
+    return tests[max(tests)]
 
 
 def motion_maps(data: WSVADDataModule) -> dict[str, NDArray[np.float32]]:

@@ -199,6 +199,12 @@ def test_unfit_boxes_are_refused(box: list[float]) -> None:
         RegionMetrics(EACH).update("a", [[box]] * FRAMES, Truth())
 
 
+def test_unfit_settings_are_refused() -> None:
+    for settings in ({"beta": 0.0}, {"overlap": 1.5}, {"continuation": "stop"}):
+        with pytest.raises(WSVADError, match=f"{next(iter(settings))}='.*'"):
+            RegionMetrics(EACH, **settings)
+
+
 def test_videos_without_known_regions_are_left_out() -> None:
     metric = RegionMetrics(EACH)
     metric.update("a", torch.from_numpy(some_maps()), Truth())

@@ -85,7 +85,7 @@ def measure(clips: Sequence[Clip], alpha: float, beta: float, expected: Mapping[
         "n_frames": totals[0],
         "n_gt_regions": totals[1],
         "n_tracks": totals[2],
-        "n_predicted_regions": totals[3],
+        "n_predicted_regions": sum(len(frame["pred"]) for frame in frames),
         "n_thresholds": len({box[4] for frame in frames for box in frame["pred"]}),
         "curve_end": {
             "false_positive_regions_per_frame": x[-1],

@@ -153,6 +153,13 @@ def test_crops_show_their_part_of_the_frame(
     assert np.allclose(box, (rows[0] / 48, columns[0] / 64, rows[1] / 48, columns[1] / 64))
 
 
+def test_a_crop_without_a_size_has_that_of_the_video(make_video: VideoMaker) -> None:
+    path, crop = make_video("a.mp4", 3), Crop(0.5, (0.0, 1.0))
+    clip = read_clip(path, 1, 1, crop=crop)
+    assert torch.equal(clip, read_clip(path, 1, 1, size=(48, 64), crop=crop))
+    assert not torch.equal(clip, read_clip(path, 1, 1))
+
+
 def test_few_files_are_open(make_video: VideoMaker) -> None:
     paths = [make_video(f"{number}.mp4", 10) for number in range(6)]
     readers = ClipReaders(most_open=2)
@@ -179,6 +186,10 @@ def test_a_clip_lies_in_the_video_or_is_padded(make_video: VideoMaker) -> None:
     for start, stride in ((8, 1), (10, 1), (-1, 1), (0, 4)):
         with pytest.raises(WSVADError, match=r"a\.mp4.*: a clip of 4 frames.* it has 10 frames"):
             read_clip(path, start, 4, stride, pad=start == 10)
+    with pytest.raises(WSVADError, match="length='0': must be at least 1"):
+        read_clip(path, 0, 0)
+    with pytest.raises(WSVADError, match="stride='-1'"):
+        read_clip(path, 8, 4, -1)
 
 
 def test_an_edit_list_hides_frames(tmp_path: Path, make_video: VideoMaker) -> None:

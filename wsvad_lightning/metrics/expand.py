@@ -92,7 +92,7 @@ def expand_maps(
     """Give the frames of a video their maps, as :func:`expand_scores` gives them scores.
 
     Args:
-        maps: ``[T, h, w]`` of snippets, or ``[F, h, w]`` of frames.
+        maps: ``[T, h, w]`` of snippets, or ``[F, h, w]`` of frames; as many as frames are of frames.
         num_frames: F.
         grid: positions of the snippets.
         video_id: named in messages.

@@ -83,7 +83,7 @@ class RegionMetrics(Metric):
         continuation: of the curves of RBDC and TBDC, see the module.
 
     Raises:
-        WSVADError: if a share is out of range.
+        WSVADError: if a share is out of range, or there is no such continuation.
     """
 
     full_state_update = False
@@ -107,14 +107,17 @@ class RegionMetrics(Metric):
         for name, share in shares.items():
             if not (0 <= share <= 1 and (share or name == "overlap")):
                 raise WSVADError(name, share, "is not a share above 0, up to 1", "Give a number such as 0.1")
+        if continuation not in CONTINUATIONS:
+            problem = "is not a way to continue a curve"
+            raise WSVADError("continuation", continuation, problem, f"Give one of {', '.join(CONTINUATIONS)}")
         self.grid, self.alpha, self.beta, self.overlap = grid, alpha, beta, overlap
         self.continuation: Continuation = continuation
         for name in ("pixels", "patches", "frames"):  # normal and anomalous samples, by level
             self.add_state(name, torch.zeros(2, TOP + 1, dtype=torch.int64), dist_reduce_fx="sum")
         # false positives, detected regions and detected tracks at each level as threshold
         self.add_state("detections", torch.zeros(3, TOP + 1, dtype=torch.int64), dist_reduce_fx="sum")
-        # frames, regions, tracks, predicted boxes, left-out videos
-        self.add_state("totals", torch.zeros(5, dtype=torch.int64), dist_reduce_fx="sum")
+        # frames, regions, tracks, left-out videos
+        self.add_state("totals", torch.zeros(4, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(
         self, video_id: str, predicted: Tensor | Sequence[Sequence[Box]], regions: VideoRegions | None
@@ -134,7 +137,7 @@ class RegionMetrics(Metric):
                 cells than pixels.
         """
         if regions is None:
-            self.totals[4] += 1
+            self.totals[3] += 1
             return
         video = _VideoCounts(self)
         if isinstance(predicted, Tensor):
@@ -180,15 +183,14 @@ class RegionMetrics(Metric):
             video.count_samples(to_levels(drawn), cells, masks.astype(np.int64), end - frame, span)
             found = boxes_as_regions(predicted[frame], masks)
             video.count_regions(found, () if span is None else span.tracks, end - frame)
-            self.totals[3] += len(predicted[frame])
 
     def compute(self) -> dict[str, float]:
         """Metrics by the names of the module; none if no video with known regions arrived."""
         if not self.totals[0]:
             return {}
-        if self.totals[4]:
+        if self.totals[3]:
             warnings.warn(
-                f"region metrics leave out {int(self.totals[4])} abnormal videos without known regions",
+                f"region metrics leave out {int(self.totals[3])} abnormal videos without known regions",
                 UserWarning,
                 stacklevel=2,
             )
@@ -238,7 +240,7 @@ class _VideoCounts:
         self.num_frames = 0
 
     def count_samples(
-        self, levels: Levels, cells: "Cells", inside: Counts, frames: int, span: RegionSpan | None
+        self, levels: Levels, cells: Cells, inside: Counts, frames: int, span: RegionSpan | None
     ) -> None:
         """Add the pixels, the cells and the frame itself."""
         self.num_frames += frames
@@ -287,7 +289,7 @@ class _VideoCounts:
         sizes = (self.num_frames, sum(self.sizes.values()), len(self.sizes))
         metric.totals[:3] += torch.tensor(sizes, device=device)
 
-    def _anomalous_cells(self, cells: "Cells", covered: Counts, span: RegionSpan) -> NDArray[np.bool_]:
+    def _anomalous_cells(self, cells: Cells, covered: Counts, span: RegionSpan) -> NDArray[np.bool_]:
         overlap = self.metric.overlap
         if overlap == "center":
             return cells.at_centers(np.logical_or.reduce(span.masks))

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from wsvad_lightning.data.datasets.components import components
 from wsvad_lightning.data.datasets.names import digest_of
-from wsvad_lightning.data.datasets.regions import components
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.metrics.cells import borders, check_maps
@@ -59,7 +59,8 @@ def read_maps(path: Path, video_id: str) -> NDArray[np.float32]:
     """
     try:
         with h5py.File(path, "r", locking=False) as file:
-            maps = file[_key(video_id)][()] if _key(video_id) in file else None
+            held = file.get(_key(video_id))
+            maps = held[()] if isinstance(held, h5py.Dataset) else None
     except OSError as error:
         raise WSVADError("maps", path, f"cannot be read: {error}", "Give maps.h5 of a run") from None
     if maps is None:
@@ -84,8 +85,9 @@ def strongest_region(runs: Runs, start: int, end: int, size: tuple[int, int]) ->
     Returns:
         Left, top, width and height in pixels.
     """
-    frames = [max(0, min(end, last) - max(start, first)) for first, last, _ in runs]
-    mean = np.average(np.stack([own for _, _, own in runs]), axis=0, weights=frames)
+    own = [run for run in runs if run[0] < end and start < run[1]]
+    frames = [min(end, last) - max(start, first) for first, last, _ in own]
+    mean = np.average(np.stack([values for _, _, values in own]), axis=0, weights=frames)
     row, column = np.unravel_index(np.argmax(mean), mean.shape)
     (region,) = (part for part in components(mean >= mean.max() / 2) if part[row, column])
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))

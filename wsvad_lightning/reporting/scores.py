@@ -29,8 +29,8 @@ class ScoreWriter(Callback):
     """Write what ``test`` and ``predict`` computed into the run's folder, each video once.
 
     ``scores.csv`` has one row per snippet, ``maps.h5`` the maps of methods that give any. Where the method
-    knows classes, ``events.csv`` has one row per
-    event. ``test`` shows the metrics, and adds ``metrics.json`` with a receipt and ``scores.png``.
+    knows classes, ``events.csv`` has one row per event. ``test`` shows the metrics, and adds ``metrics.json``
+    with a receipt and ``scores.png``.
 
     Attributes:
         predictions: of the videos of this rank.

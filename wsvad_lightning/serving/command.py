@@ -148,10 +148,11 @@ class PredictCLI(WSVADCLI):
         if prediction.maps is not None:
             runs = expand_maps(prediction.maps.numpy(), prediction.num_frames, grid, prediction.video_id)
             curve = replace(curve, maps=tuple(runs))
-            with optional(Path(f"the size of {prediction.video_id}")):
-                size = frame_size(self._path_of(prediction.video_id))
         if not classes:
             return curve
+        if prediction.maps is not None:
+            with optional(Path(f"the size of {prediction.video_id}")):
+                size = frame_size(self._path_of(prediction.video_id))
         return replace(curve, events=video_events(prediction, grid, classes, size))
 
     def _write_tables(self, curves: Sequence[VideoCurve], folder: Path) -> dict[str, list[float]]:

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
+from itertools import chain, islice, repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,10 +144,8 @@ def load_batches(data: ClipDataModule, batches: int) -> tuple[float, list[ClipBa
 
 
 def endless(data: ClipDataModule) -> Iterator[ClipBatch]:
-    """The batches of a training without end."""
-    loader = data.train_dataloader()
-    while True:
-        yield from loader
+    """The batches of a training without end; videos are indexed at once."""
+    return chain.from_iterable(repeat(data.train_dataloader()))
 
 
 def plans_of(data: ClipDataModule, batches: Sequence[ClipBatch]) -> list[Plan]:

@@ -230,6 +230,10 @@ class ClipReaders:
         """Leave open files behind; a process that receives the readers opens its own."""
         return {**self.__dict__, "_open": OrderedDict(), "_inherited": OrderedDict(), "_pid": -1}
 
+    def has_indexed(self, video: str | Footage) -> bool:
+        """Whether the index of a video is made."""
+        return Path(video) in self._indexes
+
     def index(self, video: str | Footage) -> FrameIndex:
         """Give the index of a video, which is made once.
 
@@ -256,9 +260,7 @@ class ClipReaders:
         reader = self._open.pop(path, None) or ClipReader(video, self.fps, self.index(video))
         self._open[path] = reader  # the last one in use
         if len(self._open) > self.most_open:
-            closed, oldest = self._open.popitem(last=False)
-            self._indexes[closed] = oldest.index  # which may have turned out to mislead
-            oldest.close()
+            self._close_oldest()
         return reader
 
     def read_clip(
@@ -280,7 +282,12 @@ class ClipReaders:
     def close(self) -> None:
         """Close all files."""
         while self._open:
-            self._open.popitem()[1].close()
+            self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        path, reader = self._open.popitem(last=False)
+        self._indexes[path] = reader.index  # another one, if the first turned out to mislead
+        reader.close()
 
 
 def read_clip(
@@ -310,7 +317,7 @@ def read_clip(
         ``[3, T, height, width]`` float32 in [0, 1], RGB.
 
     Raises:
-        WSVADError: if the video cannot be decoded, or the clip does not lie in it.
+        WSVADError: if the video cannot be decoded, or the clip has no frames or does not lie in it.
     """
     readers = ClipReaders(fps)
     try:
@@ -325,8 +332,11 @@ def clip_frames(
     """Number the frames of a clip, see :func:`read_clip`.
 
     Raises:
-        WSVADError: if it does not lie in the video.
+        WSVADError: if it has no frames, or does not lie in the video.
     """
+    for name, value in (("length", length), ("stride", stride)):
+        if value < 1:
+            raise WSVADError(name, value, "must be at least 1", "Give more")
     frames = start + stride * np.arange(length)
     if not 0 <= start < num_frames or (frames[-1] >= num_frames and not pad):
         span = f"{length} frames, each {stride} after the last," if stride > 1 else f"{length} frames"

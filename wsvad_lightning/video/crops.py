@@ -29,8 +29,9 @@ class Crop(NamedTuple):
             frame: height and width of the upright frame.
             size: of the clip; None for that of the frame.
         """
-        if size is None or self.extent is None:
-            return Layout(size or frame, (0, 0), size or frame)
+        size = size or frame
+        if self.extent is None:
+            return Layout(size, (0, 0), size)
         scale = self.extent * min(frame[0] / size[0], frame[1] / size[1])
         height, width = (max(own, round(full / scale)) for own, full in zip(size, frame, strict=True))
         top, left = round(self.anchor[0] * (height - size[0])), round(self.anchor[1] * (width - size[1]))

@@ -54,7 +54,8 @@ def decoder_version() -> str:
 
 def broken(path: Path, problem: str) -> WSVADError:
     """Make the error of a video that cannot be read."""
-    return WSVADError("video", path, problem, "Repair or replace it, or leave it out by --skip-broken")
+    remedy = "Repair or replace it, or leave it out; `extract` and `predict` do so by --skip-broken"
+    return WSVADError("video", path, problem, remedy)
 
 
 class Damaged(Exception):  # noqa: N818  # caught in the package

@@ -122,13 +122,12 @@ def patch_views(rows: int, columns: int) -> tuple[View, ...]:
 
 def grid_of(views: Sequence[str]) -> tuple[int, int] | None:
     """Rows and columns of the grid whose patches some views are, by their names; None if they are no grid."""
-    match = re.fullmatch(r"r(\d+)c(\d+)", views[-1])
-    if match is None:
+    last = GRID_CELL.fullmatch(views[-1])
+    if last is None:
         return None
-    rows, columns = int(match[1]) + 1, int(match[2]) + 1
-    return (
-        (rows, columns) if tuple(view.name for view in patch_views(rows, columns)) == tuple(views) else None
-    )
+    rows, columns = int(last[1]) + 1, int(last[2]) + 1
+    named = [view.name for view in patch_views(rows, columns)]
+    return (rows, columns) if named == [*views] else None
 
 
 def resize(frames: Tensor, height: int, width: int) -> Tensor:

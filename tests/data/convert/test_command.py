@@ -566,7 +566,7 @@ def test_what_is_read_is_listed(tmp_path: Path) -> None:
         run(str(tmp_path / "source"), "--output", str(tmp_path / "store.h5"))
 
 
-@pytest.mark.parametrize("name", ["train_features.npy", "X_test.npy", "all.npz"])
+@pytest.mark.parametrize("name", ["train_features.npy", "TestFeatures.npy", "X_test.npy", "all.npz"])
 def test_an_array_that_may_be_of_all_videos_is_no_video(name: str, tmp_path: Path) -> None:
     write = np.savez if name.endswith("z") else np.save
     write(tmp_path / name, np.ones((100, 8), np.float32))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.command import read_benchmark
-from wsvad_lightning.data.datasets.regions import components, read_boxes, regions_of
+from wsvad_lightning.data.datasets.regions import BoxRegions, read_boxes, regions_of
 from wsvad_lightning.data.datasets.table import read_annotations, write_annotations
 from wsvad_lightning.errors import WSVADError
 
@@ -74,10 +74,12 @@ def test_boxes_that_pass_the_end_are_cut(tmp_path: Path) -> None:
         ([box(5, 6, 0, 0, 3, 2)], (8, 6), "begins at frame 5, the video has 5"),
         ([box(1, 2, 0, 0, 11, 2)], (8, 6), "leaves its frames of 8 x 6 pixels"),
         ([box(1, 2, 8, 0, 9, 2)], (8, 6), "leaves its frames"),
+        ([box(1, 2, -2, 0, -1, 2)], (8, 6), "leaves its frames"),
         ([box(1, 2, 0, 0, 3, 2)], None, "columns width and height"),
         ([box(1, 2, 0, 0, 0, 2)], (8, 6), "not an upright rectangle"),
         ([box(3, 2, 0, 0, 3, 2)], (8, 6), "frames 3 to 2"),
         ([{**box(1, 2, 0, 0, 3, 2), "keyframes": {}}], (8, 6), "keyframes"),
+        ([{**box(1, 2, 0, 0, 3, 2), "end_frame": float("inf")}], (8, 6), "holds no list of events"),
         ([{"start_frame": 1, "end_frame": 2}], (8, 6), "holds no list of events"),
     ],
 )
@@ -85,6 +87,15 @@ def test_unfit_boxes_are_refused(tmp_path: Path, boxes: list[Any], size: Any, me
     path = write_events(tmp_path / "merged_x.json.gz", boxes)
     with pytest.raises(WSVADError, match=message):
         regions_of(annotated(path, frame_size=size), 5)
+
+
+def test_a_damaged_file_of_boxes_is_refused(tmp_path: Path) -> None:
+    path = write_events(tmp_path / "merged_x.json.gz", [box(1, 2, 0, 0, 3, 2)])
+    content = bytearray(path.read_bytes())
+    content[12:16] = b"\xff" * 4
+    path.write_bytes(content)
+    with pytest.raises(WSVADError, match="is not JSON"):
+        regions_of(annotated(path, frame_size=(8, 6)), 5)
 
 
 def moving_masks() -> np.ndarray[Any, Any]:
@@ -150,15 +161,33 @@ def test_masks_lead_nowhere_else(tmp_path: Path) -> None:
         regions_of(annotated(path), 6)
     with pytest.raises(WSVADError, match="holds nothing of other"):
         regions_of(VideoAnnotation("other", 1, regions=str(path)), 6)
-    with pytest.raises(WSVADError, match="is not an array of masks"):
+    with pytest.raises(WSVADError, match="data set text has shape"):
         regions_of(VideoAnnotation("text", 1, regions=str(path)), 6)
 
 
-def test_components_touch_at_corners_and_close_rings() -> None:
-    mask = np.array([[1, 0, 1, 0], [1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1], [1, 1, 0, 0]], dtype=bool)
-    found = components(mask)
-    assert [part.sum() for part in found] == [5, 1, 2]
-    assert (np.sum(found, axis=0) == mask).all()
+def test_transparency_of_a_picture_is_no_mask(tmp_path: Path) -> None:
+    path = tmp_path / "masks"
+    path.mkdir()
+    pixels = np.zeros((2, 3, 4), np.uint8)
+    pixels[..., 3] = 255
+    pixels[1, 2, 2] = 1
+    Image.fromarray(pixels).save(path / "1.png")
+    regions = regions_of(annotated(path), 1)
+    assert regions is not None
+    (span,) = regions.spans()
+    assert span.masks.astype(int).tolist() == [[[0, 0, 0], [0, 0, 1]]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("", "002.bmp': is not a picture that can be read"), (".npy", "has shape .* and type float64")],
+)
+def test_unfit_masks_are_refused(tmp_path: Path, kind: str, message: str) -> None:
+    path = write_masks(tmp_path, kind, moving_masks().astype(np.float64))
+    if kind == "":
+        (path / "002.bmp").write_bytes(b"BM")
+    with pytest.raises(WSVADError, match=message):
+        list((regions_of(annotated(path), 6) or BoxRegions((), 6, 8, 12)).spans())
 
 
 def test_a_table_refers_to_regions_relative_to_its_folder(tmp_path: Path) -> None:

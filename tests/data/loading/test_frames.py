@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
 from torch import Tensor
 
 from tests.data.loading.test_datamodule import SaveAt, make_trainer, write_split
@@ -130,6 +131,30 @@ def test_without_split_and_table_all_videos_train(footage: Path) -> None:
     data = make(footage, annotations=None)
     data.setup("fit")
     assert data.parts["train"] == sorted(LENGTHS)
+
+
+def test_a_part_of_all_videos_is_held_out_whatever_their_labels(footage: Path) -> None:
+    parts = make(footage, annotations=None, val_fraction=0.25, seed=2).parts
+    assert len(parts["val"]) == 2
+    assert sorted(parts["train"] + parts["val"]) == sorted(LENGTHS)
+    assert make(footage, annotations=None, val_fraction=0.25, seed=2).parts == parts
+    in_pairs = make(footage, val_fraction=0.25, labelled=True).parts["val"]
+    assert [name[:-1] for name in in_pairs] == ["fight", "normal"]
+    check(
+        "of 8 training videos it leaves none",
+        lambda: make(footage, annotations=None, val_fraction=0.99).parts,
+    )
+
+
+def test_videos_without_a_known_length_are_indexed_with_progress(
+    footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("video,label,num_frames,split\nnormal0,normal,20,train\n")
+    monkeypatch.setattr("rich._console", Console(force_terminal=True))
+    for annotations, shown in ((footage / "table.csv", True), (table, False)):
+        train(make(footage, annotations=str(annotations)))
+        assert ("indexing videos" in capsys.readouterr().out) == shown
 
 
 def test_the_seed_decides_and_workers_do_not(footage: Path) -> None:
@@ -289,6 +314,7 @@ def check(problem: str, action: Callable[[], object]) -> None:
         ({"size": (0, 16)}, "data.size='0'"),
         ({"batch_size": 0}, "data.batch_size='0'"),
         ({"fps": 0.0}, "data.fps='0.0': must be more than 0"),
+        ({"fps": float("inf")}, "data.fps='inf'"),
     ],
 )
 def test_numbers_out_of_range_are_named(footage: Path, settings: dict[str, Any], problem: str) -> None:
@@ -312,7 +338,10 @@ def test_clips_longer_than_a_video_are_refused(footage: Path) -> None:
 def test_missing_videos_are_named(footage: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("video,label,split\nnormal0,normal,train\ngone,fight,train\n")
-    check("videos='.*': lacks gone of the annotations", lambda: train(make(footage, annotations=str(table))))
+    check(
+        "data.videos='.*': lacks gone of the annotations",
+        lambda: train(make(footage, annotations=str(table))),
+    )
     split = write_split(tmp_path, train=["normal0", "gone"])
     check("1 of its videos are not in data.videos: gone", lambda: train(make(footage, split=split)))
 
@@ -341,6 +370,7 @@ def test_sizes_must_be_multiples_of_the_patch(footage: Path) -> None:
 def test_depth_must_fit_the_videos(footage: Path, tmp_path: Path) -> None:
     names = list(LENGTHS)
     lacks = depth_store(tmp_path / "a.h5", names[:-4])
+    check("data.depth_store='.*no.h5': no such", lambda: make(footage, depth_store=str(tmp_path / "no.h5")))
     check("lacks 3 of the videos, such as fight0", lambda: train(make(footage, depth_store=lacks)))
     wide = depth_store(tmp_path / "b.h5", names, channels=2)
     check("depth has 2 channels and 6 views, not a depth map", lambda: make(footage, depth_store=wide))

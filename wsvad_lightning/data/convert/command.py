@@ -1,7 +1,6 @@
 """``wsvad data convert``: from features that others published to a feature store."""
 
 import json
-import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +13,12 @@ from wsvad_lightning.data.convert.arrays import FEATURE_KEYS
 from wsvad_lightning.data.convert.inferred import Inferred
 from wsvad_lightning.data.convert.layouts import LAYOUTS, LayoutName, detect
 from wsvad_lightning.data.convert.names import FEATURES
+from wsvad_lightning.data.convert.parts import words_of
 from wsvad_lightning.data.convert.report import BROKEN, MISSING, SKIPPED, USED, Entry, table_of, write_report
 from wsvad_lightning.data.convert.source import Item, Source, open_matrix, open_source
 from wsvad_lightning.data.convert.streams import AudioClock, Dtype, StreamReader, Unequal
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.labels import part_of
 from wsvad_lightning.data.datasets.names import base_of
 from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store import Provenance, StoreWriter
@@ -26,8 +27,15 @@ from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import UNKNOWN
 
 Videos = dict[str, list[Item]]
-PARTS = ("train", "training", "val", "valid", "validation", "test", "testing", "all")
-NAMELESS = {*FEATURE_KEYS, *PARTS, "x", "array", "matrix", "concat", "videos"}  # words that name no video
+NAMELESS = {
+    *FEATURE_KEYS,
+    "all",
+    "x",
+    "array",
+    "matrix",
+    "concat",
+    "videos",
+}  # these name no video, nor do parts
 
 
 def convert(
@@ -224,9 +232,10 @@ def _open(
     return open_matrix(path, *parts), "c2fpl", why
 
 
-def words_of(name: str) -> list[str]:
-    """The words of a file's name."""
-    return [word for word in re.split(r"[\W_]+", base_of(name).lower()) if word]
+def _is_nameless(name: str) -> bool:
+    """Whether an array may be of one video or of all, by its name."""
+    words = [word.lower() for word in words_of(base_of(name))]
+    return all(word in NAMELESS or part_of(word) is not None for word in words)
 
 
 def _sort(path: str, source: Source, table: Table | None) -> tuple[Videos, list[Entry]]:
@@ -252,7 +261,7 @@ def _sort(path: str, source: Source, table: Table | None) -> tuple[Videos, list[
         example = f"such as {next(iter(found))}" if found else "as it holds no arrays"
         problem = f"none of its {len(found)} videos can be converted, {example}: {entries[-1].reason}"
         raise WSVADError("source", path, problem, "Give the features, and annotations of these videos")
-    if table is None and len(videos) == 1 and NAMELESS.issuperset(words_of(only := next(iter(videos)))):
+    if table is None and len(videos) == 1 and _is_nameless(only := next(iter(videos))):
         problem = f"holds one array, {only}, which may be of one video or have the rows of all"
         remedy = "Call it after its video, or give rows and names of the videos by --nalist and --names"
         raise WSVADError("source", path, problem, remedy)

@@ -1,7 +1,5 @@
 """MSAD as SST-WSVADL publishes it: 720 videos, 11 classes, events of bounding boxes."""
 
-import gzip
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 from wsvad_lightning.data.datasets.draft import Draft, files_of
 from wsvad_lightning.data.datasets.labels import Label
 from wsvad_lightning.data.datasets.names import canonical_id
+from wsvad_lightning.data.datasets.reading import read_json
 from wsvad_lightning.data.datasets.regions import read_boxes
 from wsvad_lightning.data.datasets.text import check_label, infer_part, read_once
 from wsvad_lightning.errors import WSVADError
@@ -43,8 +42,8 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     """
     for path in files_of(sources, FILES, draft):
         if ".json" in path.suffixes:
-            boxes = read_boxes(path)
-            for video, intervals in read_events(path).items():
+            events, boxes = read_events(path), read_boxes(path)
+            for video, intervals in events.items():
                 _add(draft, video, path, intervals=intervals, regions=path if boxes[video] else None)
         else:
             _read_lines(path, draft)
@@ -63,12 +62,12 @@ def read_events(path: Path) -> dict[str, list[Interval]]:
         WSVADError: if it holds no such list.
     """
     intervals: dict[str, list[Interval]] = {}
+    events = read_json(path, "sources")
     try:
-        content = path.read_bytes()
-        for event in json.loads(gzip.decompress(content) if path.suffix == ".gz" else content):
+        for event in events:
             interval = (int(event["start_frame"]), int(event["end_frame"]) + 1)
             intervals.setdefault(canonical_id(event["file_name"]), []).append(interval)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise WSVADError("sources", path, "holds no list of events", "Give merged_MSAD.json") from None
     return intervals
 

@@ -2,12 +2,15 @@
 
 import codecs
 import csv
+import gzip
 import io
+import json
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wsvad_lightning.data.datasets.labels import folded
 from wsvad_lightning.errors import WSVADError
@@ -129,6 +132,23 @@ def read_rows(
             remedy = "Give every row the cells of the header; quote cells that hold the separator"
             raise WSVADError(argument, f"{path}, line {line}", problem, remedy)
     return [Row(line, dict(zip(header, cells[: len(header)], strict=True))) for line, cells in rows]
+
+
+def read_json(path: Path, argument: str) -> Any:
+    """Read a JSON file, gzipped where its name ends with ``.gz``.
+
+    Args:
+        path: the file.
+        argument: what the user gave it as, for messages.
+
+    Raises:
+        WSVADError: if it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        return json.loads(gzip.decompress(content) if path.suffix.lower() == ".gz" else content)
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        raise WSVADError(argument, path, f"is not JSON: {error}", "Correct the file") from None
 
 
 @contextmanager

@@ -15,28 +15,24 @@ of the frames, the columns ``width`` and ``height`` of the table. A region of a 
 included. Regions of successive frames that overlap are one track, as masks do not name any.
 """
 
-import gzip
-import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.datasets.limits import check_npy
+from wsvad_lightning.data.datasets.components import Links, Masks, components
+from wsvad_lightning.data.datasets.masks import absent, mask_shape, read_masks
 from wsvad_lightning.data.datasets.names import canonical_id
+from wsvad_lightning.data.datasets.reading import read_json
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval
 from wsvad_lightning.types import RegionSpan, VideoRegions
-from wsvad_lightning.video.frames import images_of
 
 SLACK = 2  # pixels by which published boxes leave their frames
-Masks = NDArray[np.bool_]
 
 
 class Box(NamedTuple):
@@ -124,7 +120,7 @@ class MaskRegions:
         Two regions that touch a common one in the frame before or after are of one track. Which ones do is
         known at the end of the video, so its frames are read twice.
         """
-        links = _Links()
+        links = Links()
         before: list[Masks] = []
         names: list[list[int]] = []
         for mask in self._frames():
@@ -146,12 +142,12 @@ class MaskRegions:
                 yield RegionSpan(frame, frame + 1, (), np.zeros((0, self.height, self.width), dtype=bool))
 
     def _frames(self) -> Iterator[Masks]:
-        for mask in _read_masks(self.path, self.video_id):
+        for mask in read_masks(self.path, self.video_id):
             if mask.shape != (self.height, self.width):
                 problem = f"a mask of {self.video_id} has {_size(mask.shape)} pixels, the first one "
                 problem += _size((self.height, self.width))
                 raise WSVADError("regions", self.path, problem, "Give masks of the size of the frames")
-            yield mask != 0
+            yield mask
 
 
 def regions_of(annotation: VideoAnnotation, num_frames: int) -> VideoRegions | None:
@@ -177,7 +173,7 @@ def regions_of(annotation: VideoAnnotation, num_frames: int) -> VideoRegions | N
     path, video_id = Path(annotation.regions), annotation.video_id
     unknown = annotation.intervals or ()
     if not _holds_boxes(path):
-        shape = _mask_shape(path, video_id)
+        shape = mask_shape(path, video_id)
         if shape[0] != num_frames:
             problem = f"the masks of {video_id} have {shape[0]} frames, the video has {num_frames}"
             raise WSVADError("regions", path, problem, "Give a mask for each frame of this video")
@@ -188,7 +184,7 @@ def regions_of(annotation: VideoAnnotation, num_frames: int) -> VideoRegions | N
         return MaskRegions(path, video_id, *shape, unknown)
     boxes = read_boxes(path)
     if video_id not in boxes:
-        raise _absent(path, video_id)
+        raise absent(path, video_id)
     height, width = _known_size(annotation)
     for box in boxes[video_id]:
         named = f"the box {box.left},{box.top} to {box.right},{box.bottom} of {video_id}"
@@ -196,7 +192,8 @@ def regions_of(annotation: VideoAnnotation, num_frames: int) -> VideoRegions | N
             problem = f"{named} begins at frame {box.start}, the video has {num_frames}"
             raise WSVADError("regions", path, problem, "Correct the box or the frame count")
         outside = max(-box.left, -box.top, box.right - width, box.bottom - height)
-        if outside > SLACK or box.left >= width or box.top >= height:
+        seen = box.left < width and box.top < height and box.right > 0 and box.bottom > 0
+        if outside > SLACK or not seen:
             problem = f"{named} leaves its frames of {width} x {height} pixels"
             raise WSVADError("regions", path, problem, "Correct the box, or width and height in the table")
     cut = tuple(box._replace(end=min(box.end, num_frames)) for box in boxes[video_id])
@@ -229,61 +226,13 @@ def read_boxes(path: Path) -> dict[str, tuple[Box, ...]]:
     return _read_boxes(path, changed)
 
 
-def components(mask: Masks) -> list[Masks]:
-    """Divide a mask into what touches, corners included.
-
-    Args:
-        mask: ``[H, W]``.
-
-    Returns:
-        A mask ``[H, W]`` of each component, from top to bottom.
-    """
-    links = _Links()
-    runs: list[tuple[int, int, int, int]] = []  # name, row, first column, column after the last
-    above: list[tuple[int, int, int, int]] = []
-    for row in np.flatnonzero(mask.any(axis=1)).tolist():
-        edges = np.flatnonzero(np.diff(mask[row], prepend=False, append=False)).tolist()
-        own = [(links.new(), row, *pair) for pair in zip(edges[::2], edges[1::2], strict=True)]
-        for name, _, start, end in own:
-            for other, last, first, after in above:
-                if last == row - 1 and first <= end and start <= after:
-                    links.join(name, other)
-        runs += own
-        above = own
-    found: dict[int, Masks] = {}
-    for name, row, start, end in runs:
-        found.setdefault(links.root(name), np.zeros_like(mask))[row, start:end] = True
-    return list(found.values())
-
-
-class _Links:
-    """Disjoint sets of numbers that are joined one by one."""
-
-    def __init__(self) -> None:
-        self._parents: list[int] = []
-
-    def new(self) -> int:
-        self._parents.append(len(self._parents))
-        return self._parents[-1]
-
-    def root(self, name: int) -> int:
-        while self._parents[name] != name:
-            self._parents[name] = self._parents[self._parents[name]]
-            name = self._parents[name]
-        return name
-
-    def join(self, name: int, other: int) -> None:
-        first, last = sorted((self.root(name), self.root(other)))
-        self._parents[last] = first
-
-
 @lru_cache(maxsize=8)
 def _read_boxes(path: Path, _changed: int) -> dict[str, tuple[Box, ...]]:
     boxes: dict[str, list[Box]] = {}
     tracks: dict[str, int] = {}
+    events = read_json(path, "regions")
     try:
-        content = path.read_bytes()
-        for event in json.loads(gzip.decompress(content) if path.suffix == ".gz" else content):
+        for event in events:
             video_id = canonical_id(event["file_name"])
             track = tracks[video_id] = tracks.get(video_id, -1) + 1
             own = boxes.setdefault(video_id, [])
@@ -292,7 +241,7 @@ def _read_boxes(path: Path, _changed: int) -> dict[str, tuple[Box, ...]]:
                 own.append(Box(track, start, end, *_rectangle(given["keyframes"])))
                 if not 0 <= start < end:
                     raise ValueError(f"a box of {video_id} has the frames {start} to {end - 1}")
-    except (OSError, EOFError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         problem = f"holds no list of events with boxes ({type(error).__name__}: {error})"
         raise WSVADError(
             "regions", path, problem, "Give a file such as SST-WSVADL's merged_MSAD.json"
@@ -326,79 +275,6 @@ def _known_size(annotation: VideoAnnotation) -> tuple[int, int]:
         raise WSVADError("video", annotation.video_id, problem, remedy)
     width, height = annotation.frame_size
     return height, width
-
-
-def _mask_shape(path: Path, video_id: str) -> tuple[int, int, int]:
-    """F, H and W of the masks of a video."""
-    if path.is_dir():
-        first = next(_read_masks(path, video_id), None)
-        if first is None:
-            raise _absent(path, video_id)
-        return len(images_of(path)), first.shape[0], first.shape[1]
-    if path.suffix.lower() == ".npy":
-        num_frames, height, width = _load_npy(path).shape
-        return num_frames, height, width
-    with _open_masks(path, video_id) as file:
-        num_frames, height, width = file[video_id].shape
-        return num_frames, height, width
-
-
-def _read_masks(path: Path, video_id: str) -> Iterator[NDArray[Any]]:
-    """The masks of a video, one after another."""
-    if path.is_dir():
-        try:
-            from PIL import Image
-        except ImportError:
-            remedy = 'Run pip install "wsvad-lightning[video]"'
-            raise WSVADError("regions", path, "reading pictures needs Pillow", remedy) from None
-        for name in images_of(path):
-            with Image.open(name) as picture:
-                values = np.asarray(picture)
-                yield values if values.ndim == 2 else np.max(values, axis=-1)
-    elif path.suffix.lower() == ".npy":
-        yield from _load_npy(path)
-    else:
-        with _open_masks(path, video_id) as file:
-            for frame in range(len(file[video_id])):
-                yield file[video_id][frame]
-
-
-def _load_npy(path: Path) -> NDArray[Any]:
-    """Map an array ``[F, H, W]`` into memory."""
-    try:
-        with path.open("rb") as opened:
-            check_npy(opened, path.stat().st_size)
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise WSVADError("regions", path, f"is not an array: {error}", "Give masks [F, H, W]") from None
-    if array.ndim != 3 or not array.size:
-        raise WSVADError("regions", path, f"has shape {array.shape}", "Give masks [F, H, W]")
-    return array
-
-
-def _open_masks(path: Path, video_id: str) -> h5py.File:
-    """Open an HDF5 file of masks that holds those of a video itself, and does not lead to other files."""
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise WSVADError("regions", path, f"cannot be read: {error}", "Correct the reference") from None
-    own = isinstance(file.get(video_id, getlink=True), h5py.HardLink) if video_id in file else None
-    if own is None:
-        file.close()
-        raise _absent(path, video_id)
-    held = file[video_id] if own else None
-    if not isinstance(held, h5py.Dataset) or held.ndim != 3 or held.external or held.is_virtual:
-        file.close()
-        raise WSVADError("regions", path, f"{video_id} is not an array of masks", "Give masks [F, H, W]")
-    if held.dtype.kind not in "bui" or not held.size:
-        file.close()
-        problem = f"the masks of {video_id} are {held.dtype} of shape {held.shape}"
-        raise WSVADError("regions", path, problem, "Give whole numbers or booleans")
-    return file
-
-
-def _absent(path: Path, video_id: str) -> WSVADError:
-    return WSVADError("regions", path, f"holds nothing of {video_id}", "Correct the reference in the table")
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -25,8 +25,8 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
         WSVADError: if a file holds no such events, or a video is of neither data set.
     """
     for path in files_of(sources, FILES, draft):
-        boxes = read_boxes(path)
-        for video, intervals in msad.read_events(path).items():
+        events, boxes = msad.read_events(path), read_boxes(path)
+        for video, intervals in events.items():
             label, frame_size = _label_and_size(video)
             draft.infer("label and class by the names of the videos", video)
             if frame_size is not None:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from wsvad_lightning.data.datasets.draft import Draft
 from wsvad_lightning.data.datasets.masks import picture_size, read_pictures
 from wsvad_lightning.errors import WSVADError
@@ -74,7 +76,8 @@ def _read_list(path: Path) -> dict[str, list[Interval]]:
 
 
 def _read_masks(folder: Path, listed: dict[str, list[Interval]], draft: Draft) -> None:
-    video, masks = folder.name.removesuffix("_gt"), read_pictures(folder)
+    video = folder.name.removesuffix("_gt")
+    masks = np.array([mask.any() for mask in read_pictures(folder)], dtype=bool)
     intervals = runs(masks)
     if masks.any():
         draft.add(video, folder, regions=folder)

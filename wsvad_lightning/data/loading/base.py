@@ -5,12 +5,18 @@ from typing import TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.loading.catalogue import Parts
 from wsvad_lightning.data.loading.dataset import Batch, BatchDataset, BatchLoader, as_loaded
 from wsvad_lightning.data.loading.sampler import BagSampler
 from wsvad_lightning.errors import WSVADError
 
 Item = TypeVar("Item")
+
+# The parts that a stage reads; the first must have videos.
+STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
 class ResumableDataModule(LightningDataModule):
@@ -22,9 +28,14 @@ class ResumableDataModule(LightningDataModule):
         seed: of everything random; None for a run that is not seeded, whose data are those of seed 0.
         least: smallest values of further settings, by name.
 
+    Attributes:
+        catalogue: the videos and their parts, which a subclass makes.
+
     Raises:
         WSVADError: if a number is out of range.
     """
+
+    catalogue: Parts
 
     def __init__(
         self, batch_size: int, num_workers: int, seed: int | None, least: Mapping[str, tuple[float, float]]
@@ -38,7 +49,36 @@ class ResumableDataModule(LightningDataModule):
             if value < smallest:
                 raise WSVADError(f"data.{name}", value, f"must be at least {smallest}", "Give more")
 
-    def check_trainer(self) -> None:
+    @property
+    def annotations(self) -> Mapping[str, VideoAnnotation]:
+        """What is known of the videos, by name."""
+        return self.catalogue.annotations
+
+    @property
+    def parts(self) -> dict[str, list[str]]:
+        """Videos of the parts ``train``, ``val`` and ``test``."""
+        return self.catalogue.parts
+
+    def setup(self, stage: str) -> None:
+        """Check that the trainer fits and that the stage has videos.
+
+        Raises:
+            WSVADError: if not.
+        """
+        self._check_trainer()
+        if stage in STAGES:
+            if split := self.catalogue.chosen_split:
+                rank_zero_info(f"{split} in {self.catalogue.split_path}")
+            self.catalogue.require_videos(STAGES[stage][0])
+        if stage == "fit" and not self.parts["val"] and self.trainer is not None:
+            self.trainer.limit_val_batches = 0  # else Lightning warns of validation without videos
+
+    def show_notes(self) -> None:
+        """Show what was inferred from the files, each thing once."""
+        while self.catalogue.notes:
+            rank_zero_info(f"note: {self.catalogue.notes.pop(0)}")
+
+    def _check_trainer(self) -> None:
         """Refuse a trainer that distributes the videos over the ranks a second time.
 
         Raises:

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
@@ -19,6 +20,24 @@ from wsvad_lightning.types import LABELS, UNKNOWN
 
 HOLD_OUT_STREAM = 3  # of the seed; the sampler uses the first ones
 NAMED_IN_ERRORS = 3  # of many missing videos
+SETTINGS = {name: f"data.{name}" for name in ("store", "videos", "split", "split_index", "annotations")}
+
+
+@contextmanager
+def as_settings(names: Mapping[str, str] = SETTINGS) -> Iterator[None]:
+    """Name what a mistake is about as the setting that gave it, such as ``data.split`` for ``split``.
+
+    Args:
+        names: of the settings, by those that the readers of files use.
+
+    Raises:
+        WSVADError: in place of one that names a file by its reader's argument.
+    """
+    try:
+        yield
+    except WSVADError as error:
+        named = names.get(error.argument, error.argument)
+        raise WSVADError(named, error.value, error.problem, error.remedy) from None
 
 
 class Parts(ABC):
@@ -28,8 +47,10 @@ class Parts(ABC):
         split: file of the parts; None for those that the annotations name.
         split_index: which of the splits in that file, from 0.
         annotations: table of labels, classes and intervals; None for what the source itself knows.
-        val_fraction: part of the training videos of each label to hold out for validation.
+        val_fraction: part of the training videos to hold out for validation.
         seed: of the choice of held-out videos.
+        by_label: whether to hold out that part of the normal and of the abnormal videos, or of all videos,
+            whatever their labels.
 
     Attributes:
         notes: what was inferred from the table, once it is read.
@@ -42,12 +63,20 @@ class Parts(ABC):
     where: ClassVar[str]  # what messages call the source
 
     def __init__(
-        self, split: str | None, split_index: int, annotations: str | None, val_fraction: float, seed: int
+        self,
+        split: str | None,
+        split_index: int,
+        annotations: str | None,
+        val_fraction: float,
+        seed: int,
+        *,
+        by_label: bool = True,
     ) -> None:
         if not 0 <= val_fraction < 1:
             raise WSVADError("data.val_fraction", val_fraction, "must be in [0, 1)", "Give 0 for none")
         self.split_path, self.split_index = split, split_index
-        self.annotations_path, self.val_fraction, self.seed = annotations, val_fraction, seed
+        self.annotations_path, self.val_fraction = annotations, val_fraction
+        self.seed, self.by_label = seed, by_label
         self.notes: list[str] = []
 
     # ---------------------------------------------------------------------------------- what a source gives
@@ -103,11 +132,14 @@ class Parts(ABC):
         _require("data.split", self._split_source, names, self.annotations, "data.annotations")
         if self.val_fraction == 0 or not parts["train"]:
             return parts
-        self._require_labels("train", parts["train"])
         if parts["val"]:
             problem = f"the split already names {len(parts['val'])} videos to validate with"
             raise WSVADError("data.val_fraction", self.val_fraction, problem, "Set it to 0")
-        held_out = {name for label in (0, 1) for name in self._hold_out(parts["train"], label)}
+        if self.by_label:
+            self._require_labels("train", parts["train"])
+            held_out = {name for label in (0, 1) for name in self._hold_out(parts["train"], label)}
+        else:
+            held_out = set(self._hold_out(parts["train"]))
         train = [name for name in parts["train"] if name not in held_out]
         return {**parts, "train": train, "val": sorted(held_out)}
 
@@ -119,7 +151,8 @@ class Parts(ABC):
     @property
     def chosen_split(self) -> str | None:
         """Which of several splits in a file is used, such as ``split 0 of 5``; None if it is the only one."""
-        count = 1 if self.split_path is None else count_splits(self.split_path)
+        with as_settings():
+            count = 1 if self.split_path is None else count_splits(self.split_path)
         return f"split {self.split_index} of {count}" if count > 1 else None
 
     def summary(self, part: str) -> str:
@@ -154,7 +187,8 @@ class Parts(ABC):
 
     def _read_parts(self) -> dict[str, list[str]]:
         if self.split_path is not None:
-            split = read_split(self.split_path, self.split_index, self.video_paths)
+            with as_settings():
+                split = read_split(self.split_path, self.split_index, self.video_paths)
             return {"train": list(split.train), "val": list(split.val), "test": list(split.test)}
         parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
         for video_id, video in sorted(self.annotations.items()):
@@ -162,15 +196,16 @@ class Parts(ABC):
                 parts[video.split].append(video_id)
         return parts
 
-    def _hold_out(self, names: Sequence[str], label: int) -> list[str]:
-        """Choose the videos of a label that validate."""
-        own = sorted(name for name in names if self.annotations[name].label == label)
+    def _hold_out(self, names: Sequence[str], label: int | None = None) -> list[str]:
+        """Choose the videos of a label that validate; of all labels if it is None."""
+        own = sorted(name for name in names if label in (None, self.annotations[name].label))
         count = max(1, round(self.val_fraction * len(own)))
         if count >= len(own):
-            problem = f"of {len(own)} {LABELS[label]} training videos it leaves none"
+            kind = "" if label is None else f"{LABELS[label]} "
+            problem = f"of {len(own)} {kind}training videos it leaves none"
             raise WSVADError("data.val_fraction", self.val_fraction, problem, "Give less, or more videos")
-        rng = np.random.default_rng([self.seed, HOLD_OUT_STREAM, label])
-        return [own[i] for i in rng.permutation(len(own))[:count]]
+        stream = [self.seed, HOLD_OUT_STREAM, *([] if label is None else [label])]
+        return [own[i] for i in np.random.default_rng(stream).permutation(len(own))[:count]]
 
     def _require_labels(self, part: str, names: Iterable[str]) -> None:
         missing = [name for name in names if self.annotations[name].label == UNKNOWN]
@@ -213,7 +248,8 @@ class Catalogue(Parts):
     @cached_property
     def store(self) -> FeatureStore:
         """The open feature store."""
-        return FeatureStore(self.store_path)
+        with as_settings():
+            return FeatureStore(self.store_path)
 
     @property
     def path(self) -> str:
@@ -240,7 +276,8 @@ class Catalogue(Parts):
         written = self.written
         if self.annotations_path is None:
             return written
-        table = read_annotations(self.annotations_path, self.store.video_paths, notes=self.notes)
+        with as_settings():
+            table = read_annotations(self.annotations_path, self.store.video_paths, notes=self.notes)
         _require("data.annotations", self.annotations_path, table, written, self.where)
         for video_id, video in table.items():
             record = self.store[video_id]

@@ -8,12 +8,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
+from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import get_worker_info
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.loading.catalogue import as_settings
 from wsvad_lightning.data.loading.dataset import BatchDataset
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.store import FeatureStore
@@ -22,7 +25,7 @@ from wsvad_lightning.types import UNKNOWN, ClipBatch
 from wsvad_lightning.video.clips import ClipReaders, clip_frames
 from wsvad_lightning.video.crops import WHOLE, Crop, Layout, Size
 from wsvad_lightning.video.frames import Footage
-from wsvad_lightning.video.views import CROP, GRID_CELL
+from wsvad_lightning.video.views import CROP, grid_of
 
 Cropping = Literal["full", "center", "random", "multi_scale"]
 SCALES = (1.0, 0.875, 0.75, 0.66)  # of ``multi_scale``, as VideoMAE trains
@@ -83,17 +86,18 @@ class DepthStream:
     """
 
     def __init__(self, store: str, stream: str) -> None:
-        self.store, self.stream = FeatureStore(store), stream
+        with as_settings({"store": "data.depth_store"}):
+            self.store, self.stream = FeatureStore(store), stream
         held = self.store.streams
         if stream not in held:
             problem = f"{store} holds the streams {sorted(held)}"
             raise WSVADError("data.depth_stream", stream, problem, "Choose one of these, or extract depth")
-        rows, columns = _grid_of(held[stream].views)
-        if held[stream].dim != 1 or (rows, columns) == (0, 0):
+        grid = grid_of(held[stream].views)
+        if held[stream].dim != 1 or grid is None:
             problem = f"{stream} has {held[stream].dim} channels and {len(held[stream].views)} views"
             remedy = "Give a stream of one channel, the views of which are a grid such as 14x14"
             raise WSVADError("data.depth_store", store, f"{problem}, not a depth map", remedy)
-        self.grid = rows, columns
+        self.grid = grid
 
     def check(self, video_id: str, num_frames: int) -> None:
         """Compare the store with a video.
@@ -120,16 +124,6 @@ class DepthStream:
             maps[None], places, padding_mode="border", align_corners=False
         )
         return sampled[0]
-
-
-def _grid_of(views: Sequence[str]) -> Size:
-    """Rows and columns of the grid that views are, row by row; 0 and 0 if they are none."""
-    cells = [GRID_CELL.fullmatch(view) for view in views]
-    if not all(cells):
-        return 0, 0
-    numbers = [(int(cell[1]), int(cell[2])) for cell in cells if cell]
-    rows, columns = numbers[-1][0] + 1, numbers[-1][1] + 1
-    return (rows, columns) if numbers == [*np.ndindex(rows, columns)] else (0, 0)
 
 
 ClipRange = tuple[VideoAnnotation, range]  # clips of a video, by their starts
@@ -168,9 +162,14 @@ class ClipSource:
     ) -> None:
         self.footage, self.shape, self.readers, self.depth = footage, shape, readers, depth
 
-    def num_frames(self, video: VideoAnnotation) -> int:
-        """Frames of a video: as its annotation says, or else by its index."""
-        return video.num_frames or self.readers.index(self.footage[video.video_id]).num_frames
+    def lengths(self, videos: Sequence[VideoAnnotation]) -> list[int]:
+        """Frames of each video: as annotated, or else by its index; the first rank shows progress."""
+        paths = [self.footage[video.video_id] for video in videos if not video.num_frames]
+        unknown = [path for path in paths if not self.readers.has_indexed(path)]
+        hidden = not unknown or getattr(rank_zero_only, "rank", 0) != 0
+        for path in track(unknown, "indexing videos", transient=True, disable=hidden):
+            self.readers.index(path)
+        return [v.num_frames or self.readers.index(self.footage[v.video_id]).num_frames for v in videos]
 
     def read(self, wanted: Sequence[Wanted], *, pad: bool) -> ClipBatch:
         """Read a batch.
@@ -235,7 +234,7 @@ class TrainingClips(BatchDataset[ClipBatch]):
 
     def __init__(self, source: ClipSource, videos: Sequence[VideoAnnotation], *, labelled: bool) -> None:
         self.source, self.videos, self.labelled = source, videos, labelled
-        lengths = np.array([source.num_frames(video) for video in videos])
+        lengths = np.array(source.lengths(videos))
         self.choices = lengths - source.shape.span + 1  # of a start
         self.check_lengths(lengths)
         self.bags = np.ones_like(lengths) if labelled else np.maximum(1, lengths // source.shape.hop)
@@ -299,8 +298,8 @@ class WholeClips(BatchDataset[ClipBatch]):
         self.source = source
         batches = [
             (video, starts[first : first + batch_size])
-            for video in videos
-            for starts in [range(0, source.num_frames(video), source.shape.hop)]
+            for video, length in zip(videos, source.lengths(videos), strict=True)
+            for starts in [range(0, length, source.shape.hop)]
             for first in range(0, len(starts), batch_size)
         ]
         self.batches = share(batches)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.rules import Rule, find_rule
-from wsvad_lightning.data.loading.base import ResumableDataModule
+from wsvad_lightning.data.loading.base import STAGES, ResumableDataModule
 from wsvad_lightning.data.loading.cache import SegmentCache
 from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.data.loading.dataset import (
@@ -28,9 +28,6 @@ from wsvad_lightning.data.store import Features, FeatureStore
 from wsvad_lightning.data.store.artefacts import artefact_path, read_artefact
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import Bags, StoreInfo, WSVADBatch
-
-# The parts that a stage needs labelled; the first must have videos.
-STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
 class WSVADDataModule(ResumableDataModule):
@@ -99,7 +96,7 @@ class WSVADDataModule(ResumableDataModule):
         cache_dir: str | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers, seed, {"segments": (segments, 1)})
-        self.catalogue = Catalogue(store, split, split_index, annotations, val_fraction, self.seed)
+        self.catalogue: Catalogue = Catalogue(store, split, split_index, annotations, val_fraction, self.seed)
         self.gt_rule = find_rule(gt_rule)
         self.streams = (features,) if isinstance(features, str) else tuple(features)
         self.bags: Bags = bags
@@ -138,16 +135,6 @@ class WSVADDataModule(ResumableDataModule):
     def video_ids(self) -> list[str]:
         """All videos of the store, sorted: the same on every rank and in every stage."""
         return self.catalogue.video_ids
-
-    @property
-    def annotations(self) -> Mapping[str, VideoAnnotation]:
-        """What is known of the videos, see :class:`Catalogue`."""
-        return self.catalogue.annotations
-
-    @property
-    def parts(self) -> dict[str, list[str]]:
-        """Videos of the parts ``train``, ``val`` and ``test``, see :class:`Catalogue`."""
-        return self.catalogue.parts
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -248,23 +235,15 @@ class WSVADDataModule(ResumableDataModule):
         Raises:
             WSVADError: if something is missing or does not fit.
         """
-        self.check_trainer()
-        if stage in STAGES:
-            needed, *more = STAGES[stage]
-            if split := self.catalogue.chosen_split:
-                rank_zero_info(f"{split} in {self.catalogue.split_path}")
-            self.catalogue.require_videos(needed)
-            for part in (needed, *more):
-                if (part, self.bags) != ("train", "windows"):
-                    self.catalogue.require_labels(part)
-            if stage == "test" and self.locates_anomalies:
-                rank_zero_info("The regions of test videos are known, and measured where a method gives maps")
-            while self.catalogue.notes:
-                rank_zero_info(f"note: {self.catalogue.notes.pop(0)}")
+        super().setup(stage)
+        for part in STAGES.get(stage, ()):
+            if (part, self.bags) != ("train", "windows"):
+                self.catalogue.require_labels(part)
+        if stage == "test" and self.locates_anomalies:
+            rank_zero_info("The regions of test videos are known, and measured where a method gives maps")
+        self.show_notes()
         if stage == "fit":
             self._readers.fit(self.reference_videos)
-            if not self.parts["val"] and self.trainer is not None:
-                self.trainer.limit_val_batches = 0  # else Lightning warns of validation without videos
 
     def carry(self, streams: Iterable[str], stage: str) -> None:
         """Let batches carry more streams of the store, all views of each, along with the features.

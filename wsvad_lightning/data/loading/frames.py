@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from math import inf
 from pathlib import Path
 
 import h5py
-from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.footage import SourceVideo, find_videos, is_table
-from wsvad_lightning.data.loading.base import ResumableDataModule
-from wsvad_lightning.data.loading.catalogue import Parts
+from wsvad_lightning.data.loading.base import STAGES, ResumableDataModule
+from wsvad_lightning.data.loading.catalogue import Parts, as_settings
 from wsvad_lightning.data.loading.clips import (
     ClipShape,
     ClipSource,
@@ -27,9 +27,6 @@ from wsvad_lightning.video.clips import ClipReaders
 from wsvad_lightning.video.crops import Size
 from wsvad_lightning.video.frames import Footage
 
-# The parts that a stage reads; the first must have videos.
-STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
-
 
 class FootageCatalogue(Parts):
     """Annotations of videos and their parts; names and labels are those that ``wsvad extract`` would give.
@@ -41,8 +38,9 @@ class FootageCatalogue(Parts):
             train.
         split_index: which of the splits in that file, from 0.
         annotations: table of the videos, with their labels; videos that it does not name are left out.
-        val_fraction: part of the training videos of each label to hold out for validation.
-        seed: of the choice of held-out videos.
+        val_fraction: as for :class:`Parts`.
+        seed: as for :class:`Parts`.
+        by_label: as for :class:`Parts`.
 
     Raises:
         WSVADError: as for :class:`Parts`; also if ``videos`` is a feature store.
@@ -58,10 +56,12 @@ class FootageCatalogue(Parts):
         annotations: str | None = None,
         val_fraction: float = 0.0,
         seed: int = 0,
+        *,
+        by_label: bool = True,
     ) -> None:
         if annotations is None and is_table(videos):
             annotations = videos
-        super().__init__(split, split_index, annotations, val_fraction, seed)
+        super().__init__(split, split_index, annotations, val_fraction, seed, by_label=by_label)
         self.source = videos
         if (Path(videos).is_file() and h5py.is_hdf5(videos)) or parts_folder(Path(videos)).is_dir():
             problem = "is a feature store, and frames are needed"
@@ -70,7 +70,8 @@ class FootageCatalogue(Parts):
     @cached_property
     def videos(self) -> dict[str, SourceVideo]:
         """The videos by name."""
-        found, notes = find_videos(self.source, self.annotations_path)
+        with as_settings():
+            found, notes = find_videos(self.source, self.annotations_path)
         self.notes += notes
         return {video.annotation.video_id: video for video in found}
 
@@ -126,7 +127,7 @@ class ClipDataModule(ResumableDataModule):
         depth_store: feature store that holds depth maps of the videos; batches carry them.
         depth_stream: name of the stream there.
         batch_size: clips of each class, or clips without labels, in a batch, on each device.
-        val_fraction: part of the training videos of each class to hold out.
+        val_fraction: part of the training videos to hold out; of each class, where ``labelled``.
         num_workers: processes that decode; 0 decodes in the training process.
         seed: of everything random; None for a run that is not seeded, whose data are those of seed 0.
 
@@ -157,22 +158,14 @@ class ClipDataModule(ResumableDataModule):
         height, width = (size, size) if isinstance(size, int) else size
         least = {"length": (length, 1), "stride": (stride, 1), "size": (min(height, width), 1)}
         super().__init__(batch_size, num_workers, seed, least)
-        if fps is not None and not fps > 0:
+        if fps is not None and not 0 < fps < inf:
             raise WSVADError("data.fps", fps, "must be more than 0", "Give frames a second")
-        self.catalogue = FootageCatalogue(videos, split, split_index, annotations, val_fraction, self.seed)
+        self.catalogue: FootageCatalogue = FootageCatalogue(
+            videos, split, split_index, annotations, val_fraction, self.seed, by_label=labelled
+        )
         self.labelled, self.shape = labelled, ClipShape(length, stride, (height, width), crop)
         self.readers = ClipReaders(fps)
         self.depth = None if depth_store is None else DepthStream(depth_store, depth_stream)
-
-    @property
-    def annotations(self) -> Mapping[str, VideoAnnotation]:
-        """What is known of the videos, by name."""
-        return self.catalogue.annotations
-
-    @property
-    def parts(self) -> dict[str, list[str]]:
-        """Videos of the parts ``train``, ``val`` and ``test``."""
-        return self.catalogue.parts
 
     @property
     def footage(self) -> dict[str, Footage]:
@@ -207,22 +200,13 @@ class ClipDataModule(ResumableDataModule):
         Raises:
             WSVADError: if something is missing or does not fit.
         """
-        self.check_trainer()
-        if stage in STAGES:
-            needed, *_ = STAGES[stage]
-            if split := self.catalogue.chosen_split:
-                rank_zero_info(f"{split} in {self.catalogue.split_path}")
-            self.catalogue.require_videos(needed)
-            if stage == "fit" and self.labelled:
-                self.catalogue.require_labels("train")
-        else:
-            _ = self.catalogue.videos
+        super().setup(stage)
+        if stage == "fit" and self.labelled:
+            self.catalogue.require_labels("train")
+        _ = self.catalogue.videos  # found in prediction, too, before the first batch
         if self.depth is not None:
             self._check_depth(STAGES.get(stage, ()))
-        while self.catalogue.notes:
-            rank_zero_info(f"note: {self.catalogue.notes.pop(0)}")
-        if stage == "fit" and not self.parts["val"] and self.trainer is not None:
-            self.trainer.limit_val_batches = 0  # else Lightning warns of validation without videos
+        self.show_notes()
 
     def train_dataloader(self) -> BatchLoader[ClipBatch]:
         """Clips to train on, from the step that the trainer has reached."""
@@ -237,7 +221,7 @@ class ClipDataModule(ResumableDataModule):
         """The held-out videos, whole; no loader if none are held out.
 
         With labels, these are the videos of this rank. Without, all ranks have as many batches, so that
-        layers may be sharded over them; fewer batches than there are ranks are left out.
+        layers may be sharded over them; those that remain, fewer than there are ranks, are left out.
         """
         if not self.parts["val"] or self.labelled:
             return self._whole(self.parts["val"]) if self.parts["val"] else []

@@ -233,7 +233,7 @@ class FeatureTransform:
 
 
 def expected_maximum(count: int) -> float:
-    """Expect so much of the largest of some standard normal numbers (G. Blom, 1958, to about 1 %)."""
+    """Expected value of the largest of so many standard normal numbers (G. Blom, 1958; to about 1 %)."""
     return NormalDist().inv_cdf((count - 0.375) / (count + 0.25))
 
 
