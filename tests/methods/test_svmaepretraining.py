@@ -142,6 +142,7 @@ def test_bf16_autocast_trains() -> None:
         ({"depth_share": 1.5}, "model.depth_share='1.5'"),
         ({"levels": []}, "model.levels='[]'"),
         ({"levels": [-1.0]}, "model.levels='[-1.0]'"),
+        ({"levels": [1.0, float("nan")]}, "model.levels='[1.0, nan]'"),
         ({"depth_from": "network"}, "model.depth_network does not go with depth_from=network"),
         ({"depth_network": "x"}, "model.depth_network='x': does not go with depth_from=prior"),
         ({"size": (16, 20)}, "model.size='20': must be a multiple of model.patch=8"),

@@ -139,9 +139,9 @@ class SVMAEPretraining(TrainingModule):
             raise WSVADError(
                 "model.depth_share", self.depth_share, "must be 0 to 1", "Give a part, such as 0.2"
             )
-        if not len(self.levels) or bool((self.levels < 0).any()) or not bool(self.levels.any()):
-            listed = self.levels.tolist()
-            raise WSVADError("model.levels", listed, "must be positive weights", "Give some, such as [1.0]")
+        if not bool(((self.levels >= 0) & self.levels.isfinite()).all()) or not bool(self.levels.any()):
+            problem = "must be finite weights of at least 0, one of them positive"
+            raise WSVADError("model.levels", self.levels.tolist(), problem, "Give some, such as [1.0]")
         if (self.depth_from == "network") != (depth_network is not None):
             problem = f"does not go with depth_from={self.depth_from}"
             remedy = "Give a folder exactly where depth_from is network"
