@@ -247,6 +247,11 @@ def test_a_recipe_whose_model_has_the_wrong_shape_is_one_line(model: str, value:
         parse_fit(["--config", str(path)])
 
 
+def test_a_setting_of_no_method_asks_for_the_method() -> None:
+    with pytest.raises(WSVADError, match=r"--model must name a class: dropout is a setting of one"):
+        parse_fit(["--model.dropout", "0.5", "--data.store", "s.h5"])
+
+
 def test_nearest_names_come_first() -> None:
     with pytest.raises(WSVADError, match=r"'ucf_urdum.yaml'.*Did you mean ucf_urdmu.yaml or "):
         find_config("ucf_urdum.yaml")

@@ -163,6 +163,10 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
         if not paths:
             return WSVADError(found[1], None, "is not a setting", see)
         kind = paths[-1].rpartition(".")[2]
+        bases = [getattr(action, "_typehint", None) for action in parser._actions]
+        if kind in [getattr(base, "__name__", None) for base in bases]:  # taken where no class is named
+            problem = f"must name a class: {found[1]} is a setting of one"
+            return WSVADError(argument, None, problem, see)
         remedy = f"See `{parser.prog} {argument}.help {kind}`"
         return WSVADError(f"{argument}.{found[1]}", None, f"is not an option of {kind}", remedy)
     if found := re.search(
