@@ -112,7 +112,7 @@ class VideoReader:
         self.notes: tuple[str, ...] = ()
 
     def _decoded(self) -> Iterator[Picture]:
-        """Every frame of the file: decoded by threads until something is damaged, then without."""
+        """Every frame of the file: decoded by threads until something may be damaged, then without."""
         given = 0
         try:
             for picture in self._pass(threaded=True):
@@ -130,6 +130,8 @@ class VideoReader:
             for shot, following in pairwise(chain(film.shots(), [END])):
                 if shot.doubtful and self._gap[0] < shot.stamp < self._gap[1]:
                     continue  # given too late: its place is taken
+                if threaded and not self._folder and self._may_be_damaged(shot, following):
+                    raise Damaged
                 picture = self._picture(shot.frame, film)
                 for stamp in self._lost_before(shot, following.stamp, film):
                     yield self._lost(latest or picture, stamp)
@@ -144,6 +146,10 @@ class VideoReader:
             if self._stamps.num_frames == 1 and film.holds_music:
                 raise broken(self.path, "has no video, only the cover of its music")
             self.notes = self._oddities.notes(film, self._stamps, resampled=self.resample is not None)
+
+    def _may_be_damaged(self, shot: Shot, following: Shot) -> bool:
+        """Whether frames may be lost before a frame; threads mark those that follow as damaged or not."""
+        return shot.doubtful or self._stamps.lost_before(shot.stamp, following.stamp) > 0
 
     def _lost_before(self, shot: Shot, following: float, film: Film) -> list[float]:
         """The time stamps of the frames that are lost before a frame, as far as they are known."""
