@@ -179,10 +179,10 @@ def test_what_fails_in_a_resumed_run_is_not_put_down_to_its_checkpoint_alone(
     assert main(fit(store, tmp_path, "--trainer.max_steps", "1")) == 0
     last = tmp_path / "s" / "version_0" / "checkpoints" / "last.ckpt"
     start = f"error: --ckpt_path='{last}': the run cannot go on with its weights and states"
-    odd = "--trainer.accumulate_grad_batches=0"
+    odd = "--trainer.callbacks=LearningRateFinder"
     assert main(fit(store, tmp_path, "--ckpt_path", str(last), odd)) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith(f"{start}, or not with these settings of the trainer (ZeroDivisionError")
+    assert said.startswith(f"{start}, or not with these settings of the trainer (")
     content = torch.load(last, weights_only=True)
     content["loops"]["fit_loop"]["epoch_progress"] = {}
     torch.save({name: value for name, value in content.items() if name != CHECKSUMS_KEY}, last)
