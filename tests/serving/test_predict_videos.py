@@ -118,6 +118,10 @@ def test_a_method_that_learns_from_frames_maps_those_of_the_videos_that_it_score
     maps = read_maps(tmp_path / "runs" / "cameras" / "version_0" / "maps.h5", "gate")
     assert maps.shape == (4, 2, 2)
     assert maps.max() > 0.0
+    assert main([*predict(checkpoint, tmp_path / "cameras", tmp_path), "--maps", "false"]) == 0
+    without = tmp_path / "runs" / "cameras" / "version_1"
+    assert (without / "scores.csv").exists()
+    assert not (without / "maps.h5").exists()
 
 
 def test_videos_of_one_name_have_folders_of_their_own(

@@ -79,6 +79,12 @@ class PredictCLI(WSVADCLI):
             default=False,
             help="go on past those of --videos that cannot be read",
         )
+        parser.add_argument(
+            "--maps",
+            type=bool,
+            default=True,
+            help="say where in the frame as well; with features of a grid, one more scoring for each patch",
+        )
         super().add_own_arguments(parser)
 
     def before_instantiate_classes(self) -> None:
@@ -113,6 +119,10 @@ class PredictCLI(WSVADCLI):
         if not here:
             problem = "none of them can be read, as listed above"
             raise WSVADError("--videos", f"{len(self.todo)} videos", problem, "Repair or replace them")
+
+    def before_predict(self) -> None:
+        """Leave maps out if they are not wanted."""
+        self.model.gives_maps = self.config[self.config.subcommand].maps
 
     def after_predict(self) -> None:
         """Write what there is of every video, each on the process that has scored it: pictures come last.

@@ -32,6 +32,7 @@ class WSVADModule(TrainingModule):
 
     Attributes:
         classes: names of the anomaly classes that ``classify`` distinguishes, in its order.
+        gives_maps: whether predictions say where in the frame as well, see :meth:`patch_maps`.
         evaluation: metrics of the current or last validation or test.
 
     Args:
@@ -44,6 +45,7 @@ class WSVADModule(TrainingModule):
 
     requires: FeatureRequirements = FeatureRequirements()
     classes: tuple[str, ...] = ()
+    gives_maps: bool = True
     evaluation: Evaluation
 
     def __init__(self, feature_dim: int, **kwargs: Any) -> None:
@@ -165,7 +167,7 @@ class WSVADModule(TrainingModule):
     def _wants_maps(self) -> bool:
         """Whether maps are drawn or measured."""
         if self.trainer.predicting:
-            return True
+            return self.gives_maps
         return bool(self.trainer.testing) and self.data.locates_anomalies
 
     def on_validation_epoch_start(self) -> None:
