@@ -1,13 +1,19 @@
 import math
 
+import pytest
 import torch
 
-from wsvad_lightning.layers import DistanceEncoder, DistanceTransformer, distance_prior
+from wsvad_lightning.layers import (
+    DistanceEncoder,
+    DistanceTransformer,
+    attend_by_distance,
+    distance_transformer,
+)
 from wsvad_lightning.layers.distance_transformer import DistanceAttention
 
 
 def test_prior_is_normalised_by_columns() -> None:
-    prior = distance_prior(7)
+    prior = attend_by_distance(torch.eye(7))
     torch.testing.assert_close(prior.sum(dim=0), torch.ones(7))
     row_sum = sum(math.exp(-abs(5 - m) / math.e) for m in range(7))
     torch.testing.assert_close(prior[2, 5], torch.tensor(math.exp(-3 / math.e) / row_sum))
@@ -21,7 +27,14 @@ def test_distance_branch_follows_the_prior() -> None:
     attention.project_out.weight.data.copy_(torch.eye(4, 8).roll(4, dims=1))
     attention.project_out.bias.data.zero_()
     x = torch.randn(2, 5, 4)
-    torch.testing.assert_close(attention(x), distance_prior(5) @ x)
+    torch.testing.assert_close(attention(x), attend_by_distance(x))
+
+
+def test_long_videos_are_averaged_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0))
+    whole = attend_by_distance(values)
+    monkeypatch.setattr(distance_transformer, "ROWS", 3)
+    torch.testing.assert_close(attend_by_distance(values), whole)
 
 
 def test_one_snippet_is_enough() -> None:

@@ -5,7 +5,7 @@ from wsvad_lightning.layers.cross_attention import CrossAttention
 from wsvad_lightning.layers.distance_transformer import (
     DistanceEncoder,
     DistanceTransformer,
-    distance_prior,
+    attend_by_distance,
 )
 from wsvad_lightning.layers.glance_focus import ChannelNorm, GlanceFocusLayer
 from wsvad_lightning.layers.init import init_xavier
@@ -60,7 +60,7 @@ __all__ = [
     "TubeGrid",
     "VideoViT",
     "WindowAttention",
-    "distance_prior",
+    "attend_by_distance",
     "init_xavier",
     "magnitudes",
     "normalise_tubes",

@@ -10,26 +10,30 @@ from wsvad_lightning.layers.rows import over_rows
 from wsvad_lightning.layers.snippet_graph import proximity_graph
 from wsvad_lightning.layers.temporal_conv import TemporalConv
 
+ROWS = 1024  # snippets that attend at a time: of a video of hours, not all pairs fit into memory
 
-def distance_prior(num_snippets: int, device: torch.device | None = None) -> Tensor:
-    """Fixed attention that falls with temporal distance.
+
+def attend_by_distance(values: Tensor) -> Tensor:
+    """Average along time by fixed weights that fall with temporal distance.
 
     ``P[i, j] = exp(-|i - j| / e) / sum_m exp(-|j - m| / e)``. The authors divide row i by the sums of all
     rows at once, so that columns sum to one and rows do not; their numbers depend on it.
 
     Args:
-        num_snippets: T.
-        device: where to put the result.
+        values: ``[..., T, D]``.
 
     Returns:
-        ``[T, T]`` float32.
+        ``P @ values``, of the shape of ``values``.
     """
-    closeness = proximity_graph(num_snippets, device)
-    return closeness / closeness.sum(dim=-1)
+    count, device = values.shape[-2], values.device
+    blocks = [slice(start, start + ROWS) for start in range(0, count, ROWS)]
+    sums = torch.cat([proximity_graph(count, device, rows).sum(dim=-1) for rows in blocks])
+    weights = ((proximity_graph(count, device, rows) / sums).to(values.dtype) for rows in blocks)
+    return torch.cat([part @ values for part in weights], dim=-2)
 
 
 class DistanceAttention(nn.Module):
-    """Multi-head attention with two branches a head: learnt self-attention and :func:`distance_prior`.
+    """Multi-head attention with two branches a head: learnt self-attention and :func:`attend_by_distance`.
 
     One projection yields queries, keys, values, and separate values for the distance branch.
 
@@ -53,7 +57,7 @@ class DistanceAttention(nn.Module):
         *content, distance_value = self.project_in(x).chunk(4, dim=-1)
         query, key, value = (rearrange(part, "r t (h d) -> r h t d", h=self.heads) for part in content)
         by_content = F.scaled_dot_product_attention(query, key, value)
-        by_distance = distance_prior(x.shape[1], x.device).to(distance_value.dtype) @ distance_value
+        by_distance = attend_by_distance(distance_value)
         heads = [
             rearrange(by_content, "r h t d -> r t h d"),
             rearrange(by_distance, "r t (h d) -> r t h d", h=self.heads),

@@ -47,7 +47,9 @@ def similarity_graph(x: Tensor, valid: Tensor, threshold: float = 0.7) -> Tensor
     return weights * valid[..., None]
 
 
-def proximity_graph(num_snippets: int, device: torch.device | None = None) -> Tensor:
-    """Connect snippets by how near they are in time: ``exp(-|i - j| / e)``, ``[T, T]`` float32."""
+def proximity_graph(
+    num_snippets: int, device: torch.device | None = None, rows: slice = slice(None)
+) -> Tensor:
+    """Connect snippets by how near they are in time: ``exp(-|i - j| / e)``, ``[T, T]`` or some rows of it."""
     position = torch.arange(num_snippets, device=device, dtype=torch.float32)
-    return torch.exp(-(position[:, None] - position[None, :]).abs() / torch.e)
+    return torch.exp(-(position[rows, None] - position).abs() / torch.e)
