@@ -15,6 +15,7 @@ import contextlib
 import io
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -44,9 +45,7 @@ from wsvad_lightning.speed.console import open_console
 from wsvad_lightning.video.writer import write_video
 
 MOST_MEMORY = 2 * 10**9  # bytes that a video of any length may take
-# Entries of checkpoints with paths; and the epoch, which ends after the checkpoint of the last step. Were it
-# wrong before, the entry "loops" would differ too.
-NOT_COMPARED = ("wsvad_config", "callbacks", "hyper_parameters", "epoch")
+NOT_COMPARED = ("wsvad_config", "callbacks", "hyper_parameters")  # entries of checkpoints with paths
 QUIET = ("--trainer.enable_progress_bar", "false")
 WIDTH, HEIGHT = 160, 120  # of videos
 
@@ -203,7 +202,7 @@ def kills(extractions: int = 100, trainings: int = 100, seed: int = 0) -> int:
 
     A round begins with nothing. Its command is killed and started again until it ends by itself; then the
     next round begins. After each kill, all that had been finished is looked for. At the end of a round the
-    result is compared with that of a command that was left alone.
+    result is compared with that of a command that was left alone. The files of both are kept if they differ.
 
     Args:
         extractions: kills of extraction.
@@ -246,7 +245,12 @@ def kill(victim: Victim, folder: Path, count: int, rng: random.Random) -> tuple[
                 progress.update(task, completed=killed)
                 continue
             if ended.status or victim.result(place) != expected:
-                problems.append(f"{place.name}: ended with status {ended.status} and another result")
+                kept = Path(tempfile.mkdtemp(prefix="kills-"))
+                for name in ("whole", place.name):
+                    shutil.copytree(folder / name, kept / name)
+                problems.append(
+                    f"{place.name}: ended with status {ended.status} and another result, see {kept}"
+                )
             rounds, known = rounds + 1, 0
     return working, rounds, problems
 

@@ -108,10 +108,10 @@ def weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def epochs(path: Path) -> dict[str, Any]:
+def epochs(path: Path) -> tuple[int, dict[str, Any]]:
     """What Lightning has counted of epochs."""
-    counted: dict[str, Any] = torch.load(path, weights_only=True)["loops"]["fit_loop"]["epoch_progress"]
-    return counted
+    checkpoint = torch.load(path, weights_only=True)
+    return checkpoint["epoch"], checkpoint["loops"]["fit_loop"]["epoch_progress"]
 
 
 def assert_same(first: Path, second: Path) -> None:
@@ -148,6 +148,7 @@ def test_from_wherever_it_was_saved(case: str, tmp_path: Path) -> None:
     rows = training.rows("whole")
     saved = [path for path in (tmp_path / "whole").glob("*.ckpt") if path.stem[-1] in steps]
     assert {path.stem.rstrip("0123456789") for path in saved} >= {"batch", "epoch", "end"}
+    assert_same(tmp_path / "whole" / f"batch{STEPS}.ckpt", tmp_path / "whole" / f"end{STEPS}.ckpt")
     for path in saved:
         training.fit(path.stem, path, **settings)
         assert_same(tmp_path / "whole" / f"end{STEPS}.ckpt", tmp_path / path.stem / f"end{STEPS}.ckpt")

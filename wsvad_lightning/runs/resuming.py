@@ -108,7 +108,9 @@ class Resuming(Callback):
             return
         due = self._validated != batches and fetcher is not None and loop._should_check_val_fx(fetcher)
         logged = trainer.global_step - (not loop._should_accumulate())
-        as_after_a_batch(checkpoint["loops"]["fit_loop"], logged, validate=self._validating or due)
+        progress = checkpoint["loops"]["fit_loop"]
+        as_after_a_batch(progress, logged, validate=self._validating or due)
+        checkpoint["epoch"] = progress["epoch_progress"]["current"]["completed"]  # as Lightning has it
 
 
 def trained_batches(trainer: Trainer) -> int:
