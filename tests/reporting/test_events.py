@@ -93,9 +93,20 @@ def test_events_and_their_metrics_are_written(tmp_path: Path) -> None:
         ["fall", "4", "8", "0.160", "0.320", "fall", "0.7", "", "", "", ""],
         ["riot", "8", "16", "0.320", "0.640", "riot", "0.6", "", "", "", ""],
     ]
-    assert (run("predict", store, tmp_path, "fall", "riot") / "events.csv").read_bytes() == (
-        tested / "events.csv"
-    ).read_bytes()
+    predicted = run("predict", store, tmp_path, "fall", "riot")
+    assert (predicted / "events.csv").read_bytes() == (tested / "events.csv").read_bytes()
+    assert "riot,unknown,,16,25" in (predicted / "videos.csv").read_text()  # labels are not read
+    assert not (predicted / "truth.csv").exists()
+    assert (tested / "truth.csv").read_text().splitlines()[1:] == [
+        "fall,4,8,0.160,0.320,fall",
+        "riot,4,16,0.160,0.640,riot",
+    ]
+    rows = [row[:5] for row in csv.reader((tested / "videos.csv").read_text().splitlines())]
+    assert rows[1:] == [
+        ["calm", "normal", "", "20", "25"],
+        ["fall", "abnormal", "fall", "12", "25"],
+        ["riot", "abnormal", "riot", "16", "25"],
+    ]
     record = json.loads((tested / "metrics.json").read_text())
     # The riot is seen as a fall as well, less likely: a miss behind the hit.
     assert record["metrics"]["mAP@0.5"] == 1.0

@@ -19,6 +19,7 @@ from wsvad_lightning.reporting.figures import VideoCurve, log_picture, optional,
 from wsvad_lightning.reporting.maps import strongest_region, write_maps
 from wsvad_lightning.reporting.receipt import receipt
 from wsvad_lightning.reporting.tables import Clock, steady_clock, tables_of, write_events, write_scores
+from wsvad_lightning.reporting.videos import truth_events, video_rows, write_truth, write_videos
 from wsvad_lightning.timeline import Event, SnippetGrid
 from wsvad_lightning.types import Prediction, WSVADBatch
 
@@ -28,14 +29,14 @@ Value = TypeVar("Value")
 class ScoreWriter(Callback):
     """Write what ``test`` and ``predict`` computed into the run's folder, each video once.
 
-    ``scores.csv`` has one row per snippet, ``maps.h5`` the maps of methods that give any. Where the method
-    knows classes, ``events.csv`` has one row per event. ``test`` shows the metrics, and adds ``metrics.json``
-    with a receipt and ``scores.png``.
+    ``scores.csv`` has one row per snippet, ``videos.csv`` one per video, ``maps.h5`` the maps of methods that
+    give any. Where the method knows classes, ``events.csv`` has one row per event. ``test`` shows the
+    metrics, and adds ``truth.csv``, ``metrics.json`` with a receipt, and ``scores.png``.
 
     Attributes:
         predictions: of the videos of this rank.
         truths: frame labels of the test videos of this rank, None where they are unknown.
-        curves: after a test, frame scores and ground truth of all videos, on the first rank.
+        curves: in the end, frame scores of all videos on the first rank; of a test with ground truth.
     """
 
     def __init__(self) -> None:
@@ -75,10 +76,9 @@ class ScoreWriter(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write scores and events, metrics with a receipt, and curves."""
-        predictions = self._write_tables(trainer, pl_module)
+        self._write_tables(trainer, pl_module)
         assert isinstance(pl_module, WSVADModule)
-        folder, data = Path(trainer.log_dir or "."), _data(trainer)
-        truths = gather(self.truths)
+        folder = Path(trainer.log_dir or ".")
         evaluation = pl_module.evaluation
         metrics, per_class = evaluation.results(), evaluation.per_class()  # collective
         record = {"metrics": metrics, "per_class": per_class, "receipt": receipt(trainer)}
@@ -86,10 +86,6 @@ class ScoreWriter(Callback):
             return
         Console().print(*tables_of(metrics, per_class))
         write_json(record, folder / "metrics.json")
-        self.curves = [
-            video_curve(video, truths[video.video_id], data.info.grid, data.annotations[video.video_id])
-            for video in predictions
-        ]
         if not RequirementCache("matplotlib"):
             rank_zero_info('No picture of the scores: pip install "wsvad-lightning[report]" draws one')
             return
@@ -97,18 +93,29 @@ class ScoreWriter(Callback):
             report_figure(self.curves, folder / "scores.png")
             log_picture(trainer, "test/scores", folder / "scores.png")
 
-    def _write_tables(self, trainer: Trainer, pl_module: LightningModule) -> list[Prediction]:
-        """Write the tables of all videos by the frame rates of the store; give the predictions, sorted."""
+    def _write_tables(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the tables of all videos by the frame rates of the store."""
         folder, data = Path(trainer.log_dir or "."), _data(trainer)  # collective
-        predictions = sorted(gather(self.predictions).values())
-        if trainer.is_global_zero:
-            assert isinstance(pl_module, WSVADModule)
-            clocks = {name: steady_clock(data.store[name].fps) for name, *_ in predictions}
-            classes, grid = pl_module.classes, data.info.grid
-            sizes = {name: data.annotations[name].frame_size if trainer.testing else None for name in clocks}
-            events = {v.video_id: video_events(v, grid, classes, sizes[v.video_id]) for v in predictions}
-            write_tables(folder, predictions, grid, classes, clocks, events)
-        return predictions
+        predictions, truths = sorted(gather(self.predictions).values()), gather(self.truths)
+        if not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, WSVADModule)
+        classes, grid = pl_module.classes, data.info.grid
+        known = {name: data.annotations[name] for name, *_ in predictions} if trainer.testing else {}
+        rates = {name: data.store[name].fps for name, *_ in predictions}
+        clocks = {name: steady_clock(fps) for name, fps in rates.items()}
+        sizes = {name: video.frame_size for name, video in known.items()}
+        events = {v.video_id: video_events(v, grid, classes, sizes.get(v.video_id)) for v in predictions}
+        write_tables(folder, predictions, grid, classes, clocks, events)
+        self.curves = [
+            video_curve(video, truths.get(video.video_id), grid, known.get(video.video_id))
+            for video in predictions
+        ]
+        write_videos(folder / "videos.csv", video_rows(self.curves, known, rates))
+        if trainer.testing:
+            labels = {curve.video_id: curve.labels for curve in self.curves}
+            events_of = {name: truth_events(video, labels[name]) for name, video in known.items()}
+            write_truth(folder / "truth.csv", events_of, clocks)
 
 
 def write_tables(

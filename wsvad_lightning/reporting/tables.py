@@ -62,7 +62,7 @@ def _score_rows(
     video_id, scores, num_frames, class_scores, _ = prediction
     columns = [scores[:, None]] if class_scores is None else [scores[:, None], class_scores]
     for t, values in enumerate(torch.cat(columns, dim=1).tolist()):
-        yield [video_id, *_span(*grid.span(t, num_frames), clocks[video_id]), *map(_number, values)]
+        yield [video_id, *span_cells(*grid.span(t, num_frames), clocks[video_id]), *map(_number, values)]
 
 
 def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapping[str, Clock]) -> None:
@@ -75,7 +75,12 @@ def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapp
     """
     rows = (
         [
-            *(video_id, *_span(event.start, event.end, clocks[video_id]), event.name, _number(event.score)),
+            *(
+                video_id,
+                *span_cells(event.start, event.end, clocks[video_id]),
+                event.name,
+                _number(event.score),
+            ),
             *(event.region or NOWHERE),
         ]
         for video_id, own in events.items()
@@ -90,7 +95,8 @@ def write_curve(path: Path, scores: Sequence[float], clock: Clock) -> None:
     write_table(path, ("frame", "seconds", "score"), rows)
 
 
-def _span(start: int, end: int, clock: Clock) -> list[Any]:
+def span_cells(start: int, end: int, clock: Clock) -> list[Any]:
+    """Give the cells of ``SPAN``: first frame, the frame after the last one, and when both are shown."""
     return [start, end, _seconds(clock(start)), _seconds(clock(end))]
 
 
