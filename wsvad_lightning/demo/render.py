@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.progress import track
@@ -17,7 +17,7 @@ from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.demo.drawing import draw_scene
 from wsvad_lightning.demo.scenes import CAMERAS, Camera
-from wsvad_lightning.demo.script import ANOMALIES, Scene, Stage, stage_scene
+from wsvad_lightning.demo.script import ANOMALIES, DIFFICULTIES, Scene, Stage, stage_scene
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_json
 from wsvad_lightning.timeline import runs
@@ -41,6 +41,7 @@ class DemoSpec:
         width: of the frame in pixels, even.
         height: of the frame in pixels, even.
         fps: frames a second.
+        difficulty: ``plain`` or ``hard``, see :mod:`wsvad_lightning.demo.script`.
 
     Raises:
         WSVADError: if the clips are too short for anything to happen, or the frame cannot be encoded.
@@ -55,6 +56,7 @@ class DemoSpec:
     width: int = 240
     height: int = 160
     fps: int = 10
+    difficulty: Literal["plain", "hard"] = "hard"
 
     def __post_init__(self) -> None:
         if not 6 * self.fps <= self.min_frames <= self.max_frames:
@@ -94,7 +96,8 @@ class Clip:
         """What happens, and the generator that goes on to draw the sensor noise."""
         rng = np.random.default_rng(self.seed)
         clock = np.arange(rng.integers(self.spec.min_frames, self.spec.max_frames + 1)) / self.spec.fps
-        stage = Stage(self.camera, (self.spec.width, self.spec.height), clock, rng)
+        size = self.spec.width, self.spec.height
+        stage = Stage(self.camera, size, clock, rng, DIFFICULTIES[self.spec.difficulty])
         return stage_scene(stage, None if self.label == NORMAL else self.label), rng
 
 

@@ -2,6 +2,17 @@
 
 Everything but the anomaly is drawn from one distribution for normal and abnormal clips, so neither the crowd
 nor the light distinguishes them. Lengths are in metres, times in seconds, speeds in metres a second.
+
+How hard a clip is was fixed before any model was trained on it, by what a person sees in it (`Difficulty`):
+
+* at once, in the plain clips: someone who runs, at three times the speed of walkers or more; a bicycle or a cart
+  among walkers; someone who walks through against the flow; someone who lies on the ground for two seconds or
+  more;
+* with attention: someone who leaves the path and paces to and fro next to it, at the speed of a walker (a fifth
+  of the abnormal clips);
+* not as anomalous, though the picture changes as much: crowds in bursts, gusts in the tree, birds, clouds, jumps
+  of the exposure, flicker, people who stop for a moment. They are the same in plain and in hard clips, but for
+  the number of people.
 """
 
 from collections.abc import Callable
@@ -27,6 +38,31 @@ from wsvad_lightning.demo.actors import (
 from wsvad_lightning.demo.scenes import Array, Camera
 
 Act = tuple[Body, NDArray[np.bool_]]  # who does it, and [F] when it is going on
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """How far anomalies differ from what is normal, and how many people hide them.
+
+    Attributes:
+        groups: fewest and most groups of people in a clip.
+        running: slowest and fastest runner.
+        driving: slowest and fastest bicycle or cart.
+        turning: whether those who walk against the flow do so for half of their way only: they go back, or
+            come from the wrong end until they turn.
+    """
+
+    groups: tuple[int, int]
+    running: Span
+    driving: Span
+    turning: bool
+
+
+DIFFICULTIES = {
+    "plain": Difficulty(groups=(1, 3), running=(4.2, 5.4), driving=(4.0, 5.5), turning=False),
+    "hard": Difficulty(groups=(1, 6), running=(3.6, 4.6), driving=(3.2, 4.4), turning=True),
+}
 
 
 @dataclass(frozen=True)
@@ -38,12 +74,14 @@ class Stage:
         size: (W, H) of the frame in pixels.
         clock: ``[F]`` time of each frame in seconds.
         rng: the only source of chance.
+        difficulty: of what happens.
     """
 
     camera: Camera
     size: tuple[int, int]
     clock: Array
     rng: np.random.Generator
+    difficulty: Difficulty
 
     @property
     def duration(self) -> float:
@@ -102,9 +140,10 @@ def _in_view(stage: Stage, body: Body) -> NDArray[np.bool_]:
 
 
 def _crowd(stage: Stage) -> list[Body]:
-    """One to six groups, half of them in one rush: motion comes in bursts and some clips are almost empty."""
+    """Some groups, half of them in one rush: motion comes in bursts and some clips are almost empty."""
     rush = stage.rng.uniform(-6, stage.duration - 3)
-    return [body for _ in range(stage.rng.integers(1, 7)) for body in _group(stage, rush)]
+    number = stage.rng.integers(*stage.difficulty.groups, endpoint=True)
+    return [body for _ in range(number) for body in _group(stage, rush)]
 
 
 def _group(stage: Stage, rush: float) -> list[Body]:
@@ -166,18 +205,31 @@ def _pass_by(stage: Stage, speed: float) -> tuple[Array, Array]:
 
 def _running(stage: Stage) -> Act:
     """Someone runs through."""
-    track = follow(stage.clock, *_pass_by(stage, stage.rng.uniform(3.6, 4.6)))
+    track = follow(stage.clock, *_pass_by(stage, stage.rng.uniform(*stage.difficulty.running)))
     return walker(track, Look.draw(stage.rng)), track.speed > 0
 
 
 def _vehicle(stage: Stage) -> Act:
     """A bicycle or a cart drives along the path for walkers."""
-    track = follow(stage.clock, *_pass_by(stage, stage.rng.uniform(3.2, 4.4)))
+    track = follow(stage.clock, *_pass_by(stage, stage.rng.uniform(*stage.difficulty.driving)))
     drive = cyclist if stage.rng.random() < 0.5 else cart
     return drive(track, Look.draw(stage.rng)), track.speed > 0
 
 
 def _wrong_way(stage: Stage) -> Act:
+    """Someone walks through against the flow: comes into view in the middle of the clip, or leaves it then."""
+    if stage.difficulty.turning:
+        return _turning(stage)
+    rng, (enter, leave) = stage.rng, stage.camera.span(stage.size)
+    crossing = (leave - enter + 2) / rng.uniform(1.4, 1.8)
+    middle = rng.uniform(0.4, 0.6) * stage.duration
+    start = middle if rng.random() < 0.5 else middle - crossing
+    ground = stage.camera.on_path([leave + 1, enter - 1], stage.lane())
+    track = follow(stage.clock, [start, start + crossing], ground)
+    return walker(track, Look.draw(rng)), track.speed > 0
+
+
+def _turning(stage: Stage) -> Act:
     """Someone walks against the flow: turns and goes back, or comes from the wrong end until they turn."""
     rng, ends = stage.rng, stage.camera.span(stage.size)
     first, last = ends if (turns_back := rng.random() < 0.5) else ends[::-1]
