@@ -303,6 +303,11 @@ CASES: list[Case] = [
         ("--ckpt_path", "Give a checkpoint"),
     ),
     (
+        "an alarm that is no number",
+        lambda d: ["predict", "--ckpt_path", str(weights_only(d)), "--alarm", "nan"],
+        ("--alarm", "is not a score", "finite"),
+    ),
+    (
         "going on from weights",
         lambda d: d.fit("--ckpt_path", str(weights_only(d))),
         ("imported.ckpt", "weights only"),

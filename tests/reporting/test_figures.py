@@ -13,6 +13,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.reporting import figures
 from wsvad_lightning.reporting.figures import (
     VideoCurve,
+    _clock,
     arrange_names,
     choose,
     has_roc,
@@ -46,6 +47,19 @@ def test_anomalous_frames_are_shaded_and_the_roc_is_drawn(tmp_path: Path) -> Non
     report_figure(videos, path, title="three $ videos", baselines={"motion": [curve("motion", 10, 30)]})
     assert all(shows(path, color) for color in (figures.MODEL, figures.ANOMALY, figures.BASELINES[0]))
     assert [file.name for file in path.parent.iterdir()] == ["scores.png"]
+
+
+def test_time_and_alarm_are_shown_where_they_are_known(tmp_path: Path) -> None:
+    clock = VideoCurve("gate", np.linspace(0, 1, 64), None, times=np.arange(65) / 4)
+    hour = replace(clock, times=np.arange(65) * 60.0)
+    assert [_clock(video.times, 20) for video in (clock, hour) if video.times is not None] == [
+        "5.0 s",
+        "20:00",
+    ]
+    report_figure([clock], tmp_path / "plain.png")
+    report_figure([clock], tmp_path / "alarm.png", alarm=0.5)
+    red = figures.KINDS["abnormal"]
+    assert [shows(tmp_path / name, red) for name in ("plain.png", "alarm.png")] == [False, True]
 
 
 @pytest.mark.parametrize("videos", [[curve("walk")], [unknown("door"), unknown("gate"), curve("fall", 3, 9)]])
@@ -84,7 +98,7 @@ def test_classes_of_videos_and_of_their_intervals_are_named(tmp_path: Path, writ
     titled = replace(first, classes=("Überfall, bewaffnet",))
     both = replace(second, classes=("fall", "riot"), truths=(Event(10, 20, "fall"), Event(30, 50, "riot")))
     report_figure([titled, both, curve("c")], tmp_path / "scores.png")
-    of_panels = [word for word in written if not word.startswith("ROC")]
+    of_panels = [word for word in written if not word.startswith(("ROC", "Precision"))]
     assert of_panels == ["Überfall, bewaffnet", "a", "fall", "riot", "fall, riot", "b", "normal", "c"]
     report_figure([replace(unknown("d"), classes=("fall",))], tmp_path / "scores.png")
     assert written[-2:] == ["no ground truth", "d"]  # what is not shaded may be a fall

@@ -38,6 +38,17 @@ def test_frames_are_shown_at_the_times_that_they_come_with(tmp_path: Path) -> No
     assert stamps_of(tmp_path / "a.mp4") == pytest.approx(times, abs=1e-4)
 
 
+@pytest.mark.parametrize("fps", [10, 24, 25, 30, 1, 30_000 / 1001])
+def test_a_constant_rate_in_times_gives_the_exact_rate_and_duration(tmp_path: Path, fps: float) -> None:
+    with write_video(tmp_path / "a.mp4") as video:
+        for number in range(7):
+            video.write(GREY, number / fps, (number + 1) / fps)
+    with av.open(tmp_path / "a.mp4") as container:
+        stream = container.streams.video[0]
+        assert float(stream.average_rate or 0) == pytest.approx(fps, rel=1e-9)
+        assert float((stream.duration or 0) * (stream.time_base or 0)) == pytest.approx(7 / fps, abs=1e-5)
+
+
 def test_times_that_do_not_rise_become_rising(tmp_path: Path) -> None:
     with write_video(tmp_path / "a.mp4") as video:
         for seconds in (0.0, 0.5, 0.5, 0.2, 0.6):

@@ -5,14 +5,14 @@ nor the light distinguishes them. Lengths are in metres, times in seconds, speed
 
 How hard a clip is was fixed before any model was trained on it, by what a person sees in it (`Difficulty`):
 
-* at once, in the plain clips: someone who runs, at three times the speed of walkers or more; a bicycle or a cart
-  among walkers; someone who walks through against the flow; someone who lies on the ground for two seconds or
-  more;
-* with attention: someone who leaves the path and paces to and fro next to it, at the speed of a walker (a fifth
-  of the abnormal clips);
-* not as anomalous, though the picture changes as much: crowds in bursts, gusts in the tree, birds, clouds, jumps
-  of the exposure, flicker, people who stop for a moment. They are the same in plain and in hard clips, but for
-  the number of people.
+* at once, in the plain clips: someone who runs, at 4.2 to 5.4 where others walk at 0.8 to 1.8; a bicycle or a
+  cart among walkers; someone who walks through against the flow; someone who lies on the ground for two to
+  five seconds;
+* with attention: someone who leaves the path and paces to and fro next to it, at the speed of a walker. This
+  is a fifth of the abnormal clips;
+* not as anomalous, though the picture changes as much: crowds in bursts, gusts in the tree, birds, clouds,
+  jumps of the exposure, flicker, people who stop for a moment. They are the same in plain and in hard clips,
+  but for the number of people.
 """
 
 from collections.abc import Callable
@@ -217,7 +217,7 @@ def _vehicle(stage: Stage) -> Act:
 
 
 def _wrong_way(stage: Stage) -> Act:
-    """Someone walks through against the flow: comes into view in the middle of the clip, or leaves it then."""
+    """Someone walks through against the flow: comes or goes in the middle of the clip."""
     if stage.difficulty.turning:
         return _turning(stage)
     rng, (enter, leave) = stage.rng, stage.camera.span(stage.size)

@@ -15,6 +15,8 @@ OFFSET = 0.16  # of a checkpoint's dots from the middle of their row
 def comparison_figure(metrics: Mapping[str, Values], path: str | Path) -> None:
     """Draw a panel per metric with a row per method: a dot per split, and a stroke at the mean of several.
 
+    The methods are sorted by their best mean of the first metric, the highest on top.
+
     Args:
         metrics: what each method and checkpoint reached on the splits, by the title of the metric.
         path: the PNG to write, whole or not at all.
@@ -23,7 +25,11 @@ def comparison_figure(metrics: Mapping[str, Values], path: str | Path) -> None:
         WSVADError: if matplotlib is not installed, or the picture cannot be written.
     """
     keys = next(iter(metrics.values()))
-    methods = list(dict.fromkeys(method for method, _ in keys))
+    means: dict[str, float] = {}
+    for (method, _), figures in keys.items():
+        known = np.mean(figures) if np.isfinite(figures).all() and len(figures) else -np.inf
+        means[method] = max(means.get(method, -np.inf), float(known))
+    methods = sorted(means, key=lambda method: -means[method])
     checkpoints = list(dict.fromkeys(checkpoint for _, checkpoint in keys))
     colors = dict(zip(checkpoints, (MODEL, *BASELINES), strict=False))  # colours to spare
     figure = new_figure(path, height=1.6 + 0.55 * len(methods))

@@ -1,6 +1,6 @@
-"""The picture of a test: score curves against ground truth, and the ROC curve."""
+"""The picture of a test: score curves against ground truth, and the curves over the frames of all videos."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.metrics import roc_auc, roc_curve
+from wsvad_lightning.metrics import Curve, average_precision, precision_recall_curve, roc_auc, roc_curve
 from wsvad_lightning.reporting.fonts import legible
 from wsvad_lightning.timeline import Event, runs
 
@@ -33,6 +33,9 @@ LETTER = 7  # pixels that a letter below a span is wide
 ROWS = 4  # of spans with their names in a panel
 
 
+Values = NDArray[Any]
+
+
 @dataclass(frozen=True)
 class VideoCurve:
     """Scores of a video with its ground truth.
@@ -45,6 +48,7 @@ class VideoCurve:
         truths: annotated intervals, where they have classes of their own.
         events: those that were found without ground truth; None if the scorer knows no classes.
         maps: ``(start, end, map [h, w])`` of successive frames; empty if the scorer locates nothing.
+        times: seconds ``[F + 1]``, when each frame is shown and when the last one ends; None if unknown.
     """
 
     video_id: str
@@ -54,6 +58,7 @@ class VideoCurve:
     truths: tuple[Event, ...] = ()
     events: tuple[Event, ...] | None = None
     maps: tuple[tuple[int, int, NDArray[np.floating[Any]]], ...] = ()
+    times: NDArray[np.floating[Any]] | None = None
 
     @property
     def kind(self) -> str:
@@ -69,30 +74,36 @@ def report_figure(
     title: str = "",
     name: str = "model",
     baselines: Mapping[str, Sequence[VideoCurve]] | None = None,
+    alarm: float | None = None,
 ) -> None:
-    """Draw the scores of some videos and, if the ground truth of all is known, the ROC over all their frames.
+    """Draw the scores of some videos and, if all ground truth is known, ROC and precision-recall curve.
 
     Shown are at most four abnormal and two normal videos, spread evenly over those given: none is picked for
-    its looks. The ROC needs both anomalous and normal frames.
+    its looks. The two curves are over the frames of all videos, and need anomalous and normal ones.
 
     Args:
         videos: the test videos, at least one.
         path: the PNG to write, whole or not at all.
         title: heading of the picture.
         name: what scored the videos, for the legend.
-        baselines: what other scorers made of the same videos, by name, for the ROC.
+        baselines: what other scorers made of the same videos, by name, for the two curves.
+        alarm: score at which a dashed line is drawn.
 
     Raises:
         WSVADError: if matplotlib is not installed, or the picture cannot be written.
     """
     shown = choose(videos)
-    figure = new_figure(path, height=max(4.6, 1.3 + 1.8 * -(-len(shown) // COLUMNS)))
+    lowest = 6.7 if has_roc(videos) else 4.6
+    figure = new_figure(path, height=max(lowest, 1.3 + 1.9 * -(-len(shown) // COLUMNS)))
     figure.suptitle(title, color=INK, fontsize=14, parse_math=False)
-    widths = (1.85, 1) if has_roc(videos) else (1,)
+    widths = (2.1, 1) if has_roc(videos) else (1,)
     panels = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths)[0]
-    _draw_videos(panels[0], shown, len(videos))
+    _draw_videos(panels[0], shown, len(videos), alarm)
     if has_roc(videos):
-        _draw_roc(panels[1].subplots(), {name: videos, **(baselines or {})})
+        scorers = {name: videos, **(baselines or {})}
+        upper, lower = panels[1].subplots(2, 1)
+        _draw_roc(upper, scorers)
+        _draw_precision_recall(lower, scorers)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 
@@ -159,7 +170,7 @@ def has_roc(videos: Sequence[VideoCurve]) -> bool:
     return len(labels) == len(videos) and len(np.unique(np.concatenate(labels))) == 2
 
 
-def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int) -> None:
+def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int, alarm: float | None) -> None:
     rows = -(-len(videos) // COLUMNS)
     grid = figure.subplots(rows, min(COLUMNS, len(videos)), squeeze=False)
     low = min(0.0, *(video.scores.min() for video in videos))
@@ -168,6 +179,8 @@ def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int) -> 
     for axes, video in zip(grid.flat, videos, strict=False):  # the last row may have cells to spare
         _draw_video(axes, video)
         axes.set_ylim(low - margin, high + margin)
+        if alarm is not None:
+            axes.axhline(alarm, color=KINDS["abnormal"], linewidth=1.2, linestyle="--")
     for axes in grid.flat[len(videos) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:
@@ -179,10 +192,15 @@ def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int) -> 
         caption.append("anomalous frames are shaded")
     if any(video.events for video in videos):
         caption.append("detected events are shaded")
-    figure.supxlabel(f"frame  ({', '.join(caption)})", color=INK, fontsize=10)
+    if alarm is not None:
+        caption.append(f"dashed: alarm at {alarm:g}")
+    unit = "frame and time" if any(video.times is not None for video in videos) else "frame"
+    figure.supxlabel(f"{unit}  ({', '.join(caption)})", color=INK, fontsize=10)
 
 
 def _draw_video(axes: "Axes", video: VideoCurve) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     style(axes)
     axes.xaxis.set_label_coords(0.5, 0)  # as above
     edges = np.arange(len(video.scores) + 1)
@@ -193,6 +211,9 @@ def _draw_video(axes: "Axes", video: VideoCurve) -> None:
         axes.axvspan(event.start, event.end, color=FOUND, linewidth=0)
     axes.stairs(video.scores, edges, baseline=None, color=MODEL, linewidth=1.4)
     axes.set_xlim(0, len(video.scores))
+    if (times := video.times) is not None:
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.xaxis.set_major_formatter(lambda frame, _: f"{frame:.0f}\n{_clock(times, frame)}")
     _name_spans(axes, video.truths, len(video.scores), KINDS["abnormal"])
     _name_spans(axes, video.events or (), len(video.scores), INK)
     words = video.kind
@@ -203,6 +224,13 @@ def _draw_video(axes: "Axes", video: VideoCurve) -> None:
     _write_title(axes, words, KINDS[video.kind], "right")
     longest = min(LONGEST_NAME, LONGEST_TITLE - len(words))
     _write_title(axes, _shorten(video.video_id, longest), INK, "left")
+
+
+def _clock(times: Values, frame: float) -> str:
+    """Write when a frame is shown, in seconds, or in minutes and seconds where there are several minutes."""
+    seconds = times[min(max(0, round(frame)), len(times) - 1)]
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{seconds:.1f} s" if times[-1] < 120 else f"{minutes}:{rest:02d}"
 
 
 def _write_title(axes: "Axes", words: str, color: str, loc: Literal["left", "right"]) -> None:
@@ -259,21 +287,46 @@ def arrange_names(spans: Sequence[Event], num_frames: int, letter: float) -> lis
 
 
 def _draw_roc(axes: "Axes", scorers: Mapping[str, Sequence[VideoCurve]]) -> None:
-    style(axes)
-    colors = (MODEL, *BASELINES)
     axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=1.2, linestyle="--")
-    for i, (name, videos) in enumerate(scorers.items()):
-        scores = np.concatenate([video.scores for video in videos])
-        labels = np.concatenate([video.labels for video in videos if video.labels is not None])
-        curve, area = roc_curve(scores, labels), roc_auc(scores, labels)
-        width = 2.4 if i == 0 else 1.5
-        label = f"{name}, AUC {area:.3f}"
-        axes.plot(curve.x, curve.y, color=colors[i % len(colors)], linewidth=width, label=label, zorder=9 - i)
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", anchor="N")
+    _draw_curves(axes, scorers, roc_curve, roc_auc, "AUC")
     axes.set_xlabel("false-positive rate", color=INK)
     axes.set_ylabel("true-positive rate", color=INK)
     axes.set_title("ROC over the frames of all videos", color=INK, fontsize=10, loc="left")
-    axes.legend(loc="lower right", frameon=False, fontsize=10, labelcolor=INK)
+    axes.legend(loc="lower right", frameon=False, fontsize=9, labelcolor=INK)
+
+
+def _draw_precision_recall(axes: "Axes", scorers: Mapping[str, Sequence[VideoCurve]]) -> None:
+    _, labels = _frames(next(iter(scorers.values())))
+    axes.axhline(labels.mean(), color=CHANCE, linewidth=1.2, linestyle="--")
+    _draw_curves(axes, scorers, precision_recall_curve, average_precision, "AP")
+    axes.set_xlabel("recall", color=INK)
+    axes.set_ylabel("precision", color=INK)
+    axes.set_title("Precision and recall of the same frames", color=INK, fontsize=10, loc="left")
+    axes.legend(loc="best", frameon=False, fontsize=9, labelcolor=INK)
+
+
+def _draw_curves(
+    axes: "Axes",
+    scorers: Mapping[str, Sequence[VideoCurve]],
+    curve_of: Callable[[Values, Values], Curve],
+    area_of: Callable[[Values, Values], float],
+    area_name: str,
+) -> None:
+    """Draw the curve of each scorer, with its area in the legend."""
+    style(axes)
+    for i, (name, videos) in enumerate(scorers.items()):
+        scores, labels = _frames(videos)
+        curve, color = curve_of(scores, labels), (MODEL, *BASELINES)[i % (1 + len(BASELINES))]
+        label = f"{name}, {area_name} {area_of(scores, labels):.3f}"
+        width = 2.4 if i == 0 else 1.5
+        axes.plot(curve.x, curve.y, color=color, linewidth=width, label=label, zorder=9 - i)
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+
+
+def _frames(videos: Sequence[VideoCurve]) -> tuple[Values, Values]:
+    """Join scores and labels of the frames of all videos, ``[F]`` each."""
+    labels = [video.labels for video in videos if video.labels is not None]
+    return np.concatenate([video.scores for video in videos]), np.concatenate(labels)
 
 
 def style(axes: "Axes") -> None:

@@ -1,9 +1,12 @@
 """What ``test`` and ``predict`` leave of the scores: tables, metrics with a receipt, and curves."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
@@ -108,7 +111,9 @@ class ScoreWriter(Callback):
         events = {v.video_id: video_events(v, grid, classes, sizes.get(v.video_id)) for v in predictions}
         write_tables(folder, predictions, grid, classes, clocks, events)
         self.curves = [
-            video_curve(video, truths.get(video.video_id), grid, known.get(video.video_id))
+            video_curve(
+                video, truths.get(video.video_id), grid, known.get(video.video_id), rates[video.video_id]
+            )
             for video in predictions
         ]
         write_videos(folder / "videos.csv", video_rows(self.curves, known, rates))
@@ -188,13 +193,16 @@ def video_curve(
     truth: Tensor | None,
     grid: SnippetGrid,
     annotation: VideoAnnotation | None = None,
+    fps: float = math.nan,
 ) -> VideoCurve:
-    """Spread a video's scores over its frames, with its ground truth and the annotated classes."""
+    """Spread a video's scores over its frames, with its ground truth, the annotated classes and the time."""
     scores = expand_scores(prediction.scores.numpy(), prediction.num_frames, grid)
     labels = None if truth is None else truth.numpy()
+    times = None if math.isnan(fps) else np.arange(len(scores) + 1) / fps
+    curve = VideoCurve(prediction.video_id, scores, labels, times=times)
     if annotation is None:
-        return VideoCurve(prediction.video_id, scores, labels)
-    return VideoCurve(prediction.video_id, scores, labels, annotation.classes, own_classes(annotation))
+        return curve
+    return replace(curve, classes=annotation.classes, truths=own_classes(annotation))
 
 
 def own_classes(annotation: VideoAnnotation) -> tuple[Event, ...]:

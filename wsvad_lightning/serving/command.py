@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
@@ -35,6 +37,8 @@ from wsvad_lightning.serving.scored_video import (
 )
 from wsvad_lightning.types import Prediction
 from wsvad_lightning.video.frames import Footage, FrameFolder
+
+ALARM = 0.5  # until a threshold is given
 
 
 class PredictCLI(WSVADCLI):
@@ -85,12 +89,20 @@ class PredictCLI(WSVADCLI):
             default=True,
             help="say where in the frame as well; with features of a grid, one more scoring for each patch",
         )
+        parser.add_argument(
+            "--alarm",
+            type=float,
+            default=ALARM,
+            help="score that pictures and drawn --videos mark as an alarm",
+        )
         super().add_own_arguments(parser)
 
     def before_instantiate_classes(self) -> None:
         """Extract the features of the videos, and score these."""
         super().before_instantiate_classes()
         config = self.config[self.config.subcommand]
+        if not math.isfinite(config.alarm):
+            raise WSVADError("--alarm", config.alarm, "is not a score", "Give a finite number")
         if config.videos is None:
             return
         self.recipe = trained_recipe(config.ckpt_path, config.weights)
@@ -147,9 +159,11 @@ class PredictCLI(WSVADCLI):
         if not RequirementCache("matplotlib"):
             rank_zero_info('No pictures of the scores: pip install "wsvad-lightning[report]" draws them')
             return
+        alarm = self.config[self.config.subcommand].alarm
         for curve in track(curves, "draw scores", len(curves), transient=True):
-            path = self._path_of(curve.video_id)
-            write_scored_pictures(path, curve, self.recipe.fps, folder / usable_as_path(curve.video_id))
+            path, own = self._path_of(curve.video_id), folder / usable_as_path(curve.video_id)
+            timed = replace(curve, times=np.array(times[curve.video_id]))
+            write_scored_pictures(path, timed, alarm, self.recipe.fps, own)
 
     def _curve(self, prediction: Prediction) -> VideoCurve:
         """Spread scores and maps of a video over its frames, with events where the method knows classes."""

@@ -1,6 +1,7 @@
 """The results of one scored video: tables, a figure, and the video with its scores drawn on it."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +70,22 @@ def write_scored_tables(curve: VideoCurve, times: Sequence[float], fps: float, f
     write_json(record, folder / "scores.json", indent=None)
 
 
-def write_scored_pictures(path: Footage, curve: VideoCurve, resample: float | None, folder: Path) -> None:
+def write_scored_pictures(
+    path: Footage, curve: VideoCurve, alarm: float, resample: float | None, folder: Path
+) -> None:
     """Write ``scores.png`` and ``scored.mp4``, each whole or not at all; one that fails is a note.
 
     Args:
         path: the video.
-        curve: score of each frame, and events.
+        curve: score of each frame and when it is shown, and events.
+        alarm: score from which on frames are marked.
         resample: see :func:`read_times`.
         folder: where to write.
     """
     with optional(folder / "scores.png"):
-        report_figure([curve], folder / "scores.png")
+        report_figure([curve], folder / "scores.png", alarm=alarm)
     with optional(folder / "scored.mp4"):
-        write_drawn(VideoReader(path, resample=resample), curve, folder / "scored.mp4")
+        write_drawn(VideoReader(path, resample=resample), curve, alarm, folder / "scored.mp4")
 
 
 def timed(event: Event, times: Sequence[float]) -> dict[str, Any]:
@@ -91,12 +95,13 @@ def timed(event: Event, times: Sequence[float]) -> dict[str, Any]:
     return {**dict(zip(SPAN, values, strict=True)), "class": event.name, "score": event.score, **region}
 
 
-def write_drawn(reader: VideoReader, curve: VideoCurve, path: Path) -> None:
+def write_drawn(reader: VideoReader, curve: VideoCurve, alarm: float, path: Path) -> None:
     """Write a video with its scores drawn on it, each frame shown as long as in the original.
 
     Args:
         reader: of the video.
-        curve: score of each frame, and events.
+        curve: score of each frame and when it is shown, and events.
+        alarm: score from which on frames are marked.
         path: of the MP4 (H.264) to write.
 
     Raises:
@@ -104,27 +109,34 @@ def write_drawn(reader: VideoReader, curve: VideoCurve, path: Path) -> None:
             written.
     """
     with write_video(path) as video:
-        for picture in draw(reader, curve):
-            video.write(picture, reader.seconds)
+        for picture, (start, end) in zip(draw(reader, curve, alarm), pairwise(_times(curve)), strict=True):
+            video.write(picture, start, end)
 
 
-def draw(reader: VideoReader, curve: VideoCurve) -> Iterator[Image]:
+def draw(reader: VideoReader, curve: VideoCurve, alarm: float) -> Iterator[Image]:
     """Draw its score on each frame of a video, and the class of the event that goes on.
 
     Args:
         reader: of the video.
-        curve: score of each frame, and events.
+        curve: score of each frame and when it is shown, and events.
+        alarm: score from which on frames are marked.
 
     Raises:
         WSVADError: if the video has another number of frames than there are scores.
     """
-    overlay: Overlay | None = None
+    overlay, times = None, _times(curve)
     for frame, index in zip(reader, range(len(curve.scores)), strict=False):  # the numbers are compared below
         if overlay is None:
             height, width = frame.shape[:2]
-            overlay = Overlay(curve.scores, width, height, curve.events or (), curve.maps)
-        yield overlay.draw(frame, index)
+            overlay = Overlay(curve.scores, width, height, alarm, curve.events or (), curve.maps)
+        yield overlay.draw(frame, index, times[index])
     _check_same(reader.num_frames, curve, reader.path)
+
+
+def _times(curve: VideoCurve) -> list[float]:
+    assert curve.times is not None, "a video that is drawn is timed"
+    times: list[float] = curve.times.tolist()
+    return times
 
 
 def _check_same(num_frames: int, curve: VideoCurve, path: Footage) -> None:

@@ -31,16 +31,21 @@ class VideoWriter:
         options = {"preset": "veryfast", "crf": str(crf)}
         self._stream = container.add_stream("libx264", fps, options)
         self._stream.pix_fmt, self._stream.thread_count = "yuv420p", threads
+        self._stream.codec_context.flags |= import_av().codec.context.Flags.frame_duration
         self._clock = fps or CLOCK
         self._stream.codec_context.time_base = Fraction(1, self._clock)
 
-    def write(self, picture: NDArray[np.uint8], seconds: float | None = None) -> None:
+    def write(
+        self, picture: NDArray[np.uint8], seconds: float | None = None, until: float | None = None
+    ) -> None:
         """Encode the next frame.
 
         Args:
             picture: ``[H, W, 3]`` RGB, with even H and W that are the same for all frames.
             seconds: when the frame is shown, where the video has no constant frame rate. A time that is not
                 later than that of the frame before counts as one tick after it.
+            until: when the next frame is shown; of the last frame, when the video ends. One tick later unless
+                given, which is a whole frame at a constant frame rate.
         """
         if self._num_frames == 0:
             self._stream.height, self._stream.width = picture.shape[:2]
@@ -48,6 +53,8 @@ class VideoWriter:
         self._ticks = max(self._ticks + 1, due)
         frame = import_av().VideoFrame.from_ndarray(picture, format="rgb24")
         frame.pts, frame.time_base = self._ticks, Fraction(1, self._clock)
+        end = self._ticks + 1 if until is None else round(until * self._clock)
+        frame.duration = max(1, end - self._ticks)
         self._container.mux(self._stream.encode(frame))
         self._num_frames += 1
 
