@@ -101,10 +101,9 @@ def test_everything_is_written_of_every_video(
         assert (drawn[0].width, drawn[0].height) == size
     assert [float(row["seconds"]) for row in rows_of(run / "jerky" / "curve.csv")] == stamps
     assert [round(frame.time, 3) for frame in av.open(run / "jerky" / "scored.mp4").decode(video=0)] == stamps
-    with av.open(tmp_path / "cameras" / "gate.mp4") as given, av.open(run / "gate" / "scored.mp4") as drawn:
-        film, copy = given.streams.video[0], drawn.streams.video[0]
-        assert copy.average_rate == film.average_rate
-        assert copy.duration * copy.time_base == film.duration * film.time_base
+    with av.open(tmp_path / "cameras" / "gate.mp4") as given, av.open(run / "gate" / "scored.mp4") as copy:
+        assert copy.streams.video[0].average_rate == given.streams.video[0].average_rate
+        assert copy.duration == given.duration
 
 
 def test_a_method_that_learns_from_frames_maps_those_of_the_videos_that_it_scores(
