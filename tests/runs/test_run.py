@@ -49,6 +49,11 @@ def rows_of(table: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(table.read_text().splitlines()))
 
 
+def repeatable(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Leave out how long steps took."""
+    return [{name: cell for name, cell in row.items() if not name.startswith("time/")} for row in rows]
+
+
 def run(*args: str | Path) -> int:
     return main([str(arg) for arg in args])
 
@@ -134,9 +139,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(store: Path, tmp_path: Path) 
     assert run("fit", "--config", half / "fit.yaml", *longer) == 0
     resumed = rows_of(newest(tmp_path / "run") / "metrics.csv")
     assert [int(row["step"]) for row in resumed] == [3, 4, 5, 6]
-    rows = rows_of(whole / "metrics.csv")
-    assert rows_of(half / "metrics.csv") == rows[:3]
-    assert resumed == rows[3:]
+    rows = repeatable(rows_of(whole / "metrics.csv"))
+    assert repeatable(rows_of(half / "metrics.csv")) == rows[:3]
+    assert repeatable(resumed) == rows[3:]
 
 
 def test_a_checkpoint_works_from_any_folder(

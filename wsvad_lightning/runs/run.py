@@ -27,6 +27,7 @@ from wsvad_lightning.runs.seeds import forget_shared_seed
 from wsvad_lightning.runs.settings import check_divisors, settings_explained
 from wsvad_lightning.runs.stopping import StopAfterStep, Stopped, StopSignals, take_signals
 from wsvad_lightning.runs.summary import TrainingSummary
+from wsvad_lightning.runs.telemetry import Telemetry
 from wsvad_lightning.runs.trained import carried_defaults, import_from_here, named_methods, peek
 
 # What is raised of sizes and numbers that nothing can be made with; the parser explains ValueErrors itself.
@@ -107,6 +108,7 @@ class WSVADCLI(RunArguments):
             LastCheckpoint(self.signals, *intervals) if keeps else StopAfterStep(self.signals),
             Resuming(),
             TrainingSummary(),
+            Telemetry(),
             ScoreWriter(),
             LabelPicture(),
             self.first_batch,

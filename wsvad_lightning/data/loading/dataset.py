@@ -1,5 +1,6 @@
 """From the store to batches: bags of segments to train with, whole videos to score."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -201,11 +202,23 @@ class WholeVideos(BatchDataset[WSVADBatch]):
 
 
 class BatchLoader(DataLoader[Batch]):
-    """Loader of a :class:`BatchDataset`."""
+    """Loader of a :class:`BatchDataset`.
+
+    Attributes:
+        waited: seconds that this process has waited for batches so far, or has loaded them itself.
+    """
+
+    waited = 0.0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # the loader only iterates over it
         """Yield the batches; a mistake met in a worker is raised here, as what it is."""
-        for batch in super().__iter__():
+        batches = super().__iter__()
+        while True:
+            start = time.perf_counter()
+            batch = next(batches, None)
+            self.waited += time.perf_counter() - start
+            if batch is None:
+                return
             if isinstance(batch, WSVADError):
                 raise batch
             yield batch

@@ -47,7 +47,8 @@ class TrainingModule(LightningModule):
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=self.not_saved)  # of this constructor and all that called it
+        # Those of this constructor and all that called it; loggers get the configuration of the run.
+        self.save_hyperparameters(ignore=self.not_saved, logger=False)
         unknown = sorted(set(loss_weights or {}) - set(self.default_loss_weights))
         if unknown:
             raise WSVADError(
