@@ -13,7 +13,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.reporting import fonts
 from wsvad_lightning.reporting.figures import VideoCurve, report_figure
 from wsvad_lightning.reporting.fonts import font_files, legible
-from wsvad_lightning.serving.overlay import name_tag
+from wsvad_lightning.reporting.overlay import name_tag
 from wsvad_lightning.timeline import Event
 
 FIGHT = "打架"

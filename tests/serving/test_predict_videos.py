@@ -19,9 +19,9 @@ from wsvad_lightning.cli import main
 from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
+from wsvad_lightning.reporting import scored_video
 from wsvad_lightning.reporting.maps import read_maps
 from wsvad_lightning.reporting.scores import video_curve
-from wsvad_lightning.serving import scored_video
 
 RECIPE = """
 snippet_length: 8

@@ -26,15 +26,15 @@ from wsvad_lightning.extraction.job import PATIENCE, Outcome, Processes, extract
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.metrics import expand_maps
 from wsvad_lightning.reporting.figures import VideoCurve, optional
-from wsvad_lightning.reporting.scores import ScoreWriter, gather, video_curve, video_events, write_tables
-from wsvad_lightning.runs.parsed import Unparsed
-from wsvad_lightning.runs.run import WSVADCLI, run_trainer
-from wsvad_lightning.serving.scored_video import (
+from wsvad_lightning.reporting.scored_video import (
     frame_size,
     read_times,
     write_scored_pictures,
     write_scored_tables,
 )
+from wsvad_lightning.reporting.scores import ScoreWriter, gather, video_curve, video_events, write_tables
+from wsvad_lightning.runs.parsed import Unparsed
+from wsvad_lightning.runs.run import WSVADCLI, run_trainer
 from wsvad_lightning.types import Prediction
 from wsvad_lightning.video.frames import Footage, FrameFolder
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from wsvad_lightning.serving.overlay import ALARM, CALM, PAPER, Overlay, clock_time, name_tag
+from wsvad_lightning.reporting.overlay import ALARM, CALM, PAPER, Overlay, clock_time, name_tag
 from wsvad_lightning.timeline import Event
 
 GREY = np.full((100, 160, 3), 90, np.uint8)

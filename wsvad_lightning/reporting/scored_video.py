@@ -8,8 +8,8 @@ from typing import Any
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_json
 from wsvad_lightning.reporting.figures import VideoCurve, optional, report_figure
+from wsvad_lightning.reporting.overlay import Image, Overlay
 from wsvad_lightning.reporting.tables import NOWHERE, REGION, SPAN, write_curve, write_events
-from wsvad_lightning.serving.overlay import Image, Overlay
 from wsvad_lightning.timeline import Event
 from wsvad_lightning.video.frames import Footage
 from wsvad_lightning.video.reader import VideoReader
