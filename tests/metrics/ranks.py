@@ -16,7 +16,8 @@ from wsvad_lightning.types import NORMAL, RegionSpan
 
 Video = tuple[str, NDArray[np.float32], Tensor]
 Values = tuple[dict[str, float], dict[str, dict[str, float]]]
-Measured = tuple[Values, Values, dict[str, float]]
+Intervals = dict[str, tuple[float, float]]
+Measured = tuple[Values, Intervals, Values, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def measure(videos: list[Video]) -> Measured:
         maps = torch.stack([scores, 1 - scores, scores / 2, scores / 3], dim=1).reshape(-1, 2, 2)
         regions.update(name, maps, LeftHalf(labels.numpy()))
     of_regions = regions.compute()
-    return (frames.compute(), frames.per_class()), (events.compute(), events.per_class()), of_regions
+    of_frames, of_events = ((own.compute(), own.per_class()) for own in (frames, events))
+    return of_frames, frames.intervals(), of_events, of_regions
 
 
 def run_rank(rank: int, rendezvous: str) -> list[Measured]:

@@ -2,7 +2,9 @@
 
 import csv
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -19,11 +21,11 @@ from wsvad_lightning.timeline import Event, SnippetGrid
 from wsvad_lightning.types import Prediction
 
 
-def shown(*arguments: dict[str, float] | dict[str, dict[str, float]]) -> list[list[str]]:
+def shown(*arguments: Mapping[str, Any]) -> list[list[str]]:
     """The words of each line that stands between the borders, table after table."""
     console = Console(width=120, record=True, file=None, quiet=False)
     with console.capture() as captured:
-        console.print(*tables_of(*arguments))  # type: ignore[arg-type]
+        console.print(*tables_of(*arguments))
     lines = captured.get().splitlines()
     return [line.strip("│┃").replace("│", " ").replace("┃", " ").split() for line in lines if line[0] in "│┃"]
 
@@ -31,6 +33,11 @@ def shown(*arguments: dict[str, float] | dict[str, dict[str, float]]) -> list[li
 def test_metrics_are_percent_and_what_is_undefined_is_reported() -> None:
     lines = shown({"auc": 0.71634, "ap": math.nan}, {})
     assert lines == [["metric", "test", "videos,", "percent"], ["auc", "71.6"], ["ap", "n/a"]]
+
+
+def test_intervals_stand_beside_their_metrics() -> None:
+    lines = shown({"auc": 0.71634, "ap": 0.5}, {}, {"auc": (0.65, 0.80049)})
+    assert [line[1:] for line in lines[1:]] == [["71.6", "65.0", "to", "80.0"], ["50.0", "n/a"]]
 
 
 def test_events_have_a_row_a_protocol_and_classes_a_row_each() -> None:

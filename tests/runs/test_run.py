@@ -228,6 +228,8 @@ def test_metrics_are_the_same_by_two_processes(store: Path, tmp_path: Path) -> N
     assert by_two["receipt"]["processes"] == 2
     assert by_two["metrics"] == by_one["metrics"]
     assert by_two["per_class"] == by_one["per_class"]
+    assert by_two["intervals"] == by_one["intervals"]
+    assert by_one["intervals"].keys() == by_one["metrics"].keys()
     assert (two / "scores.csv").read_text() == (one / "scores.csv").read_text()
 
 

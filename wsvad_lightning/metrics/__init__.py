@@ -8,6 +8,7 @@ from wsvad_lightning.metrics.curves import (
     false_alarm_rate,
     pr_auc,
     precision_recall_curve,
+    reasons,
     roc_auc,
     roc_curve,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "find_events",
     "pr_auc",
     "precision_recall_curve",
+    "reasons",
     "roc_auc",
     "roc_curve",
 ]

@@ -17,6 +17,9 @@ nothing at all, labels other than 0, 1  WSVADError
 """
 
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
@@ -27,12 +30,30 @@ from wsvad_lightning.errors import WSVADError
 FloatArray = NDArray[np.float64]
 LabelArray = NDArray[np.bool_]
 
+ALARM = 0.5  # a score above it is an alarm
+
+_NOTED: ContextVar[dict[str, str]] = ContextVar("reasons")
+
 
 class Curve(NamedTuple):
     """Points of a curve, and the score from which on samples are called anomalous at each of them."""
 
     x: FloatArray
     y: FloatArray
+    thresholds: FloatArray
+
+
+class Counts(NamedTuple):
+    """Samples that are called anomalous from each of K distinct scores on.
+
+    Attributes:
+        false_positives: ``[..., K + 1]`` normal ones: from none to all.
+        true_positives: ``[..., K + 1]`` anomalous ones: from none to all.
+        thresholds: ``[K + 1]`` falling, from infinity.
+    """
+
+    false_positives: FloatArray
+    true_positives: FloatArray
     thresholds: FloatArray
 
 
@@ -64,8 +85,8 @@ def roc_curve(scores: ArrayLike, labels: ArrayLike, name: str = "roc_curve") -> 
     Raises:
         WSVADError: if scores and labels do not work (see the module, also for missing classes).
     """
-    false_positives, true_positives, thresholds = _counts(scores, labels, name)
-    return Curve(_share(false_positives), _share(true_positives), thresholds)
+    counts = _counts(scores, labels, name)
+    return Curve(_share(counts.false_positives), _share(counts.true_positives), counts.thresholds)
 
 
 def precision_recall_curve(
@@ -78,52 +99,45 @@ def precision_recall_curve(
     Returns:
         x recall, y precision; thresholds rise to infinity at the end.
     """
-    false_positives, true_positives, thresholds = _counts(scores, labels, name)
-    precision = np.ones(len(thresholds))
-    if false_positives[-1]:
-        precision[1:] = true_positives[1:] / (true_positives + false_positives)[1:]
-    else:
-        precision[:] = np.nan
-    return Curve(_share(true_positives)[::-1], precision[::-1], thresholds[::-1])
+    counts = _counts(scores, labels, name)
+    recall, precision = _share(counts.true_positives), _precision(counts)
+    return Curve(recall[::-1], precision[::-1], counts.thresholds[::-1])
 
 
 def roc_auc(scores: ArrayLike, labels: ArrayLike, name: str = "roc_auc") -> float:
     """Area under :func:`roc_curve`: how often anomalous outranks normal, ties counting half."""
-    return _area(roc_curve(scores, labels, name))
+    return float(roc_area(_counts(scores, labels, name)))
 
 
 def pr_auc(scores: ArrayLike, labels: ArrayLike, name: str = "pr_auc") -> float:
     """Area under :func:`precision_recall_curve` by trapezoids, which most papers of the field call AP."""
-    return _area(precision_recall_curve(scores, labels, name))
+    return float(pr_area(_counts(scores, labels, name)))
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike, name: str = "average_precision") -> float:
     """Average precision, the sum of ``(R_n - R_(n-1)) P_n`` over :func:`precision_recall_curve`."""
-    curve = precision_recall_curve(scores, labels, name)
-    return float(-np.sum(np.diff(curve.x) * curve.y[:-1]))
+    return float(precision_sum(_counts(scores, labels, name)))
 
 
 def equal_error_rate(scores: ArrayLike, labels: ArrayLike, name: str = "equal_error_rate") -> EqualErrorRate:
     """Equal error rate on :func:`roc_curve`, both ways of reading it."""
-    false_positive_rate, true_positive_rate, thresholds = roc_curve(scores, labels, name)
-    excess = false_positive_rate - (1 - true_positive_rate)  # rises from -1 to 1
-    if np.isnan(excess[0]):
+    counts = _counts(scores, labels, name)
+    false_positive_rate, miss_rate = _share(counts.false_positives), 1 - _share(counts.true_positives)
+    difference = np.abs(false_positive_rate - miss_rate)
+    if np.isnan(difference[0]):
         return EqualErrorRate(np.nan, np.nan, np.nan)
-    after = int(np.argmax(excess >= 0))
-    step = -excess[after - 1] / (excess[after] - excess[after - 1])
-    rates = false_positive_rate[after - 1 : after + 1]
-    nearest = int(np.argmin(np.abs(excess)))
+    nearest = int(np.argmin(difference))
     return EqualErrorRate(
-        interpolated=float(rates[0] + step * (rates[1] - rates[0])),
-        nearest=float(false_positive_rate[nearest] + 1 - true_positive_rate[nearest]) / 2,
-        threshold=float(thresholds[nearest]),
+        interpolated=float(crossing(counts)),
+        nearest=float(false_positive_rate[nearest] + miss_rate[nearest]) / 2,
+        threshold=float(counts.thresholds[nearest]),
     )
 
 
 def false_alarm_rate(
     scores: ArrayLike,
     labels: ArrayLike,
-    threshold: float = 0.5,
+    threshold: float = ALARM,
     inclusive: bool = False,
     name: str = "false_alarm_rate",
 ) -> float:
@@ -144,6 +158,48 @@ def false_alarm_rate(
     if not len(normal):
         return undefined(name, "no normal sample")
     return float(np.mean(normal >= threshold if inclusive else normal > threshold))
+
+
+def roc_area(counts: Counts) -> FloatArray:
+    """Areas under ROC curves: ``[...]``, NaN where a class has no sample."""
+    return _trapezoids(_share(counts.false_positives), _share(counts.true_positives))
+
+
+def pr_area(counts: Counts) -> FloatArray:
+    """Areas under precision-recall curves by trapezoids: ``[...]``, NaN where a class has no sample."""
+    return _trapezoids(_share(counts.true_positives), _precision(counts))
+
+
+def precision_sum(counts: Counts) -> FloatArray:
+    """Average precisions: ``[...]``, NaN where a class has no sample."""
+    steps = np.diff(_share(counts.true_positives))
+    return np.asarray(np.sum(steps * _precision(counts)[..., 1:], axis=-1))
+
+
+def crossing(counts: Counts) -> FloatArray:
+    """Interpolated equal error rates: ``[...]``, NaN where a class has no sample."""
+    false_positive_rate = _share(counts.false_positives)
+    excess = false_positive_rate - (1 - _share(counts.true_positives))  # rises from -1 to 1
+    after = np.maximum(np.argmax(excess >= 0, axis=-1), 1)[..., None]  # all are NaN where a class is missing
+    (low, high), (left, right) = (
+        [np.take_along_axis(values, at, axis=-1)[..., 0] for at in (after - 1, after)]
+        for values in (excess, false_positive_rate)
+    )
+    return np.asarray(left - low / (high - low) * (right - left))
+
+
+def alarm_share(counts: Counts, threshold: float = ALARM) -> FloatArray:
+    """Shares of the normal samples above a threshold: ``[...]``, NaN where there are none."""
+    called = np.count_nonzero(counts.thresholds > threshold) - 1
+    return np.asarray(_share(counts.false_positives)[..., called])
+
+
+def accuracy(counts: Counts, threshold: float = ALARM) -> FloatArray:
+    """Shares of the samples that are above a threshold exactly when they are anomalous: ``[...]``."""
+    called = np.count_nonzero(counts.thresholds > threshold) - 1
+    false_positives, true_positives, _ = counts
+    correct = true_positives[..., called] + false_positives[..., -1] - false_positives[..., called]
+    return np.asarray(correct / (true_positives + false_positives)[..., -1])
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, LabelArray]:
@@ -167,8 +223,7 @@ def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, LabelArr
     return values, truth.astype(bool)
 
 
-def _counts(scores: ArrayLike, labels: ArrayLike, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """False positives, true positives, thresholds: from nothing called anomalous to everything."""
+def _counts(scores: ArrayLike, labels: ArrayLike, name: str) -> Counts:
     values, anomalous = _checked(scores, labels)
     order = np.argsort(-values, kind="stable")
     values = values[order]
@@ -179,23 +234,47 @@ def _counts(scores: ArrayLike, labels: ArrayLike, name: str) -> tuple[FloatArray
         if not count:
             undefined(name, f"no {missing} sample")
     thresholds = np.insert(values[last_of_ties], 0, np.inf)
-    return np.insert(false_positives, 0, 0), np.insert(true_positives, 0, 0), thresholds
+    return Counts(np.insert(false_positives, 0, 0), np.insert(true_positives, 0, 0), thresholds)
 
 
-def undefined(name: str, missing: str) -> float:
-    """Give NaN, and warn of it.
+def undefined(name: str, missing: str, also: Sequence[str] = ()) -> float:
+    """Give NaN, warn of it, and note it for :func:`reasons`.
 
     Args:
         name: of the metric.
         missing: what there would have to be.
+        also: metrics that are NaN with it.
     """
     warnings.warn(f"{name} is NaN: there is {missing}", UserWarning, stacklevel=2)
+    _NOTED.get({}).update(dict.fromkeys((name, *also), f"there is {missing}"))
     return np.nan
 
 
+@contextmanager
+def reasons() -> Iterator[dict[str, str]]:
+    """Collect why metrics are NaN, by name, as they are computed."""
+    noted: dict[str, str] = {}
+    token = _NOTED.set(noted)
+    try:
+        yield noted
+    finally:
+        _NOTED.reset(token)
+
+
 def _share(counts: FloatArray) -> FloatArray:
-    return counts / counts[-1] if counts[-1] else np.full(len(counts), np.nan)
+    """Share of the samples of a class: ``[..., K + 1]``, NaN where there are none."""
+    total = counts[..., -1:]
+    return np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
 
 
-def _area(curve: Curve) -> float:
-    return float(abs(np.sum(np.diff(curve.x) * (curve.y[1:] + curve.y[:-1]) / 2)))
+def _precision(counts: Counts) -> FloatArray:
+    """Precision at each threshold, 1 where nothing is called: ``[..., K + 1]``; NaN without normal ones."""
+    false_positives, true_positives, _ = counts
+    called = false_positives + true_positives
+    precision = np.divide(true_positives, called, out=np.ones_like(called), where=called > 0)
+    precision[false_positives[..., -1] == 0] = np.nan
+    return precision
+
+
+def _trapezoids(x: FloatArray, y: FloatArray) -> FloatArray:
+    return np.asarray(np.sum(np.diff(x) * (y[..., 1:] + y[..., :-1]) / 2, axis=-1))

@@ -24,7 +24,6 @@ vadclip_ucf vadclip_ucf_mAP@0.1, the same with AP 0 for normal, which has two na
 =========== ==================== ========================================================================
 """
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -36,6 +35,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.metrics.curves import undefined
 from wsvad_lightning.metrics.expand import expand_scores
 from wsvad_lightning.timeline import Event, Interval, SnippetGrid, join, runs
 from wsvad_lightning.types import NORMAL
@@ -205,7 +205,7 @@ class EventMetrics(Metric):
         annotated, joined = self.average_precisions()
         present = self.num_events[1, 1:].cpu().numpy() > 0
         if not present.any():
-            warnings.warn("mAP is NaN: there is no event of an anomaly class", UserWarning, stacklevel=2)
+            undefined("mAP", "no event of an anomaly class", also=[f"mAP@{iou}" for iou in IOUS])
         detected = torch.unique(dim_zero_cat(self.detections)[:, 0])
         vadclip = annotated * (len(detected) == 1 + len(self.classes))
         protocols = {

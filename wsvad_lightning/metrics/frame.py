@@ -10,8 +10,11 @@ pr_auc         area under the precision-recall curve by trapezoids: what UR-DMU,
 ap             average precision, the sum of (R_n - R_(n-1)) P_n: what VadCLIP, TEVAD and SVMAE call AP
 auc_abnormal   auc over the frames of the videos that hold at least one anomalous frame
 ap_abnormal    ap over the same frames
+eer            equal error rate: where the ROC curve, linear between its points, has as large a share of
+               false positives as of missed anomalous frames
 far            false-alarm rate: share of the normal frames of all videos that score above 0.5
 far_normal     the same over the frames of normal videos alone
+far_abnormal   the same over the normal frames of the videos that hold at least one anomalous frame
 video_auc      auc of the largest snippet score of each video against the label of the video
 video_acc      share of the videos whose largest snippet score is above 0.5 exactly when they are abnormal
 ============== ===========================================================================================
@@ -29,7 +32,7 @@ unknown frame labels of abnormal videos of all: video-level metrics only; of som
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,21 +48,23 @@ from wsvad_lightning.metrics.curves import (
     FloatArray,
     LabelArray,
     average_precision,
-    false_alarm_rate,
-    pr_auc,
     roc_auc,
     undefined,
 )
 from wsvad_lightning.metrics.expand import check_num_snippets, expand_scores
+from wsvad_lightning.metrics.intervals import bootstrap_intervals
+from wsvad_lightning.metrics.pools import MEASURES, Pool, measure
 from wsvad_lightning.timeline import SnippetGrid
 
 FIELDS = 5  # of a video, before its classes
+NO_VIDEO = {"abnormal": "no video with an anomalous frame", "normal": "no normal video"}  # an empty pool
 
 
 @dataclass(frozen=True)
 class _Video:
     """What the metrics need of a video: ``frame_scores [F]``, ``frame_labels [F]`` or None if unknown."""
 
+    video_id: str
     label: int
     classes: tuple[str, ...]
     max_score: float
@@ -144,7 +149,27 @@ class FrameMetrics(Metric):
             WSVADError: if no video arrived, or one arrived twice.
         """
         videos = self._collect()
-        return (_frame_metrics(videos) if _frame_labels_known(videos) else {}) | _video_metrics(videos)
+        known = _frame_labels_known(videos)
+        pools = pools_of(videos, known)
+        values = measure(pools, np.ones((1, len(videos))))
+        return {
+            name: float(values[name][0]) if (why := _missing(pools, name)) is None else undefined(name, why)
+            for name, (pool, *_) in MEASURES.items()
+            if known or pool == "videos"
+        }
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Intervals of 95 % of the metrics that have one, see :mod:`wsvad_lightning.metrics.intervals`.
+
+        To be called on all ranks, which give the same.
+
+        Raises:
+            WSVADError: as :meth:`compute`.
+        """
+        with self.sync_context():
+            videos = sorted(self._collect(), key=lambda video: video.video_id)
+        labels = np.array([video.label for video in videos])
+        return bootstrap_intervals(pools_of(videos, _frame_labels_known(videos)), labels)
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Metrics of each class that has videos, by class name; nothing where frame labels are unknown.
@@ -201,6 +226,7 @@ class FrameMetrics(Metric):
         labels = [part.astype(bool) for part in _split(self.frame_labels, num_labels)]
         return [
             _Video(
+                video_id=ids[i],
                 label=int(label[i]),
                 classes=tuple(name for name, own in zip(self.classes, membership, strict=True) if own[i]),
                 max_score=scores[i].max(),
@@ -245,35 +271,42 @@ def _frame_labels_known(videos: list[_Video]) -> bool:
 
 
 def _pool(videos: list[_Video]) -> tuple[FloatArray, LabelArray]:
-    labels = [video.frame_labels for video in videos if video.frame_labels is not None]
-    return np.concatenate([video.frame_scores for video in videos]), np.concatenate(labels)
+    scores, labels = zip(*map(_frames, videos), strict=True)
+    return np.concatenate(scores), np.concatenate(labels)
 
 
-def _frame_metrics(videos: list[_Video]) -> dict[str, float]:
-    everything = _pool(videos)
-    metrics = {
-        "auc": roc_auc(*everything, "auc"),
-        "pr_auc": pr_auc(*everything, "pr_auc"),
-        "ap": average_precision(*everything, "ap"),
-        "far": false_alarm_rate(*everything, name="far"),
+def pools_of(videos: list[_Video], frame_labels_known: bool) -> dict[str, Pool]:
+    """Gather the samples that metrics are over; a pool without any is left out.
+
+    ========== =============================================================
+    videos     the largest snippet score of each video, and its label
+    frames     the frames of all videos
+    abnormal   those of the videos that hold at least one anomalous frame
+    normal     those of normal videos
+    ========== =============================================================
+    """
+    samples = [(np.array([video.max_score]), np.array([bool(video.label)])) for video in videos]
+    pools = {"videos": Pool(samples, np.arange(len(videos)))}
+    if not frame_labels_known:
+        return pools
+    members = {
+        "frames": range(len(videos)),
+        "abnormal": [i for i, video in enumerate(videos) if video.holds_anomaly],
+        "normal": [i for i, video in enumerate(videos) if not video.label],
     }
-    if abnormal := [video for video in videos if video.holds_anomaly]:
-        metrics["auc_abnormal"] = roc_auc(*_pool(abnormal), "auc_abnormal")
-        metrics["ap_abnormal"] = average_precision(*_pool(abnormal), "ap_abnormal")
-    else:
-        for name in ("auc_abnormal", "ap_abnormal"):
-            metrics[name] = undefined(name, "no video with an anomalous frame")
-    if normal := [video for video in videos if not video.label]:
-        metrics["far_normal"] = false_alarm_rate(*_pool(normal), name="far_normal")
-    else:
-        metrics["far_normal"] = undefined("far_normal", "no normal video")
-    return metrics
+    frames = [_frames(video) for video in videos]
+    return pools | {name: Pool([frames[i] for i in own], own) for name, own in members.items() if own}
 
 
-def _video_metrics(videos: list[_Video]) -> dict[str, float]:
-    scores = np.array([video.max_score for video in videos])
-    labels = np.array([video.label for video in videos])
-    return {
-        "video_auc": roc_auc(scores, labels, "video_auc"),
-        "video_acc": float(np.mean((scores > 0.5) == labels)),
-    }
+def _frames(video: _Video) -> tuple[FloatArray, LabelArray]:
+    assert video.frame_labels is not None
+    return video.frame_scores, video.frame_labels
+
+
+def _missing(pools: Mapping[str, Pool], name: str) -> str | None:
+    """Why a metric is undefined; None if it is not."""
+    pool, _, classes = MEASURES[name]
+    if pool not in pools:
+        return NO_VIDEO[pool]
+    missing = pools[pool].missing(classes)
+    return None if missing is None else f"no {missing} sample"

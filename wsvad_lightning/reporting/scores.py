@@ -84,10 +84,17 @@ class ScoreWriter(Callback):
         folder = Path(trainer.log_dir or ".")
         evaluation = pl_module.evaluation
         metrics, per_class = evaluation.results(), evaluation.per_class()  # collective
-        record = {"metrics": metrics, "per_class": per_class, "receipt": receipt(trainer)}
+        intervals = evaluation.intervals()  # collective
+        record = {
+            "metrics": metrics,
+            "intervals": intervals,
+            "undefined": evaluation.undefined,
+            "per_class": per_class,
+            "receipt": receipt(trainer),
+        }
         if not trainer.is_global_zero:
             return
-        Console().print(*tables_of(metrics, per_class))
+        Console().print(*tables_of(metrics, per_class, intervals))
         write_json(record, folder / "metrics.json")
         if not RequirementCache("matplotlib"):
             rank_zero_info('No picture of the scores: pip install "wsvad-lightning[report]" draws one')

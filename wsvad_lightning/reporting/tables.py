@@ -28,7 +28,10 @@ OF_CLASSES = {"mAP": "event mAP"}  # shown where a method reports it
 LEFT_OUT = ("AP@0.2", "AP@0.4")  # not shown for each class, to keep the table narrow
 PROTOCOLS = {"": "repaired", "vadclip_": "vadclip", "vadclip_ucf_": "vadclip_ucf"}  # prefixes of mAP
 
+UNKNOWN = "n/a"  # an undefined value, or none
+
 Values = Mapping[str, float]
+Intervals = Mapping[str, tuple[float, float]]
 
 
 def steady_clock(fps: float) -> Clock:
@@ -108,20 +111,31 @@ def _number(value: float) -> str:
     return f"{value:.6g}"
 
 
-def tables_of(metrics: Values, per_class: Mapping[str, Values]) -> list[Table]:
+def tables_of(
+    metrics: Values, per_class: Mapping[str, Values], intervals: Intervals | None = None
+) -> list[Table]:
     """Lay out what a test measured; no table is empty.
 
     Args:
         metrics: by the names of :mod:`wsvad_lightning.metrics`, in [0, 1]; NaN where undefined.
         per_class: the same of each class.
+        intervals: of 95 %, of the metrics that have one.
     """
-    plain = {name: {"": value} for name, value in metrics.items() if "mAP" not in name}
+    plain = {
+        name: {"test videos, percent": _percent(value)} | _interval((intervals or {}).get(name))
+        for name, value in metrics.items()
+        if "mAP" not in name
+    }
     events = {
-        title: {name.removeprefix(prefix): metrics[name] for name in metrics if _is_of(name, prefix)}
+        title: {
+            name.removeprefix(prefix): _percent(value)
+            for name, value in metrics.items()
+            if _is_of(name, prefix)
+        }
         for prefix, title in PROTOCOLS.items()
     }
     classes = {
-        name: {column: value for column, value in values.items() if column not in LEFT_OUT}
+        name: {column: _percent(value) for column, value in values.items() if column not in LEFT_OUT}
         for name, values in per_class.items()
     }
     laid_out = (("metric", plain), ("events", events), ("class", classes))
@@ -133,14 +147,19 @@ def _is_of(name: str, prefix: str) -> bool:
     return name.startswith(f"{prefix}mAP")
 
 
-def _lay_out(kind: str, rows: Mapping[str, Values]) -> Table:
-    """Make a table with a row each, in percent, of all columns that any row has."""
+def _lay_out(kind: str, rows: Mapping[str, Mapping[str, str]]) -> Table:
+    """Make a table with a row each, of all columns that any row has."""
     columns = dict.fromkeys(name for values in rows.values() for name in values)
-    table = Table(kind, *(column.replace("_", " ") or "test videos, percent" for column in columns))
+    table = Table(kind, *(column.replace("_", " ") for column in columns))
     for name, values in rows.items():
-        table.add_row(escape(name), *(_percent(values.get(column, math.nan)) for column in columns))
+        table.add_row(escape(name), *(values.get(column, UNKNOWN) for column in columns))
     return table
 
 
 def _percent(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{100 * value:.1f}"
+    return UNKNOWN if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _interval(ends: tuple[float, float] | None) -> dict[str, str]:
+    """Cell of an interval, in percent; none where there is no interval."""
+    return {} if ends is None else {"95 % interval": " to ".join(map(_percent, ends))}

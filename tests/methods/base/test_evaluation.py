@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -47,6 +48,22 @@ def test_frames_are_always_measured_and_events_where_classes_are_predicted() -> 
     frames = without.results()
     assert not any("mAP" in name for name in frames)
     assert frames == {name: with_classes.results()[name] for name in frames}
+
+
+def test_what_is_undefined_has_its_reason_whenever_results_are_asked_for() -> None:
+    evaluation = Evaluation(INFO, CLASSES)
+    evaluation.update(video("n", [0] * 8, ()), [prediction("n", [0.1, 0.2, 0.1, 0.1])])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = evaluation.results()
+    evaluation.results()
+    assert evaluation.undefined.keys() == {name for name, value in results.items() if np.isnan(value)}
+    assert evaluation.undefined["auc_abnormal"] == "there is no video with an anomalous frame"
+    assert evaluation.undefined["mAP@0.5"] == "there is no event of an anomaly class"
+    assert evaluation.intervals() == {}
+    filled = fill(Evaluation(INFO, CLASSES))
+    filled.results()
+    assert filled.undefined == {}
 
 
 def test_classes_of_the_store_are_measured_each() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from wsvad_lightning.metrics import EventMetrics, FrameMetrics, RegionMetrics
+from wsvad_lightning.metrics import EventMetrics, FrameMetrics, RegionMetrics, reasons
 from wsvad_lightning.timeline import Event
 from wsvad_lightning.types import NORMAL, Prediction, StoreInfo, WSVADBatch
 
@@ -14,6 +14,9 @@ class Evaluation(nn.Module):
     """The metrics of one pass over the held-out or the test videos.
 
     It is a module so that its states move to the device of the method; it adds nothing to checkpoints.
+
+    Attributes:
+        undefined: why metrics are NaN, by name; filled by :meth:`results`.
 
     Args:
         info: of the store: where its snippets lie, and the classes of its videos.
@@ -26,6 +29,7 @@ class Evaluation(nn.Module):
         self.frames = FrameMetrics(info.grid, info.classes)
         self.events = EventMetrics(info.grid, classes) if classes else None
         self.regions = RegionMetrics(info.grid) if locates else None
+        self.undefined: dict[str, str] = {}
 
     def update(self, batch: WSVADBatch, predictions: Sequence[Prediction]) -> None:
         """Add the videos of a batch."""
@@ -48,14 +52,20 @@ class Evaluation(nn.Module):
 
     def results(self) -> dict[str, float]:
         """Give all metrics by name; called on all ranks."""
-        results = self.frames.compute() | (self.events.compute() if self.events is not None else {})
-        if self.regions is None:
-            return results
-        with warnings.catch_warnings():  # of a method without maps, or a rank without videos
-            warnings.filterwarnings(
-                "ignore", "The ``compute`` method of metric RegionMetrics was called before"
-            )
-            return results | self.regions.compute()
+        with reasons() as undefined:
+            results = self.frames.compute() | (self.events.compute() if self.events is not None else {})
+            if self.regions is not None:
+                with warnings.catch_warnings():  # of a method without maps, or a rank without videos
+                    warnings.filterwarnings(
+                        "ignore", "The ``compute`` method of metric RegionMetrics was called before"
+                    )
+                    results |= self.regions.compute()
+        self.undefined |= undefined  # nothing is noted when a second call repeats the first
+        return results
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Give the intervals of metrics of frames and videos by name; called on all ranks."""
+        return self.frames.intervals()
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Give the metrics of each class that has videos, by class; called on all ranks."""

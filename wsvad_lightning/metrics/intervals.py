@@ -1,0 +1,66 @@
+"""Confidence intervals of metrics: the percentile bootstrap over videos.
+
+Videos are drawn with replacement, and a metric is computed anew over the frames of those drawn (B. Efron and
+R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). The interval ends at the 2.5 and 97.5 %
+quantile of 1,000 such values. Frames are not drawn: those of one video are not independent.
+
+Normal and abnormal videos are drawn apart, as many of each as there are: the share of abnormal videos of a
+test set is decided by those who made it, and average precision depends on it.
+
+There is no interval where a class of videos that counts has one video only: no resample differs in it. With
+few videos the bootstrap's interval is too narrow; docs/metrics.md has the coverage that was measured.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsvad_lightning.metrics.curves import FloatArray
+from wsvad_lightning.metrics.pools import MEASURES, Pool, measure
+
+RESAMPLES, SEED, COVERAGE = 1000, 0, 0.95
+AT_A_TIME = 2**18  # weighted samples: a few MB, which stay near the processor
+
+
+def bootstrap_intervals(
+    pools: Mapping[str, Pool], labels: NDArray[np.int64], resamples: int = RESAMPLES, seed: int = SEED
+) -> dict[str, tuple[float, float]]:
+    """Give the interval of each metric that has one, by name.
+
+    Args:
+        pools: of samples, by the names in :data:`~wsvad_lightning.metrics.pools.MEASURES`.
+        labels: ``[V]`` of the videos, 0 normal and 1 abnormal.
+        resamples: how often to draw.
+        seed: of the draws.
+    """
+    groups = {name: _sizes(labels[pool.videos]) for name, pool in pools.items()}
+    parts = [measure(pools, weights) for weights in _draw(labels, resamples, seed, pools)]
+    tail = (1 - COVERAGE) / 2
+    intervals = {}
+    for name in parts[0]:
+        values = np.concatenate([part[name] for part in parts])
+        values = values[~np.isnan(values)]
+        if len(values) and min(groups[MEASURES[name].pool]) > 1:
+            low, high = np.quantile(values, (tail, 1 - tail))
+            intervals[name] = (float(low), float(high))
+    return intervals
+
+
+def _sizes(labels: NDArray[np.int64]) -> list[int]:
+    """How many videos each class has that has any."""
+    return [int(size) for size in np.unique(labels, return_counts=True)[1]]
+
+
+def _draw(
+    labels: NDArray[np.int64], resamples: int, seed: int, pools: Mapping[str, Pool]
+) -> Iterator[FloatArray]:
+    """Draw how often each video counts, some resamples ``[R, V]`` at a time."""
+    generator = np.random.default_rng(seed)
+    weights = np.zeros((resamples, len(labels)))
+    for label in np.unique(labels):
+        (own,) = np.nonzero(labels == label)
+        weights[:, own] = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), size=resamples)
+    at_once = max(1, AT_A_TIME // max(map(len, pools.values())))
+    for start in range(0, resamples, at_once):
+        yield weights[start : start + at_once]
