@@ -31,12 +31,12 @@ SPLIT = TokenSplit(torch.tensor([[0, 5, 11], [1, 2, 3]]), torch.tensor([[1, 2, 3
 def test_tubes_are_ordered_by_time_row_and_column() -> None:
     numbered = torch.arange(4 * 8 * 12.0).view(1, 1, 4, 8, 12).expand(1, 3, 4, 8, 12)
     tubes = GRID.cut(numbered)
-    assert tubes.shape == (1, 12, 32, 3)
+    assert tubes.shape == (1, 12, 3, 32)
     assert GRID.shape == (2, 2, 3)
     assert tubes[0, :, 0, 0].tolist() == [
         t * 96 + y * 12 + x for t in (0, 2) for y in (0, 4) for x in (0, 4, 8)
     ]
-    assert tubes[0, 0, :5, 0].tolist() == [0, 1, 2, 3, 12]
+    assert tubes[0, 0, 0, :5].tolist() == [0, 1, 2, 3, 12]
 
 
 def test_the_embedding_is_the_authors_convolution_on_imagenet_colours() -> None:
@@ -69,9 +69,9 @@ def test_checkpointing_changes_neither_values_nor_gradients() -> None:
 def test_targets_have_no_mean_and_unit_deviation_and_constant_tubes_are_zero() -> None:
     tubes = GRID.cut(clips())
     target = normalise_tubes(tubes)
-    torch.testing.assert_close(target.mean(dim=-2), torch.zeros(2, 12, 3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(target.std(dim=-2), torch.ones(2, 12, 3), atol=1e-4, rtol=0)
-    assert not normalise_tubes(torch.full((1, 1, 32, 3), 0.25)).any()
+    torch.testing.assert_close(target.mean(dim=-1), torch.zeros(2, 12, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(target.std(dim=-1), torch.ones(2, 12, 3), atol=1e-4, rtol=0)
+    assert not normalise_tubes(torch.full((1, 1, 3, 32), 0.25)).any()
 
 
 def test_tokens_are_taken_from_each_clip_or_from_a_table() -> None:

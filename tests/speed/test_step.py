@@ -1,9 +1,8 @@
-from functools import partial
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 
 from tests.methods.small import small
@@ -12,17 +11,18 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import ADPLG, RTFM, S3R
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.base.prepared import PreparedModule
-from wsvad_lightning.speed import step
+from wsvad_lightning.speed import measures, step
+from wsvad_lightning.speed.measures import Measurement, Precision
 from wsvad_lightning.speed.step import (
     OFFICIAL,
-    Measurement,
     benchmark_steps,
-    count_flops,
     labelling,
     labels_of_snippets,
     measure,
+    measure_pretraining,
     noise,
     official,
+    pretraining_table,
     scoring_pass,
     scoring_table,
     training_step,
@@ -39,29 +39,13 @@ def tiny(name: str) -> tuple[WSVADModule, tuple[int, int, int, int]]:
 @pytest.fixture
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "official", tiny)
-    monkeypatch.setattr(step, "MATRIX", {"cpu": 16})
+    monkeypatch.setattr(measures, "MATRIX", {"cpu": 16})
 
 
 def rendered(table: object) -> str:
     console = Console(width=200, record=True, file=StringIO())
     console.print(table)
     return console.export_text()
-
-
-def test_operations_of_a_product_a_convolution_and_attention_with_its_gradient_are_counted() -> None:
-    assert count_flops(partial(torch.mm, torch.ones(3, 5), torch.ones(5, 7))) == 2 * 3 * 5 * 7
-    image, kernel = torch.ones(2, 5, 1, 9), torch.ones(7, 5, 1, 3)
-    assert count_flops(partial(F.conv2d, image, kernel, padding=(0, 1))) == 2 * (2 * 9) * (5 * 3) * 7
-    query, key, value = torch.ones(3, 2, 4, 11, 8)
-    assert count_flops(partial(F.scaled_dot_product_attention, query, key, value)) == 2 * 8 * (
-        2 * 11 * 11 * 8
-    )
-
-    def attend_and_back() -> None:
-        q, k, v = (x.clone().requires_grad_() for x in (query, key, value))
-        torch.autograd.backward(F.scaled_dot_product_attention(q, k, v).sum())
-
-    assert count_flops(attend_and_back) == 7 * 8 * (2 * 11 * 11 * 8)  # backwards the scores are made again
 
 
 def test_official_batches_are_those_of_the_papers() -> None:
@@ -92,7 +76,7 @@ def test_official_batches_are_those_of_the_papers() -> None:
 
 @pytest.mark.usefixtures("_tiny")
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_a_step_and_the_scoring_of_a_video_are_measured(precision: step.Precision) -> None:
+def test_a_step_and_the_scoring_of_a_video_are_measured(precision: Precision) -> None:
     trained = measure("RTFM", 2, "cpu", precision, snippets=None)
     scored = measure("RTFM", 2, "cpu", precision, snippets=20)
     assert trained.shape == SHAPE
@@ -105,6 +89,27 @@ def test_a_step_and_the_scoring_of_a_video_are_measured(precision: step.Precisio
     rows, scored_rows = 4 * 2 * 8, 10 * 20
     forward_of_a_row = scored.flops / scored_rows  # all of it, but for attention, belongs to a row alone
     assert trained.flops == pytest.approx(3 * rows * forward_of_a_row, rel=0.1)
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_step_of_a_pre_training_is_measured(tmp_path: Path) -> None:
+    sizes = "size: [8, 8], frames: 4, patch: 4, dim: 12, depth: 2, heads: 3, decoder_dim: 8, decoder_depth: 1"
+    model = f"{{class_path: svmaepretraining, init_args: {{{sizes}, decoder_heads: 2, mask_ratio: 0.5}}}}"
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(f"model: {model}\ndata: {{videos: none, size: 8, length: 4, batch_size: 3}}\n")
+    measured = measure_pretraining(str(recipe), 2, "cpu", "32-true")
+    assert measured.shape == (3, 8)
+    embedded = 3 * 4 * (2 * 3 * 32 * 12)  # clips, visible tubes, operations of each
+    encoded = 3 * 4 * 2 * (2 * 12 * 12 * 12 + 2 * 2 * 4 * 12)  # layers; projections and perceptron, attention
+    assert measured.flops > 3 * encoded + 2 * embedded
+    table = rendered(pretraining_table("tiny.yaml", measured, "steps"))
+    assert "3 clips x 8 tokens" in table
+    assert f"{24 / min(measured.seconds):,.0f}" in table
+
+
+def test_a_recipe_of_another_method_is_refused() -> None:
+    with pytest.raises(WSVADError, match="pretraining='ucf_rtfm.yaml': trains RTFM"):
+        measure_pretraining("ucf_rtfm.yaml", 1, "cpu", "32-true")
 
 
 @pytest.mark.parametrize("name", ["SSRL", "SVMAE", "ADPLG", "C2FPL", "FRDUVAD"])
@@ -128,13 +133,6 @@ def test_windows_of_noise_have_places_in_the_training_videos_but_no_labels(
     torch.testing.assert_close(batch.labels, torch.tensor(labels), equal_nan=True, check_dtype=False)
     places = None if batch.positions is None else batch.positions.tolist()
     assert places == (None if name == "RTFM" else [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]])
-
-
-def test_shares_compare_with_the_fastest_product_and_with_the_one_beside() -> None:
-    measured = Measurement((1, 1, 1, 1), 100, [1.0, 4.0, 2.0], [200.0, 100.0, 100.0], 5, 9)
-    assert measured.share == 0.5
-    assert measured.median_share == 0.5
-    assert measured.added_bytes == 4
 
 
 def test_the_tables_name_what_they_show() -> None:

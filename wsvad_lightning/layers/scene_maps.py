@@ -30,7 +30,7 @@ def cube_difference(clips: Tensor, grid: TubeGrid) -> Tensor:
         ``[B, N]`` in [0, 1].
     """
     grid.check_clips(clips)
-    changes = (clips[:, :, 1:] - clips[:, :, :-1]).abs().mean(dim=1)
+    changes = (clips[:, :, 1:] - clips[:, :, :-1]).abs_().mean(dim=1)
     if changes.shape[1] == 0:
         return clips.new_zeros(len(clips), grid.tokens)
     border = max(0, grid.frames - 1 - grid.tube)  # between the last two tubes

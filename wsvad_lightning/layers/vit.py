@@ -5,7 +5,8 @@ Pre-Training", NeurIPS 2022.
 
 A token is a tube: the pixels of a square patch over a few frames. Tokens are ordered by time, row and column.
 Letters: B clips, T frames, N tokens, V visible and M masked ones of these, D channels, P pixel values of a
-colour in a tube.
+colour in a tube. Pixels of one colour lie next to each other, as in a convolution's kernel: what is computed
+by colour reads memory in its order. The authors' code has the colours of a pixel next to each other.
 """
 
 from typing import NamedTuple
@@ -86,13 +87,13 @@ class TubeGrid(NamedTuple):
             raise WSVADError("data", None, problem, "Set model.frames and model.size to those of the clips")
 
     def cut(self, clips: Tensor) -> Tensor:
-        """Cut clips ``[B, 3, T, H, W]`` into tubes ``[B, N, P, 3]``, pixels by frame, row and column.
+        """Cut clips ``[B, 3, T, H, W]`` into tubes ``[B, N, 3, P]``, pixels by frame, row and column.
 
         Raises:
             WSVADError: if the clips have another size.
         """
         self.check_clips(clips)
-        pattern = "b c (t l) (h p) (w q) -> b (t h w) (l p q) c"
+        pattern = "b c (t l) (h p) (w q) -> b (t h w) c (l p q)"
         return rearrange(clips, pattern, l=self.tube, p=self.patch, q=self.patch)
 
     def __str__(self) -> str:
@@ -113,9 +114,8 @@ class TokenSplit(NamedTuple):
 
 def take_tokens(tokens: Tensor, places: Tensor) -> Tensor:
     """Take the tokens ``[B, V, ...]`` at the places ``[B, V]`` out of ``[B or 1, N, ...]``."""
-    rest = tokens.shape[2:]
-    index = places.reshape(*places.shape, *(1,) * len(rest)).expand(*places.shape, *rest)
-    return tokens.expand(len(places), *tokens.shape[1:]).gather(1, index)
+    clip = torch.arange(len(places), device=places.device)[:, None]
+    return tokens.expand(len(places), *tokens.shape[1:])[clip, places]
 
 
 def sine_cosine_table(length: int, dim: int) -> Tensor:
@@ -126,8 +126,8 @@ def sine_cosine_table(length: int, dim: int) -> Tensor:
 
 
 def normalise_tubes(tubes: Tensor) -> Tensor:
-    """What is reconstructed of tubes ``[..., P, 3]``: each colour without its mean, by its deviation."""
-    variance, mean = torch.var_mean(tubes, dim=-2, keepdim=True)  # unbiased
+    """What is reconstructed of tubes ``[..., 3, P]``: each colour without its mean, by its deviation."""
+    variance, mean = torch.var_mean(tubes, dim=-1, keepdim=True)  # unbiased
     return (tubes - mean) / (variance.sqrt() + 1e-6)
 
 
@@ -211,8 +211,8 @@ class VideoViT(nn.Module):
         """Encode.
 
         Args:
-            tubes: ``[B, N, P, 3]`` in [0, 1], see :meth:`TubeGrid.cut`.
-            visible: ``[B, V]`` places of the tokens to look at; None for all.
+            tubes: ``[B, N, 3, P]`` in [0, 1], see :meth:`TubeGrid.cut`.
+            visible: ``[B, V]`` places of the tokens to encode; None for all.
 
         Returns:
             ``[B, V, D]``.
@@ -225,10 +225,9 @@ class VideoViT(nn.Module):
         return out
 
     def embed(self, tubes: Tensor) -> Tensor:
-        """Embed tubes ``[B, V, P, 3]`` in [0, 1] without positions: ``[B, V, D]``."""
-        weight = rearrange(self.embedding.weight, "d c l p q -> d (l p q c)")
-        coloured = (tubes - self.mean) / self.std
-        return F.linear(coloured.flatten(-2), weight, self.embedding.bias)
+        """Embed tubes ``[B, V, 3, P]`` in [0, 1] without positions: ``[B, V, D]``."""
+        coloured = (tubes - self.mean[:, None]) / self.std[:, None]
+        return F.linear(coloured.flatten(-2), self.embedding.weight.flatten(1), self.embedding.bias)
 
 
 class MaskedAutoencoder(nn.Module):
@@ -268,15 +267,18 @@ class MaskedAutoencoder(nn.Module):
         """Predict the masked tubes.
 
         Args:
-            tubes: ``[B, N, P, 3]`` in [0, 1].
+            tubes: ``[B, N, 3, P]`` in [0, 1].
             split: which of them are visible.
 
         Returns:
-            ``[B, M, 3 P]``, in the order of ``split.masked``: pixel by pixel, and of each its colours.
+            ``[B, M, 3, P]``, in the order of ``split.masked``.
         """
         seen = self.to_decoder(self.encoder(tubes, split.visible))
         seen = seen + take_tokens(self.positions, split.visible)
         hidden = self.mask_token + take_tokens(self.positions, split.masked)
         decoded = self.decoder(torch.cat([seen, hidden.to(seen.dtype)], dim=1))
-        out: Tensor = self.head(self.decoder_norm(decoded[:, seen.shape[1] :]))
-        return out
+        # The head's rows are the authors': pixel by pixel, and of each its colours.
+        weight = rearrange(self.head.weight, "(p c) d -> (c p) d", c=COLOURS)
+        bias = rearrange(self.head.bias, "(p c) -> (c p)", c=COLOURS)
+        predicted = F.linear(self.decoder_norm(decoded[:, seen.shape[1] :]), weight, bias)
+        return rearrange(predicted, "b m (c p) -> b m c p", c=COLOURS)

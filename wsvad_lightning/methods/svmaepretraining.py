@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -192,7 +193,7 @@ class SVMAEPretraining(TrainingModule):
         if self.normalise:
             target = normalise_tubes(target)
         prediction: Tensor = self.net(tubes, split)
-        return (prediction.float() - target.flatten(-2)).square().mean(dim=-1)
+        return F.mse_loss(prediction.float(), target, reduction="none").mean(dim=(-2, -1))
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Measure the loss on held-out clips, with the same masks in every validation."""

@@ -1,16 +1,12 @@
 """What training steps and the scoring of a long video cost, and how near they come to the machine's limit."""
 
 import json
-import re
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, cast
 
 import torch
 import yaml
@@ -18,42 +14,42 @@ from jsonargparse import auto_cli
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.loading.frames import ClipDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import TextTower
 from wsvad_lightning.methods.adplg import ADPLG
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.base.prepared import PreparedModule
 from wsvad_lightning.methods.base.prompted import PromptedModule
+from wsvad_lightning.methods.base.training import TrainingModule
 from wsvad_lightning.methods.s3r import DICTIONARY
-from wsvad_lightning.runs.parsed import parser_of_fit
+from wsvad_lightning.methods.svmaepretraining import SVMAEPretraining
+from wsvad_lightning.runs.parsed import ParsedRun, parser_of_fit
 from wsvad_lightning.speed.console import open_console
-from wsvad_lightning.types import WSVADBatch
+from wsvad_lightning.speed.measures import (
+    Device,
+    Measurement,
+    Precision,
+    Shape,
+    Task,
+    gib,
+    measure_task,
+    memory_in_use,
+    seconds_of,
+    speed_cells,
+    table_of,
+)
+from wsvad_lightning.types import ClipBatch, WSVADBatch
 
 SNIPPETS = (1000, 2000)  # of the scored videos
 SCORED_CROPS = 10
 ATOMS = 400  # of S3R's dictionary for UCF-Crime
 CLASSES = 13  # of UCF-Crime
 TOKENS = [49406, 320, 49407]  # start, a word and end, as CLIP counts them
-MATRIX = {"cpu": 2048, "cuda": 8192}  # rows and columns of the product that shows the limit
-PRODUCTS = 8  # to time it by
 LABELLINGS = 20  # to time one by
-
-Device = Literal["cpu", "cuda"]
-Precision = Literal["32-true", "bf16-mixed"]
-Shape = tuple[int, int, int, int]
-Task = Callable[[], object]
-
-aten = torch.ops.aten
-CPU_ATTENTION = {  # PyTorch's counter knows attention by its names on a GPU
-    aten._scaled_dot_product_flash_attention_for_cpu: aten._scaled_dot_product_flash_attention,
-    aten._scaled_dot_product_flash_attention_for_cpu_backward: (
-        aten._scaled_dot_product_flash_attention_backward
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -90,46 +86,9 @@ OFFICIAL = {
 }
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """What a task cost.
-
-    Attributes:
-        shape: ``[B, N, T, D]`` of its features.
-        flops: floating-point operations, of matrix products, convolutions and attention.
-        seconds: of each repetition.
-        limits: operations a second of the matrix product before each repetition.
-        start_bytes: memory in use before the features were made.
-        peak_bytes: most memory in use: on the CPU the resident set of the process, on a GPU what PyTorch has
-            allocated.
-    """
-
-    shape: Shape
-    flops: int
-    seconds: list[float]
-    limits: list[float]
-    start_bytes: int
-    peak_bytes: int
-
-    @property
-    def share(self) -> float:
-        """Operations a second of the fastest repetition, as a share of the fastest matrix product's."""
-        return self.flops / min(self.seconds) / max(self.limits)
-
-    @property
-    def median_share(self) -> float:
-        """The same of each repetition and the product before it: the median."""
-        pairs = zip(self.seconds, self.limits, strict=True)
-        return statistics.median(self.flops / seconds / limit for seconds, limit in pairs)
-
-    @property
-    def added_bytes(self) -> int:
-        """Memory that features and computation took."""
-        return self.peak_bytes - self.start_bytes
-
-
 def benchmark_steps(
     methods: list[str] | None = None,
+    pretraining: str | None = None,
     repeats: int = 3,
     device: Device = "cpu",
     precision: Precision = "32-true",
@@ -141,6 +100,8 @@ def benchmark_steps(
 
     Args:
         methods: names of those to measure; None for all in ``OFFICIAL``.
+        pretraining: recipe of SVMAE's pre-training, such as ``demo_svmae.yaml``: its step on noise is
+            measured instead.
         repeats: repetitions that are timed, after one that is not.
         device: where to compute.
         precision: of the computation, and of the matrix products.
@@ -148,6 +109,11 @@ def benchmark_steps(
     Raises:
         WSVADError: if no batch of a method is known.
     """
+    if pretraining is not None:
+        step = in_fresh_process(measure_pretraining, pretraining, repeats, device, precision)
+        title = f"Pre-training steps ({device}, {precision}, {torch.get_num_threads()} threads)"
+        open_console().print(pretraining_table(pretraining, step, title))
+        return
     unknown = sorted(set(methods or ()) - set(OFFICIAL))
     if unknown:
         raise WSVADError(
@@ -155,7 +121,7 @@ def benchmark_steps(
         )
     training, scoring = {}, {}
     for name in track(methods or list(OFFICIAL), "methods", transient=True):
-        measure_one = partial(in_fresh_process, name, repeats, device, precision)
+        measure_one = partial(in_fresh_process, measure, name, repeats, device, precision)
         training[name] = measure_one(None)
         scoring[name] = [measure_one(snippets) for snippets in SNIPPETS]
     console = open_console()
@@ -167,12 +133,10 @@ def benchmark_steps(
         console.print(f"ADPLG: pseudo-labels take {share:.4%} of a step")
 
 
-def in_fresh_process(
-    name: str, repeats: int, device: Device, precision: Precision, snippets: int | None
-) -> Measurement:
-    """Call :func:`measure` where no memory was used before."""
+def in_fresh_process(measurement: Callable[..., Measurement], *arguments: Any) -> Measurement:
+    """Measure where no memory was used before."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(measure, name, repeats, device, precision, snippets).result()
+        return pool.submit(measurement, *arguments).result()
 
 
 def measure(
@@ -194,16 +158,33 @@ def measure(
         shape = (1, SCORED_CROPS, snippets, model.feature_dim)
     start = memory_in_use(device)
     task = training_step(model, shape) if snippets is None else scoring_pass(model, shape)
-    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
-        flops = count_flops(task)
-        seconds, limits = [], []
-        for _ in range(repeats):
-            limits.append(matrix_limit(MATRIX[device], device))
-            seconds.append(seconds_of(task, device))
-    peak = max(
-        start, peak_memory(device)
-    )  # the kernel counts pages in batches, so that a peak may lag behind
-    return Measurement(shape, flops, seconds, limits, start, peak)
+    return measure_task(task, shape, start, repeats, device, precision)
+
+
+def measure_pretraining(recipe: str, repeats: int, device: Device, precision: Precision) -> Measurement:
+    """Measure a step of a pre-training; its shape is that of the tokens, ``[B, N]``.
+
+    Args:
+        recipe: its configuration, by name or path.
+        repeats: repetitions that are timed.
+        device: where to compute.
+        precision: of the computation.
+
+    Raises:
+        WSVADError: if the recipe is of another method.
+    """
+    torch.manual_seed(0)
+    run = ParsedRun(["fit", "--config", recipe])
+    trained = run.config.fit.model.class_path.rpartition(".")[2]
+    if trained != SVMAEPretraining.__name__:
+        problem = f"trains {trained}, which --methods measures"
+        raise WSVADError("pretraining", recipe, problem, "Give a recipe of SVMAEPretraining")
+    model, data = cast("tuple[SVMAEPretraining, ClipDataModule]", run.make())
+    model.to(device)
+    start = memory_in_use(device)
+    task = optimizer_step(model, clips_of_noise(data.batch_size, model))
+    shape = (data.batch_size, model.grid.tokens)
+    return measure_task(task, shape, start, repeats, device, precision)
 
 
 # --------------------------------------------------------------------------------------------------- tasks
@@ -273,10 +254,24 @@ def noise(shape: Shape, model: WSVADModule) -> WSVADBatch:
     return WSVADBatch(features, lengths, labels.float(), names, streams, class_targets=targets)
 
 
+def clips_of_noise(count: int, model: SVMAEPretraining) -> ClipBatch:
+    """Make a batch of clips."""
+    grid = model.grid
+    clips = torch.rand(count, 3, grid.frames, *grid.size, device=model.device)
+    unknown = torch.full((count,), torch.nan)
+    starts = torch.zeros(count, dtype=torch.int64)
+    frames = torch.arange(grid.frames).expand(count, -1)
+    return ClipBatch(clips, unknown, ["noise"] * count, starts, frames, starts + grid.frames, starts + 10.0)
+
+
 def training_step(model: WSVADModule, shape: Shape) -> Task:
+    """A step on noise, always the same."""
+    return optimizer_step(model, noise(shape, model))
+
+
+def optimizer_step(model: TrainingModule, batch: Any) -> Task:
     """A step of the recipe's optimizer, always on the same batch; of two optimizers, one does for both."""
-    batch = noise(shape, model)
-    optimizer = model.train().optimizer(model.parameters())
+    optimizer = model.train().optimizer(model.trained_parameters())
 
     def step() -> None:
         optimizer.zero_grad()
@@ -300,93 +295,38 @@ def labelling(device: Device) -> Task:
     return partial(model.label, noise(shape, model), attention)
 
 
-# ------------------------------------------------------------------------------------------------ measures
-
-
-def count_flops(task: Task) -> int:
-    """Run a task, and count its floating-point operations."""
-    formulas = {on_cpu: flop_registry[on_gpu].__wrapped__ for on_cpu, on_gpu in CPU_ATTENTION.items()}
-    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
-        task()
-    return int(counter.get_total_flops())
-
-
-def matrix_limit(size: int, device: Device) -> float:
-    """Operations a second in products of two square matrices."""
-    left, right = torch.randn(2, size, size, device=device)
-
-    def multiply() -> None:
-        for _ in range(PRODUCTS):
-            torch.mm(left, right)
-
-    return PRODUCTS * 2 * size**3 / seconds_of(multiply, device)
-
-
-def seconds_of(task: Task, device: Device) -> float:
-    """Time a task until its last operation is done."""
-    _wait(device)
-    start = time.perf_counter()
-    task()
-    _wait(device)
-    return time.perf_counter() - start
-
-
-def memory_in_use(device: Device) -> int:
-    """Bytes in use now."""
-    return torch.cuda.memory_allocated() if device == "cuda" else _process_status("VmRSS")
-
-
-def peak_memory(device: Device) -> int:
-    """Most bytes in use so far."""
-    return torch.cuda.max_memory_allocated() if device == "cuda" else _process_status("VmHWM")
-
-
-def _wait(device: Device) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def _process_status(field: str) -> int:
-    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None, "Linux reports the memory of a process"
-    return 1024 * int(found[1])
-
-
 # -------------------------------------------------------------------------------------------------- tables
 
 
 def training_table(measured: dict[str, Measurement], title: str) -> Table:
     """Tabulate training steps; memory is that of the whole process."""
-    table = _table(title, "batch", "GFLOP", "median", "fastest", "share", "median share", "memory")
+    table = table_of(title, "batch", "GFLOP", "median", "fastest", "share", "median share", "memory")
     for name, step in measured.items():
-        table.add_row(name, " x ".join(map(str, step.shape)), *_speed(step), _gib(step.peak_bytes))
+        table.add_row(name, " x ".join(map(str, step.shape)), *speed_cells(step), gib(step.peak_bytes))
     return table
 
 
 def scoring_table(measured: dict[str, list[Measurement]], title: str) -> Table:
     """Tabulate scoring; memory is what is added, and growth what a video of twice the length needs."""
     added = "memory added"
-    table = _table(title, "snippets", "GFLOP", "median", "fastest", "share", "median share", added, "growth")
+    table = table_of(
+        title, "snippets", "GFLOP", "median", "fastest", "share", "median share", added, "growth"
+    )
     for name, (short, long) in measured.items():
         growth = (
             f"x {long.flops / short.flops:.2f} GFLOP, x {long.added_bytes / short.added_bytes:.2f} memory"
         )
-        table.add_row(name, f"{long.shape[2]:,}", *_speed(long), _gib(long.added_bytes), growth)
+        table.add_row(name, f"{long.shape[2]:,}", *speed_cells(long), gib(long.added_bytes), growth)
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title)
-    for column in ("method", *columns):
-        table.add_column(column, no_wrap=True)
+def pretraining_table(recipe: str, step: Measurement, title: str) -> Table:
+    """Tabulate a step of a pre-training; tokens are those of the clips, seen or masked."""
+    clips, tokens = step.shape
+    table = table_of(
+        title, "batch", "GFLOP", "median", "fastest", "share", "median share", "tokens/s", "memory"
+    )
+    rate = f"{clips * tokens / min(step.seconds):,.0f}"
+    batch = f"{clips} clips x {tokens} tokens"
+    table.add_row(recipe, batch, *speed_cells(step), rate, gib(step.peak_bytes))
     return table
-
-
-def _speed(measured: Measurement) -> list[str]:
-    median, fastest = statistics.median(measured.seconds), min(measured.seconds)
-    times = [f"{1e3 * seconds:,.0f} ms" for seconds in (median, fastest)]
-    return [f"{measured.flops / 1e9:,.1f}", *times, f"{measured.share:.2f}", f"{measured.median_share:.2f}"]
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"

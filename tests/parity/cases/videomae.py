@@ -44,7 +44,7 @@ class VideoClassifier(nn.Module):
         self.head = nn.Linear(encoder.dim, num_classes)
 
     def features(self, tubes: Tensor) -> Tensor:
-        """Give the vectors ``[B, D]`` that are classified of clips, cut into tubes ``[B, N, P, 3]``."""
+        """Give the vectors ``[B, D]`` that are classified of clips, cut into tubes ``[B, N, 3, P]``."""
         out: Tensor = self.norm(self.encoder(tubes).mean(dim=1))
         return out
 
@@ -82,6 +82,11 @@ def split_by(mask: Tensor) -> TokenSplit:
     places = mask.to(torch.uint8).argsort(dim=1, stable=True)
     visible = int((~mask[0]).sum())
     return TokenSplit(places[:, :visible], places[:, visible:])
+
+
+def pixel_by_pixel(tubes: Tensor) -> Tensor:
+    """Order tubes ``[B, M, 3, P]`` as the authors do: ``[B, M, P 3]``."""
+    return tubes.transpose(-1, -2).flatten(2)
 
 
 def stride(manifest: Manifest, key: str, of: str) -> int:
@@ -137,8 +142,8 @@ def encoded(
     of_tokens = {
         "eval/encoder_visible_tokens": network.encoder(tubes, split.visible),
         "eval/encoder_all_tokens": network.encoder(tubes),
-        "eval/prediction": network(tubes, split),
-        "eval/target_normalised": target.flatten(2),
+        "eval/prediction": pixel_by_pixel(network(tubes, split)),
+        "eval/target_normalised": pixel_by_pixel(target),
     }
     found = {
         key: value[:, :: stride(manifest, key, "token"), :: stride(manifest, key, "pixel value")]
@@ -153,7 +158,7 @@ def trained(
 ) -> dict[str, Tensor]:
     """Give losses, gradient norms, and the loss after a step."""
     config, raw = manifest["config"], take_tokens(tubes, split.masked)
-    target, raw = normalise_tubes(raw).flatten(2), raw.flatten(2)
+    target = normalise_tubes(raw)
     prediction = network(tubes, split)
     loss = F.mse_loss(prediction, target)
     torch.autograd.backward(loss)
