@@ -187,14 +187,14 @@ class SSRL(StagedModule, MagnitudeMIL):
     def patch_maps(self, batch: WSVADBatch) -> Tensor | None:
         """Give the score of a video with one patch of each grid left in, the others being 0: ``[T, h, w]``.
 
-        The crops are 0 as well where features are normalised by ``zscore``, which is the average of normal
+        The crops are 0 as well where features are normalised by z-scores, which is the average of normal
         videos; otherwise they stay. Stage 1 has no patches.
         """
         if not self.grids:
             return super().patch_maps(batch)
         sizes = [parse_grid(grid, "model.grids") for grid in self.grids]
         rows, columns = max(sizes, key=lambda size: size[0] * size[1])
-        features = torch.zeros_like(batch.features) if self.data.normalize == "zscore" else batch.features
+        features = torch.zeros_like(batch.features) if self.data.transform.centred else batch.features
         scores = []
         for cell in range(rows * columns):
             row, column = (cell // columns + 0.5) / rows, (cell % columns + 0.5) / columns

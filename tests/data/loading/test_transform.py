@@ -63,6 +63,20 @@ def test_zscore_is_by_view_and_channel() -> None:
     np.testing.assert_array_equal(right, transform(videos[0])[:, 1:2])
 
 
+def test_a_shared_zscore_keeps_views_comparable() -> None:
+    videos = make_videos(ONE)
+    transform = fitted(videos, "zscore_shared")
+    scores = np.concatenate([transform(video) for video in videos])
+    np.testing.assert_allclose(scores.mean(axis=(0, 1)), 0, atol=1e-5)
+    np.testing.assert_allclose(scores.std(axis=(0, 1)), 1, atol=1e-5)
+    stored = np.concatenate([video["features"] for video in videos])
+    slopes = np.diff(scores, axis=1) / np.diff(stored, axis=1)
+    np.testing.assert_allclose(slopes, np.broadcast_to(slopes[:1], slopes.shape), rtol=1e-3)
+    np.testing.assert_array_equal(transform(videos[0], slice(1, 2)), transform(videos[0])[:, 1:2])
+    with pytest.raises(WSVADError, match="the checkpoint has"):
+        FeatureTransform(ONE, "zscore").load_state_dict(transform.state_dict())
+
+
 def test_zscore_only_centres_constant_channels() -> None:
     videos = make_videos(ONE)
     for video in videos:

@@ -59,8 +59,8 @@ class WSVADDataModule(ResumableDataModule):
         crops: what becomes of the N views: ``all`` in a bag, ``each`` a bag of its own, a ``random`` one, or
             all of them merged by ``mean``, ``max`` or ``concat`` (channels). ``each`` and ``random`` are for
             training; elsewhere they deliver all.
-        normalize: ``none``, ``l2`` (each vector to length 1) or ``zscore`` (statistics of the normal training
-            videos, for each view and channel).
+        normalize: ``none``, ``l2`` (each vector to length 1), ``zscore`` (statistics of the normal training
+            videos, for each view and channel) or ``zscore_shared`` (for each channel over all views).
         clip: limit of the normalised values, such as 5 for ``zscore``; None for no limit.
         pca_dim: first principal axes of the normal training videos to keep, None for no PCA.
         batch_size: bags of each class, or windows, in a batch, on each device.
@@ -156,7 +156,7 @@ class WSVADDataModule(ResumableDataModule):
         """What a method must know of the features."""
         source = self.store.provenance
         moves = {
-            "normalize": self.normalize == "zscore",
+            "normalize": self.transform.centred,
             "pca_dim": self.pca_dim is not None,
             "crops": self.crops == "concat",
         }

@@ -14,7 +14,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import StreamInfo
 from wsvad_lightning.video.views import grid_of
 
-Normalize = Literal["none", "l2", "zscore"]
+Normalize = Literal["none", "l2", "zscore", "zscore_shared"]
 Crops = Literal["all", "each", "random", "mean", "max", "concat"]
 
 Streams = Mapping[str, Features]  # of one video: [T, N, D] by name
@@ -30,7 +30,9 @@ class FeatureTransform:
     In this order:
 
     1. ``normalize``, each stream: ``l2`` divides each vector by its Euclidean norm (a zero vector stays);
-       ``zscore`` takes off the mean and divides by the standard deviation of each view and channel.
+       ``zscore`` takes off the mean and divides by the standard deviation of each view and channel;
+       ``zscore_shared`` those of each channel over all views, so that views stay comparable: where normal
+       videos hardly vary, such as at the edge of the frame, ``zscore`` enlarges the least change.
     2. ``clip``: values are limited to -clip … clip.
     3. ``crops``, each stream: ``mean`` and ``max`` merge the views element by element, ``concat`` along the
        channels; ``all``, ``each`` and ``random`` keep them apart.
@@ -79,9 +81,9 @@ class FeatureTransform:
         self.output_dim = pca_dim or joined
         self.statistics: dict[str, NDArray[np.float32]] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}  # of the statistics
-        if normalize == "zscore":
+        if self.centred:
             for name, info in streams.items():
-                shape = (len(info.views), info.dim)
+                shape = (1 if normalize == "zscore_shared" else len(info.views), info.dim)
                 self._shapes |= {f"{name}/mean": shape, f"{name}/deviation": shape}
         if pca_dim is not None:
             self._shapes |= {"center": (joined,), "axes": (joined, pca_dim)}
@@ -96,6 +98,11 @@ class FeatureTransform:
             "merged_views": self.crops if self.merges_views else None,
             "pca_dim": self.pca_dim,
         }
+
+    @property
+    def centred(self) -> bool:
+        """Whether 0 is the mean of the videos that the statistics are of."""
+        return self.normalize in ("zscore", "zscore_shared")
 
     @property
     def patch_grid(self) -> tuple[int, int] | None:
@@ -118,7 +125,7 @@ class FeatureTransform:
     def leave_in(self, streams: Streams, row: float, column: float) -> Features:
         """Transform a video of which each grid has one patch left: the one that holds a place of the frame.
 
-        With ``zscore`` the rest is that of an average normal frame: other patches and streams that are no
+        With z-scores the rest is that of an average normal frame: other patches and streams that are no
         grids are 0, and the maximum of P patches is at least that of P standard normal numbers. Otherwise
         nothing is known of the average: such streams stay, and other patches are left out (0 where joined).
 
@@ -133,7 +140,7 @@ class FeatureTransform:
         left = []
         for name, features in streams.items():
             grid = grid_of(self.streams[name].views)
-            average = self.normalize == "zscore"
+            average = self.centred
             if grid is None:
                 whole = self._merge(self._scale(name, features, ALL_VIEWS))
                 left.append(np.zeros_like(whole) if average else whole)
@@ -159,9 +166,9 @@ class FeatureTransform:
         Raises:
             WSVADError: without videos, or with fewer vectors than principal axes.
         """
-        if self.normalize == "zscore":
+        if self.centred:
             for name in self.streams:
-                _, mean, deviation = _moments(streams[name] for streams in videos())
+                _, mean, deviation = _moments(self._samples(streams[name]) for streams in videos())
                 constant = deviation <= NEARLY_CONSTANT * np.abs(mean)
                 self.statistics[f"{name}/mean"] = mean.astype(np.float32)
                 self.statistics[f"{name}/deviation"] = np.where(constant, 1, deviation).astype(np.float32)
@@ -209,10 +216,15 @@ class FeatureTransform:
             norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
             scaled: Features = vectors / np.where(norms > 0, norms, 1)
             return scaled
-        if self.normalize == "zscore":
-            centred: Features = features - self.statistics[f"{name}/mean"][views]
-            return centred / self.statistics[f"{name}/deviation"][views]
+        if self.centred:
+            own = views if self.normalize == "zscore" else ALL_VIEWS
+            centred: Features = features - self.statistics[f"{name}/mean"][own]
+            return centred / self.statistics[f"{name}/deviation"][own]
         return features
+
+    def _samples(self, features: Features) -> Features:
+        """Arrange the features of a video for its statistics: views apart, or as more samples of one."""
+        return features if self.normalize == "zscore" else features.reshape(-1, 1, features.shape[-1])
 
     def _merge(self, features: Features) -> Features:
         if self.crops == "mean":
