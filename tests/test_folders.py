@@ -8,6 +8,7 @@ import pytest
 
 from wsvad_lightning.folders import (
     HIDDEN,
+    NOWHERE,
     SPECIAL,
     SYSTEM,
     TWICE,
@@ -75,12 +76,13 @@ def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
     ]
     root = touch(tmp_path / "root", *names, "d.MP4.CRDOWNLOAD")
     (root / "gone.mp4").symlink_to("nothing")
+    (root / "nas").symlink_to("not_mounted")
     if sys.platform != "win32":
         os.mkfifo(root / "pipe.mp4")
     walked = walk(root)
     assert found(root) == ["c.mp4", "gone.mp4"]  # a lost file is a fault of its video
     counts = {reason: len(paths) for reason, paths in walked.passed.items()}
-    assert counts == {HIDDEN: 2, SYSTEM: 4, UNDONE: 2, SPECIAL: 1}
+    assert counts == {HIDDEN: 2, SYSTEM: 4, UNDONE: 2, SPECIAL: 1, NOWHERE: 1}
     two = {reason: walked.passed[reason] for reason in (HIDDEN, UNDONE)}
     assert name_passed(two) == "hidden: 2 (.git, .x); unfinished downloads: 2 (b.mp4.part, d.MP4.CRDOWNLOAD)"
 

@@ -14,7 +14,7 @@ NUMBER = re.compile("[0-9]+")
 
 HIDDEN, SYSTEM, UNDONE = "hidden", "files of the operating system", "unfinished downloads"
 TWICE, CLOSED = "links that lead back or to what is read anyway", "folders that cannot be read"
-SPECIAL = "devices, pipes or sockets"
+SPECIAL, NOWHERE = "devices, pipes or sockets", "links that lead nowhere, such as to a folder that is not mounted"
 
 Passed = dict[str, list[Path]]  # by reason
 
@@ -23,7 +23,7 @@ class Walk(NamedTuple):
     """What is below a folder.
 
     Attributes:
-        files: all files, sorted by path; they may be empty, or links that lead nowhere.
+        files: all files, sorted by path; they may be empty, or links that lead nowhere and have a suffix.
         passed: files and folders that were passed over, by the reason.
         linked: links to folders that were followed.
     """
@@ -68,10 +68,10 @@ def walk(folder: Path) -> Walk:
                 passed[reason].append(path)
             elif linked_to.is_dir():
                 (links if entry.is_symlink() else real).append(path)
-            elif linked_to.is_file() or not path.exists():
+            elif linked_to.is_file() or (path.suffix and not path.exists()):
                 files.append(path)
             else:  # reading a pipe would wait for ever
-                passed[SPECIAL].append(path)
+                passed[SPECIAL if path.exists() else NOWHERE].append(path)
     return Walk(sorted(files), dict(passed), linked)
 
 

@@ -543,6 +543,8 @@ def test_videos_that_the_table_does_not_name_are_left_out(
         ({"streams": []}, "streams"),
         ({"streams": [MOTION, MOTION]}, "streams"),
         ({"fps": 0.0}, "fps"),
+        ({"fps": float("inf")}, "fps"),
+        ({"fps": float("nan")}, "fps"),
         ({"weights": "weights.pth"}, "weights"),
         ({"annotations": "absent.csv"}, "annotations"),
     ],

@@ -146,6 +146,15 @@ def test_frames_that_are_lost_keep_their_places(recording: Path) -> None:
     assert reader.seconds == pytest.approx(5.9)
 
 
+def test_a_recording_that_begins_between_key_frames_is_named(recording: Path) -> None:
+    whole = list(VideoReader(recording))
+    (first, size), *_ = key_packets(recording)
+    lose(recording, first, size // PACKET + 1)
+    reader = VideoReader(recording)
+    np.testing.assert_array_equal(list(reader), whole[20:])
+    assert reader.notes == ("begins with 19 frames that lack a key frame: they are left out",)
+
+
 def damage(path: Path, start: float, length: int) -> None:
     content = bytearray(path.read_bytes())
     first = int(start * len(content))

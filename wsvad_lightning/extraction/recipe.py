@@ -1,6 +1,7 @@
 """The recipe of an extraction: everything but the videos that features depend on; stores record it."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, TypeVar
@@ -46,8 +47,8 @@ class ExtractionRecipe:
         names = [spec.name for spec in self.streams]
         if not names or len(set(names)) < len(names):
             raise WSVADError("streams", names, "is empty or names a stream twice", "Name each stream once")
-        if self.fps is not None and not self.fps > 0:
-            raise WSVADError("fps", self.fps, "must be more than 0", "Give frames a second")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise WSVADError("fps", self.fps, "must be more than 0 and finite", "Give frames a second")
 
     @classmethod
     def recorded(cls, provenance: Provenance, weights: str | None = None) -> Self:

@@ -90,7 +90,7 @@ class Film:
     Attributes:
         container: see above.
         track: see above.
-        notes: what was chosen.
+        notes: what was chosen, and what is missing at the start.
         rate: frames a second that the file states; 0 if it does not.
         tags: of the track, by name.
         failed: stamps of the packets that could not be decoded, NaN for one that has none.
@@ -117,6 +117,7 @@ class Film:
         """
         packets, frames = deque[int](maxlen=HELD), deque[int](maxlen=2 * HELD)  # time stamps of the latest
         surplus, cut = 0, False  # packets that gave no frame; whether one is not whole
+        before: list[int] | None = []  # time stamps until the first frame comes
         for packet in self._packets():
             if packet is not None and packet.is_corrupt:
                 cut = True
@@ -124,7 +125,12 @@ class Film:
             if packet is not None and packet.pts is not None and not packet.is_discard:
                 packets.append(packet.pts)
                 surplus += 1
+                if before is not None:
+                    before.append(packet.pts)
             for frame in self._decode(packet):
+                if before and frame.pts is not None:
+                    self._begin(sum(pts < frame.pts for pts in before) - len(self.failed))
+                before = None
                 frames.append(frame.pts)
                 surplus -= 1
                 yield self._shot(frame)
@@ -168,6 +174,11 @@ class Film:
     def holds_music(self) -> bool:
         """Whether a single frame is the cover of a piece of music."""
         return self.track.codec_context.name in STILLS and bool(self.container.streams.audio)
+
+    def _begin(self, headless: int) -> None:
+        """Note how many packets before the first frame gave none."""
+        if headless > 0:
+            self.notes.append(f"begins with {headless} frames that lack a key frame: they are left out")
 
     def _packets(self) -> Iterator[Any]:
         """Give the packets of the track that hold data; then None, for what the decoder still holds."""

@@ -12,6 +12,7 @@ from PIL import Image
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.command import read_benchmark
+from wsvad_lightning.data.datasets.masks import read_pictures
 from wsvad_lightning.data.datasets.regions import BoxRegions, read_boxes, regions_of
 from wsvad_lightning.data.datasets.table import read_annotations, write_annotations
 from wsvad_lightning.errors import WSVADError
@@ -176,6 +177,17 @@ def test_transparency_of_a_picture_is_no_mask(tmp_path: Path) -> None:
     assert regions is not None
     (span,) = regions.spans()
     assert span.masks.astype(int).tolist() == [[[0, 0, 0], [0, 0, 1]]]
+
+
+def test_edges_that_jpeg_blurs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "masks"
+    path.mkdir()
+    Image.new("L", (12, 8)).save(path / "1.jpg")
+    (mask,) = read_pictures(path)
+    assert not mask.any()  # black is exact
+    Image.fromarray(np.tri(8, 12, dtype=np.uint8) * 255).save(path / "2.jpg")
+    with pytest.raises(WSVADError, match=r"2\.jpg': has values between 0 and 255.*Give masks as PNG$"):
+        list(read_pictures(path))
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def read_pictures(folder: Path, argument: str = "sources") -> Iterator[Masks]:
         ``[H, W]``, where any colour is not 0; transparency does not count.
 
     Raises:
-        WSVADError: if Pillow is absent, or a picture cannot be read.
+        WSVADError: if Pillow is absent, a picture cannot be read, or JPEG has blurred the edges of a mask.
     """
     try:
         from PIL import Image
@@ -78,10 +78,14 @@ def read_pictures(folder: Path, argument: str = "sources") -> Iterator[Masks]:
         try:
             with Image.open(path) as picture:
                 colours, values = [band != "A" for band in picture.getbands()], np.asarray(picture)
+                blurred = picture.format == "JPEG" and not np.isin(values, (0, 255)).all()
         except Exception:  # a damaged file fails anywhere in its reader
             raise WSVADError(
                 argument, path, "is not a picture that can be read", "Replace the file"
             ) from None
+        if blurred:
+            problem = "has values between 0 and 255, which JPEG leaves around the edges of a mask"
+            raise WSVADError(argument, path, problem, "Give masks as PNG")
         yield values != 0 if values.ndim == 2 else (values[..., colours] != 0).any(axis=-1)
 
 
