@@ -14,7 +14,7 @@ NUMBER = re.compile("[0-9]+")
 
 HIDDEN, SYSTEM, UNDONE = "hidden", "files of the operating system", "unfinished downloads"
 TWICE, CLOSED = "links that lead back or to what is read anyway", "folders that cannot be read"
-SPECIAL, NOWHERE = "devices, pipes or sockets", "links that lead nowhere, such as to a folder that is not mounted"
+SPECIAL, NOWHERE = "devices, pipes or sockets", "links that lead nowhere"
 
 Passed = dict[str, list[Path]]  # by reason
 

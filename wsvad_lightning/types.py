@@ -167,6 +167,15 @@ class MakesPseudoLabels(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsParts(Protocol):
+    """A progress bar over videos that moves within one of them."""
+
+    def show_part(self, part: float) -> None:
+        """Show that a part of the video in hand is done, in [0, 1]."""
+        ...
+
+
 @dataclass(frozen=True)
 class StreamInfo:
     """One named stream of a store: ``[T, N, D]`` a video.

@@ -8,6 +8,7 @@ from wsvad_lightning.layers import (
     DistanceTransformer,
     attend_by_distance,
     distance_transformer,
+    proximity_graph,
 )
 from wsvad_lightning.layers.distance_transformer import DistanceAttention
 
@@ -31,10 +32,14 @@ def test_distance_branch_follows_the_prior() -> None:
 
 
 def test_long_videos_are_averaged_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0))
-    whole = attend_by_distance(values)
-    monkeypatch.setattr(distance_transformer, "ROWS", 3)
-    torch.testing.assert_close(attend_by_distance(values), whole)
+    values = torch.randn(2, 700, 3, generator=torch.Generator().manual_seed(0))
+    weights = proximity_graph(700)
+    monkeypatch.setattr(distance_transformer, "ROWS", 70)
+    torch.testing.assert_close(attend_by_distance(values), weights / weights.sum(dim=-1) @ values)
+
+
+def test_no_weight_is_left_out() -> None:
+    assert proximity_graph(2 * distance_transformer.REACH)[0, distance_transformer.REACH :].max() == 0
 
 
 def test_one_snippet_is_enough() -> None:

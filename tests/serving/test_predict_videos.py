@@ -22,6 +22,7 @@ from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.reporting import scored_video
 from wsvad_lightning.reporting.maps import read_maps
 from wsvad_lightning.reporting.scores import video_curve
+from wsvad_lightning.runs.progress import StepProgress
 
 RECIPE = """
 snippet_length: 8
@@ -74,13 +75,16 @@ def rows_of(table: Path) -> list[dict[str, str]]:
 
 
 def test_everything_is_written_of_every_video(
-    trained: Trained, make_video: VideoMaker, tmp_path: Path
+    trained: Trained, make_video: VideoMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    parts: list[float] = []
+    monkeypatch.setattr(StepProgress, "show_part", lambda _, part: parts.append(part))
     make_video("cameras/gate.mp4", 20, width=66, height=50)
     make_video("cameras/still.avi", 1, codec="mpeg4")  # one frame, one snippet
     stamps = [0.0, 0.1, 0.2, 0.5, 0.6]
     write_stamped(tmp_path / "cameras" / "jerky.mp4", stamps)
     assert main(predict(trained.checkpoint, tmp_path / "cameras", tmp_path)) == 0
+    assert parts == [0.5, 1.0] * 3  # of two patches of each video
     run = tmp_path / "runs" / "cameras" / "version_0"
     assert not list(run.rglob("events.csv"))  # the method knows no classes
     snippets = rows_of(run / "scores.csv")

@@ -11,6 +11,7 @@ from wsvad_lightning.layers.snippet_graph import proximity_graph
 from wsvad_lightning.layers.temporal_conv import TemporalConv
 
 ROWS = 1024  # snippets that attend at a time: of a video of hours, not all pairs fit into memory
+REACH = 283  # snippets: at a larger distance, the weight exp(-distance / e) is 0 in float32
 
 
 def attend_by_distance(values: Tensor) -> Tensor:
@@ -26,10 +27,13 @@ def attend_by_distance(values: Tensor) -> Tensor:
         ``P @ values``, of the shape of ``values``.
     """
     count, device = values.shape[-2], values.device
-    blocks = [slice(start, start + ROWS) for start in range(0, count, ROWS)]
-    sums = torch.cat([proximity_graph(count, device, rows).sum(dim=-1) for rows in blocks])
-    weights = ((proximity_graph(count, device, rows) / sums).to(values.dtype) for rows in blocks)
-    return torch.cat([part @ values for part in weights], dim=-2)
+    blocks = [slice(start, min(start + ROWS, count)) for start in range(0, count, ROWS)]
+    near = [slice(max(0, rows.start - REACH), rows.stop + REACH) for rows in blocks]
+    parts = list(zip(blocks, near, strict=True))
+    sums = torch.cat([proximity_graph(count, device, *part).sum(dim=-1) for part in parts])
+    weights = ((proximity_graph(count, device, *part) / sums[part[1]]).to(values.dtype) for part in parts)
+    pairs = zip(weights, near, strict=True)
+    return torch.cat([part @ values[..., others, :] for part, others in pairs], dim=-2)
 
 
 class DistanceAttention(nn.Module):

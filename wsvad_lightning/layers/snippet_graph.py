@@ -48,8 +48,11 @@ def similarity_graph(x: Tensor, valid: Tensor, threshold: float = 0.7) -> Tensor
 
 
 def proximity_graph(
-    num_snippets: int, device: torch.device | None = None, rows: slice = slice(None)
+    num_snippets: int,
+    device: torch.device | None = None,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
 ) -> Tensor:
-    """Connect snippets by how near they are in time: ``exp(-|i - j| / e)``, ``[T, T]`` or some rows of it."""
+    """Connect snippets by how near they are in time: ``exp(-|i - j| / e)``, ``[T, T]`` or a part of it."""
     position = torch.arange(num_snippets, device=device, dtype=torch.float32)
-    return torch.exp(-(position[rows, None] - position).abs() / torch.e)
+    return torch.exp(-(position[rows, None] - position[columns]).abs() / torch.e)

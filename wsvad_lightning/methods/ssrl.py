@@ -196,7 +196,7 @@ class SSRL(StagedModule, MagnitudeMIL):
         rows, columns = max(sizes, key=lambda size: size[0] * size[1])
         features = torch.zeros_like(batch.features) if self.data.transform.centred else batch.features
         scores = []
-        for cell in range(rows * columns):
+        for cell in self.advancing(range(rows * columns), rows * columns):
             row, column = (cell // columns + 0.5) / rows, (cell % columns + 0.5) / columns
             streams = dict(batch.streams)
             for grid, (height, width) in zip(self.grids, sizes, strict=True):

@@ -8,13 +8,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 class StepProgress(ProgressBar):
-    """One bar over all steps of the training, one over the videos of each evaluation."""
+    """One bar over all steps of the training, one over the videos of each evaluation and their parts."""
 
     def __init__(self) -> None:
         super().__init__()
         self._enabled = True
         self._progress: Progress | None = None
-        self._task = TaskID(0)
+        self._task, self._completed = TaskID(0), 0
 
     def disable(self) -> None:
         """Show nothing, as Lightning asks of all ranks but the first."""
@@ -25,6 +25,7 @@ class StepProgress(ProgressBar):
         self._enabled = True
 
     def _start(self, what: str, total: float) -> None:
+        self._completed = 0
         if not self._enabled:
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -32,7 +33,13 @@ class StepProgress(ProgressBar):
         self._task = self._progress.add_task(what, total=total if total != float("inf") else None, note="")
         self._progress.start()
 
+    def show_part(self, part: float) -> None:
+        """See :class:`ShowsParts`."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=self._completed + part)
+
     def _advance(self, completed: int, note: str = "") -> None:
+        self._completed = completed
         if self._progress is not None:
             self._progress.update(self._task, completed=completed, note=note)
 

@@ -3,8 +3,10 @@
 A method gives ``__init__``, ``compute_losses(batch)`` and ``score(batch)``; everything else is here.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
-from typing import Any
+from math import prod
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -20,7 +22,9 @@ from wsvad_lightning.methods.base.features import (
     other_features,
 )
 from wsvad_lightning.methods.base.training import TrainingModule
-from wsvad_lightning.types import FeatureRequirements, Prediction, WSVADBatch
+from wsvad_lightning.types import FeatureRequirements, Prediction, ShowsParts, WSVADBatch
+
+Part = TypeVar("Part")
 
 
 class WSVADModule(TrainingModule):
@@ -86,8 +90,22 @@ class WSVADModule(TrainingModule):
         (video_id,) = batch.video_ids
         left_in = (torch.tensor(features) for features in self.data.read_patches(video_id))
         bags = (features.transpose(0, 1)[None].to(batch.features) for features in left_in)
-        scores = [self.score(batch._replace(features=bag))[0] for bag in bags]
-        return torch.stack(scores, dim=1).reshape(-1, *self.data.patch_grid)
+        grid = self.data.patch_grid
+        scores = [self.score(batch._replace(features=bag))[0] for bag in self.advancing(bags, prod(grid))]
+        return torch.stack(scores, dim=1).reshape(-1, *grid)
+
+    def advancing(self, parts: Iterable[Part], count: int) -> Iterator[Part]:
+        """Go through the parts of a video, of which maps take long, and let the progress bar show them.
+
+        Args:
+            parts: anything.
+            count: of the parts.
+        """
+        bar = None if self._trainer is None else self._trainer.progress_bar_callback
+        for done, part in enumerate(parts):
+            yield part
+            if isinstance(bar, ShowsParts):
+                bar.show_part((done + 1) / count)
 
     # ------------------------------------------------------------------------------------------ training
 

@@ -231,7 +231,8 @@ class SST(WSVADModule):
         grid, (_, rows, columns) = self.data.info.grid, self.net.grid.shape
         maps = scores.new_zeros(len(scores), rows, columns)
         ranked = scores.topk(min(len(scores), self.patch_snippets or len(scores))).indices
-        for some in torch.split(ranked, CLIPS):
+        parts = torch.split(ranked, CLIPS)
+        for some in self.advancing(parts, len(parts)):
             starts = [snippet_start(snippet, grid, self.net.grid.frames) for snippet in some.tolist()]
             clips = source.read([video_id] * len(starts), starts).to(self.device)
             patches = self.net.map_patches(clips, described.mean(dim=1)[0, some])
