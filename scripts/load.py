@@ -313,12 +313,13 @@ def training(folder: Path, steps: int = 25) -> Victim:
 # ------------------------------------------------------------------------------------------------ hours
 
 
-def hours(hours: float = 3.0, fps: int = 10) -> int:
+def hours(hours: float = 3.0, fps: int = 10, maps: bool = False) -> int:
     """Extract a long video, and score it by a method that short ones have trained.
 
     Args:
         hours: length of the video.
         fps: frames a second.
+        maps: whether to say where in the frame as well, by one more scoring for each of 24 patches.
 
     Returns:
         1 if a command failed, or took more than 2 GB.
@@ -336,13 +337,14 @@ def hours(hours: float = 3.0, fps: int = 10) -> int:
         prepare = ["extract", str(folder / "shorts"), store, "--annotations", str(table), *motion]
         fit = ["fit", "--config", "ped2_urdmu.yaml", "--data.store", store, "--trainer.max_steps", "2"]
         last = folder / "runs" / "ped2_urdmu" / "version_0" / "checkpoints" / "last.ckpt"
+        predict = ["predict", "--ckpt_path", str(last), "--videos", str(long), "--maps", str(maps).lower()]
         tasks: dict[str, Task] = {
             "libraries alone": lambda: 0,
             "render": partial(film, long, frames, fps),
             "`extract`, four short ones": partial(main, prepare),
             "`fit`, two steps on these": partial(main, [*fit, *output]),
             "`extract`": partial(main, ["extract", str(long), str(folder / "long.h5"), *motion]),
-            "`predict`": partial(main, ["predict", "--ckpt_path", str(last), "--videos", str(long), *output]),
+            f"`predict --maps {str(maps).lower()}`": partial(main, [*predict, *output]),
         }
         rows = [(task, apart(run)) for task, run in track(tasks.items(), "hours", transient=True)]
     failed = show(f"A video of {frames:,} frames of {WIDTH} x {HEIGHT}", rows)
