@@ -365,6 +365,7 @@ def test_all_are_the_shipped_ones() -> None:
     [
         (["--methods", "rtfmm"], "--methods='rtfmm': no such method. Give some of all, "),
         (["--methods", "svmaepretraining"], "--methods='svmaepretraining': is trained on clips of pixels"),
+        (["--methods", "demo_svmae.yaml"], "--methods='demo_svmae': is trained on clips of pixels"),
         (["--methods", "rtfm", "rtfm.yaml"], "--methods='rtfm.yaml': another method has this name"),
         (["--", "--data.segmens", "3"], "segmens"),
         (["--", "--model.text_tower", "x"], "--model.text_tower='x': none of the methods has this setting"),

@@ -12,13 +12,14 @@ from pathlib import Path
 import yaml
 from jsonargparse import Namespace
 
-from wsvad_lightning.carried import named_class
 from wsvad_lightning.configs import config_folder, find_config
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import PIXELS
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import explained
 from wsvad_lightning.runs.parsed import parser_of_fit
+from wsvad_lightning.runs.trained import data_class_of, peek
 
 CHECKPOINTS = {"last": "last.ckpt", "best-on-val": "best.ckpt"}  # files of a run
 VALIDATIONS = 10  # of a training that best-on-val chooses from
@@ -32,6 +33,7 @@ OWN = {  # what differs between the runs of a comparison, and the option of `ben
     "name": "--output",
     "ckpt_path": "--output",
 }
+OF_PIXELS = {name.lower() for name in PIXELS}
 NOWHERE = "store.h5"  # the parser requires a store; nothing opens it
 
 
@@ -62,7 +64,7 @@ def find_methods(names: Sequence[str]) -> dict[str, list[str]]:
     for method, arguments in shipped.items():
         if (overlay := folder / "bench" / f"{method}.yaml").is_file():
             arguments += ["--config", str(overlay)]
-    of_features = [name for name in shipped if name not in {pixels.lower() for pixels in PIXELS}]
+    of_features = [name for name in shipped if name not in OF_PIXELS]
     found: dict[str, list[str]] = {}
     for name in chain.from_iterable(of_features if name == "all" else [name] for name in names):
         if name not in shipped and Path(name).suffix != ".yaml":
@@ -100,9 +102,9 @@ def compose(
         shared = [arg for path in [*best, *map(find_config, configs)] for arg in ("--config", str(path))]
         no_method = ["--model", f"{NoMethod.__module__}.{NoMethod.__name__}"]
         for method, own in methods.items():
+            require_scores(method, own)
             with explained(parser):
                 recipe = parser.parse_args([*shared, *no_method, *own, "--data.store", NOWHERE])
-                require_scores(method, recipe.model.class_path)
                 settings |= (known := recipe.model.init_args.as_dict().keys())
                 more = [*look_often(recipe), *arguments] if best else arguments
                 recipes[selection, method] = parser.parse_args(share_of(more, known), namespace=recipe)
@@ -113,13 +115,17 @@ def compose(
     return recipes
 
 
-def require_scores(method: str, class_path: str) -> None:
-    """Refuse a method that scores no features, such as a pre-training.
+def require_scores(method: str, own: Sequence[str]) -> None:
+    """Refuse a method that scores no features, such as a pre-training; its data would not parse.
+
+    Args:
+        method: its name.
+        own: the arguments of ``fit`` that choose it.
 
     Raises:
         WSVADError: if it is one.
     """
-    if not issubclass(named_class(class_path), WSVADModule):
+    if method in OF_PIXELS or data_class_of(peek("fit", own), {}) is not WSVADDataModule:
         problem = "is trained on clips of pixels and scores no features"
         raise WSVADError("--methods", method, problem, "Train it by `wsvad fit`, and leave it out here")
 
