@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from wsvad_lightning.speed import clips, extraction
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.speed import clips
 from wsvad_lightning.speed.clips import Round, benchmark_clips, loading_table
 
 
 def test_decoding_loading_and_waiting_are_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(extraction, "FRAMES", 32)
+    monkeypatch.setattr(clips, "FRAMES", 32)
     monkeypatch.setattr(clips, "VIDEOS", 2)
     decoded: list[int] = []
     decode = clips.decode
@@ -26,6 +27,8 @@ def test_decoding_loading_and_waiting_are_measured(
     printed = capsys.readouterr().out
     assert "4 clips of 2 frames, stride 3, 32 x 32" in printed
     assert "Training steps of 2" in printed
+    with pytest.raises(WSVADError, match="batches='6': a pass over the videos has 5"):
+        benchmark_clips(length=2, stride=3, size=32, batch_size=2, num_workers=(0,), batches=6)
 
 
 def test_shares_are_of_the_same_round() -> None:

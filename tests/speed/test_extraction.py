@@ -18,9 +18,8 @@ def test_shares_are_of_the_slower_of_the_two() -> None:
     assert rates.in_turn == pytest.approx(2 / 3)
 
 
-def test_every_way_is_measured_as_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "FRAMES", 20)
-    path = moving_texture(tmp_path / "texture.mp4")
+def test_every_way_is_measured_as_often(tmp_path: Path) -> None:
+    path = moving_texture(tmp_path / "texture.mp4", 20)
     rates = measure(path, build_encoder(SPEC, torch.device("cpu")), repeats=2)
     for values in (rates.decode, rates.encode, rates.both):
         assert len(values) == 2

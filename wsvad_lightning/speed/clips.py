@@ -24,7 +24,7 @@ from wsvad_lightning.speed.extraction import moving_texture
 from wsvad_lightning.types import ClipBatch
 from wsvad_lightning.video.film import import_av
 
-VIDEOS = 8  # that are made where none are given
+VIDEOS, FRAMES = 8, 480  # that are made where none are given, and the frames of each
 AHEAD = 2  # batches that a worker loads ahead, PyTorch's default
 TUBELET, PATCH, CHANNELS, BLOCKS = 2, 16, 192, 4  # of the network that is trained
 
@@ -67,18 +67,18 @@ def benchmark_clips(
     patches, with as many threads as PyTorch has. The wait is the time until the loader hands a batch over.
 
     Args:
-        videos: folder of videos; None for eight that are made, 240 frames of 360 x 240 in H.264.
+        videos: folder of videos; None for eight that are made, 480 frames of 360 x 240 in H.264.
         length: frames of a clip.
         stride: frames of the video from one frame of a clip to the next.
         size: height and width of a clip.
         batch_size: clips of a batch.
         num_workers: processes that decode, a row each.
-        batches: that are loaded in a round.
+        batches: that are loaded in a round, all in one pass: at its end workers wait for each other.
         repeats: rounds.
         steps: of the training.
 
     Raises:
-        WSVADError: if the videos cannot be read.
+        WSVADError: if the videos cannot be read, or are too few for so many batches.
     """
     with tempfile.TemporaryDirectory() as folder:
         source = videos or str(make_videos(Path(folder)))
@@ -101,7 +101,7 @@ def benchmark_clips(
 
 def make_videos(folder: Path) -> Path:
     """Write the videos of a benchmark; give their folder."""
-    first = moving_texture(folder / "0.mp4")
+    first = moving_texture(folder / "0.mp4", FRAMES)
     for number in range(1, VIDEOS):
         (folder / f"{number}.mp4").write_bytes(first.read_bytes())
     return folder
@@ -134,8 +134,12 @@ def measure(data: ClipDataModule, batches: int, repeats: int) -> list[Round]:
 
 def load_batches(data: ClipDataModule, batches: int) -> tuple[float, list[ClipBatch]]:
     """Load batches; give the seconds that they took once the workers were busy, and the batches."""
-    coming = endless(data)
-    for _ in range(AHEAD * data.num_workers):  # those that were loaded while nobody waited
+    loader, ahead = data.train_dataloader(), AHEAD * data.num_workers
+    if len(loader) < ahead + batches:
+        problem = f"a pass over the videos has {len(loader)}, of which {ahead} are loaded ahead"
+        raise WSVADError("batches", batches, problem, "Give fewer, or more videos")
+    coming = iter(loader)
+    for _ in range(ahead):  # those that were loaded while nobody waited
         next(coming)
     clock = time.perf_counter if data.num_workers else time.process_time
     begin = clock()

@@ -74,7 +74,7 @@ def benchmark_extraction(
         WSVADError: if the video is broken, or the weights of a backbone are missing.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(video) if video else moving_texture(Path(folder) / "texture.mp4")
+        path = Path(video) if video else moving_texture(Path(folder) / "texture.mp4", FRAMES)
         measured = {}
         for spec in track(streams, "streams", transient=True):
             encoder = build_encoder(spec, torch.device("cpu"))
@@ -83,13 +83,13 @@ def benchmark_extraction(
     open_console().print(table(measured, title))
 
 
-def moving_texture(path: Path) -> Path:
+def moving_texture(path: Path, frames: int) -> Path:
     """Make a video, H.264, over which a noisy texture drifts by two pixels a frame."""
     rng = np.random.default_rng(0)
-    tiles = rng.uniform(40, 216, (HEIGHT // 8, WIDTH // 8 + FRAMES // 4, 3))
+    tiles = rng.uniform(40, 216, (HEIGHT // 8, WIDTH // 8 + frames // 4, 3))
     texture = np.kron(tiles, np.ones((8, 8, 1)))
     with write_video(path, fps=25) as video:
-        for t in range(FRAMES):
+        for t in range(frames):
             picture = texture[:, 2 * t : 2 * t + WIDTH] + rng.normal(0, 4, (HEIGHT, WIDTH, 1))
             video.write(picture.clip(0, 255).astype(np.uint8))
     return path
