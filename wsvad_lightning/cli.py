@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
     "predict": ("serving.command:predict", "score videos: wsvad predict --ckpt_path a.ckpt --videos a.mp4"),
     "stages": ("runs.stages:run_stages", "train and test all stages of a method that is trained in stages"),
     "bench": ("bench.command:bench", "compare methods: wsvad bench --methods urdmu rtfm --store mine.h5"),
+    "report": ("reporting.html.command:report", "a page to read: wsvad report runs/mine/version_1"),
     "extract": ("extraction.command:extract", "videos to features: wsvad extract videos/ store.h5"),
     "data convert": (
         "data.convert.command:convert",

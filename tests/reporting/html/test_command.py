@@ -1,0 +1,139 @@
+"""``wsvad report``, and its page in a browser."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.reporting.html.runs import HOSTILE, make_run
+from tests.videos import VideoMaker
+from wsvad_lightning.cli import main
+
+CHROMIUM, LOCAL = shutil.which("chromium"), re.compile("file:|data:|blob:")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on the path to open pages with")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Any]:
+    """Opens a page, and fails if it reports an error or asks for anything but files."""
+    pages: list[Any] = []
+    wrong: list[str] = []
+
+    def opened(path: Path, **settings: Any) -> Any:
+        page = browser.new_page(viewport={"width": 1200, "height": 900}, **settings)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on(
+            "console", lambda line: wrong.extend([line.text] if line.type in ("error", "warning") else [])
+        )
+        page.on("request", lambda request: wrong.extend([] if LOCAL.match(request.url) else [request.url]))
+        page.on("dialog", lambda dialog: wrong.append(dialog.message))
+        pages.append(page)
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def page(tmp_path: Path, make_video: VideoMaker) -> Path:
+    """The report of a run of which one video is at hand."""
+    video = make_video("clips/riot.mp4", num_frames=40)
+    run = make_run(tmp_path / "run")
+    assert main(["report", str(run), "-o", str(tmp_path / "a.html"), "--videos", str(video.parent)]) == 0
+    return tmp_path / "a.html"
+
+
+def test_a_click_goes_there_and_the_video_moves_the_cursor(page: Path, open_page: Any) -> None:
+    tab = open_page(page)
+    curve = tab.locator("article[data-name=riot] .curve")
+    curve.scroll_into_view_if_needed()
+    tab.wait_for_selector("article[data-name=riot] .curve.js-plotly-plot")
+    area = curve.locator(".nsewdrag").bounding_box()
+    tab.mouse.click(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2)
+    tab.wait_for_function("document.querySelector('video').currentTime > 1.9")
+    assert tab.evaluate("document.querySelector('video').currentTime") == pytest.approx(2.05, abs=0.11)
+    assert curve.get_attribute("aria-valuenow") in ("19", "20")
+    curve.press("Home")
+    tab.wait_for_function("document.querySelector('video').currentTime < 0.1")
+    curve.press("ArrowRight")
+    assert curve.get_attribute("aria-valuetext") == "0.40 s · frame 4 · score 0.150"
+    curve.press("Enter")  # the highest score
+    assert curve.get_attribute("aria-valuetext").endswith("score 0.850 · riot")
+    tab.evaluate("document.querySelector('video').currentTime = 3.35")
+    tab.wait_for_function("document.querySelector('article[data-name=riot] .curve').ariaValueNow === '33'")
+    moved = tab.locator("article[data-name=riot] .cursor").bounding_box()["x"]
+    assert moved == pytest.approx(area["x"] + area["width"] * 33.5 / 40, abs=2)
+
+
+def test_failures_lead_to_their_curves_and_videos_are_found(page: Path, open_page: Any) -> None:
+    tab = open_page(page, color_scheme="dark")
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
+    names = [article.get_attribute("data-name") for article in tab.locator("article").all()]
+    assert names[-1] == "still"  # worst first
+    link = tab.locator("#failures a[data-video='0'][data-frame='20']")
+    assert link.text_content() == HOSTILE
+    link.click()
+    hostile = tab.locator("article").filter(has_text=HOSTILE).locator(".curve")
+    assert hostile.get_attribute("aria-valuenow") == "20"
+    assert tab.evaluate("document.activeElement.dataset.video") == hostile.get_attribute("data-video")
+    tab.fill("#find", "calm")
+    assert tab.locator("#shown").text_content() == "1 of 4"
+    tab.fill("#find", "")
+    tab.select_option("#order", "name")
+    assert tab.locator("article").nth(1).get_attribute("data-name") == "calm"
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator(".plot.js-plotly-plot").count() == tab.locator(".plot").count() == 8
+    ink = "getComputedStyle(document.documentElement).getPropertyValue('--paper').trim()"
+    assert tab.evaluate(ink) == "#ffffff"
+
+
+def test_the_page_says_what_was_measured_and_escapes_what_it_is_given(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for told in (
+        "URDMU on mine, split 2 of s.json",
+        "4 videos (2 abnormal, 2 normal)",
+        "50.0 \N{EN DASH} 90.0",
+        "seed 3",
+    ):
+        assert told in text
+    assert "&lt;i&gt;no reason&lt;/i&gt;" in text
+    assert "<img" not in text
+    assert "<b>fall" not in text
+    assert len(re.findall("</script>", text)) == 3  # data, plotly and the page's own
+    assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", text)
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert HOSTILE in [video["name"] for video in data["videos"]]
+    assert 'src="clips/riot.mp4"' in text
+
+
+def test_mistakes_are_one_line_and_leave_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, nothing = make_run(tmp_path / "run"), tmp_path / "nothing"
+    nothing.mkdir()
+    for args, problem in (
+        ([nothing], "has no scores.csv and no videos.csv"),
+        ([run, "-o", tmp_path / "a.pdf"], "is not an HTML file"),
+        ([run, "--videos", nothing], "nothing"),
+    ):
+        assert main(["report", *map(str, args)]) == 2
+        error = capsys.readouterr().err
+        assert problem in error
+        assert error.splitlines()[-1].startswith("error: ")
+    assert not [*tmp_path.rglob("*.html"), *tmp_path.rglob("*.pdf")]
