@@ -134,6 +134,7 @@ def test_table_and_picture_are_of_the_results(first: tuple[int, str], runs: Path
         own = [result for result in results if result.selection == selection]
         assert f"| tiny | store | {selection} | {summarise(own, 'auc')} | " in table
     assert (runs / "results.png").is_file()
+    assert "version_1/report.html" in (runs / "report.html").read_text("utf-8")  # that of a run
 
 
 def test_a_result_tells_what_it_was_made_from(runs: Path) -> None:

@@ -105,6 +105,8 @@ def test_everything_is_written_of_every_video(
         assert (drawn[0].width, drawn[0].height) == size
     assert [float(row["seconds"]) for row in rows_of(run / "jerky" / "curve.csv")] == stamps
     assert [round(frame.time, 3) for frame in av.open(run / "jerky" / "scored.mp4").decode(video=0)] == stamps
+    report = (run / "report.html").read_text("utf-8")
+    assert all(f'src="{name}/scored.mp4"' in report for name in ("gate", "still", "jerky"))
     with av.open(tmp_path / "cameras" / "gate.mp4") as given, av.open(run / "gate" / "scored.mp4") as copy:
         assert copy.streams.video[0].average_rate == given.streams.video[0].average_rate
         assert copy.duration == given.duration

@@ -14,6 +14,8 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing, write_json
 from wsvad_lightning.reporting.comparison import comparison_figure
 from wsvad_lightning.reporting.figures import optional
+from wsvad_lightning.reporting.html.command import NAME
+from wsvad_lightning.reporting.html.comparison import BENCH, compare_results
 from wsvad_lightning.reporting.tables import OF_CLASSES, SHOWN
 
 Key = tuple[str, str, str]  # method, store and selection
@@ -53,9 +55,9 @@ class Result:
 def write_results(
     results: Sequence[Result], output: Path, misfits: Mapping[tuple[str, str], WSVADError]
 ) -> None:
-    """Print the table, and write ``results.md``, ``results.json`` and ``results.png``.
+    """Print the table, and write ``results.md``, ``results.json``, ``results.png`` and ``report.html``.
 
-    The picture needs matplotlib.
+    The picture needs matplotlib, the report Jinja2 and plotly.
 
     Args:
         results: of all runs.
@@ -79,10 +81,12 @@ def write_results(
     parts = ["\n".join(lines), "\n".join(left_out), explain(results)]
     with replacing(output / "results.md") as path:
         path.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
-    write_json([asdict(result) for result in results], output / "results.json")
+    write_json([asdict(result) for result in results], output / BENCH)
     if RequirementCache("matplotlib"):
         with optional(output / "results.png"):
             draw_results(groups, output / "results.png")
+    with optional(output / NAME):
+        compare_results(output / BENCH, output / NAME)
     console.print(f"written to {output}/results.*", markup=False, soft_wrap=True)
 
 

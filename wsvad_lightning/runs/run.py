@@ -16,6 +16,7 @@ from lightning_utilities.core.imports import RequirementCache
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.reporting.html.callback import ReportWriter
 from wsvad_lightning.reporting.labels import LabelPicture
 from wsvad_lightning.reporting.scores import ScoreWriter
 from wsvad_lightning.runs.arguments import RunArguments, untrained
@@ -110,6 +111,7 @@ class WSVADCLI(RunArguments):
             TrainingSummary(),
             Telemetry(),
             ScoreWriter(),
+            ReportWriter(),
             LabelPicture(),
             self.first_batch,
         ]

@@ -26,6 +26,7 @@ from wsvad_lightning.extraction.job import PATIENCE, Outcome, Processes, extract
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.metrics import expand_maps
 from wsvad_lightning.reporting.figures import VideoCurve, optional
+from wsvad_lightning.reporting.html.command import NAME, report_run
 from wsvad_lightning.reporting.scored_video import (
     frame_size,
     read_times,
@@ -156,6 +157,14 @@ class PredictCLI(WSVADCLI):
             clocks = {video_id: seconds.__getitem__ for video_id, seconds in times.items()}
             grid, classes = self.datamodule.info.grid, self.model.classes
             write_tables(folder, predictions, grid, classes, clocks, events)
+        self._draw(curves, times, folder)
+        gather({}, waiting)  # until all videos are drawn
+        if self.trainer.is_global_zero:
+            with optional(folder / NAME):
+                report_run(folder, folder / NAME)
+
+    def _draw(self, curves: Sequence[VideoCurve], times: Mapping[str, Sequence[float]], folder: Path) -> None:
+        """Draw the videos of this process, with the times of their frames."""
         if not RequirementCache("matplotlib"):
             rank_zero_info('No pictures of the scores: pip install "wsvad-lightning[report]" draws them')
             return

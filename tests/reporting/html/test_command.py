@@ -41,6 +41,7 @@ def open_page(browser: Any) -> Iterator[Any]:
         )
         page.on("request", lambda request: wrong.extend([] if LOCAL.match(request.url) else [request.url]))
         page.on("dialog", lambda dialog: wrong.append(dialog.message))
+        page.set_default_timeout(120_000)  # of a machine that does much else
         pages.append(page)
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready]")
@@ -63,9 +64,10 @@ def page(tmp_path: Path, make_video: VideoMaker) -> Path:
 
 def test_a_click_goes_there_and_the_video_moves_the_cursor(page: Path, open_page: Any) -> None:
     tab = open_page(page)
-    curve = tab.locator("article[data-name=riot] .curve")
+    own = "article[data-name=riot] .curve"
+    curve = tab.locator(own)
     curve.scroll_into_view_if_needed()
-    tab.wait_for_selector("article[data-name=riot] .curve.js-plotly-plot")
+    tab.wait_for_selector(f"{own}.js-plotly-plot")
     area = curve.locator(".nsewdrag").bounding_box()
     tab.mouse.click(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2)
     tab.wait_for_function("document.querySelector('video').currentTime > 1.9")
@@ -74,11 +76,11 @@ def test_a_click_goes_there_and_the_video_moves_the_cursor(page: Path, open_page
     curve.press("Home")
     tab.wait_for_function("document.querySelector('video').currentTime < 0.1")
     curve.press("ArrowRight")
-    assert curve.get_attribute("aria-valuetext") == "0.40 s · frame 4 · score 0.150"
+    tab.wait_for_selector(f"{own}[aria-valuetext='0.40 s · frame 4 · score 0.150']")
     curve.press("Enter")  # the highest score
-    assert curve.get_attribute("aria-valuetext").endswith("score 0.850 · riot")
+    tab.wait_for_selector(f"{own}[aria-valuetext$='score 0.850 · riot']")
     tab.evaluate("document.querySelector('video').currentTime = 3.35")
-    tab.wait_for_function("document.querySelector('article[data-name=riot] .curve').ariaValueNow === '33'")
+    tab.wait_for_selector(f"{own}[aria-valuenow='33']")
     moved = tab.locator("article[data-name=riot] .cursor").bounding_box()["x"]
     assert moved == pytest.approx(area["x"] + area["width"] * 33.5 / 40, abs=2)
 

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -171,7 +172,7 @@ def _rows(path: Path, required: Sequence[str]) -> list[Row]:
     if not path.is_file():
         return []
     with path.open("rb") as file:
-        if not any(line.strip() for line in [*file][1:2]):
+        if not any(line.strip() for line in islice(file, 1, None)):
             return []
     return read_rows(path, "RUN", required)
 

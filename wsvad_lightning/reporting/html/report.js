@@ -244,7 +244,7 @@ class Curve {
 
   follow() {
     const { player } = this;
-    const move = () => { if (player.readyState) this.go(this.frameAt(player.currentTime), false); };
+    const move = () => { if (player.readyState && !player.seeking) this.go(this.frameAt(player.currentTime), false); };
     const run = () => { move(); if (!player.paused) requestAnimationFrame(run); };
     player.addEventListener("play", run);
     player.addEventListener("seeked", move);
