@@ -24,7 +24,11 @@ AT_A_TIME = 2**18  # weighted samples: a few MB, which stay near the processor
 
 
 def bootstrap_intervals(
-    pools: Mapping[str, Pool], labels: NDArray[np.int64], resamples: int = RESAMPLES, seed: int = SEED
+    pools: Mapping[str, Pool],
+    labels: NDArray[np.int64],
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+    against: Mapping[str, Pool] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Give the interval of each metric that has one, by name.
 
@@ -33,9 +37,15 @@ def bootstrap_intervals(
         labels: ``[V]`` of the videos, 0 normal and 1 abnormal.
         resamples: how often to draw.
         seed: of the draws.
+        against: the same pools of another scorer of these videos; the intervals are then of how much higher
+            each metric is than with that one, on the same resamples.
     """
     groups = {name: _sizes(labels[pool.videos]) for name, pool in pools.items()}
-    parts = [measure(pools, weights) for weights in _draw(labels, resamples, seed, pools)]
+    largest = max(len(pool) for own in (pools, against or {}) for pool in own.values())
+    parts = []
+    for weights in _draw(labels, resamples, seed, largest):
+        own, other = measure(pools, weights), measure(against or {}, weights)
+        parts.append({name: own[name] - other[name] for name in own} if against else own)
     tail = (1 - COVERAGE) / 2
     intervals = {}
     for name in parts[0]:
@@ -52,15 +62,13 @@ def _sizes(labels: NDArray[np.int64]) -> list[int]:
     return [int(size) for size in np.unique(labels, return_counts=True)[1]]
 
 
-def _draw(
-    labels: NDArray[np.int64], resamples: int, seed: int, pools: Mapping[str, Pool]
-) -> Iterator[FloatArray]:
-    """Draw how often each video counts, some resamples ``[R, V]`` at a time."""
+def _draw(labels: NDArray[np.int64], resamples: int, seed: int, rows: int) -> Iterator[FloatArray]:
+    """Draw how often each video counts, some resamples ``[R, V]`` at a time for pools of so many rows."""
     generator = np.random.default_rng(seed)
     weights = np.zeros((resamples, len(labels)))
     for label in np.unique(labels):
         (own,) = np.nonzero(labels == label)
         weights[:, own] = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), size=resamples)
-    at_once = max(1, AT_A_TIME // max(map(len, pools.values())))
+    at_once = max(1, AT_A_TIME // rows)
     for start in range(0, resamples, at_once):
         yield weights[start : start + at_once]

@@ -1,15 +1,14 @@
 """Differences with intervals."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics import roc_auc
 from wsvad_lightning.reporting.figures import VideoCurve
 from wsvad_lightning.reporting.html.paired import (
-    Areas,
     difference_over_splits,
     difference_over_videos,
     t_quantile,
@@ -29,30 +28,37 @@ def scored(quality: float, seed: int) -> list[VideoCurve]:
     return videos
 
 
-def test_areas_of_resamples_are_those_of_the_frames_repeated() -> None:
-    videos = scored(1.0, seed=0)
-    weights = np.random.default_rng(1).integers(0, 3, size=(3, len(videos))).astype(float)
-    expected = []
-    for own in weights.astype(int):
-        drawn = [video for video, times in zip(videos, own, strict=True) for _ in range(times)]
-        labels = [video.labels for video in drawn if video.labels is not None]
-        expected.append(roc_auc(np.concatenate([video.scores for video in drawn]), np.concatenate(labels)))
-    assert Areas(videos).of(weights) == pytest.approx(expected)
-
-
 def test_the_same_scorer_differs_by_nothing_and_a_better_one_is_higher() -> None:
-    weak, strong = Areas(scored(0.5, seed=0)), Areas(scored(2.0, seed=1))
-    same = difference_over_videos(weak, weak, ABNORMAL, inside=False)
+    weak, strong = scored(0.5, seed=0), scored(2.0, seed=1)
+    same = difference_over_videos(weak, weak, ABNORMAL)["auc"]
     assert (same, same.verdict) == ((0, 0, 0), "not distinguishable")
-    better = difference_over_videos(strong, weak, ABNORMAL, inside=True)
-    assert 0 < better.low < better.value < better.high
-    assert better.verdict == "higher"
-    assert difference_over_videos(weak, strong, ABNORMAL, inside=False).verdict == "lower"
+    found = difference_over_videos(strong, weak, ABNORMAL)
+    for name in ("auc", "auc_abnormal", "ap"):
+        assert 0 < found[name].low < found[name].value < found[name].high
+        assert found[name].verdict == "higher"
+    areas = [
+        roc_auc(
+            np.concatenate([video.scores for video in videos]),
+            np.concatenate([video.labels for video in videos if video.labels is not None]),
+        )
+        for videos in (strong, weak)
+    ]
+    assert found["auc"].value == pytest.approx(areas[0] - areas[1])
+    assert difference_over_videos(weak, strong, ABNORMAL)["auc_abnormal"].verdict == "lower"
 
 
-def test_videos_without_truth_are_refused() -> None:
-    with pytest.raises(WSVADError, match="lacks ground truth"):
-        Areas([VideoCurve("v", np.zeros(3, np.float32), None)])
+def test_the_resamples_of_a_pair_are_the_same() -> None:
+    """A scorer that is a little worse in every video is lower, though both intervals overlap by far."""
+    videos = scored(1.0, seed=3)
+    worse = [
+        replace(
+            video, scores=video.scores - np.float32(0.2) * (video.labels if video.labels is not None else 0)
+        )
+        for video in videos
+    ]
+    found = difference_over_videos(worse, videos, ABNORMAL)["auc"]
+    assert found.verdict == "lower"
+    assert found.high - found.low < abs(found.value)
 
 
 def test_quantiles_are_those_of_the_tables_of_student() -> None:

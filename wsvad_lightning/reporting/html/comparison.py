@@ -13,14 +13,12 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.reporting.html.folder import ReportedRun, number_or_nan
 from wsvad_lightning.reporting.html.page import relative_address, write_page
 from wsvad_lightning.reporting.html.paired import (
-    Areas,
     Difference,
     difference_over_splits,
     difference_over_videos,
 )
 from wsvad_lightning.reporting.tables import OF_CLASSES, SHOWN
 
-PAIRED = {"auc": "AUC", "auc_abnormal": "AUC inside abnormal"}
 COLUMNS = {**SHOWN, **OF_CLASSES}
 NAMES = ("method", "store", "selection", "split", "seed")
 BENCH = "results.json"
@@ -119,19 +117,15 @@ def _pairs_of_runs(entries: Sequence[Entry], runs: Sequence[ReportedRun]) -> Pai
     """Compare all runs with the best of each metric."""
     if any(video.curve.labels is None for video in runs[0].videos):
         return {}
-    areas = [Areas([video.curve for video in run.videos]) for run in runs]
+    curves = [[video.curve for video in run.videos] for run in runs]
     abnormal = np.array([video.row.label == "abnormal" for video in runs[0].videos])
-    pairs = {}
-    for metric in PAIRED:
-        ranked = _ranked(entries, metric)
-        pairs[metric] = [
-            (
-                entries[i].name,
-                difference_over_videos(areas[i], areas[ranked[0]], abnormal, inside=metric == "auc_abnormal"),
-            )
-            for i in ranked[1:]
-        ]
-    return pairs
+    ranked = {metric: _ranked(entries, metric) for metric in SHOWN}
+    todo = {(i, best) for best, *rest in filter(None, ranked.values()) for i in rest}
+    found = {(i, best): difference_over_videos(curves[i], curves[best], abnormal) for i, best in todo}
+    return {
+        metric: [(entries[i].name, found[i, order[0]][metric]) for i in order[1:]]
+        for metric, order in ranked.items()
+    }
 
 
 def _ranked(entries: Sequence[Entry], metric: str) -> list[int]:
@@ -159,7 +153,7 @@ def compare_results(file: Path, path: Path) -> None:
         more = [result["store"]] * (len(stores) > 1) + [result["selection"]] * (len(selections) > 1)
         groups.setdefault(", ".join([result["method"], *more]), []).append(result)
     entries = [_entry_of(name, own, file.parent, path) for name, own in groups.items()]
-    pairs = {metric: _pairs_of_splits(entries, metric) for metric in PAIRED}
+    pairs = {metric: _pairs_of_splits(entries, metric) for metric in SHOWN}
     splits, seeds = ({result[name] for result in results} for name in ("split", "seed"))
     title = f"{len(groups)} methods on {', '.join(sorted(stores))}"
     title += f", {len(splits)} split{'s' * (len(splits) > 1)}"
@@ -261,7 +255,7 @@ def _write(
         entries=order,
         shown=shown,
         best=best,
-        pairs={PAIRED[metric]: (best[metric], own) for metric, own in pairs.items() if own},
+        pairs={SHOWN[metric]: (best[metric], own) for metric, own in pairs.items() if own},
         why=why,
         costs=costs,
         several=any(len(entry.units) > 1 for entry in entries),

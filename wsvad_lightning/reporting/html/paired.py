@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.metrics.intervals import bootstrap_intervals
+from wsvad_lightning.metrics.pools import Pool, measure
 from wsvad_lightning.reporting.figures import VideoCurve
 
-RESAMPLES, SEED, TAIL = 1000, 0, 0.025
-Array = NDArray[np.float64]
+TAIL = 0.025
 
 
 class Difference(NamedTuple):
@@ -31,72 +31,35 @@ class Difference(NamedTuple):
         return "higher" if self.value > 0 else "lower"
 
 
-class Areas:
-    """Areas under the ROC curve of resamples of some videos.
-
-    ``AUC = sum_ij w_i w_j U_ij / (sum_i w_i A_i sum_j w_j N_j)``, where a resample holds video i ``w_i``
-    times, ``A_i`` and ``N_i`` are its anomalous and normal frames, and ``U_ij`` counts the pairs of an
-    anomalous frame of i and a normal one of j that the anomalous frame wins, ties counting half.
-
-    Args:
-        videos: scores and ground truth, which must be known.
-
-    Raises:
-        WSVADError: if the ground truth of a video is unknown.
-    """
-
-    def __init__(self, videos: Sequence[VideoCurve]) -> None:
-        pairs = [(video.scores, video.labels) for video in videos if video.labels is not None]
-        if len(pairs) < len(videos):
-            raise WSVADError("RUN", videos[0].video_id, "lacks ground truth", "Compare runs of `wsvad test`")
-        anomalous = [scores[labels == 1] for scores, labels in pairs]
-        normal = [np.sort(scores[labels == 0]) for scores, labels in pairs]
-        self.anomalous, self.normal = (
-            np.array([len(own) for own in part], float) for part in (anomalous, normal)
-        )
-        self.wins = np.array([[_wins(own, others) for others in normal] for own in anomalous])
-
-    def of(self, weights: Array) -> Array:
-        """Areas ``[R]`` of resamples ``[R, V]``; NaN where one lacks normal or anomalous frames."""
-        won = ((weights @ self.wins) * weights).sum(axis=1)
-        pairs = (weights @ self.anomalous) * (weights @ self.normal)
-        return np.where(pairs > 0, won / np.maximum(pairs, 1), np.nan)
-
-
-def _wins(anomalous: NDArray[np.floating[Any]], normal: NDArray[np.floating[Any]]) -> float:
-    if not len(anomalous) or not len(normal):
-        return 0.0
-    below, up_to = (np.searchsorted(normal, anomalous, side) for side in ("left", "right"))
-    return float((below.sum() + up_to.sum()) / 2)
-
-
 def difference_over_videos(
-    mine: Areas, others: Areas, abnormal: NDArray[np.bool_], *, inside: bool
-) -> Difference:
-    """Compare the areas of two scorers on the same videos, by the paired percentile bootstrap.
-
-    Both are computed on the same resamples of videos. Normal and abnormal videos are drawn apart, as many of
-    each as there are.
+    mine: Sequence[VideoCurve], others: Sequence[VideoCurve], abnormal: NDArray[np.bool_]
+) -> dict[str, Difference]:
+    """Compare two scorers on the same videos, by the paired bootstrap.
 
     Args:
-        mine: of one scorer.
-        others: of the other.
+        mine: scores and ground truth, which must be known, of one scorer.
+        others: of the other, in the same order.
         abnormal: ``[V]`` which videos are.
-        inside: of abnormal videos alone.
+
+    Returns:
+        By the names of the metrics over frames.
     """
-    counted = abnormal.astype(float) if inside else np.ones(len(abnormal))
-    value = mine.of(counted[None]) - others.of(counted[None])
-    generator, weights = np.random.default_rng(SEED), np.zeros((RESAMPLES, len(abnormal)))
-    for kind in (False, True):
-        (own,) = np.nonzero(abnormal == kind)
-        if len(own):
-            weights[:, own] = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), RESAMPLES)
-    drawn = mine.of(weights * counted) - others.of(weights * counted)
-    drawn = drawn[~np.isnan(drawn)]
-    if not len(drawn):
-        return Difference(float(value[0]))
-    low, high = np.quantile(drawn, (TAIL, 1 - TAIL))
-    return Difference(float(value[0]), float(low), float(high))
+    both, everything = (_pools_of(mine), _pools_of(others)), np.ones((1, len(abnormal)))
+    values = [{name: float(own[0]) for name, own in measure(pools, everything).items()} for pools in both]
+    ends = bootstrap_intervals(both[0], abnormal.astype(np.int64), against=both[1])
+    return {
+        name: Difference(value - values[1][name], *ends.get(name, ())) for name, value in values[0].items()
+    }
+
+
+def _pools_of(videos: Sequence[VideoCurve]) -> dict[str, Pool]:
+    """The frames of all videos, and of those that hold an anomaly."""
+    frames = [
+        (video.scores.astype(np.float64), video.labels != 0) for video in videos if video.labels is not None
+    ]
+    own = [i for i, (_, labels) in enumerate(frames) if labels.any()]
+    pools = {"frames": Pool(frames, range(len(frames)))}
+    return pools | ({"abnormal": Pool([frames[i] for i in own], own)} if own else {})
 
 
 def difference_over_splits(mine: Sequence[float], others: Sequence[float]) -> Difference:
