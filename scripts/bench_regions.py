@@ -1,8 +1,8 @@
 """Compare maps with simple ones on UCSD Ped2: ``python scripts/bench_regions.py --help``.
 
-The runs are tests by ``wsvad test``, one folder ``split0``, ``split1``, … each. Besides the maps of a method,
-its frame score on every pixel is measured, and a map of motion that is not trained: the z-score of the 95 %
-quantile of the speed in each patch, relative to the normal training clips, up to five deviations.
+Runs are tests of one seed, a folder ``split0…``, ``split1…`` each, as ``wsvad bench`` leaves them. Besides
+the maps of a method, its frame score on every pixel is measured, and a map of motion that is not trained: the
+z-score of a statistic of each patch, relative to the normal training clips, up to five deviations.
 """
 
 import csv
@@ -20,27 +20,38 @@ from rich.table import Table
 
 from wsvad_lightning.data.datasets.regions import regions_of
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.loading.transform import Normalize
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.backbones.flow import STATISTICS
 from wsvad_lightning.metrics import RegionMetrics, expand_scores, roc_auc
 
-STREAM, STATISTIC, LIMIT = "motion_4x6", "q95", 5.0  # standard deviations
+LIMIT = 5.0  # standard deviations
 COLUMNS = ("auc", "auc_abnormal", "pixel_auc_40", "rbdc", "tbdc", "pixel_auc", "pixel_ap")
 
 Maps = Mapping[str, NDArray[np.float32]]
 
 
 def compare_maps(
-    store: str, annotations: str, splits: str, runs: dict[str, str], num_splits: int = 5
+    store: str,
+    annotations: str,
+    splits: str,
+    runs: dict[str, str],
+    num_splits: int = 5,
+    stream: str = "motion_4x6",
+    statistic: str = "q95",
+    normalize: Normalize = "zscore",
 ) -> None:
     """Print a table of percent, mean ± population standard deviation over the splits.
 
     Args:
-        store: with the stream ``motion_4x6`` of ``extract/motion.yaml``.
+        store: with a stream of motion.
         annotations: table with regions.
         splits: file of the splits.
         runs: by the name of the method, the folder that has ``split0`` and so on.
         num_splits: how many of the splits.
+        stream: that the map of motion is made of.
+        statistic: of the speed in a patch, or its ``energy``.
+        normalize: ``zscore`` for each patch by itself, or ``zscore_shared``.
     """
     rows: dict[str, list[dict[str, float]]] = {}
     for index in range(num_splits):
@@ -49,14 +60,15 @@ def compare_maps(
             split=splits,
             split_index=index,
             annotations=annotations,
-            features=[STREAM],
-            normalize="zscore",
+            features=[stream],
+            normalize=normalize,
             clip=LIMIT,
         )
         data.setup("fit")
-        rows.setdefault("motion, z-score", []).append(measure(data, motion_maps(data)))
+        maps = motion_maps(data, STATISTICS.index(statistic))
+        rows.setdefault(f"motion, {statistic} of {stream}, {normalize}", []).append(measure(data, maps))
         for name, folder in runs.items():
-            run = latest_run(Path(folder, f"split{index}"))
+            run = latest_run(Path(folder), index)
             rows.setdefault(f"{name}, maps", []).append(
                 json.loads((run / "metrics.json").read_text())["metrics"]
             )
@@ -68,22 +80,25 @@ def compare_maps(
     Console(width=160).print(table)
 
 
-def latest_run(folder: Path) -> Path:
-    """The last test in a folder.
+def latest_run(folder: Path, split: int) -> Path:
+    """The last test of a split, of at most ten, in a folder.
 
     Raises:
         WSVADError: if there is none.
     """
-    tests = {int(path.parent.name[8:]): path.parent for path in folder.glob("version_*/metrics.json")}
+    tests = {
+        int(path.parent.name[8:]): path.parent
+        for path in folder.glob(f"split{split}*/version_*/metrics.json")
+    }
     if not tests:
-        raise WSVADError("runs", folder, "holds no test", "Run `wsvad test` with this --output and --name")
+        raise WSVADError("runs", folder, f"holds no test of split {split}", "Run `wsvad bench`")
     return tests[max(tests)]
 
 
-def motion_maps(data: WSVADDataModule) -> dict[str, NDArray[np.float32]]:
-    """Scale the z-score of the speed in each patch to [0, 1]."""
+def motion_maps(data: WSVADDataModule, statistic: int) -> dict[str, NDArray[np.float32]]:
+    """Scale the z-score of a statistic of each patch to [0, 1]."""
     rows, columns = data.patch_grid or (0, 0)
-    speeds = {name: data.read(name)[..., STATISTICS.index(STATISTIC)] for name in data.parts["test"]}
+    speeds = {name: data.read(name)[..., statistic] for name in data.parts["test"]}
     return {
         name: (values.clip(0, LIMIT) / LIMIT).reshape(-1, rows, columns).astype(np.float32)
         for name, values in speeds.items()

@@ -90,13 +90,11 @@ class MethodCase(Case):
         batches: Makes named batches, ``(manifest, inputs)``; those with abnormal videos are trained on.
         weighted: Loss terms that the reference records with their weights.
         sizes: Reads more of the configuration off the weights.
-        passes: Names of what computes both ``train_outputs`` and the losses, and what ``evaluate`` records;
-            it is called once for all of them.
+        passes: Names of what computes both ``train_outputs`` and the losses, and is called once for both.
         complete: Gives the loaded network what is not a parameter, ``(config, inputs, module, weights)``.
         clip: Clips the gradients before the step and computes their norm, ``(config, module)``.
         small_step: Builds an optimizer of a smaller step where the recipe's own goes far.
         extra: Computes more outputs of a training batch before its step, ``(config, module, losses)``.
-        after: Computes outputs of the losses after the step.
         further: Computes outputs of several steps, of other videos or of no network, by their whole keys,
             ``(manifest, inputs, build)``.
         norm_dtype: In which the reference sums squared gradients; of millions float32 loses more than the
@@ -118,7 +116,6 @@ class MethodCase(Case):
     clip: Callable[[Config, WSVADModule], NDArray[Any]] | None = None
     small_step: Callable[[Config, WSVADModule], torch.optim.Optimizer] | None = None
     extra: Callable[[Config, Any, Tensors], Outputs] = lambda config, module, losses: {}
-    after: Callable[[Tensors], Outputs] = lambda losses: {}
     further: Callable[[Manifest, Tensors, Build], Outputs] = lambda manifest, inputs, build: {}
     norm_dtype: torch.dtype = field(default=torch.float64)
 
@@ -141,9 +138,8 @@ class MethodCase(Case):
                 if batch.labels.any():
                     outputs = self.train(manifest, config, build, batch)
                 else:
-                    module = build().eval()
-                    with torch.no_grad(), computed_once(module, self.passes):
-                        outputs = self.evaluate(module, batch)
+                    with torch.no_grad():
+                        outputs = self.evaluate(build().eval(), batch)
                 found |= {f"{prefix}/{key}": output for key, output in outputs.items()}
             found |= self.further(manifest, inputs, build)
         return found
@@ -168,11 +164,9 @@ class MethodCase(Case):
             found["grad_norm_clipped"] = gradient_norms(manifest, self.table, module, self.norm_dtype)
         found |= self.extra(config, module, losses)
         if self.small_step:
-            losses = losses_after(self.small_step(config, module), module, batch)
-            found["loss_after_small_step"] = module.total_loss(losses).numpy()
-        losses = losses_after(optimizer, module, batch)
-        found["loss_after_step"] = module.total_loss(losses).numpy()
-        return found | self.after(losses)
+            found["loss_after_small_step"] = loss_after(self.small_step(config, module), module, batch)
+        found["loss_after_step"] = loss_after(optimizer, module, batch)
+        return found
 
 
 @contextmanager
@@ -219,11 +213,11 @@ def gradient_norms(
     return np.array(norms)
 
 
-def losses_after(optimizer: torch.optim.Optimizer, module: WSVADModule, batch: WSVADBatch) -> Tensors:
-    """Compute the losses after a step along the present gradients, and take the step back."""
+def loss_after(optimizer: torch.optim.Optimizer, module: WSVADModule, batch: WSVADBatch) -> NDArray[Any]:
+    """Compute the total loss after a step along the present gradients, and take the step back."""
     before = copy.deepcopy(module.state_dict())
     optimizer.step()
     with torch.no_grad():
-        losses = module.compute_losses(batch)
+        total = module.total_loss(module.compute_losses(batch))
     module.load_state_dict(before)
-    return losses
+    return total.numpy()

@@ -29,11 +29,13 @@ def test_maps_beyond_one_leave_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_strongest_region_is_what_touches_the_peak_at_half_its_height() -> None:
+def test_the_strongest_region_is_what_touches_the_peak_half_way_up_to_it() -> None:
     calm, loud = np.zeros((2, 3, 4), dtype=np.float32)
     loud[0, 3] = 0.9  # alone
     loud[2, 0], loud[1, 1], loud[2, 2] = 1.0, 0.6, 0.4
     runs = [(0, 10, calm), (10, 20, loud), (20, 30, 1 - loud)]
     assert strongest_region(runs, 10, 20, (40, 30)) == (0, 10, 20, 20)
     assert strongest_region(runs, 5, 20, (40, 30)) == (0, 10, 20, 20)  # calm frames change nothing
+    raised = [(start, end, 0.4 + 0.6 * own) for start, end, own in runs]
+    assert strongest_region(raised, 10, 20, (40, 30)) == (0, 10, 20, 20)  # calm cells need not be 0
     assert strongest_region([(0, 4, calm)], 0, 4, (41, 30)) == (0, 0, 41, 30)

@@ -73,8 +73,8 @@ def read_maps(path: Path, video_id: str) -> NDArray[np.float32]:
 def strongest_region(runs: Runs, start: int, end: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Find where the maps of some frames are strongest.
 
-    It is the bounding box of the cells around the highest one that reach half of its mean over the frames and
-    touch.
+    Of the mean of the maps over the frames, it is the bounding box of the cells that touch the highest one
+    and reach half way up to it from the median, the level of what is calm.
 
     Args:
         runs: maps of the video, as :func:`expand_maps` gives them.
@@ -89,7 +89,7 @@ def strongest_region(runs: Runs, start: int, end: int, size: tuple[int, int]) ->
     frames = [min(end, last) - max(start, first) for first, last, _ in own]
     mean = np.average(np.stack([values for _, _, values in own]), axis=0, weights=frames)
     row, column = np.unravel_index(np.argmax(mean), mean.shape)
-    (region,) = (part for part in components(mean >= mean.max() / 2) if part[row, column])
+    (region,) = (part for part in components(mean >= (np.median(mean) + mean.max()) / 2) if part[row, column])
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     (width, height), (h, w) = size, mean.shape
     across, down = borders(width, w), borders(height, h)

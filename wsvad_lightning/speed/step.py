@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import yaml
@@ -43,6 +43,8 @@ from wsvad_lightning.speed.measures import (
     table_of,
 )
 from wsvad_lightning.types import ClipBatch, WSVADBatch
+
+Result = TypeVar("Result")
 
 SNIPPETS = (1000, 2000)  # of the scored videos
 SCORED_CROPS = 10
@@ -133,7 +135,7 @@ def benchmark_steps(
         console.print(f"ADPLG: pseudo-labels take {share:.4%} of a step")
 
 
-def in_fresh_process(measurement: Callable[..., Measurement], *arguments: Any) -> Measurement:
+def in_fresh_process(measurement: Callable[..., Result], *arguments: Any) -> Result:
     """Measure where no memory was used before."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(measurement, *arguments).result()

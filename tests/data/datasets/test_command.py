@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,18 @@ def test_unknown_frame_counts_cannot_be_labelled(tmp_path: Path) -> None:
             output=str(tmp_path / "t.csv"),
             gt_vectors=str(tmp_path / "g.npz"),
         )
+
+
+def test_boxes_of_unknown_frames_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corners = [[0, 0], [4, 0], [4, 3], [0, 3]]
+    box = {"start_frame": 3, "end_frame": 8, "keyframes": {"3": corners, "8": corners}}
+    videos = ("Fire_2.mp4", "Abuse028_x264.mp4")  # of MSAD, with frames of many sizes, and of UCF-Crime
+    events = [
+        {"file_name": video, "start_frame": 3, "end_frame": 8, "bounding_boxes": [box]} for video in videos
+    ]
+    (tmp_path / "merged_both.json").write_text(json.dumps(events))
+    annotations([str(tmp_path)], from_="sst_boxes", output=str(tmp_path / "t.csv"))
+    assert "1 videos have boxes and no frame size" in capsys.readouterr().out
 
 
 def test_shipped_tables_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,5 @@ CASE = MethodCase(
     optimizer=optimizer,
     evaluate=evaluate,
     train_outputs=train_outputs,
-    passes=("net.encode",),
     weighted=frozenset({"smooth", "sparsity"}),
 )

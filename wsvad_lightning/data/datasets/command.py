@@ -24,6 +24,7 @@ from wsvad_lightning.data.datasets import (
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.counts import table_of_classes
 from wsvad_lightning.data.datasets.draft import Draft
+from wsvad_lightning.data.datasets.regions import needs_size
 from wsvad_lightning.data.datasets.rules import Rule, find_rule
 from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.errors import WSVADError
@@ -71,9 +72,13 @@ def annotations(
     if gt_vectors is not None:
         _write_vectors(Path(gt_vectors), label_tests(videos, rule))
     write_annotations(output, videos)
-    Console().print(
+    console = Console()
+    console.print(
         _table_of_videos(videos, output), table_of_classes(videos.values()), *_tables_of_notes(draft)
     )
+    if sizeless := sum(video.regions is not None and needs_size(video) for video in videos.values()):
+        note = f"{sizeless} videos have boxes and no frame size: add width and height to measure regions"
+        console.print(note, soft_wrap=True)
 
 
 def read_benchmark(
