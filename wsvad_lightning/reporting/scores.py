@@ -15,6 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.loading.familiarity import LIMIT
 from wsvad_lightning.files import write_json
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.metrics import expand_classes, expand_maps, expand_scores, find_events
@@ -25,6 +26,8 @@ from wsvad_lightning.reporting.tables import Clock, steady_clock, tables_of, wri
 from wsvad_lightning.reporting.videos import truth_events, video_rows, write_truth, write_videos
 from wsvad_lightning.timeline import Event, SnippetGrid
 from wsvad_lightning.types import Prediction, WSVADBatch
+
+NAMED = 10  # videos that are warned of one by one
 
 Value = TypeVar("Value")
 
@@ -39,12 +42,14 @@ class ScoreWriter(Callback):
     Attributes:
         predictions: of the videos of this rank.
         truths: frame labels of the test videos of this rank, None where they are unknown.
+        novelties: how unlike the training the videos of this rank are, None where that is unknown.
         curves: in the end, frame scores of all videos on the first rank; of a test with ground truth.
     """
 
     def __init__(self) -> None:
         self.predictions: dict[str, Prediction] = {}
         self.truths: dict[str, Tensor | None] = {}
+        self.novelties: dict[str, float | None] = {}
         self.curves: list[VideoCurve] = []
 
     def on_test_batch_end(
@@ -70,8 +75,9 @@ class ScoreWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep a video's scores."""
+        """Keep a video's scores, and how unlike the training it is."""
         self.predictions |= {prediction.video_id: prediction for prediction in outputs}
+        self.novelties |= {video_id: _data(trainer).novelty(video_id) for video_id in batch.video_ids}
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write scores and events."""
@@ -107,6 +113,7 @@ class ScoreWriter(Callback):
         """Write the tables of all videos by the frame rates of the store."""
         folder, data = Path(trainer.log_dir or "."), _data(trainer)  # collective
         predictions, truths = sorted(gather(self.predictions).values()), gather(self.truths)
+        novelties = gather(self.novelties)
         if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, WSVADModule)
@@ -123,11 +130,30 @@ class ScoreWriter(Callback):
             )
             for video in predictions
         ]
-        write_videos(folder / "videos.csv", video_rows(self.curves, known, rates))
+        write_videos(folder / "videos.csv", video_rows(self.curves, known, rates, novelties))
+        name_unfamiliar(novelties)
         if trainer.testing:
             labels = {curve.video_id: curve.labels for curve in self.curves}
             events_of = {name: truth_events(video, labels[name]) for name, video in known.items()}
             write_truth(folder / "truth.csv", events_of, clocks)
+
+
+def name_unfamiliar(novelties: Mapping[str, float | None]) -> None:
+    """Name the videos whose features are unlike those of the training, the most unlike first.
+
+    Args:
+        novelties: of the videos, by name; None where nothing is known.
+    """
+    unlike = {name: value for name, value in novelties.items() if value is not None and value > LIMIT}
+    if not unlike:
+        return
+    strangest = sorted(unlike, key=lambda name: -unlike[name])
+    for name in strangest[:NAMED]:
+        rank_zero_info(f"warning: {name} is unlike the training videos, novelty {unlike[name]:.1f}")
+    rank_zero_info(
+        f"warning: {len(unlike)} of {len(novelties)} videos exceed the usual novelty of {LIMIT}. "
+        "Another camera, light or extraction? See videos.csv and docs/new_camera.md"
+    )
 
 
 def write_tables(

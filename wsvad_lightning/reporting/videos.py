@@ -44,6 +44,8 @@ class VideoRow(NamedTuple):
         lowest_event: of the annotated anomalies of the video, the one whose highest score is lowest; that
             score. None if there is no anomaly.
         lowest_event_frame: its first frame.
+        novelty: how unlike the training its features are; above 3.1 it is named, see
+            :mod:`wsvad_lightning.data.loading.familiarity`. None if the checkpoint does not say.
     """
 
     video: str
@@ -60,6 +62,7 @@ class VideoRow(NamedTuple):
     highest_normal_frame: int | None = None
     lowest_event: float | None = None
     lowest_event_frame: int | None = None
+    novelty: float | None = None
 
 
 def describe_video(curve: VideoCurve, label: int, fps: float, truth: Sequence[Event] = ()) -> VideoRow:
@@ -119,7 +122,10 @@ def truth_events(annotation: VideoAnnotation, labels: NDArray[np.integer[Any]] |
 
 
 def video_rows(
-    curves: Iterable[VideoCurve], known: Mapping[str, VideoAnnotation], fps: Mapping[str, float]
+    curves: Iterable[VideoCurve],
+    known: Mapping[str, VideoAnnotation],
+    fps: Mapping[str, float],
+    novelties: Mapping[str, float | None] | None = None,
 ) -> list[VideoRow]:
     """Describe videos, in their order.
 
@@ -127,12 +133,14 @@ def video_rows(
         curves: of the videos.
         known: what is annotated of them, by name; nothing in a prediction.
         fps: frames a second, by name; NaN where unknown.
+        novelties: how unlike the training they are, by name.
     """
     rows = []
     for curve in curves:
         video = known.get(curve.video_id)
         truth = truth_events(video, curve.labels) if video else []
-        rows.append(describe_video(curve, video.label if video else UNKNOWN, fps[curve.video_id], truth))
+        row = describe_video(curve, video.label if video else UNKNOWN, fps[curve.video_id], truth)
+        rows.append(row._replace(novelty=(novelties or {}).get(curve.video_id)))
     return rows
 
 

@@ -20,6 +20,7 @@ from wsvad_lightning.data.loading.dataset import (
     TrainingBags,
     WholeVideos,
 )
+from wsvad_lightning.data.loading.familiarity import PREFIX, VIDEOS, Familiarity, evenly
 from wsvad_lightning.data.loading.readers import FeatureReader, FeatureReaders
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, Sampling
 from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize
@@ -197,6 +198,13 @@ class WSVADDataModule(ResumableDataModule):
         """Rows and columns of the finest grid of patches that the features are of; None if of none."""
         return self.transform.patch_grid
 
+    def novelty(self, video_id: str) -> float | None:
+        """How unlike those of the training the features of a video are; None if that was not recorded.
+
+        See :mod:`wsvad_lightning.data.loading.familiarity`.
+        """
+        return self._familiarity.novelty(self._readers.features.read_stored(video_id))
+
     def read_patches(self, video_id: str) -> Iterator[Features]:
         """Give the features of a video with one patch left in, for each cell of ``patch_grid``, row by row.
 
@@ -244,6 +252,9 @@ class WSVADDataModule(ResumableDataModule):
         self.show_notes()
         if stage == "fit":
             self._readers.fit(self.reference_videos)
+            train = self.parts["train"]
+            compared = [train[i] for i in evenly(len(train), VIDEOS)]
+            self._familiarity.fit(self._readers.features.read_finite_streams(compared))
 
     def carry(self, streams: Iterable[str], stage: str) -> None:
         """Let batches carry more streams of the store, all views of each, along with the features.
@@ -299,7 +310,7 @@ class WSVADDataModule(ResumableDataModule):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the statistics of all streams; which batches were trained is in the trainer's own state."""
-        return self._readers.state_dict()
+        return self._readers.state_dict() | self._familiarity.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Take over the statistics that the model was trained with.
@@ -307,7 +318,9 @@ class WSVADDataModule(ResumableDataModule):
         Raises:
             WSVADError: if they are those of features of another shape.
         """
-        self._readers.load_state_dict(state_dict)
+        compared = {name: values for name, values in state_dict.items() if name.startswith(PREFIX)}
+        self._readers.load_state_dict({n: values for n, values in state_dict.items() if n not in compared})
+        self._familiarity.load_state_dict(compared)
 
     # ---------------------------------------------------------------------------------------------- parts
 
@@ -315,6 +328,10 @@ class WSVADDataModule(ResumableDataModule):
     def _readers(self) -> FeatureReaders:
         how = self.normalize, self.clip, self.crops, self.pca_dim
         return FeatureReaders(self.store, self.streams, *how)
+
+    @cached_property
+    def _familiarity(self) -> Familiarity:
+        return Familiarity(self.transform.streams)
 
     @property
     def _predicting(self) -> bool:

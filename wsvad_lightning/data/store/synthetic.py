@@ -29,6 +29,7 @@ def make_store(
     dtype: Literal["float16", "float32"] = "float32",
     snippet_length: int = 16,
     text_aligned: bool = False,
+    offset: float = 0.0,
     seed: int = 0,
 ) -> Path:
     """Write a store of synthetic videos that a detector can learn from.
@@ -50,6 +51,7 @@ def make_store(
         dtype: type of the stored values.
         snippet_length: frames of a snippet, and from one to the next.
         text_aligned: whether the store says that its backbone has a text tower.
+        offset: of all features, as another camera may give them.
         seed: the same seed gives the same store.
 
     Returns:
@@ -76,6 +78,7 @@ def make_store(
             for name, count in counts.items():
                 features = rng.standard_normal((num_snippets, count, dim)) + SPREAD * rng.standard_normal(dim)
                 features[start:end] += directions[kind]
+                features += offset
                 arrays[name] = features.astype(dtype)
             frames = (start * snippet_length, min(end * snippet_length, num_frames))
             annotation = VideoAnnotation(
