@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
 from tests.methods.small import smaller
@@ -19,7 +19,7 @@ from tests.runs.test_run import OF_METHODS, make_store_for
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.runs.checkpoints import BestOnVal
 from wsvad_lightning.runs.parsed import ParsedRun
-from wsvad_lightning.runs.resuming import Resuming, continue_wandb, move_kept, requeued_from
+from wsvad_lightning.runs.resuming import Resuming, move_kept, requeued_from
 
 STEPS = 6
 VALIDATED: dict[str, Any] = {"val_check_interval": 2, "check_val_every_n_epoch": None}
@@ -232,16 +232,6 @@ def save_entries(path: Path, **entries: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": {}, **entries}, path)
     return path
-
-
-def test_a_logger_continues_the_run_of_the_checkpoint(tmp_path: Path) -> None:
-    checkpoint = str(save_entries(tmp_path / "a.ckpt", wandb_id="abc12"))
-    fresh, given = WandbLogger(offline=True), WandbLogger(offline=True, id="mine")
-    for logger in (fresh, given):
-        continue_wandb(logger, checkpoint)
-    assert (fresh.version, given.version) == ("abc12", "mine")
-    with pytest.raises(WSVADError, match="its entry 'wandb_id' is not"):
-        continue_wandb(WandbLogger(offline=True), str(save_entries(tmp_path / "b.ckpt", wandb_id="../a")))
 
 
 def test_a_requeued_job_continues_from_its_own_last_checkpoint(

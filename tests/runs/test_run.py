@@ -4,17 +4,15 @@ import csv
 import json
 import math
 import os
-import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from lightning.pytorch import LightningModule
-from wandb.proto import wandb_internal_pb2
 
 from tests.methods.small import smaller
 from tests.processes import run_ranks
@@ -29,7 +27,6 @@ RECIPES = recipes_of(methods.__all__)
 PIXEL_RECIPES = recipes_of(methods.PIXELS)
 OF_METHODS = [next(name for name in RECIPES if class_of(name) == method) for method in methods.__all__]
 OVERLAYS = sorted(path.name for path in (config_folder() / "with").glob("*.yaml"))
-BLOCK, FULL, LAST = 32768, 1, 4  # of the log format of LevelDB
 SMOKE = ["--config", "with/smoke.yaml"]
 
 
@@ -243,53 +240,6 @@ def test_bf16_scores_stay_close_to_float32(store: Path, tmp_path: Path) -> None:
         return torch.tensor([float(row["score"]) for row in rows])
 
     torch.testing.assert_close(scores("--config", "with/bf16.yaml"), scores(), rtol=0, atol=0.01)
-
-
-def test_offline_wandb_file_reads_back(store: Path, tmp_path: Path) -> None:
-    """What was logged without account or network is in the offline run's own file."""
-    more = ["--config", "with/wandb.yaml", "--trainer.logger.save_dir", str(tmp_path)]
-    # A process of its own: the service that wandb starts outlives a run.
-    fit_args = ["fit", "--config", "ucf_urdmu.yaml", *SMOKE, "--data.store", str(store)]
-    done = subprocess.run(
-        [sys.executable, "-m", "wsvad_lightning", *fit_args, "--output", str(tmp_path), "--name", "w", *more],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    (record,) = tmp_path.rglob("run-*.wandb")
-    logged = read_wandb_history(record)
-    total = [float(row["train/loss/total"]) for row in rows_of(tmp_path / "w/version_0/metrics.csv")]
-    assert [row["train/loss/total"] for row in logged] == pytest.approx(total)
-
-
-def read_wandb_history(path: Path) -> list[dict[str, float]]:
-    """Read the metrics of an offline run."""
-    rows = []
-    for raw in read_wandb_records(path.read_bytes()):
-        record = wandb_internal_pb2.Record.FromString(raw)
-        items = {
-            item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item
-        }
-        if "train/loss/total" in items:
-            rows.append(items)
-    return rows
-
-
-def read_wandb_records(data: bytes) -> Iterator[bytes]:
-    """Yield the records of an offline run: a header of 7 bytes, then the log format of LevelDB."""
-    position, parts = 7, b""
-    while position + 7 <= len(data):
-        if (left := BLOCK - position % BLOCK) < 7:  # too little for a header: the block ends here
-            position += left
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, position)
-        parts += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (FULL, LAST):
-            yield parts
-            parts = b""
 
 
 def test_every_method_has_a_recipe() -> None:

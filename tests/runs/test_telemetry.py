@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
 
 from tests.methods.small import small
@@ -51,6 +52,21 @@ def test_tensorboard_has_the_same_scalars_and_histograms_of_scores(trained: Path
     recorded = read.Histograms("scores/normal")
     assert [event.step for event in recorded] == [0, 1, 2, 3]
     assert all(0 <= event.histogram_value.min <= event.histogram_value.max <= 1 for event in recorded)
+
+
+def test_tensorboard_has_a_row_of_hyper_parameters_with_what_was_measured(trained: Path) -> None:
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert main(["test", "--ckpt_path", str(checkpoint)]) == 0
+    for folder, metric in ((trained, "val/video_auc"), (trained.parent / "version_1", "test/auc")):
+        read = EventAccumulator(str(folder))
+        read.Reload()
+        table = read.PluginTagToContent("hparams")
+        start = HParamsPluginData.FromString(table["_hparams_/session_start_info"]).session_start_info
+        assert start.hparams["model.init_args.hidden_dim"].number_value == 8
+        assert start.hparams["data.store"].string_value.startswith("/")
+        shown = HParamsPluginData.FromString(table["_hparams_/experiment"]).experiment.metric_infos
+        assert metric in {info.name.tag for info in shown}
+        assert len(read.Scalars(metric)) > 0
 
 
 def test_the_norm_is_that_of_all_gradients() -> None:

@@ -9,6 +9,7 @@ from jsonargparse.typing import PositiveInt
 
 from wsvad_lightning.bench.compare import Plan, compare
 from wsvad_lightning.bench.recipes import CHECKPOINTS, as_text
+from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.parsing import explained
 
 DESCRIPTION = (
@@ -33,12 +34,20 @@ def bench(args: Sequence[str]) -> int:
     with explained(parser):
         given = parser.parse_args(list(args)).as_dict()
     jobs, show = given.pop("jobs"), given.pop("print_config")
+    given["configs"] = with_default(given["configs"])
     plan = Plan(**{name: value for name, value in given.items() if value is not None})
     if not show:
         return compare(plan, jobs)
     for (selection, method), recipe in plan.recipes().items():
         sys.stdout.write(f"# {method}, {selection}\n{as_text(recipe)}\n")
     return 0
+
+
+def with_default(configs: Sequence[str] | None) -> list[str]:
+    """Give the recipes of a comparison: the default one, unless another one than an overlay is given."""
+    given = list(configs or ())
+    overlays = all(find_config(name).parent == config_folder() / "with" for name in given)
+    return [*Plan.configs, *given] if overlays else given
 
 
 def parser_of(command: str) -> ArgumentParser:
@@ -61,8 +70,8 @@ def parser_of(command: str) -> ArgumentParser:
         action="append",
         type=str,
         metavar="X",
-        help="recipe whose data and trainer are used; later ones override earlier ones (default: "
-        f"{', '.join(Plan.configs)})",
+        help="recipe whose data and trainer are used; later ones override earlier ones; shipped overlays "
+        f"with/… change the default, which is {', '.join(Plan.configs)}",
     )
     parser.add_argument("--seeds", **several, type=int, default=list(Plan.seeds), help="seeds to train with")
     parser.add_argument(

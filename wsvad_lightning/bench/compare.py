@@ -22,6 +22,7 @@ import wsvad_lightning
 from wsvad_lightning.bench.measure import QUIET, Cell, train_and_test
 from wsvad_lightning.bench.recipes import CHECKPOINTS, Recipes, as_text, compose, find_methods
 from wsvad_lightning.bench.results import write_results
+from wsvad_lightning.bench.tracking import join_group, log_comparison
 from wsvad_lightning.bench.workers import work_off
 from wsvad_lightning.data.datasets.splits import read_splits
 from wsvad_lightning.data.loading.catalogue import Catalogue
@@ -102,6 +103,7 @@ def compare(plan: Plan, jobs: int = 1) -> int:
     results = [result for cell in cells if (result := cell.read_result())]
     if results:
         write_results(results, Path(plan.output), misfits)
+        log_comparison(recipe_path(plan, cells[0].method, cells[0].selection), plan.output, results)
     for error in dict.fromkeys(error for _, error in failed):
         logs = [cell.folder / "log.txt" for cell, said in failed if said == error]
         message = f"{len(logs)} failed: {error}"
@@ -119,6 +121,8 @@ def make_cells(plan: Plan) -> list[Cell]:
         WSVADError: if stores, splits, recipe, methods or arguments do not work.
     """
     recipes = plan.recipes()
+    for composed in recipes.values():
+        join_group(composed, plan.output)
     splits = range(len(read_splits(plan.splits)) if plan.splits else 1)
     stores = find_stores(plan.stores)
     videos = {
@@ -128,10 +132,10 @@ def make_cells(plan: Plan) -> list[Cell]:
     }
     streams = choose_streams(stores, recipes)
     writable_folder(plan.output)
-    texts = {key: as_text(recipe) for key, recipe in recipes.items()}
-    for (selection, method), text in texts.items():
+    texts = {key: as_text(recipe, logger=False) for key, recipe in recipes.items()}
+    for (selection, method), recipe in recipes.items():
         with replacing(recipe_path(plan, method, selection)) as path:
-            path.write_text(text, encoding="utf-8")
+            path.write_text(as_text(recipe), encoding="utf-8")
     return [
         make_cell(
             plan,
@@ -140,12 +144,12 @@ def make_cells(plan: Plan) -> list[Cell]:
             selection,
             split,
             seed,
-            recipe,
+            text,
             streams[store, method],
             videos[store, split],
         )
         for seed, split in product(dict.fromkeys(plan.seeds), splits)
-        for (store, path), ((selection, method), recipe) in product(stores.items(), texts.items())
+        for (store, path), ((selection, method), text) in product(stores.items(), texts.items())
     ]
 
 

@@ -177,11 +177,18 @@ def setting_of(option: Sequence[str]) -> str:
     return found[1] if found else ""
 
 
-def as_text(recipe: Namespace) -> str:
-    """Write a recipe as YAML, without what differs between the runs of a comparison."""
+def as_text(recipe: Namespace, *, logger: bool = True) -> str:
+    """Write a recipe as YAML, without what differs between the runs of a comparison.
+
+    Args:
+        recipe: of a method.
+        logger: whether to write where runs are logged, on which no result depends.
+    """
     values = yaml.safe_load(parser_of_fit().dump(recipe, skip_unset=False))
     parts = {
         part: {name: value for name, value in values[part].items() if f"{part}.{name}" not in OWN}
         for part in ("model", "data", "trainer")
     }
+    if not logger:
+        parts["trainer"]["logger"] = None
     return yaml.safe_dump(parts, sort_keys=False)

@@ -2,6 +2,10 @@
 
 import os
 import platform
+import subprocess
+from collections import Counter
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -9,6 +13,7 @@ import torch
 from lightning.pytorch import Trainer
 
 import wsvad_lightning
+from wsvad_lightning.types import LABELS
 
 
 def receipt(trainer: Trainer) -> dict[str, Any]:
@@ -18,8 +23,6 @@ def receipt(trainer: Trainer) -> dict[str, Any]:
         trainer: the trainer that ran it.
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
-    device = trainer.strategy.root_device
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
         "seed": data.seed if data.seeded else None,
@@ -30,12 +33,60 @@ def receipt(trainer: Trainer) -> dict[str, Any]:
         "split_index": data.catalogue.split_index,
         "gt_rule": data.gt_rule.name,
         "precision": str(trainer.precision),
+        **made_by(trainer),
+    }
+
+
+def origin_of(trainer: Trainer) -> dict[str, Any]:
+    """Describe what a run has beyond its configuration: the videos, and what computes.
+
+    Args:
+        trainer: the trainer that runs it.
+    """
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]  # as above
+    store = getattr(data, "store", None)  # there is none where pixels are read
+    checkpoint = None if trainer.ckpt_path is None else os.path.abspath(trainer.ckpt_path)  # noqa: PTH100
+    videos = {
+        part: dict(Counter(LABELS[data.annotations[name].label] for name in names))
+        for part, names in data.parts.items()
+        if names and not trainer.predicting
+    }
+    return {
+        "checkpoint": checkpoint,
+        "store_checksum": None if store is None else store.checksum(),
+        "videos": videos,
+        **made_by(trainer),
+    }
+
+
+def made_by(trainer: Trainer) -> dict[str, Any]:
+    """Name the processes, versions and hardware that compute, and the commit that runs from a repository."""
+    device = trainer.strategy.root_device
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
         "processes": trainer.world_size,
         "versions": {
             "wsvad_lightning": wsvad_lightning.__version__,
+            "commit": commit(),
             "torch": torch.__version__,
             "lightning": lightning.__version__,
             "python": platform.python_version(),
         },
         "hardware": {"machine": platform.machine(), "cpus": os.cpu_count(), "gpu": gpu},
     }
+
+
+@cache
+def commit() -> str | None:
+    """Give the commit of the repository that the package runs from, ``-dirty`` if files differ from it.
+
+    None for an installed package, and without git.
+    """
+    root = Path(wsvad_lightning.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

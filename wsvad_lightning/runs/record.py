@@ -9,13 +9,17 @@ from typing import Any
 import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from wsvad_lightning.carried import write_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.base.training import TrainingModule
+from wsvad_lightning.reporting.receipt import origin_of, receipt
+from wsvad_lightning.runs.tracking import discard_run, is_continued, remember_run
 
 PATHS = ("store", "split", "annotations", "videos")  # of the data modules
+MEASURED = ("test/", "val/", "train/loss/")  # what TensorBoard's table of hyper-parameters shows of a run
 
 
 class RunRecord(SaveConfigCallback):
@@ -23,6 +27,8 @@ class RunRecord(SaveConfigCallback):
 
     It is saved once model and data are set up, before the first step. A run that is refused before leaves no
     folder. What a checkpoint carries is plain text, so that checkpoints load with ``weights_only=True``.
+
+    Loggers get it as :meth:`described`. TensorBoard gets its table of hyper-parameters when the run ends.
     """
 
     def _plain(self) -> dict[str, Any]:
@@ -33,10 +39,30 @@ class RunRecord(SaveConfigCallback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add what ``wsvad test --ckpt_path`` needs to know."""
+        assert isinstance(pl_module, TrainingModule)
+        checkpoint[CONFIG_KEY] = write_carried(self._from_anywhere(), type(pl_module))
+
+    def _from_anywhere(self) -> dict[str, Any]:
+        """Give the configuration with absolute paths."""
         config = self._plain()
         config["data"] |= {key: absolute(config["data"][key]) for key in PATHS if key in config["data"]}
-        assert isinstance(pl_module, TrainingModule)
-        checkpoint[CONFIG_KEY] = write_carried(config, type(pl_module))
+        return config
+
+    def described(self, trainer: Trainer) -> dict[str, Any]:
+        """Give what the run is made of, each thing once: settings that have a value, and their origin.
+
+        Paths are absolute, loss weights those in force, and loggers left out.
+        """
+        config, method = self._from_anywhere(), trainer.lightning_module
+        assert isinstance(method, TrainingModule)
+        config["model"]["init_args"]["loss_weights"] = method.loss_weights
+        trained = {key: value for key, value in config["trainer"].items() if key != "logger"}
+        parts = {"model": config["model"], "data": config["data"], "trainer": trained}
+        described: dict[str, Any] = with_values(
+            {"seed": config["seed_everything"], **parts, "origin": origin_of(trainer)}
+        )
+        described["data"].pop("seed", None)
+        return described
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save nothing yet: the run may still be refused."""
@@ -48,6 +74,7 @@ class RunRecord(SaveConfigCallback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save also where no step was left to be done."""
         self._save(trainer)
+        self._tabulate(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save before the first video."""
@@ -56,6 +83,10 @@ class RunRecord(SaveConfigCallback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save before the first video."""
         self._save(trainer)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add what was measured to the table of TensorBoard."""
+        self._tabulate(trainer)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save before the first video."""
@@ -68,19 +99,36 @@ class RunRecord(SaveConfigCallback):
         loggers, trainer.loggers = trainer.loggers, []  # they finish here, not after the removal
         for logger in loggers:
             logger.finalize("failed")
+            if isinstance(logger, WandbLogger):
+                discard_run(logger)
         remove_logs(_run_folder(loggers), Path(loggers[0].save_dir or "."))
 
     def _save(self, trainer: Trainer) -> None:
         """Save on the first rank; not collective, as ranks without videos start nothing."""
         if self.already_saved or not trainer.is_global_zero:
             return
+        described, command = self.described(trainer), Path(self.config_filename).stem
         folder = _run_folder(trainer.loggers)
         folder.mkdir(parents=True, exist_ok=True)
         self.parser.save(self.config, folder / self.config_filename, skip_unset=False, multifile=False)
+        measured = {} if command == "fit" else {command: receipt_of(trainer) or described["origin"]}
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(self._plain())
+                own = {} if measured and is_continued(logger) else described
+                logger.experiment.config.update({**own, **measured}, allow_val_change=True)
+                remember_run(logger, folder)
+            else:
+                logger.log_hyperparams(described)
         self.already_saved = True
+
+    def _tabulate(self, trainer: Trainer) -> None:
+        """Write the row of this run into TensorBoard's table of hyper-parameters."""
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        shown = {name: value for name, value in values.items() if name.startswith(MEASURED)}
+        last = max(0, trainer.fit_loop.epoch_loop._batches_that_stepped - 1)  # where these values are already
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
+                logger.log_hyperparams(flat(self.described(trainer)), shown, last)
 
 
 def _run_folder(loggers: Sequence[Logger]) -> Path:
@@ -101,6 +149,37 @@ def remove_logs(folder: Path, output: Path) -> None:
         while folder != output:
             folder.rmdir()
             folder = folder.parent
+
+
+def receipt_of(trainer: Trainer) -> dict[str, Any]:
+    """Give the receipt of what scores videos, in values and with absolute paths; empty for what does not."""
+    if not isinstance(trainer.lightning_module, WSVADModule):
+        return {}
+    record = receipt(trainer)
+    paths = {key: absolute(record[key]) for key in ("checkpoint", "store", "annotations", "split")}
+    made: dict[str, Any] = with_values(record | paths)
+    return made
+
+
+def with_values(settings: Any) -> Any:
+    """Leave out, in nested mappings and lists of them, what is None or empty."""
+    if isinstance(settings, list):
+        return [with_values(item) for item in settings]
+    if not isinstance(settings, dict):
+        return settings
+    kept = {name: with_values(value) for name, value in settings.items()}
+    return {name: value for name, value in kept.items() if value is not None and value != {}}
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str | float | bool]:
+    """Name each value in nested mappings by its whole dotted name; lists become text."""
+    found: dict[str, str | float | bool] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value if isinstance(value, str | int | float) else str(value)
+    return found
 
 
 def absolute(path: str | list[str] | None) -> str | list[str] | None:

@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +19,9 @@ from torch import distributed
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
+from wsvad_lightning.runs.tracking import WANDB
 
-WANDB, SLURM = "wandb_id", "slurm_job"  # entries of a checkpoint
+SLURM = "slurm_job"  # entry of a checkpoint
 
 # What Lightning records of a validation that has begun: it is done from its first video when a run resumes.
 UNFINISHED = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
@@ -174,21 +174,6 @@ def is_of_step(path: Path, step: int) -> bool:
         return bool(read_checkpoint(path)["global_step"] <= step)
     except (WSVADError, KeyError, TypeError):
         return False
-
-
-def continue_wandb(logger: WandbLogger, checkpoint: str) -> None:
-    """Let a logger continue the run that a checkpoint names, unless it was given one.
-
-    Raises:
-        WSVADError: if that does not name a run.
-    """
-    name = read_checkpoint(checkpoint).get(WANDB)
-    if name is None or logger.version is not None:
-        return
-    if not (isinstance(name, str) and re.fullmatch(r"[\w-]{1,64}", name, re.ASCII)):
-        problem = f"its entry {WANDB!r} is not what `wsvad fit` writes"
-        raise WSVADError("--ckpt_path", checkpoint, problem, "Give a file that `wsvad fit` wrote")
-    logger._id = logger._wandb_init["id"] = name
 
 
 def requeued_from(folder: Path) -> Path | None:

@@ -10,25 +10,28 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning_utilities.core.imports import RequirementCache
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.reporting.board import Board
 from wsvad_lightning.reporting.html.callback import ReportWriter
 from wsvad_lightning.reporting.labels import LabelPicture
 from wsvad_lightning.reporting.scores import ScoreWriter
+from wsvad_lightning.reporting.wandb import Checkpoints
 from wsvad_lightning.runs.arguments import RunArguments, untrained
 from wsvad_lightning.runs.checkpoints import FirstBatch, LastCheckpoint, WholeCheckpoints
 from wsvad_lightning.runs.progress import StepProgress
 from wsvad_lightning.runs.ranks import check_start, ending_together
-from wsvad_lightning.runs.resuming import Resuming, continue_wandb
+from wsvad_lightning.runs.resuming import Resuming
 from wsvad_lightning.runs.seeds import forget_shared_seed
 from wsvad_lightning.runs.settings import check_divisors, settings_explained
 from wsvad_lightning.runs.stopping import StopAfterStep, Stopped, StopSignals, take_signals
 from wsvad_lightning.runs.summary import TrainingSummary
 from wsvad_lightning.runs.telemetry import Telemetry
+from wsvad_lightning.runs.tracking import tracked, wandb_ended
 from wsvad_lightning.runs.trained import carried_defaults, import_from_here, named_methods, peek
 
 # What is raised of sizes and numbers that nothing can be made with; the parser explains ValueErrors itself.
@@ -110,24 +113,25 @@ class WSVADCLI(RunArguments):
             Resuming(),
             TrainingSummary(),
             Telemetry(),
-            ScoreWriter(),
+            (writer := ScoreWriter()),
             ReportWriter(),
             LabelPicture(),
+            Board(writer),
+            Checkpoints(),
             self.first_batch,
         ]
         csv = CSVLogger(writable_folder(config.output), name=config.name)
         loggers: list[Logger] = [csv]
         if RequirementCache("tensorboard"):
-            loggers.append(TensorBoardLogger(config.output, name=config.name, version=csv.version))
+            board = TensorBoardLogger(config.output, config.name, csv.version, default_hp_metric=False)
+            loggers.append(board)
         given = config.trainer.logger
-        loggers += given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
+        asked = given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
+        loggers += tracked(asked, self.config[self.subcommand], self.command)
         with self._settings_explained():
             trainer = super().instantiate_trainer(logger=loggers, **kwargs)
         check_start(trainer)
         take_signals(trainer, self.signals)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger) and self.command == "fit" and config.ckpt_path:
-                continue_wandb(logger, config.ckpt_path)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the user has chosen
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
@@ -159,7 +163,7 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
     Returns:
         The finished run, with its ``trainer``, ``model`` and ``datamodule``.
     """
-    with StopSignals() as signals, ending_together():
+    with StopSignals() as signals, ending_together(), wandb_ended():
         try:
             return run_command(args, kind, signals)
         except Stopped as stopped:
@@ -176,9 +180,6 @@ def run_command(args: Sequence[str], kind: type[WSVADCLI], signals: StopSignals)
     if command != "fit" and not rest:
         raise untrained()
     run = kind(args, {} if command == "fit" else carried_defaults(given), signals)
-    for logger in run.trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()  # a later run in this process is one of its own
     if folder := run.trainer.log_dir:
         rank_zero_info(f"Everything of this run is in {folder}")
         last = Path(folder, "checkpoints", "last.ckpt")
