@@ -82,7 +82,7 @@ def commit() -> str | None:
 
     None for an installed package, and without git.
     """
-    root = Path(wsvad_lightning.__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
