@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: Floors = (
     ("errors",),
     ("ops", "timeline"),
-    ("files", "folders", "types", "configs", "checkpoint", "startup", "quiet"),
+    ("files", "folders", "types", "configs", "checkpoint", "startup", "quiet", "signals"),
     ("layers", "losses", "parsing"),
     ("video", "metrics"),
     ("data.datasets",),

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from wsvad_lightning.extraction.encoders import FrameEncoder, build_encoder
 from wsvad_lightning.extraction.pooling import SnippetRecipe
 from wsvad_lightning.extraction.streams import FrameWindow, StreamSpec
 from wsvad_lightning.parsing import parse_function
+from wsvad_lightning.signals import Stopped
 from wsvad_lightning.types import UNKNOWN
 from wsvad_lightning.video.film import decoder_version
 from wsvad_lightning.video.reader import VideoReader
@@ -556,6 +558,33 @@ def test_wrong_options_are_named_before_anything_is_written(
         run(videos, tmp_path / "store.h5", **options)
     assert error.value.argument == argument
     assert not list(tmp_path.glob("store*"))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_at_once_and_the_same_command_continues(
+    signum: int,
+    videos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    calls: list[int] = []
+
+    def measure(frames: torch.Tensor, size: int) -> torch.Tensor:
+        calls.append(len(frames))
+        if len(calls) == 3:  # the first batch of the last video
+            os.kill(os.getpid(), signum)
+        return measure_motion(frames, size)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("wsvad_lightning.extraction.streams.measure_motion", measure)
+        with pytest.raises(Stopped, match=str(128 + signum)):
+            run(videos, tmp_path / "store.h5")
+    name = signal.Signals(signum).name
+    assert capsys.readouterr().err.splitlines()[-1] == f"stopped by {name}; the same command continues"
+    assert list(FeatureStore(tmp_path / "store.h5")) == ["fight", "late"]
+    assert run(videos, tmp_path / "store.h5") == 0
+    assert len(FeatureStore(tmp_path / "store.h5")) == 3
 
 
 def test_missing_decoder_is_reported_before_anything_is_written(

@@ -21,7 +21,7 @@ from wsvad_lightning.cli import main
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import remove_leftovers, replacing
 from wsvad_lightning.runs.checkpoints import BestOnVal, LastCheckpoint, WholeCheckpoints
-from wsvad_lightning.runs.stopping import StopSignals
+from wsvad_lightning.signals import StopSignals
 
 OLD, NEW = {"weights": torch.zeros(1000)}, {"weights": torch.ones(1000)}
 

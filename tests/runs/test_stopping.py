@@ -15,7 +15,7 @@ from tests.runs.test_resuming import assert_same
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.methods import Sultani
-from wsvad_lightning.runs.stopping import Stopped, StopSignals
+from wsvad_lightning.signals import Stopped
 
 SIGNALS = pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 
@@ -153,17 +153,6 @@ def test_a_job_of_slurm_is_queued_again_and_continues(
     first, second = (tmp_path / "s" / f"version_{n}" / "metrics.csv" for n in (0, 1))
     assert len(first.read_text().splitlines()) == 4
     assert len(second.read_text().splitlines()) == 3
-
-
-def test_handlers_are_given_back_and_ignored_signals_stay_ignored() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with StopSignals() as signals:
-            assert signal.getsignal(signal.SIGTERM) == signals._receive
-            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-        assert signal.getsignal(signal.SIGTERM) != signals._receive
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_a_real_process_ends_with_the_status_of_the_signal(store: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The extraction of many videos by Lightning's predict loop, in one or many processes and machines."""
 
+import signal
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from wsvad_lightning.extraction.encode import EncodedVideo, encode_video
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.extraction.streams import Encoder
 from wsvad_lightning.quiet import be_quiet
+from wsvad_lightning.signals import Stopped
 
 PATIENCE = timedelta(days=100)  # processes wait at the end for the one with the longest videos
 
@@ -122,6 +124,10 @@ def extract_videos(
             extraction = Extraction(todo, writer, encoders, recipe, batch_size, skip_broken, changes)
             outcome = extraction.outcome
             trainer.predict(extraction, return_predictions=False)
+    except Stopped:
+        if launcher := trainer.strategy.launcher:  # of the other processes, if this one started them
+            launcher.kill(signal.SIGTERM)
+        raise
     except WSVADError as error:  # as of a full disk: the others wait for this process
         if not distributed.is_initialized():
             raise

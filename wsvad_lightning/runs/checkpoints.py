@@ -15,7 +15,8 @@ from torch import Tensor
 from wsvad_lightning.checkpoint import sealed
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import remove_leftovers, write_tensors
-from wsvad_lightning.runs.stopping import StopAfterStep, StopSignals
+from wsvad_lightning.runs.stopping import StopAfterStep
+from wsvad_lightning.signals import StopSignals
 
 # What is raised where weights, states or numbers are not such as they are used.
 UNSUITABLE = (

@@ -17,7 +17,7 @@ from torch import distributed
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.runs.stopping import Stopped
+from wsvad_lightning.signals import Stopped
 
 PATIENCE = 5.0  # seconds for a process to end by itself when another one has failed
 INTERVAL = 0.2  # seconds between looks at the other processes

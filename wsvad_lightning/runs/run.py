@@ -28,11 +28,12 @@ from wsvad_lightning.runs.ranks import check_start, ending_together
 from wsvad_lightning.runs.resuming import Resuming
 from wsvad_lightning.runs.seeds import forget_shared_seed
 from wsvad_lightning.runs.settings import check_divisors, settings_explained
-from wsvad_lightning.runs.stopping import StopAfterStep, Stopped, StopSignals, take_signals
+from wsvad_lightning.runs.stopping import StopAfterStep, take_signals
 from wsvad_lightning.runs.summary import TrainingSummary
 from wsvad_lightning.runs.telemetry import Telemetry
 from wsvad_lightning.runs.tracking import tracked, wandb_ended
 from wsvad_lightning.runs.trained import carried_defaults, import_from_here, named_methods, peek
+from wsvad_lightning.signals import Stopped, StopSignals
 
 # What is raised of sizes and numbers that nothing can be made with; the parser explains ValueErrors itself.
 UNSUITABLE = (RuntimeError, TypeError, ArithmeticError, AssertionError, IndexError, MemoryError)

@@ -1,71 +1,16 @@
 """How a run ends on a signal: after the step in hand, with a checkpoint of it and the signal's status."""
 
 import os
-import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-
-class Stopped(SystemExit):
-    """A run was stopped by a signal. The exit status is that of a process that the signal killed.
-
-    Args:
-        signum: number of the signal.
-        reached: what was reached, for the line that the user sees.
-        agreed: whether all processes of the run stop at this point.
-    """
-
-    def __init__(self, signum: int, reached: str = "", *, agreed: bool = False) -> None:
-        super().__init__(128 + signum)
-        self.said, self.agreed = f"stopped by {signal.Signals(signum).name}{reached}", agreed
-
-
-class StopSignals:
-    """The signals that end a run, taken by a context manager of its process.
-
-    One that arrives raises :class:`Stopped`. While a training makes its steps it is only noted, for
-    :class:`StopAfterStep`. More signals do not disturb the end of a run, except a second Ctrl-C.
-
-    Attributes:
-        received: number of the first one; 0 if there was none.
-        noted: whether they are only noted at present.
-    """
-
-    def __init__(self) -> None:
-        self.received, self.noted = 0, False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        self.take(signal.SIGTERM)
-        self.take(signal.SIGINT)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler)
-        self._before.clear()
-
-    def take(self, signum: int) -> None:
-        """Take one more signal, unless this process ignores it."""
-        main = threading.current_thread() is threading.main_thread()  # others cannot
-        if main and signum not in self._before and signal.getsignal(signum) != signal.SIG_IGN:
-            self._before[signum] = signal.signal(signum, self._receive)
-
-    def _receive(self, signum: int, frame: FrameType | None) -> None:
-        insists = signum == signal.SIGINT == self.received
-        if self.received and not insists:
-            return
-        self.received = signum
-        if insists or not self.noted:
-            raise Stopped(signum)
+from wsvad_lightning.signals import Stopped, StopSignals
 
 
 class StopAfterStep(Callback):
