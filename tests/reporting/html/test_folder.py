@@ -53,7 +53,11 @@ def test_a_run_without_truth_is_a_prediction(tmp_path: Path) -> None:
     table = folder / "videos.csv"
     lines = [",".join(line.split(",")[:8] + [""] * 6) for line in table.read_text().splitlines()[1:]]
     table.write_text("\n".join([table.read_text().splitlines()[0], *lines]))
-    assert {video.curve.labels is None for video in read_run(folder).videos} == {True}
+    settings = "videos: /a/cameras\nalarm: 0.5\ndata: {store: x/features-12.h5}\nmodel: {class_path: RTFM}\n"
+    (folder / "test.yaml").rename(folder / "predict.yaml").write_text(settings)
+    run = read_run(folder)
+    assert {video.curve.labels is None for video in run.videos} == {True}
+    assert (run.method, run.data, run.alarm) == ("RTFM", "cameras", 0.5)
 
 
 @pytest.mark.parametrize(

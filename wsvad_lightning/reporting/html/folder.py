@@ -57,7 +57,8 @@ class ReportedRun:
         folder: of the run.
         settings: its configuration as text.
         method: that scored the videos; ``?`` where the configuration does not say.
-        data: the store and the split.
+        data: the store and the split, or the videos.
+        alarm: score from which on a prediction marks frames; NaN where it does not.
         record: ``metrics.json``; empty for a prediction.
         videos: in the order of their names.
     """
@@ -66,6 +67,7 @@ class ReportedRun:
     settings: str
     method: str
     data: str
+    alarm: float
     record: Mapping[str, Any]
     videos: Sequence[ReportedVideo]
 
@@ -111,26 +113,33 @@ def read_run(folder: Path) -> ReportedRun:
     record = read_json(folder / "metrics.json", "RUN") if (folder / "metrics.json").is_file() else {}
     if not isinstance(record, dict):
         raise WSVADError("RUN", folder / "metrics.json", "is not a mapping", AGAIN)
-    settings, method, data = _read_settings(folder)
-    return ReportedRun(folder, settings, method, data, record, _read_videos(folder))
+    return ReportedRun(folder, *_read_settings(folder), record, _read_videos(folder))
 
 
-def _read_settings(folder: Path) -> tuple[str, str, str]:
-    """The configuration as text, and the names of method and data in it."""
+def _read_settings(folder: Path) -> tuple[str, str, str, float]:
+    """The configuration as text; method and data, as far as it names them; and the score of an alarm."""
     path = next((folder / name for name in ("test.yaml", "predict.yaml") if (folder / name).is_file()), None)
     if path is None:
-        return "", "?", "?"
+        return "", "?", "?", math.nan
     text = path.read_text("utf-8", errors="replace")
     try:
         settings = yaml.safe_load(text)
-        data, model = settings["data"], settings["model"]
-        stores = data["store"] if isinstance(data["store"], list) else [data["store"]]
-        named = " + ".join(Path(str(store)).stem for store in stores)
-        if data.get("split"):
-            named += f", split {data.get('split_index', 0)} of {Path(str(data['split'])).name}"
-        return text, str(model["class_path"]).rpartition(".")[2], named
+        method = str(settings["model"]["class_path"]).rpartition(".")[2]
+        return text, method, _name_data(settings), number_or_nan(settings.get("alarm"))
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError):
-        return text, "?", "?"
+        return text, "?", "?", math.nan
+
+
+def _name_data(settings: Mapping[str, Any]) -> str:
+    """Name what was scored: the videos of a prediction, or the store with the split."""
+    data = settings["data"]
+    if settings.get("videos"):
+        return Path(str(settings["videos"])).name
+    stores = data["store"] if isinstance(data["store"], list) else [data["store"]]
+    named = " + ".join(Path(str(store)).stem for store in stores)
+    if not data.get("split"):
+        return named
+    return f"{named}, split {data.get('split_index', 0)} of {Path(str(data['split'])).name}"
 
 
 def _read_videos(folder: Path) -> list[ReportedVideo]:

@@ -142,6 +142,7 @@ def write_run(run: ReportedRun, path: Path, links: Links) -> None:
     data = {
         "videos": [encode_video(video, links.get(video.row.video)) for video in run.videos],
         "figures": _figures(run, curves, calibration),
+        "alarm": run.alarm,
     }
     write_page(
         path,

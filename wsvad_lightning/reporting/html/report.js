@@ -179,6 +179,8 @@ class Curve {
       ...video.truth.flatMap(([start, end]) => [box(start, end, truth), box(start, end, foot)]),
       ...video.events.map(([start, end]) => box(start, end, top)),
     ];
+    const line = { type: "line", xref: "paper", x0: 0, x1: 1, y0: data.alarm, y1: data.alarm };
+    if (Number.isFinite(data.alarm)) shapes.push({ ...line, line: { color: colour("truth"), width: 1.2, dash: "dash" } });
     const hidden = { xref: "x", yref: "paper", showarrow: false, font: { size: 11 }, yanchor: "top" };
     const room = (this.element.clientWidth - 60) / this.timeOf(video.frames);
     const names = video.events
