@@ -15,7 +15,13 @@ from wsvad_lightning.files import write_json
 def result(method: str, split: int, auc: float | None, seed: int = 0, **more: Any) -> dict[str, Any]:
     metrics = {"auc": auc, "auc_abnormal": 0.5, "ap": None}
     names = {"method": method, "store": "ped2", "selection": "last", "split": split, "seed": seed}
-    return {**names, "metrics": metrics, "seconds": 10.0 * (1 + split), **more}
+    return {
+        **names,
+        "metrics": metrics,
+        "seconds": 10.0 * (1 + split),
+        "receipt": {"store_checksum": "12ab"},
+        **more,
+    }
 
 
 def rows_of(page: Path) -> list[list[str]]:
@@ -41,6 +47,7 @@ def test_the_results_of_bench_are_compared_split_by_split(tmp_path: Path) -> Non
     assert ["&lt;b&gt;rtfm&lt;/b&gt;", "88.3 ± 6.2", "50.0 ± 0.0", "3", "20"] in rows
     assert ["urdmu", "78.7 ± 6.3", "50.0 ± 0.0", "6", "20"] in rows
     assert ["urdmu", "-9.7", "-11.1 to -8.2", "lower"] in rows
+    assert ["store checksum", "12ab"] in rows
     assert "<b>rtfm</b>" not in page.read_text("utf-8")
     assert 'href="urdmu/ped2/split0_seed1_last/version_1/report.html"' in page.read_text("utf-8")
 

@@ -94,7 +94,8 @@ def compare_runs(runs: Sequence[ReportedRun], path: Path) -> None:
     why = OVER_VIDEOS if same else "No differences: the runs were not tested on the same frames."
     pairs = _pairs_of_runs(entries, runs) if same else {}
     title = f"{len(runs)} runs on {' and '.join(sorted({run.data for run in runs}))}"
-    _write(path, title, [], entries, pairs, why)
+    receipts = [run.numbers("receipt") for run in runs]
+    _write(path, title, [], entries, pairs, why, receipts)
 
 
 def _distinct(runs: Sequence[ReportedRun]) -> list[str]:
@@ -162,7 +163,8 @@ def compare_results(file: Path, path: Path) -> None:
         f"checkpoint {', '.join(sorted(selections))}",
         f"{len(results)} runs",
     ]
-    _write(path, title, facts, entries, pairs, OVER_SPLITS)
+    receipts = [own for result in results if isinstance(own := result.get("receipt"), dict)]
+    _write(path, title, facts, entries, pairs, OVER_SPLITS, receipts)
 
 
 def _is_result(result: object) -> bool:
@@ -224,8 +226,25 @@ def _pairs_of_splits(entries: Sequence[Entry], metric: str) -> list[tuple[str, D
     return pairs
 
 
+def _joined(receipts: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What the runs were made from, by the names of receipts: each distinct value once."""
+    joined: dict[str, dict[str, None]] = {}
+    for receipt in receipts:
+        for name, value in receipt.items():
+            own = value if isinstance(value, dict) else {"": value}
+            words = ", ".join(f"{key} {part}".strip() for key, part in own.items())
+            joined.setdefault(name.replace("_", " "), {})[words] = None
+    return {name: list(values) for name, values in joined.items() if name not in ("checkpoint", "seed")}
+
+
 def _write(
-    path: Path, title: str, facts: Sequence[str], entries: Sequence[Entry], pairs: Pairs, why: str
+    path: Path,
+    title: str,
+    facts: Sequence[str],
+    entries: Sequence[Entry],
+    pairs: Pairs,
+    why: str,
+    receipts: Sequence[Mapping[str, Any]],
 ) -> None:
     shown = {metric: name for metric, name in COLUMNS.items() if any(metric in e.values for e in entries)}
     order = [entries[i] for i in _ranked(entries, "auc")]
@@ -257,6 +276,7 @@ def _write(
         best=best,
         pairs={SHOWN[metric]: (best[metric], own) for metric, own in pairs.items() if own},
         why=why,
+        receipt=_joined(receipts),
         costs=costs,
         several=any(len(entry.units) > 1 for entry in entries),
     )
