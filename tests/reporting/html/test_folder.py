@@ -10,6 +10,7 @@ from tests.reporting.html.runs import FRAMES, GRID, HOSTILE, SCORES, make_run
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics import expand_scores
 from wsvad_lightning.reporting.html.folder import read_run
+from wsvad_lightning.reporting.html.page import is_unlike, write_run
 from wsvad_lightning.timeline import Event
 
 
@@ -51,8 +52,10 @@ def test_a_run_without_truth_is_a_prediction(tmp_path: Path) -> None:
     (folder / "metrics.json").unlink()
     (folder / "truth.csv").unlink()
     table = folder / "videos.csv"
-    lines = [",".join(line.split(",")[:8] + [""] * 6) for line in table.read_text().splitlines()[1:]]
-    table.write_text("\n".join([table.read_text().splitlines()[0], *lines]))
+    header, *rows = (line.split(",") for line in table.read_text().splitlines())
+    kept = header.index("anomalous_frames")
+    rows = [[*row[:kept], *[""] * (len(header) - kept)] for row in rows]
+    table.write_text("\n".join(map(",".join, [header, *rows])))
     settings = "videos: /a/cameras\nalarm: 0.5\ndata: {store: x/features-12.h5}\nmodel: {class_path: RTFM}\n"
     (folder / "test.yaml").rename(folder / "predict.yaml").write_text(settings)
     run = read_run(folder)
@@ -85,6 +88,21 @@ def test_damaged_folders_are_refused_in_a_line(
         path.write_text(path.read_text().replace(old, new))
     with pytest.raises(WSVADError, match=problem):
         read_run(tmp_path)
+
+
+def test_videos_unlike_the_training_are_marked(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    table = folder / "videos.csv"
+    header, *rows = table.read_text().splitlines()
+    column = header.split(",").index("novelty")
+    marked = [[*row.split(",")[:column], "9.5" if row.startswith("calm") else "1"] for row in rows]
+    table.write_text("\n".join([header, *map(",".join, marked)]))
+    run = read_run(folder)
+    assert [video.row.video for video in run.videos if is_unlike(video.row)] == ["calm"]
+    write_run(run, tmp_path / "a.html", {})
+    text = (tmp_path / "a.html").read_text("utf-8")
+    assert "1 unlike the training" in text
+    assert text.count("novelty 9.5") == 1
 
 
 def test_a_drawn_video_outside_of_the_folder_is_left_out(tmp_path: Path) -> None:

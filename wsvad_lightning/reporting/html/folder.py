@@ -170,7 +170,10 @@ def _read_videos(folder: Path) -> list[ReportedVideo]:
             curve = VideoCurve(name, curve.scores, labels, curve.classes, curve.truths, curve.events)
         fps = _number(row, "fps") if row.cells["fps"] else math.nan
         strongest = _strongest_map(folder, curve, grid)
-        described = describe_video(curve, NUMBERS.get(row.cells["label"], -1), fps, curve.truths)
+        novelty = _number(row, "novelty") if row.cells.get("novelty") else None
+        described = describe_video(curve, NUMBERS.get(row.cells["label"], -1), fps, curve.truths)._replace(
+            novelty=novelty
+        )
         times = None if math.isnan(fps) else _times(snippets[name], num_frames, fps)
         videos.append(ReportedVideo(described, curve, times, strongest, _drawn(folder, name)))
     return videos

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import numpy as np
 
 import wsvad_lightning
+from wsvad_lightning.data.loading.familiarity import LIMIT
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing, without_nan
 from wsvad_lightning.reporting.html.analysis import (
@@ -24,6 +25,7 @@ from wsvad_lightning.reporting.html.analysis import (
     thinned_curves,
 )
 from wsvad_lightning.reporting.html.folder import ReportedRun, ReportedVideo, number_or_nan
+from wsvad_lightning.reporting.videos import VideoRow
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -164,6 +166,7 @@ def write_run(run: ReportedRun, path: Path, links: Links) -> None:
         order=sorted(range(len(run.videos)), key=lambda i: worst[i], reverse=True),
         worst=worst,
         links=links,
+        is_unlike=is_unlike,
     )
 
 
@@ -224,8 +227,15 @@ def _summary(run: ReportedRun) -> list[str]:
     if any(row.anomalous_frames is not None for row in rows):
         share = sum(row.anomalous_frames or 0 for row in rows) / sum(row.num_frames for row in rows)
         parts.append(f"{percent(share, 0)} % of them anomalous")
+    if unlike := sum(is_unlike(row) for row in rows):
+        parts.append(f"{unlike} unlike the training")
     seed = run.numbers("receipt").get("seed")
     return parts if seed is None else [*parts, f"seed {seed}"]
+
+
+def is_unlike(row: VideoRow) -> bool:
+    """Whether the features of a video are unlike those of the training."""
+    return row.novelty is not None and row.novelty > LIMIT
 
 
 def _count(number: int, noun: str) -> str:
