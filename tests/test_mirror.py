@@ -18,6 +18,7 @@ EXCEPTIONS = {
     "test_architecture.py": "which module may import which",
     "test_bad_input.py": "mistakes at every command",
     "test_docs.py": "what README and docs say",
+    "test_draw_docs.py": "the script that draws the pictures of the documentation",
     "test_hostile_checkpoints.py": "checkpoints made to do harm",
     "test_imports.py": "what every command imports",
     "test_load.py": "the script that puts load on wsvad",

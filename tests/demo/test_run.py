@@ -1,17 +1,52 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.test_draw_docs import load_script
 from wsvad_lightning.demo.render import DemoSpec
-from wsvad_lightning.demo.run import tour
+from wsvad_lightning.demo.run import KINDS, inside, open_page, tour
+from wsvad_lightning.reporting.figures import VideoCurve
 
 
-def test_the_tour_ends_with_table_picture_and_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spec = DemoSpec(4, 5, 3, 5, min_frames=48, max_frames=52, width=120, height=80, fps=8)
+def test_the_tour_ends_with_tables_picture_run_and_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    spec = DemoSpec(4, 5, 3, 5, min_frames=48, max_frames=52, width=120, height=80, fps=8, difficulty="plain")
     tour(tmp_path, spec, ["--trainer.max_steps", "5"])
     shown = capsys.readouterr().out
-    for scorer in ("urdmu", "untrained", "motion energy"):
-        assert scorer in shown
+    for word in ("urdmu", "untrained", "motion energy", *KINDS):
+        assert word in shown
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
-    assert str(tmp_path / "urdmu" / "version_1") in "".join(shown.split())
-    assert (tmp_path / "urdmu" / "version_1" / "metrics.json").is_file()
+    run = tmp_path / "urdmu" / "version_1"
+    assert {str(run), str(run / "report.html")} <= set(shown.split())
+    assert (run / "metrics.json").is_file()
+    assert "<html" in (run / "report.html").read_text("utf-8")
+    assert opened == []  # the output is captured: nobody sits at a terminal
+    load_script().draw_docs(["serving.png"], demo=str(tmp_path), output=str(tmp_path / "docs"))
+    assert (tmp_path / "docs" / "serving.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("terminal", "display"), [(True, True), (True, False), (False, True)])
+def test_a_page_is_opened_on_a_terminal_with_a_display_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: bool, display: bool
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    if display:
+        monkeypatch.setenv("DISPLAY", ":0")
+    open_page(tmp_path / "a b.html")
+    assert opened == ([(tmp_path / "a b.html").as_uri()] if terminal and display else [])
+
+
+def test_the_area_inside_a_kind_is_over_its_videos_alone() -> None:
+    labels = np.array([0, 0, 1, 1])
+    found = VideoCurve("a", np.array([0.1, 0.2, 0.8, 0.9]), labels, ("fall",))
+    missed = VideoCurve("b", np.array([0.9, 0.8, 0.2, 0.1]), labels, ("running",))
+    assert [inside([found, missed], kind) for kind in ("fall", "running")] == [1.0, 0.0]

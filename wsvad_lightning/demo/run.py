@@ -1,6 +1,9 @@
 """The whole path on rendered videos: features, training, test, and what the numbers are worth."""
 
+import os
 import shlex
+import sys
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +18,22 @@ from rich.table import Table
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.demo.render import DemoSpec, render_dataset
+from wsvad_lightning.demo.script import ANOMALIES
 from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.extraction.streams import StreamSpec
-from wsvad_lightning.metrics import FrameMetrics
+from wsvad_lightning.metrics import FrameMetrics, roc_auc
 from wsvad_lightning.reporting.figures import VideoCurve, optional, report_figure
+from wsvad_lightning.reporting.html.command import report_run
 from wsvad_lightning.reporting.scores import ScoreWriter, video_curve
 from wsvad_lightning.runs.run import run_trainer
 from wsvad_lightning.types import Prediction
 
-SPEC = DemoSpec(train_normal=24, train_abnormal=30, test_normal=12, test_abnormal=15)  # minutes on two cores
+SPEC = DemoSpec(60, 75, 24, 30, difficulty="plain")  # four minutes of processor time, with all that follows
 CONFIG, FEATURES = "demo_urdmu.yaml", "extract/flow.yaml"
 # One step that changes nothing: the network stays as it was drawn, the features are normalised.
 UNTRAINED = ["--model.optimizer.lr", "0", "--trainer.max_steps", "1"]
 ENERGY = "flow_1x1", 0  # stream and channel: mean absolute difference of successive frames
+KINDS = tuple(ANOMALIES)
 SHOWN = {
     "auc": "AUC",
     "auc_abnormal": "AUC inside abnormal videos",
@@ -38,6 +44,8 @@ SHOWN = {
 
 def demo(output: str = "runs/demo") -> None:
     """Render surveillance-like videos, extract features, train and test UR-DMU, compare it with baselines.
+
+    It ends with a report, which is opened on a terminal with a display.
 
     Args:
         output: folder for everything; what is already there is not made again.
@@ -59,6 +67,11 @@ def tour(folder: Path, spec: DemoSpec | None = None, settings: Sequence[str] = (
     untrained = train_and_test(folder, store, "untrained", UNTRAINED)
     trained = train_and_test(folder, store, "urdmu", settings)
     show([trained, untrained, motion_energy(FeatureStore(store))], folder / "demo.png")
+    if trained.run is not None:
+        page = trained.run / "report.html"
+        with optional(page):
+            report_run(trained.run, page, str(videos / "videos"))
+            open_page(page)
 
 
 def make_features(videos: Path, store: Path) -> None:
@@ -121,16 +134,19 @@ def motion_energy(store: FeatureStore) -> Evaluation:
         truth = torch.from_numpy(record.annotation.frame_labels(record.num_frames))
         metrics.update(video_id, scores, record.annotation.label, record.num_frames, truth)
         prediction = Prediction(video_id, scores, record.num_frames)
-        curves.append(video_curve(prediction, truth, source.grid))
+        curves.append(video_curve(prediction, truth, source.grid, record.annotation, record.fps))
     return Evaluation("motion energy", metrics.compute(), curves)
 
 
 def show(evaluations: Sequence[Evaluation], picture: Path) -> None:
-    """Print the table of all scorers, and where the picture and the run of the first one are."""
+    """Print the tables of all scorers, and where the picture and the run of the first one are."""
     table = Table("scorer", *SHOWN.values(), title="Test videos, percent; last checkpoint")
     for evaluation in evaluations:
         table.add_row(evaluation.name, *(f"{100 * evaluation.metrics[name]:.1f}" for name in SHOWN))
-    rich.print("", table)
+    kinds = Table("scorer", *KINDS, title="AUC inside the abnormal videos of each kind, percent")
+    for evaluation in evaluations:
+        kinds.add_row(evaluation.name, *(f"{100 * inside(evaluation.curves, kind):.1f}" for kind in KINDS))
+    rich.print("", table, "", kinds)
     best, *baselines = evaluations
     with optional(picture):
         report_figure(
@@ -140,4 +156,19 @@ def show(evaluations: Sequence[Evaluation], picture: Path) -> None:
             name=best.name,
             baselines={baseline.name: baseline.curves for baseline in baselines},
         )
-    rich.print(f"picture: {picture}\nrun:     {best.run}")
+    rich.get_console().print(f"picture: {picture}\nrun:     {best.run}", soft_wrap=True)
+
+
+def inside(curves: Sequence[VideoCurve], kind: str) -> float:
+    """Area under the ROC over the frames of the videos that show a kind of anomaly."""
+    own = [(curve.scores, curve.labels) for curve in curves if kind in curve.classes]
+    scores, labels = (np.concatenate(part) for part in zip(*own, strict=True))
+    return roc_auc(scores, labels)
+
+
+def open_page(page: Path) -> None:
+    """Print where a page is, and show it in a browser if somebody sits at a terminal with a display."""
+    rich.get_console().print(f"report:  {page}", soft_wrap=True)
+    screen = sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    if screen and sys.stdout.isatty():
+        webbrowser.open(page.absolute().as_uri())

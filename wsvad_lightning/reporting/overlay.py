@@ -79,7 +79,7 @@ class Overlay:
         border = max(2, self._height // 80)
         picture[: self._height, : self._width] = colour
         inside = np.s_[border : self._height - border, border : self._width - border]
-        picture[inside] = self._tint(frame, index)[inside]
+        picture[inside] = (self._tinted(frame, index) if self._maps else frame)[inside]
         now = index * self._width // len(self._scores)
         strip = picture[self._height : bottom, : self._width]
         strip[:, :now], strip[:, now:], strip[:, now] = self._played[:, :now], self._ahead[:, now:], INK
@@ -92,15 +92,8 @@ class Overlay:
             self._write(picture, name_tag(name, size, self._width), colour, top=len(number))
         return picture
 
-    def _tint(self, frame: Image, index: int) -> Image:
-        """Lay the map of a frame over it."""
-        if not self._maps:
-            return frame
-        _, _, levels = self._maps[bisect_right(self._starts, index) - 1]
-        top, left = borders(self._height, levels.shape[0]), borders(self._width, levels.shape[1])
-        over = np.repeat(np.repeat(levels, np.diff(top), axis=0), np.diff(left), axis=1)
-        tinted: Image = (frame + (OPACITY * over)[..., None] * (ALARM - frame.astype(float))).astype(np.uint8)
-        return tinted
+    def _tinted(self, frame: Image, index: int) -> Image:
+        return tint(frame, self._maps[bisect_right(self._starts, index) - 1][2])
 
     def _write(
         self, picture: Image, letters: NDArray[np.float32], colour: Image, top: int = 0, left: int = 0
@@ -136,6 +129,15 @@ def clock_time(seconds: float) -> str:
     hours, minutes_left = divmod(minutes, 60)
     start = f"{hours}:{minutes_left:02d}" if hours else f"{minutes}"
     return f"{start}:{rest // 10:02d}.{rest % 10}"
+
+
+def tint(frame: Image, levels: Values) -> Image:
+    """Lay a map ``[h, w]`` in [0, 1] over a frame ``[H, W, 3]``: the higher, the redder."""
+    height, width, _ = frame.shape
+    top, left = borders(height, levels.shape[0]), borders(width, levels.shape[1])
+    over = np.repeat(np.repeat(levels, np.diff(top), axis=0), np.diff(left), axis=1)
+    tinted: Image = (frame + (OPACITY * over)[..., None] * (ALARM - frame.astype(float))).astype(np.uint8)
+    return tinted
 
 
 def colours(levels: Values) -> Image:

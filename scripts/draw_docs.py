@@ -1,0 +1,196 @@
+"""Make the pictures under docs/: ``python scripts/draw_docs.py --help``.
+
+Each is drawn from what the commands next to it in the documentation leave: the comparison on UCSD Ped2, tests
+with maps, and ``wsvad demo``. These commands keep what is finished, and are the user's to run.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from shutil import copyfile
+
+import h5py
+import numpy as np
+from jsonargparse import auto_cli
+from numpy.typing import NDArray
+from PIL import Image
+
+from wsvad_lightning.bench.results import Result, by_method, draw_results
+from wsvad_lightning.cli import main
+from wsvad_lightning.data.datasets.splits import read_split
+from wsvad_lightning.data.datasets.table import read_annotations
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.reporting.maps import read_maps
+from wsvad_lightning.reporting.overlay import tint
+from wsvad_lightning.video.reader import VideoReader
+
+DOCS = Path(__file__).parent.parent / "docs"
+GAP = 8  # pixels between frames
+OUTLINE = (255, 220, 60)
+Frame = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What pictures are drawn from.
+
+    Attributes:
+        bench: folder of the comparison on Ped2, ``--output`` of ``wsvad bench``.
+        maps: folder of a test with maps on split 0 of Ped2.
+        ped2: folder of Ped2: videos, annotations, splits and masks.
+        demo: folder of ``wsvad demo``.
+    """
+
+    bench: Path
+    maps: Path
+    ped2: Path
+    demo: Path
+
+
+Draw = Callable[[Sources, Path], None]
+
+
+def draw_docs(
+    pictures: list[str] | None = None,
+    bench: str = "runs/bench",
+    maps: str = "runs/ssrl_maps/split0",
+    ped2: str = "ped2",
+    demo: str = "runs/demo",
+    output: str = str(DOCS),
+) -> None:
+    """Draw pictures of the documentation.
+
+    Args:
+        pictures: their paths below docs/; all of them unless given.
+        bench: folder of the comparison on Ped2, `--output` of `wsvad bench`.
+        maps: folder of a test with maps on split 0 of Ped2.
+        ped2: folder of Ped2: videos, annotations, splits and masks.
+        demo: folder of `wsvad demo`; events are of a training of GS-MoE there, `--name named`.
+        output: folder to write to.
+    """
+    sources = Sources(Path(bench), Path(maps), Path(ped2), Path(demo))
+    for name in pictures or PICTURES:
+        if name not in PICTURES:
+            raise WSVADError("pictures", name, "is not made here", f"Give some of {', '.join(PICTURES)}")
+        path = Path(output, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PICTURES[name](sources, path)
+        print(path)
+
+
+def draw_comparison(sources: Sources, path: Path) -> None:
+    """Draw the methods on the splits, without C2FPL, which is far below all others."""
+    found = json.loads(newest(sources.bench, "results.json").read_text("utf-8"))
+    results = [Result(**one) for one in found if one["method"] != "c2fpl"]
+    draw_results(by_method(results), path)
+
+
+def of_first_run(method: str, name: str = "scores.png") -> Draw:
+    """Take a picture of the comparison, as the run of the first split and seed drew it.
+
+    Args:
+        method: whose run.
+        name: of the picture in the folder of the run.
+    """
+
+    def copy(sources: Sources, path: Path) -> None:
+        copyfile(newest(sources.bench / method, f"*/split0_seed0_last/version_*/{name}"), path)
+
+    return copy
+
+
+def draw_maps(sources: Sources, path: Path) -> None:
+    """Show the first three abnormal test clips, at the middle of their first event: the truth, and a map."""
+    known = read_annotations(sources.ped2 / "annotations.csv")
+    names = [name for name in read_split(sources.ped2 / "splits.json", 0).test if known[name].intervals]
+    rows = []
+    for name in names[:3]:
+        start, end = (known[name].intervals or ((0, 1),))[0]
+        middle, levels = (start + end) // 2, read_maps(newest(sources.maps, "maps.h5"), name)
+        frame = outlined(sources.ped2, name, middle)
+        nearest = middle * len(levels) // (known[name].num_frames or 1)
+        rows.append(side_by_side([frame, tint(frame, levels[nearest])]))
+    Image.fromarray(np.concatenate(rows)).save(path)
+
+
+def outlined(ped2: Path, name: str, index: int) -> Frame:
+    """Read a frame, and draw the edge of what is anomalous in it."""
+    frame = next(islice(VideoReader(ped2 / "videos" / f"{name}.mp4"), index, None)).copy()
+    with h5py.File(ped2 / "masks.h5") as masks:
+        inside = np.pad(masks[name][index] > 0, 1)
+    core = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    frame[inside[1:-1, 1:-1] & ~core] = OUTLINE
+    return frame
+
+
+def film_strip(run: str, clip: str, *shown: float) -> Draw:
+    """Score a clip of the demo, and put some of the drawn frames side by side.
+
+    Args:
+        run: name of the training in the folder of the demo.
+        clip: pattern of its name.
+        shown: where in the clip, from 0 to 1.
+    """
+
+    def draw(sources: Sources, path: Path) -> None:
+        checkpoint = newest(sources.demo, f"{run}/version_*/checkpoints/last.ckpt")
+        video = newest(sources.demo, f"data/videos/{clip}.mp4")
+        where = ["--output", str(sources.demo), "--name", "pictures"]
+        if main(["predict", "--ckpt_path", str(checkpoint), "--videos", str(video), *where]):
+            raise WSVADError("demo", sources.demo, f"{video.name} was not scored", "See the message above")
+        frames = list(VideoReader(newest(sources.demo, f"pictures/version_*/{video.stem}/scored.mp4")))
+        picture = Image.fromarray(side_by_side([frames[round(place * (len(frames) - 1))] for place in shown]))
+        picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.LANCZOS).save(path)
+
+    return draw
+
+
+def side_by_side(frames: Sequence[Frame]) -> Frame:
+    """Put frames ``[H, W, 3]`` of one size into a row, with gaps."""
+    gap = np.full((len(frames[0]), GAP, 3), 255, np.uint8)
+    return np.concatenate([part for frame in frames for part in (gap, frame)][1:], axis=1)
+
+
+def newest(folder: Path, pattern: str) -> Path:
+    """Find the file that was written last.
+
+    Raises:
+        WSVADError: if there is none.
+    """
+    files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+    if not files:
+        raise WSVADError("sources", folder, f"has no {pattern}", "Run the command in the documentation first")
+    return files[-1]
+
+
+METHODS = (
+    "adplg",
+    "bnwvad",
+    "c2fpl",
+    "cliptsa",
+    "frduvad",
+    "gsmoe",
+    "mgfn",
+    "rtfm",
+    "s3r",
+    "ssrl",
+    "sultani",
+)
+PICTURES: dict[str, Draw] = {
+    **{f"methods/{method}.png": of_first_run(method) for method in (*METHODS, "svmae", "urdmu")},
+    "methods/adplg_labels.png": of_first_run("adplg", "pseudo_labels.png"),
+    "ped2.png": draw_comparison,
+    "maps.png": draw_maps,
+    "events.png": film_strip("named", "test_*_wrong_way", 0.15, 0.5),
+    "serving.png": film_strip("urdmu", "test_*_vehicle", 0.2, 0.5, 0.8),
+}
+
+
+if __name__ == "__main__":
+    try:
+        auto_cli(draw_docs)
+    except WSVADError as error:
+        sys.exit(f"error: {error}")
