@@ -5,10 +5,10 @@ What a checkpoint carries of its training videos tells such a video from the usu
 
 1. Every channel x of every place of the frame becomes ``asinh(2 x / median |x|)``, which is linear near 0 and
    logarithmic beyond, so that single large values count little. Crops of the whole frame are averaged.
-2. The channels, standardised, are folded into at most 128 by random signs (count sketch; M. Charikar et al.,
+2. The channels, standardised, are folded into at most 512 by random signs (count sketch; M. Charikar et al.,
    Finding frequent items in data streams, 2002).
 3. The distance of a video is that of the mean of its snippets from the mean of the training (P. C.
-   Mahalanobis, 1936): ``d^2 = y^T C^-1 y / K`` with the covariance C of the snippets, a tenth of which is
+   Mahalanobis, 1936): ``d^2 = y^T C^-1 y / K`` with the covariance C of the snippets, 2 % of which are
    replaced by its average variance (after O. Ledoit and M. Wolf, 2004).
 4. How far a usual video lies is measured on training videos, a tenth at a time, that are left out of mean and
    covariance. The **novelty** of a video is by how many standard deviations its log-distance exceeds theirs,
@@ -34,7 +34,7 @@ LIMIT = 3.1  # novelty from which a video is named: one usual video of 1,000, if
 VIDEOS = 100  # of the training that are compared with, spread evenly
 SNIPPETS = 64  # of a video that are compared, spread evenly
 UNSURE = 3.6  # of N videos, a deviation is 1 + 3.6 / N too small at this limit, by Student's t distribution
-FOLDED, SHRINKAGE, PARTS = 128, 0.1, 10
+FOLDED, SHRINKAGE, PARTS = 512, 0.02, 10
 FEWEST = 8  # training videos; with fewer it is not known how far usual ones lie
 PREFIX = "training/familiarity/"  # of the statistics in a checkpoint; no stream has such a name
 
