@@ -22,6 +22,7 @@ from wsvad_lightning.cli import main
 from wsvad_lightning.configs import config_folder
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.methods import URDMU
+from wsvad_lightning.reporting.offline import offline_files
 
 RECIPES = recipes_of(methods.__all__)
 PIXEL_RECIPES = recipes_of(methods.PIXELS)
@@ -205,7 +206,8 @@ def test_metrics_are_the_same_by_two_processes(store: Path, tmp_path: Path) -> N
     The first starts the second for the training; for the test both are started at once, as by ``torchrun``.
     """
     where = ["--data.store", str(store), "--output", str(tmp_path), "--name", "ddp"]
-    overlays = ["--config", "ucf_urdmu.yaml", *SMOKE, "--config", "with/ddp.yaml", "--data.batch_size", "1"]
+    logged = ["--config", "with/wandb.yaml", "--config", "with/ddp.yaml"]
+    overlays = ["--config", "ucf_urdmu.yaml", *SMOKE, *logged, "--data.batch_size", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "wsvad_lightning", "fit", *overlays, *where],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -219,7 +221,11 @@ def test_metrics_are_the_same_by_two_processes(store: Path, tmp_path: Path) -> N
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 4
     for rank in run_ranks(2, "test", "--ckpt_path", checkpoint, "--config", "with/ddp.yaml"):
         assert rank.returncode == 0, rank.stderr[-2000:]
-    assert run("test", "--ckpt_path", checkpoint) == 0
+    known = json.loads((tmp_path / "ddp" / "version_0" / "wandb.json").read_text())
+    files = offline_files(tmp_path, known["id"])
+    assert files == sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))  # no process writes another run
+    assert len(files) == 2  # of the training and of the test
+    assert run("test", "--ckpt_path", checkpoint, "--trainer.logger", "false") == 0
     two, one = (tmp_path / "ddp" / f"version_{version}" for version in (1, 2))
     by_two, by_one = (json.loads((folder / "metrics.json").read_text()) for folder in (two, one))
     assert by_two["receipt"]["processes"] == 2

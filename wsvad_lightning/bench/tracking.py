@@ -12,6 +12,7 @@ from wsvad_lightning.bench.results import Result, by_method, summarise
 from wsvad_lightning.reporting.tables import SHOWN
 from wsvad_lightning.reporting.wandb import WandbRun, finish
 
+WRITTEN = ("results.md", "results.json", "results.png", "report.html")
 SHARED = ("project", "entity", "group", "offline", "save_dir")  # settings of the runs and of their sum
 
 
@@ -65,7 +66,7 @@ def log_results(run: WandbRun, output: Path, results: Sequence[Result]) -> None:
     run.log_table("bench/runs", [*key, "split", "seed", "seconds", *metrics], of_runs)
     if (output / "results.png").is_file():
         run.log_image("bench/results", [str(output / "results.png")])
-    run.log_files("results", [output / name for name in ("results.md", "results.json", "results.png")])
+    run.log_files("results", [output / name for name in WRITTEN])
 
 
 def _settings_of(loggers: Any) -> Iterator[Any]:

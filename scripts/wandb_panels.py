@@ -1,0 +1,111 @@
+"""Draw the panels of docs/wandb.md from the offline files of a comparison, without a server.
+
+    python scripts/wandb_panels.py runs/bench docs/wandb.png
+
+The runs are read from all folders ``wandb`` below the one that is given. Each line, bar or dot is what the
+dashboard shows of the same runs.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from wsvad_lightning.files import replacing
+from wsvad_lightning.reporting.figures import BASELINES, INK, MODEL, new_figure, style
+from wsvad_lightning.reporting.offline import read_records
+from wsvad_lightning.reporting.wandb import STEP
+
+COLORS = (MODEL, *BASELINES)
+Row = dict[str, Any]
+
+
+class Run:
+    """What the files of a run say: configuration, history and summary."""
+
+    def __init__(self) -> None:
+        self.config: Row = {}
+        self.history: list[Row] = []
+        self.summary: Row = {}
+
+    def read(self, path: Path) -> None:
+        """Add a file."""
+        for record in read_records(path):
+            kind = record.WhichOneof("record_type")
+            if kind == "config":
+                self.config |= plain(record.config.update)
+            elif kind == "history":
+                self.history.append(plain(record.history.item))
+            elif kind == "summary":
+                self.summary |= plain(record.summary.update)
+
+    @property
+    def method(self) -> str:
+        """Its id."""
+        return str(self.config["model"]["class_path"].rpartition(".")[2].lower())
+
+    def curve(self, name: str) -> tuple[list[int], list[float]]:
+        """Steps and values of a metric."""
+        rows = [row for row in self.history if name in row]
+        return [row[STEP] for row in rows], [row[name] for row in rows]
+
+
+def plain(entries: Any) -> Row:
+    """Give the entries that are not nested."""
+    keys = [(list(entry.nested_key) or [entry.key], entry.value_json) for entry in entries]
+    return {key[0]: json.loads(value) for key, value in keys if len(key) == 1}
+
+
+def read_runs(folder: Path) -> dict[str, list[Run]]:
+    """Read all trainings below a folder, by method."""
+    runs: dict[str, Run] = {}
+    for path in sorted(folder.rglob("wandb/offline-run-*/run-*.wandb")):
+        runs.setdefault(path.stem, Run()).read(path)
+    methods: dict[str, list[Run]] = {}
+    for run in runs.values():
+        if "model" in run.config and "test/auc" in run.summary:  # not one that was stopped
+            methods.setdefault(run.method, []).append(run)
+    return methods
+
+
+def draw_curves(axes: Axes, methods: Mapping[str, Sequence[Run]], name: str) -> None:
+    """Draw the mean of a metric over the runs of each method, and their range."""
+    for color, runs in zip(COLORS, methods.values(), strict=False):
+        steps = runs[0].curve(name)[0]
+        values = np.array([run.curve(name)[1] for run in runs])
+        axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2, linewidth=0)
+        axes.plot(steps, values.mean(axis=0), color=color)
+
+
+def draw(methods: Mapping[str, Sequence[Run]], path: Path) -> None:
+    """Draw six panels."""
+    figure = new_figure(path, height=7.2)
+    loss, norm, rate, bars, inside, split = figure.subplots(2, 3).flat
+    for axes, name in ((loss, "train/loss/total"), (norm, "train/gradient_norm"), (rate, "train/lr")):
+        draw_curves(axes, methods, name)
+        axes.set(title=name, xlabel="step", yscale="log")
+    for i, (color, (method, runs)) in enumerate(zip(COLORS, methods.items(), strict=False)):
+        tested = [run.summary["test/auc"] for run in runs]
+        bars.bar(method, np.mean(tested), yerr=np.std(tested), color=color, ecolor=INK, label=method)
+        inside.plot([run.summary["test/auc_abnormal"] for run in runs], tested, "o", color=color, alpha=0.6)
+        places = [run.config["data"]["split_index"] + 0.12 * (i - 1) for run in runs]
+        split.plot(places, tested, "o", color=color, alpha=0.6)
+    bars.set(title="test/auc: mean and standard deviation", ylim=(0.5, 1))
+    inside.set(title="test/auc by test/auc_abnormal", xlabel="test/auc_abnormal")
+    split.set(title="test/auc by data.split_index", xlabel="data.split_index")
+    split.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in (loss, norm, rate, bars, inside, split):
+        style(axes)
+        axes.title.set(fontsize=10, color=INK)
+    figure.legend(*bars.get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+if __name__ == "__main__":
+    draw(read_runs(Path(sys.argv[1])), Path(sys.argv[2]))
