@@ -90,11 +90,14 @@ class MethodCase(Case):
         batches: Makes named batches, ``(manifest, inputs)``; those with abnormal videos are trained on.
         weighted: Loss terms that the reference records with their weights.
         sizes: Reads more of the configuration off the weights.
-        passes: Names of what computes both ``train_outputs`` and the losses, and is called once for both.
+        passes: Names of what computes both ``train_outputs`` and the losses, and what ``evaluate`` records;
+            it is called once for all of them.
+        frozen: Gives the names of what a training step does not change, and is called once for all steps.
         complete: Gives the loaded network what is not a parameter, ``(config, inputs, module, weights)``.
         clip: Clips the gradients before the step and computes their norm, ``(config, module)``.
         small_step: Builds an optimizer of a smaller step where the recipe's own goes far.
         extra: Computes more outputs of a training batch before its step, ``(config, module, losses)``.
+        after: Computes outputs of the losses after the step.
         further: Computes outputs of several steps, of other videos or of no network, by their whole keys,
             ``(manifest, inputs, build)``.
         norm_dtype: In which the reference sums squared gradients; of millions float32 loses more than the
@@ -112,10 +115,12 @@ class MethodCase(Case):
     weighted: frozenset[str] = frozenset()
     sizes: Callable[[Tensors], Config] = lambda weights: {}
     passes: tuple[str, ...] = ()
+    frozen: Callable[[Config], tuple[str, ...]] = lambda config: ()
     complete: Callable[[Config, Tensors, WSVADModule, Tensors], None] | None = None
     clip: Callable[[Config, WSVADModule], NDArray[Any]] | None = None
     small_step: Callable[[Config, WSVADModule], torch.optim.Optimizer] | None = None
     extra: Callable[[Config, Any, Tensors], Outputs] = lambda config, module, losses: {}
+    after: Callable[[Tensors], Outputs] = lambda losses: {}
     further: Callable[[Manifest, Tensors, Build], Outputs] = lambda manifest, inputs, build: {}
     norm_dtype: torch.dtype = field(default=torch.float64)
 
@@ -123,34 +128,38 @@ class MethodCase(Case):
         """Train a step with every training batch, score every other one."""
         config = manifest["config"] | self.sizes(weights)
 
-        loaded = self.build(config, inputs)
+        with patch.multiple(Tensor, normal_=zero, uniform_=zero):  # drawing what is replaced takes seconds
+            loaded = self.build(config, inputs)
         load_official(loaded.net, weights, self.table)
         if self.complete:
             self.complete(config, inputs, loaded, weights)
 
         def build() -> WSVADModule:
-            return copy.deepcopy(loaded)  # random weights that are replaced at once take seconds to draw
+            return copy.deepcopy(loaded)
 
         found: Outputs = {}
         # The cases replace every random draw; dropout is switched off by `build`.
         with patch("torch.randn_like", torch.zeros_like):
             for prefix, batch in self.batches(manifest, inputs).items():
                 if batch.labels.any():
-                    outputs = self.train(manifest, config, build, batch)
+                    module = build().train()
+                    with computed_once(module, self.frozen(config)):
+                        outputs = self.train(manifest, config, module, batch)
                 else:
-                    with torch.no_grad():
-                        outputs = self.evaluate(build().eval(), batch)
+                    module = build().eval()
+                    with torch.no_grad(), computed_once(module, self.passes):
+                        outputs = self.evaluate(module, batch)
                 found |= {f"{prefix}/{key}": output for key, output in outputs.items()}
             found |= self.further(manifest, inputs, build)
         return found
 
-    def train(self, manifest: Manifest, config: Config, build: Build, batch: WSVADBatch) -> Outputs:
+    def train(self, manifest: Manifest, config: Config, module: WSVADModule, batch: WSVADBatch) -> Outputs:
         """Compute losses, outputs, gradient norms, and the loss after a step of the recipe's optimizer."""
-        module = build().train()
         optimizer = self.optimizer(config, module)
+        beside = module if self.passes else copy.deepcopy(module)
         with computed_once(module, self.passes):
             losses = module.compute_losses(batch)
-            outputs = self.train_outputs(module if self.passes else build().train(), batch)
+            outputs = self.train_outputs(beside, batch)
         found = {f"out/{key}": value for key, value in outputs.items()}
         for term, value in losses.items():
             weight = module.loss_weights[term] if term in self.weighted else 1.0
@@ -164,9 +173,12 @@ class MethodCase(Case):
             found["grad_norm_clipped"] = gradient_norms(manifest, self.table, module, self.norm_dtype)
         found |= self.extra(config, module, losses)
         if self.small_step:
-            found["loss_after_small_step"] = loss_after(self.small_step(config, module), module, batch)
-        found["loss_after_step"] = loss_after(optimizer, module, batch)
-        return found
+            with unchanged(module):
+                losses = losses_after(self.small_step(config, module), module, batch)
+            found["loss_after_small_step"] = module.total_loss(losses).numpy()
+        losses = losses_after(optimizer, module, batch)
+        found["loss_after_step"] = module.total_loss(losses).numpy()
+        return found | self.after(losses)
 
 
 @contextmanager
@@ -213,11 +225,23 @@ def gradient_norms(
     return np.array(norms)
 
 
-def loss_after(optimizer: torch.optim.Optimizer, module: WSVADModule, batch: WSVADBatch) -> NDArray[Any]:
-    """Compute the total loss after a step along the present gradients, and take the step back."""
-    before = copy.deepcopy(module.state_dict())
+def losses_after(optimizer: torch.optim.Optimizer, module: WSVADModule, batch: WSVADBatch) -> Tensors:
+    """Compute the losses after a step along the present gradients."""
     optimizer.step()
     with torch.no_grad():
-        total = module.total_loss(module.compute_losses(batch))
-    module.load_state_dict(before)
-    return total.numpy()
+        return module.compute_losses(batch)
+
+
+@contextmanager
+def unchanged(module: WSVADModule) -> Iterator[None]:
+    """Give what learns, and the buffers, their values back at the end."""
+    learning = (parameter.data for parameter in module.parameters() if parameter.requires_grad)
+    before = [(tensor, tensor.clone()) for tensor in (*learning, *module.buffers())]
+    yield
+    for tensor, value in before:
+        tensor.copy_(value)
+
+
+def zero(tensor: Tensor, *_: Any, **__: Any) -> Tensor:
+    """Stand for a drawing from random numbers."""
+    return tensor.zero_()

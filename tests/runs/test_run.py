@@ -81,6 +81,7 @@ def make_store_for(config: str, folder: Path) -> Path:
 def test_every_recipe_trains_and_predicts_and_one_of_each_method_is_measured(
     config: str, store_for: Callable[[str], Path], tmp_path: Path
 ) -> None:
+    """To ``test`` and ``validate``, recipes of one method are alike: they measure what ``predict`` writes."""
     trained = fit(config, store_for(config), tmp_path, "--data.val_fraction", "0.2")
     checkpoint = trained / "checkpoints" / "last.ckpt"
     assert run("predict", "--ckpt_path", checkpoint) == 0

@@ -76,6 +76,11 @@ def small_step(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optim
     return torch.optim.Adam(module.parameters(), lr=1e-6, weight_decay=config["weight_decay"])
 
 
+def frozen(config: dict[str, Any]) -> tuple[str, ...]:
+    """Name the branches of all grids but the last, which alone learns."""
+    return tuple(f"net.branches.{grid}.forward" for grid in range(len(config["patch_grids"]) - 1))
+
+
 def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Score a video, and give the magnitudes of its snippets."""
     assert isinstance(module, MagnitudeMIL)
@@ -116,6 +121,7 @@ CASE = MethodCase(
     evaluate=evaluate,
     train_outputs=train_outputs,
     passes=("encode",),
+    frozen=frozen,
     batches=batches,
     weighted=WEIGHTED,
     extra=extra,
