@@ -147,6 +147,8 @@ def test_a_result_tells_what_it_was_made_from(runs: Path) -> None:
     checkpoint = Path(held_out["receipt"]["checkpoint"])
     assert checkpoint.name == "best.ckpt"
     assert "optimizer_states" not in torch.load(checkpoint, weights_only=True)
+    (scores,) = (runs / "tiny" / "store" / "split0_seed0_last").glob("*/scores.csv")
+    assert not scores.with_suffix(".png").exists()
     for name in ("split0_seed0_last", "split1_seed0_best-on-val"):  # holds nothing out; the split names some
         assert json.loads(results_of(runs)[name])["made_from"]["val_fraction"] == 0
 

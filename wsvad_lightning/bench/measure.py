@@ -61,6 +61,12 @@ class Cell:
         return result if result.made_from == self.made_from else None
 
 
+class WithoutPicture(WSVADCLI):
+    """A test among hundreds: its scores are written, and not drawn."""
+
+    picture = False
+
+
 def train_and_test(cell: Cell) -> str:
     """Run a cell and write its result; what is printed goes to ``log.txt`` in its folder.
 
@@ -97,7 +103,8 @@ def measure(cell: Cell) -> Result:
     *_, (trained, checkpoint) = train_stages(train)
     method = trained.config.fit.model.class_path  # one of the user's own is taken from no checkpoint alone
     where = ("--output", str(cell.folder.parent), "--name", cell.folder.name)
-    tested = run_trainer(["test", "--model", method, "--ckpt_path", checkpoint, *where, *QUIET])
+    test = ["test", "--model", method, "--ckpt_path", checkpoint, *where, *QUIET]
+    tested = run_trainer(test, WithoutPicture)
     keep_weights(Path(checkpoint))
     record = json.loads((Path(tested.trainer.log_dir or ".") / "metrics.json").read_text("utf-8"))
     return Result(

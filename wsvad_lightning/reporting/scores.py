@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.imports import RequirementCache
 from rich.console import Console
@@ -39,6 +40,10 @@ class ScoreWriter(Callback):
     give any. Where the method knows classes, ``events.csv`` has one row per event. ``test`` shows the
     metrics, and adds ``truth.csv``, ``metrics.json`` with a receipt, and ``scores.png``.
 
+    Args:
+        picture: whether to draw ``scores.png``, which takes half of the time of a small test; for Weights &
+            Biases it is drawn in any case.
+
     Attributes:
         predictions: of the videos of this rank.
         truths: frame labels of the test videos of this rank, None where they are unknown.
@@ -46,7 +51,8 @@ class ScoreWriter(Callback):
         curves: in the end, frame scores of all videos on the first rank; of a test with ground truth.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, picture: bool = True) -> None:
+        self.picture = picture
         self.predictions: dict[str, Prediction] = {}
         self.truths: dict[str, Tensor | None] = {}
         self.novelties: dict[str, float | None] = {}
@@ -102,6 +108,8 @@ class ScoreWriter(Callback):
             return
         Console().print(*tables_of(metrics, per_class, intervals))
         write_json(record, folder / "metrics.json")
+        if not (self.picture or any(isinstance(logger, WandbLogger) for logger in trainer.loggers)):
+            return
         if not RequirementCache("matplotlib"):
             rank_zero_info('No picture of the scores: pip install "wsvad-lightning[report]" draws one')
             return

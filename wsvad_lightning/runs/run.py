@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -46,7 +46,12 @@ class WSVADCLI(RunArguments):
         args: subcommand and arguments.
         carried: defaults that a checkpoint sets, by argument; the user's own override them.
         signals: that end the run, if any do.
+
+    Attributes:
+        picture: whether a test draws a picture of its scores.
     """
+
+    picture: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -114,7 +119,7 @@ class WSVADCLI(RunArguments):
             Resuming(),
             TrainingSummary(),
             Telemetry(),
-            (writer := ScoreWriter()),
+            (writer := ScoreWriter(self.picture)),
             ReportWriter(),
             LabelPicture(),
             Board(writer),
