@@ -435,11 +435,18 @@ def test_annotated_lengths_must_be_those_of_the_store(store: str, tmp_path: Path
     check(store, "fit", "99999 frames", annotations=str(tmp_path / "t.csv"))
 
 
-@pytest.mark.parametrize(("stage", "part"), [("fit", "train"), ("test", "test"), ("validate", "val")])
-def test_an_empty_part_is_named(tmp_path: Path, stage: str, part: str) -> None:
+@pytest.mark.parametrize(
+    ("stage", "part", "remedy"),
+    [
+        ("fit", "train", "wsvad data split makes"),
+        ("test", "test", "wsvad data split makes"),
+        ("validate", "val", "Set data.val_fraction"),
+    ],
+)
+def test_an_empty_part_is_named(tmp_path: Path, stage: str, part: str, remedy: str) -> None:
     counts = {"train": 2, "test": 2, part: 0}
     store = make_store(tmp_path / "s.h5", train=counts["train"], test=counts["test"])
-    check(str(store), stage, f"the part {part!r} is empty")
+    check(str(store), stage, f"the part {part!r} is empty.*{remedy}")
 
 
 @pytest.mark.parametrize("label", ["normal", "abnormal"])

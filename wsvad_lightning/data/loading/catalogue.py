@@ -169,8 +169,12 @@ class Parts(ABC):
             WSVADError: if it is empty.
         """
         if not self.parts[part]:
-            remedy = f"Give a split that names videos to {part} with"
-            remedy = "Set data.val_fraction" if part == "val" else remedy
+            if part == "val":
+                remedy = "Set data.val_fraction"
+            elif self.split_path is None:
+                remedy = "Fill the column split of the annotations, or give one that wsvad data split makes"
+            else:
+                remedy = f"Give a split that names videos to {part} with"
             raise WSVADError("data.split", self._split_source, f"the part {part!r} is empty", remedy)
 
     def require_labels(self, part: str) -> None:
