@@ -107,6 +107,22 @@ def test_unequal_groups_come_near_their_share() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ({}, ["videos|train|test", "Arson|16|4", "Riot|8|2", "normal|32|8", "all|56|14"]),
+        ({"folds": 5}, ["videos|Arson|Riot|normal|all", "train 0|16|8|32|56", "test 0|4|2|8|14"]),
+    ],
+)
+def test_the_table_fits_the_screen(
+    options: dict[str, Any], rows: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split(make_table(tmp_path / "t.csv"), output=str(tmp_path / "s.json"), **options)
+    lines = capsys.readouterr().out.splitlines()
+    cells = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in lines]
+    assert ["|".join(row) for row in cells if len(row) > 1][: len(rows)] == rows
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"test": 1.0}, "leave no videos for training"),

@@ -200,15 +200,18 @@ def _check(parts: Parts, videos: Videos) -> None:
 
 
 def _table(choices: Sequence[Parts], videos: Videos, output: str) -> Table:
-    """One row per class, one column per part of each split."""
-    columns = [
-        (f"{part} {i}" if len(choices) > 1 else part, names)
-        for i, c in enumerate(choices)
-        for part, names in c.items()
-    ]
-    table = Table("videos", *(title for title, _ in columns), title=escape(output))
-    for kind in sorted({_kind(video) for video in videos.values()}):
-        counts = [sum(_kind(videos[name]) == kind for name in names) for _, names in columns]
-        table.add_row(escape(kind), *map(str, counts))
-    table.add_row("all", *(str(len(names)) for _, names in columns))
+    """Count the videos of each class in each part of each split; the longer of both lists goes down."""
+    kinds = sorted({_kind(video) for video in videos.values()})
+    lines: list[tuple[str, ...]] = [("videos", *kinds, "all")]
+    for i, choice in enumerate(choices):
+        for part, names in choice.items():
+            counts = [sum(_kind(videos[name]) == kind for name in names) for kind in kinds]
+            title = f"{part} {i}" if len(choices) > 1 else part
+            lines.append((title, *map(str, counts), str(len(names))))
+    if len(lines) < len(lines[0]):
+        lines = list(zip(*lines, strict=True))
+    header, *rows = lines
+    table = Table(*map(escape, header), title=escape(output))
+    for row in rows:
+        table.add_row(*map(escape, row))
     return table
