@@ -1,6 +1,7 @@
 """Fixtures that several folders share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from tests.videos import make_video, texture  # noqa: F401  # fixtures
 from wsvad_lightning.data.store.synthetic import make_store
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs the tests in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # the tests are many and small, and run side by side
 
 

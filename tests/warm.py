@@ -9,8 +9,9 @@ import torch  # noqa: E402
 
 from wsvad_lightning import cli  # noqa: E402
 from wsvad_lightning.bench import compare  # noqa: E402
+from wsvad_lightning.data.store import lock  # noqa: E402
 from wsvad_lightning.extraction import command  # noqa: E402
 
 torch.set_num_threads(1)
 
-__all__ = ["cli", "command", "compare", "pytest"]
+__all__ = ["cli", "command", "compare", "lock", "pytest"]

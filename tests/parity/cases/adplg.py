@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.parity.batches import evaluation_batch, training_batch
-from tests.parity.case import Manifest, MethodCase
+from tests.parity.case import Manifest, MethodCase, computed_once
 from wsvad_lightning.interop.adplg import TABLE
 from wsvad_lightning.methods import ADPLG
 from wsvad_lightning.methods.adplg import ADPLGNet, SnippetNet, VideoNet, VideoOutput, snippet_bce
@@ -129,16 +129,16 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
     return {"loss/cost_v": video_total(losses).detach().numpy()}
 
 
+def after(losses: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Split the loss after a step between the networks."""
+    return {"loss_after_step_v": video_total(losses).numpy(), "loss_after_step_s": losses["sc"].numpy()}
+
+
 def further(
     manifest: dict[str, Any], inputs: dict[str, Tensor], build: Callable[[], WSVADModule]
 ) -> dict[str, NDArray[Any]]:
-    """Give what follows from a scripted history, and from training for one step and for several."""
-    config = manifest["config"]
-    return {
-        **label_script(inputs, build()),
-        **one_step(config, inputs, build().train()),
-        **several_steps(manifest, inputs, build().train()),
-    }
+    """Give what follows from a scripted history, and from training for several steps."""
+    return {**label_script(inputs, build()), **several_steps(manifest, inputs, build().train())}
 
 
 def label_script(inputs: dict[str, Tensor], module: WSVADModule) -> dict[str, NDArray[Any]]:
@@ -160,19 +160,6 @@ def recorded(prefix: str, visits: Sequence[PseudoLabels]) -> dict[str, NDArray[A
     ignored = torch.stack([labels.ignored for labels in visits])
     target = torch.stack([labels.target for labels in visits]).masked_fill(ignored, IGNORED)
     return {f"pseudo/{prefix}_target": target.numpy(), f"pseudo/{prefix}_hard": ignored.float().numpy()}
-
-
-def one_step(
-    config: dict[str, Any], inputs: dict[str, Tensor], module: WSVADModule
-) -> dict[str, NDArray[Any]]:
-    """Split the loss after a step between the networks."""
-    batch = named_batches(inputs)[0]
-    step(module, batch, optimizer(config, module))
-    losses = module.compute_losses(batch)
-    return {
-        "train/loss_after_step_v": video_total(losses).detach().numpy(),
-        "train/loss_after_step_s": losses["sc"].detach().numpy(),
-    }
 
 
 def step(module: WSVADModule, batch: WSVADBatch, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -202,8 +189,10 @@ def several_steps(
 
     with patch.object(module, "visit", visit):
         for batch in islice(cycle(given), recorded_losses["shape"][0]):
-            scores.append(rearrange(module.net.snippet(batch.features), "b n t -> (b n) t").detach())
-            found = step(module, batch, stepper)
+            with computed_once(module, ["net.snippet.forward"]):
+                found = step(module, batch, stepper)
+                before_step = module.net.snippet(batch.features)  # computed for the losses
+            scores.append(rearrange(before_step, "b n t -> (b n) t"))
             terms = (video_total(found), *(found[term] for term in ("sc", "triplet", "vc", "cos")))
             losses.append(torch.stack(terms).detach())
     return {
@@ -222,5 +211,6 @@ CASE = MethodCase(
     passes=("net.video.forward", "net.snippet.forward"),
     batches=batches,
     extra=extra,
+    after=after,
     further=further,
 )

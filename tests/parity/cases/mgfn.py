@@ -84,5 +84,6 @@ CASE = MethodCase(
     optimizer=optimizer,
     evaluate=evaluate,
     train_outputs=train_outputs,
+    passes=("net.encode",),
     weighted=frozenset({"smooth", "sparsity"}),
 )
