@@ -139,11 +139,13 @@ def film_strip(run: str, clip: str, *shown: float) -> Draw:
         checkpoint = newest(sources.demo, f"{run}/version_*/checkpoints/last.ckpt")
         video = newest(sources.demo, f"data/videos/{clip}.mp4")
         where = ["--output", str(sources.demo), "--name", "pictures"]
-        if main(["predict", "--ckpt_path", str(checkpoint), "--videos", str(video), *where]):
+        if main(
+            ["predict", "--ckpt_path", str(checkpoint), "--videos", str(video), *where, "--maps", "false"]
+        ):
             raise WSVADError("demo", sources.demo, f"{video.name} was not scored", "See the message above")
         frames = list(VideoReader(newest(sources.demo, f"pictures/version_*/{video.stem}/scored.mp4")))
-        picture = Image.fromarray(side_by_side([frames[round(place * (len(frames) - 1))] for place in shown]))
-        picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.LANCZOS).save(path)
+        row = side_by_side([frames[round(place * (len(frames) - 1))] for place in shown])
+        Image.fromarray(row).save(path)
 
     return draw
 
@@ -185,7 +187,7 @@ PICTURES: dict[str, Draw] = {
     "ped2.png": draw_comparison,
     "maps.png": draw_maps,
     "events.png": film_strip("named", "test_*_wrong_way", 0.15, 0.5),
-    "serving.png": film_strip("urdmu", "test_*_vehicle", 0.2, 0.5, 0.8),
+    "serving.png": film_strip("urdmu", "test_50_square_vehicle", 0.1, 0.3, 0.8),
 }
 
 

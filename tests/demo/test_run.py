@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from tests.test_draw_docs import load_script
 from wsvad_lightning.demo.render import DemoSpec
@@ -25,8 +26,10 @@ def test_the_tour_ends_with_tables_picture_run_and_report(
     assert (run / "metrics.json").is_file()
     assert "<html" in (run / "report.html").read_text("utf-8")
     assert opened == []  # the output is captured: nobody sits at a terminal
-    load_script().draw_docs(["serving.png"], demo=str(tmp_path), output=str(tmp_path / "docs"))
-    assert (tmp_path / "docs" / "serving.png").read_bytes().startswith(b"\x89PNG")
+    script, picture = load_script(), tmp_path / "strip.png"
+    sources = script.Sources(tmp_path, tmp_path, tmp_path, tmp_path)
+    script.film_strip("urdmu", "test_*_vehicle", 0.2, 0.8)(sources, picture)
+    assert imread(picture).shape[:2] == (104, 2 * 120 + script.GAP)  # frames with their curve below
 
 
 @pytest.mark.parametrize(("terminal", "display"), [(True, True), (True, False), (False, True)])
