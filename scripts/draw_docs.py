@@ -5,6 +5,7 @@ with maps, and ``wsvad demo``. These commands keep what is finished, and are the
 """
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,12 @@ def of_first_run(method: str, name: str = "scores.png") -> Draw:
     return copy
 
 
+def draw_panels(sources: Sources, path: Path) -> None:
+    """Draw the panels of Weights & Biases, by the script that reads what the comparison logged offline."""
+    script = Path(__file__).with_name("wandb_panels.py")
+    subprocess.run([sys.executable, str(script), str(sources.bench), str(path)], check=True)
+
+
 def draw_maps(sources: Sources, path: Path) -> None:
     """Show the first three abnormal test clips, at the middle of their first event: the truth, and a map."""
     known = read_annotations(sources.ped2 / "annotations.csv")
@@ -186,6 +193,7 @@ PICTURES: dict[str, Draw] = {
     "methods/adplg_labels.png": of_first_run("adplg", "pseudo_labels.png"),
     "ped2.png": draw_comparison,
     "maps.png": draw_maps,
+    "wandb.png": draw_panels,
     "events.png": film_strip("named", "test_*_wrong_way", 0.15, 0.5),
     "serving.png": film_strip("urdmu", "test_50_square_vehicle", 0.1, 0.3, 0.8),
 }
