@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, which
 
 import h5py
 import numpy as np
@@ -24,6 +24,7 @@ from wsvad_lightning.cli import main
 from wsvad_lightning.data.datasets.splits import read_split
 from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.reporting.html.command import report_run
 from wsvad_lightning.reporting.maps import read_maps
 from wsvad_lightning.reporting.overlay import tint
 from wsvad_lightning.video.reader import VideoReader
@@ -109,6 +110,31 @@ def draw_panels(sources: Sources, path: Path) -> None:
     subprocess.run([sys.executable, str(script), str(sources.bench), str(path)], check=True)
 
 
+def draw_report(sources: Sources, path: Path) -> None:
+    """Take a picture of the report of UR-DMU's run on the first split, in the Chromium of the machine.
+
+    Raises:
+        WSVADError: if there is no such run, or no Chromium.
+    """
+    from playwright.sync_api import sync_playwright
+
+    run = newest(sources.bench / "urdmu", "*/split0_seed0_last/version_*/metrics.json").parent
+    chromium, page = which("chromium"), path.with_suffix(".html")
+    if chromium is None:
+        raise WSVADError("chromium", None, "is required on the path for this picture", "Install it")
+    report_run(run, page, str(sources.ped2 / "videos"))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1200, "height": 1750})
+        tab.goto(page.absolute().as_uri())
+        tab.wait_for_selector("html[data-ready]")
+        tab.locator("article .curve").first.press("Enter")
+        tab.evaluate("document.activeElement.blur()")
+        tab.wait_for_timeout(5000)  # until the frame is shown
+        tab.screenshot(path=path)
+    page.unlink()
+
+
 def draw_maps(sources: Sources, path: Path) -> None:
     """Show the first three abnormal test clips, at the middle of their first event: the truth, and a map."""
     known = read_annotations(sources.ped2 / "annotations.csv")
@@ -192,6 +218,7 @@ PICTURES: dict[str, Draw] = {
     **{f"methods/{method}.png": of_first_run(method) for method in (*METHODS, "svmae", "urdmu")},
     "methods/adplg_labels.png": of_first_run("adplg", "pseudo_labels.png"),
     "ped2.png": draw_comparison,
+    "report.png": draw_report,
     "maps.png": draw_maps,
     "wandb.png": draw_panels,
     "events.png": film_strip("named", "test_*_wrong_way", 0.15, 0.5),
