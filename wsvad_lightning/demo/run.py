@@ -28,7 +28,7 @@ from wsvad_lightning.reporting.scores import ScoreWriter, video_curve
 from wsvad_lightning.runs.run import run_trainer
 from wsvad_lightning.types import Prediction
 
-SPEC = DemoSpec(60, 75, 24, 30, difficulty="plain")  # four minutes of processor time, with all that follows
+SPEC = DemoSpec(60, 75, 24, 30, difficulty="plain")  # under three minutes on two cores, with all that follows
 CONFIG, FEATURES = "demo_urdmu.yaml", "extract/flow.yaml"
 # One step that changes nothing: the network stays as it was drawn, the features are normalised.
 UNTRAINED = ["--model.optimizer.lr", "0", "--trainer.max_steps", "1"]
