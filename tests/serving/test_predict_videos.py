@@ -220,7 +220,7 @@ def test_pictures_come_last_and_one_that_fails_is_a_note(
     run = tmp_path / "runs" / "cameras" / "version_0"
     there: list[int] = []
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         there.append(len([*run.glob("*/curve.csv"), *run.glob("*/scores.json"), run / "scores.csv"]))
         raise OSError(28, "No space left on device")
 
