@@ -304,7 +304,7 @@ CASES: list[Case] = [
     ),
     (
         "an alarm that is no number",
-        lambda d: ["predict", "--ckpt_path", str(d.checkpoint), "--alarm", "nan"],
+        lambda d: ["predict", "--ckpt_path", str(d.checkpoint), "--alarm", ".nan"],
         ("--alarm", "is not a score", "finite"),
     ),
     (

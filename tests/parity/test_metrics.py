@@ -12,7 +12,7 @@ import pytest
 from tests.parity import metrics as comparison
 from tests.parity.ground_truth import class_of, frame_labels
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.metrics import curves, frame, region
+from wsvad_lightning.metrics import curves, pools, region
 
 DATA = Path(__file__).parent / "data"
 FILE, ROOT = DATA / "tiny_metrics.json", DATA / "annotations"
@@ -66,7 +66,9 @@ def test_degenerate_inputs_differ_from_scikit_learn_where_that_was_decided() -> 
 
 
 def test_the_comparison_detects_another_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame, "average_precision", curves.pr_auc)
+    for name in ("ap", "ap_abnormal"):
+        other = pools.MEASURES[name]._replace(function=curves.pr_area)
+        monkeypatch.setitem(pools.MEASURES, name, other)
     failed = failed_keys()
     assert {"average_precision", "abnormal_only.average_precision"} <= failed
     assert "pr_auc_trapezoid" not in failed

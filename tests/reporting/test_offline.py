@@ -1,11 +1,12 @@
 """Files of offline runs: how far they are read, and where their history goes on."""
 
 import struct
+import time
 from pathlib import Path
 
 from wandb.proto.wandb_internal_pb2 import Record
 
-from wsvad_lightning.reporting.offline import next_step, offline_files, read_records
+from wsvad_lightning.reporting.offline import await_free_name, next_step, offline_files, read_records
 
 
 def write_log(path: Path, records: list[Record]) -> Path:
@@ -51,10 +52,17 @@ def test_what_a_kill_has_cut_off_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_run_goes_on_after_its_last_step(tmp_path: Path) -> None:
-    for time, steps in (("20260101_000000", [0, 1, 2]), ("20260102_000000", [3, 4])):
-        folder = tmp_path / "wandb" / f"offline-run-{time}-abc"
+    for begun, steps in (("20260101_000000", [0, 1, 2]), ("20260102_000000", [3, 4])):
+        folder = tmp_path / "wandb" / f"offline-run-{begun}-abc"
         write_log(folder / "run-abc.wandb", [Record(num=1), *map(row, steps)])
     write_log(tmp_path / "wandb" / "offline-run-20260103_000000-abcd" / "run-abcd.wandb", [row(9)])
     assert len(offline_files(tmp_path, "abc")) == 2
     assert next_step(tmp_path, "abc") == 5
     assert next_step(tmp_path, "other") == 0
+
+
+def test_two_files_of_a_run_never_share_a_name(tmp_path: Path) -> None:
+    now = time.strftime("%Y%m%d_%H%M%S")
+    write_log(tmp_path / "wandb" / f"offline-run-{now}-abc" / "run-abc.wandb", [row(0)])
+    await_free_name(tmp_path, "abc")
+    assert time.strftime("%Y%m%d_%H%M%S") > now

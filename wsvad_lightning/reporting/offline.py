@@ -5,6 +5,7 @@ in the order in which they were begun, and keeps the steps that are written in t
 """
 
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,18 @@ def next_step(folder: str | Path, run_id: str) -> int:
     files = offline_files(folder, run_id)
     steps = (record.history.step.num for path in files for record in read_records(path) if is_history(record))
     return max(steps, default=-1) + 1
+
+
+def await_free_name(folder: str | Path, run_id: str) -> None:
+    """Wait until a file of a run gets a name of its own: wandb names it by the second in which it begins.
+
+    Args:
+        folder: that wandb was given to write to.
+        run_id: of the run.
+    """
+    for path in offline_files(folder, run_id)[-1:]:
+        while time.strftime("%Y%m%d_%H%M%S") in path.parent.name:
+            time.sleep(0.05)
 
 
 def is_whole(path: Path) -> bool:

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from wsvad_lightning.reporting.offline import is_whole, next_step
+from wsvad_lightning.reporting.offline import await_free_name, is_whole, next_step
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -84,8 +84,10 @@ class WandbRun(WandbLogger):
     @rank_zero_experiment
     def experiment(self) -> "Run":
         """The run, begun when it is first asked for."""
-        begins = self._experiment is None
-        start = next_step(self._save_dir or ".", self._id) if begins and self._offline and self._id else 0
+        start = 0
+        if self._experiment is None and self._offline and self._id:
+            start = next_step(self._save_dir or ".", self._id)
+            await_free_name(self._save_dir or ".", self._id)
         run: Run = super().experiment
         if start:
             run.log({}, step=start, commit=True)
