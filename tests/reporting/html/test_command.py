@@ -13,7 +13,9 @@ from tests.reporting.html.runs import HOSTILE, make_run
 from tests.videos import VideoMaker
 from wsvad_lightning.cli import main
 
-CHROMIUM, LOCAL = shutil.which("chromium"), re.compile("file:|data:|blob:")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+LOCAL = re.compile("file:|data:|blob:")
 
 
 @pytest.fixture(scope="module")
