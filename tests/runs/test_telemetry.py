@@ -1,4 +1,4 @@
-"""What is logged of a training besides its losses, and that logging it changes nothing."""
+"""What is logged of a training apart from its losses, and that logging it changes nothing."""
 
 import csv
 from pathlib import Path

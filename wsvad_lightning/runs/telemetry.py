@@ -1,4 +1,4 @@
-"""What a training does besides its losses: learning rate, gradient norm, time, and the scores of its bags."""
+"""What a training does, its losses apart: learning rate, gradient norm, time, and the scores of its bags."""
 
 import time
 from collections.abc import Iterator

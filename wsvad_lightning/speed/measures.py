@@ -1,4 +1,4 @@
-"""What a task costs: operations, seconds beside those of matrix products, and memory; and how it is shown."""
+"""What a task costs: operations, seconds relative to matrix products, memory; and how it is shown."""
 
 import re
 import statistics

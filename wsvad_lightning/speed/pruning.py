@@ -95,7 +95,7 @@ def read_clips(model: SST, videos: str, clips: int) -> Tensor:
 
 @torch.inference_mode()
 def map_clips(model: SST, clips: Tensor) -> Tensor:
-    """Give the maps ``[B, rows, columns]`` of clips beside a snippet of average features."""
+    """Give the maps ``[B, rows, columns]`` of clips, with average features of their snippets."""
     average = model.net.temporal.describe(torch.zeros(1, 1, 1, model.feature_dim))
     return model.net.map_patches(clips, average[0, 0].expand(len(clips), -1))
 

@@ -1,7 +1,7 @@
 """Whether the features of a video are like those that a model was trained with.
 
 A video of another camera, or of the same one at night, is scored like any other, and its scores mean nothing.
-What a checkpoint carries of its training videos tells such a video from the usual ones:
+What a checkpoint carries of its training videos distinguishes such a video from the usual ones:
 
 1. Every channel x of every place of the frame becomes ``asinh(2 x / median |x|)``, which is linear near 0 and
    logarithmic beyond, so that single large values count little. Crops of the whole frame are averaged.
