@@ -16,8 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from wsvad_lightning.files import replacing
-from wsvad_lightning.reporting.figures import BASELINES, INK, MODEL, new_figure, style
+from wsvad_lightning.reporting.figures import BASELINES, INK, MODEL, new_figure, save_figure, style
 from wsvad_lightning.reporting.offline import read_records
 from wsvad_lightning.reporting.wandb import STEP
 
@@ -103,8 +102,7 @@ def draw(methods: Mapping[str, Sequence[Run]], path: Path) -> None:
         style(axes)
         axes.title.set(fontsize=10, color=INK)
     figure.legend(*bars.get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""A quick start: what torchmetrics imports for metrics that nothing here uses is left out.
+"""A quick start, of a command and of the processes that it starts.
 
-Lightning imports torchmetrics, and that imports SciPy, Matplotlib and transformers where they are installed,
-which takes nearly half of the time that a run needs to start. Its metrics of text and audio, and its plots,
-find these packages absent; whoever imports them for themselves is not affected.
+What torchmetrics imports for metrics that nothing here uses is left out. Lightning imports torchmetrics, and
+that imports SciPy, Matplotlib and transformers where they are installed, which takes nearly half of the time
+that a run needs to start. Its metrics of text and audio, and its plots, find these packages absent; whoever
+imports them for themselves is not affected.
 """
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from multiprocessing.context import BaseContext
 from unittest.mock import patch
 
 from lightning_utilities.core import imports
@@ -27,3 +31,14 @@ def import_torchmetrics() -> None:
 
     with patch.multiple(imports, _version=find_version, package_available=find_package):
         import torchmetrics  # noqa: F401  # for what it leaves out
+
+
+def separate_processes(module: str) -> BaseContext:
+    """Give the context of processes that share no state with this one.
+
+    Args:
+        module: that they need; on Linux it is imported once for all of them.
+    """
+    context = get_context("forkserver" if sys.platform == "linux" else "spawn")
+    context.set_forkserver_preload([module])
+    return context

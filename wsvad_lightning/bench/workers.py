@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, parent_process
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from wsvad_lightning.startup import import_torchmetrics
+from wsvad_lightning.startup import import_torchmetrics, separate_processes
 
 Task = TypeVar("Task")
 
@@ -73,10 +73,8 @@ def write_output_to(path: Path) -> None:
 
 
 def _make_pool(work: Callable[[Task], str], jobs: int) -> ProcessPoolExecutor:
-    """Make processes that share no state with this one, and on Linux what importing ``work`` costs."""
-    context = get_context("forkserver" if sys.platform == "linux" else "spawn")
-    context.set_forkserver_preload([work.__module__])
-    return ProcessPoolExecutor(jobs, context, _start_worker, (jobs > 1,))
+    """Make processes that share no state with this one."""
+    return ProcessPoolExecutor(jobs, separate_processes(work.__module__), _start_worker, (jobs > 1,))
 
 
 def _start_worker(share_cores: bool) -> None:

@@ -5,7 +5,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import repeat
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from wsvad_lightning.demo.scenes import CAMERAS, Camera
 from wsvad_lightning.demo.script import ANOMALIES, DIFFICULTIES, Scene, Stage, stage_scene
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_json
+from wsvad_lightning.startup import separate_processes
 from wsvad_lightning.timeline import runs
 from wsvad_lightning.types import NORMAL
 from wsvad_lightning.video.writer import write_video
@@ -128,8 +128,8 @@ def render_dataset(
         folder: made if it does not exist.
         seed: of everything that is left to chance.
         spec: how many clips, and how; the defaults of `DemoSpec` unless given.
-        workers: processes that render; one per core unless given. They are spawned, so a script that calls
-            this needs the usual ``if __name__ == "__main__":``.
+        workers: processes that render; one per core unless given. They import the script that calls it, which
+            needs the usual ``if __name__ == "__main__":``.
 
     Raises:
         WSVADError: if PyAV is not installed, or the folder holds other videos or cannot be written.
@@ -140,7 +140,7 @@ def render_dataset(
     _claim(folder, {"version": __version__, "seed": seed, **asdict(spec)})
     clips = list_clips(spec, seed)
     missing = [clip for clip in clips if not (folder / "videos" / f"{clip.name}.mp4").exists()]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=separate_processes(__name__)) as pool:
         rendered = pool.map(render_clip, missing, repeat(folder / "videos"))
         for _ in track(rendered, "Rendering demo clips", len(missing)):
             pass

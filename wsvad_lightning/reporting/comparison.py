@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsvad_lightning.files import replacing
-from wsvad_lightning.reporting.figures import BASELINES, INK, MODEL, new_figure, style
+from wsvad_lightning.reporting.figures import BASELINES, INK, MODEL, new_figure, save_figure, style
 
 Values = Mapping[tuple[str, str], Sequence[float]]  # figures of the splits by method and checkpoint
 OFFSET = 0.16  # of a checkpoint's dots from the middle of their row
@@ -52,5 +51,4 @@ def comparison_figure(metrics: Mapping[str, Values], path: str | Path) -> None:
     figure.legend(
         handles, labels, loc="outside upper right", ncols=len(labels), frameon=False, labelcolor=INK
     )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(figure, path)

@@ -1,5 +1,6 @@
 """The picture of a test: score curves against ground truth, and the curves over the frames of all videos."""
 
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,12 +105,11 @@ def report_figure(
         upper, lower = panels[1].subplots(2, 1)
         _draw_roc(upper, scorers)
         _draw_precision_recall(lower, scorers)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(figure, path)
 
 
 def new_figure(path: str | Path, height: float) -> "Figure":
-    """Make an empty picture, 13 inches wide.
+    """Make an empty picture, 13 inches wide, to be written by :func:`save_figure`.
 
     Args:
         path: where it is to be written.
@@ -125,6 +125,20 @@ def new_figure(path: str | Path, height: float) -> "Figure":
             "report", path, "a picture needs matplotlib", 'Run pip install "wsvad-lightning[report]"'
         ) from None
     return Figure(figsize=(13, height), dpi=120, layout="constrained")
+
+
+def save_figure(figure: "Figure", path: str | Path) -> None:
+    """Write a picture as PNG, whole or not at all.
+
+    It is drawn once; ``Figure.savefig`` would draw it twice.
+
+    Raises:
+        WSVADError: if it cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    with replacing(path) as temporary:
+        FigureCanvasAgg(figure).print_png(temporary)  # type: ignore[no-untyped-call]  # it has no types
 
 
 @contextmanager
@@ -144,14 +158,18 @@ def optional(path: Path) -> Iterator[None]:
 
 
 def log_picture(trainer: Trainer, name: str, path: Path) -> None:
-    """Send a PNG to Weights & Biases and TensorBoard, where they are in use."""
+    """Send a PNG to Weights & Biases and TensorBoard, where they are in use, as it is."""
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(name, [str(path)])
         elif isinstance(logger, TensorBoardLogger):
-            from matplotlib.image import imread
+            from tensorboard.compat.proto.summary_pb2 import Summary
 
-            logger.experiment.add_image(name, imread(path), trainer.global_step, dataformats="HWC")
+            png = path.read_bytes()
+            width, height = struct.unpack_from(">II", png, 16)
+            image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+            summary = Summary(value=[Summary.Value(tag=name, image=image)])
+            logger.experiment._get_file_writer().add_summary(summary, trainer.global_step)
 
 
 def choose(videos: Sequence[VideoCurve]) -> list[VideoCurve]:

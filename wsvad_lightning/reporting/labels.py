@@ -14,8 +14,15 @@ from torch import Tensor
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, sample_segments
-from wsvad_lightning.files import replacing
-from wsvad_lightning.reporting.figures import INK, KINDS, MODEL, log_picture, new_figure, optional
+from wsvad_lightning.reporting.figures import (
+    INK,
+    KINDS,
+    MODEL,
+    log_picture,
+    new_figure,
+    optional,
+    save_figure,
+)
 from wsvad_lightning.types import MakesPseudoLabels
 
 if TYPE_CHECKING:
@@ -126,8 +133,7 @@ def draw_labels(
         below.set_yticks([0, len(seen) - 1], [min(seen), max(seen)])
         below.set_ylabel("step", color=INK)
     grid[-1].set_xlabel("segment  (left-out ones are grey)", color=INK)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(figure, path)
 
 
 def _draw_rows(axes: "Axes", rows: NDArray[np.floating[Any]], color: str) -> None:

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,15 @@ class RunRecord(SaveConfigCallback):
     Loggers get it as :meth:`described`. TensorBoard gets its table of hyper-parameters when the run ends.
     """
 
+    @cached_property
+    def _text(self) -> str:
+        """The configuration as YAML, which validates every value: a fifth of the time of a short run."""
+        text: str = self.parser.dump(self.config, skip_unset=False)
+        return text
+
+    @cached_property
     def _plain(self) -> dict[str, Any]:
-        plain: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
+        plain: dict[str, Any] = yaml.safe_load(self._text)
         return plain
 
     def on_save_checkpoint(
@@ -44,7 +53,7 @@ class RunRecord(SaveConfigCallback):
 
     def _from_anywhere(self) -> dict[str, Any]:
         """Give the configuration with absolute paths."""
-        config = self._plain()
+        config = deepcopy(self._plain)
         config["data"] |= {key: absolute(config["data"][key]) for key in PATHS if key in config["data"]}
         return config
 
@@ -110,7 +119,8 @@ class RunRecord(SaveConfigCallback):
         described, command = self.described(trainer), Path(self.config_filename).stem
         folder = _run_folder(trainer.loggers)
         folder.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, folder / self.config_filename, skip_unset=False, multifile=False)
+        with (folder / self.config_filename).open("x", encoding="utf-8") as file:
+            file.write(self._text)
         measured = {} if command == "fit" else {command: receipt_of(trainer) or described["origin"]}
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
