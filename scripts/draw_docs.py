@@ -222,7 +222,7 @@ PICTURES: dict[str, Draw] = {
     "maps.png": draw_maps,
     "wandb.png": draw_panels,
     "events.png": film_strip("named", "test_*_wrong_way", 0.15, 0.5),
-    "serving.png": film_strip("urdmu", "test_50_square_vehicle", 0.1, 0.3, 0.8),
+    "serving.png": film_strip("sultani", "test_50_square_vehicle", 0.1, 0.3, 0.8),
 }
 
 

@@ -18,17 +18,17 @@ def test_the_tour_ends_with_tables_picture_run_and_report(
     spec = DemoSpec(4, 5, 3, 5, min_frames=48, max_frames=52, width=120, height=80, fps=8, difficulty="plain")
     tour(tmp_path, spec, ["--trainer.max_steps", "5"])
     shown = capsys.readouterr().out
-    for word in ("urdmu", "untrained", "motion energy", *KINDS):
+    for word in ("sultani", "untrained", "motion energy", *KINDS):
         assert word in shown
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
-    run = tmp_path / "urdmu" / "version_1"
+    run = tmp_path / "sultani" / "version_1"
     assert {str(run), str(run / "report.html")} <= set(shown.split())
     assert (run / "metrics.json").is_file()
     assert "<html" in (run / "report.html").read_text("utf-8")
     assert opened == []  # the output is captured: nobody sits at a terminal
     script, picture = load_script(), tmp_path / "strip.png"
     sources = script.Sources(tmp_path, tmp_path, tmp_path, tmp_path)
-    script.film_strip("urdmu", "test_*_vehicle", 0.2, 0.8)(sources, picture)
+    script.film_strip("sultani", "test_*_vehicle", 0.2, 0.8)(sources, picture)
     assert imread(picture).shape[:2] == (104, 2 * 120 + script.GAP)  # frames with their curve below
 
 

@@ -29,7 +29,7 @@ from wsvad_lightning.runs.run import run_trainer
 from wsvad_lightning.types import Prediction
 
 SPEC = DemoSpec(60, 75, 24, 30, difficulty="plain")  # under three minutes on two cores, with all that follows
-CONFIG, FEATURES = "demo_urdmu.yaml", "extract/flow.yaml"
+CONFIG, FEATURES = "demo_sultani.yaml", "extract/flow.yaml"
 # One step that changes nothing: the network stays as it was drawn, the features are normalised.
 UNTRAINED = ["--model.optimizer.lr", "0", "--trainer.max_steps", "1"]
 ENERGY = "flow_1x1", 0  # stream and channel: mean absolute difference of successive frames
@@ -43,7 +43,7 @@ SHOWN = {
 
 
 def demo(output: str = "runs/demo") -> None:
-    """Render surveillance-like videos, extract features, train and test UR-DMU, compare it with baselines.
+    """Render surveillance-like videos, extract features, train and test Sultani MIL, compare it with baselines.
 
     It ends with a report, which is opened on a terminal with a display.
 
@@ -54,7 +54,7 @@ def demo(output: str = "runs/demo") -> None:
 
 
 def tour(folder: Path, spec: DemoSpec | None = None, settings: Sequence[str] = ()) -> None:
-    """Render videos, extract features, train and test UR-DMU, and compare it with two baselines.
+    """Render videos, extract features, train and test Sultani MIL, and compare it with two baselines.
 
     Args:
         folder: where everything is kept; videos and features that are there already are not made again.
@@ -65,7 +65,7 @@ def tour(folder: Path, spec: DemoSpec | None = None, settings: Sequence[str] = (
     render_dataset(videos, spec=spec or SPEC)
     make_features(videos, store)
     untrained = train_and_test(folder, store, "untrained", UNTRAINED)
-    trained = train_and_test(folder, store, "urdmu", settings)
+    trained = train_and_test(folder, store, "sultani", settings)
     show([trained, untrained, motion_energy(FeatureStore(store))], folder / "demo.png")
     if trained.run is not None:
         page = trained.run / "report.html"
