@@ -43,7 +43,7 @@ SHOWN = {
 
 
 def demo(output: str = "runs/demo") -> None:
-    """Render surveillance-like videos, extract features, train and test Sultani MIL, compare it with baselines.
+    """Render surveillance-like videos, extract features, train and test Sultani MIL next to two baselines.
 
     It ends with a report, which is opened on a terminal with a display.
 
