@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,16 @@ from wsvad_lightning.data.store.synthetic import make_store
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs the tests in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # the tests are many and small, and run side by side
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _without_pictures() -> Iterator[None]:
+    """Let ``wsvad test`` draw where a test looks at it: elsewhere a picture that fails is only a note."""
+    from wsvad_lightning.runs.run import WSVADCLI  # not before the tests are collected: it takes seconds
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WSVADCLI, "picture", False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import nn
@@ -14,6 +15,7 @@ from tests.methods.small import small
 from tests.methods.test_contract import paired
 from wsvad_lightning import methods
 from wsvad_lightning.cli import main
+from wsvad_lightning.runs.run import WSVADCLI
 from wsvad_lightning.runs.telemetry import as_in_a_test, gradient_norm, scores_by_label
 from wsvad_lightning.types import WSVADBatch
 
@@ -54,10 +56,27 @@ def test_tensorboard_has_the_same_scalars_and_histograms_of_scores(trained: Path
     assert all(0 <= event.histogram_value.min <= event.histogram_value.max <= 1 for event in recorded)
 
 
-def test_tensorboard_has_a_row_of_hyper_parameters_with_what_was_measured(trained: Path) -> None:
-    checkpoint = trained / "checkpoints" / "last.ckpt"
-    assert main(["test", "--ckpt_path", str(checkpoint)]) == 0
-    for folder, metric in ((trained, "val/video_auc"), (trained.parent / "version_1", "test/auc")):
+@pytest.fixture(scope="module")
+def tested(trained: Path) -> Path:
+    """The folder of a test, with its picture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WSVADCLI, "picture", True)
+        assert main(["test", "--ckpt_path", str(trained / "checkpoints" / "last.ckpt")]) == 0
+    return trained.parent / "version_1"
+
+
+def test_tensorboard_has_the_picture_of_a_test(tested: Path) -> None:
+    read = EventAccumulator(str(tested))
+    read.Reload()
+    (image,) = read.Images("test/scores")
+    assert image.encoded_image_string == (tested / "scores.png").read_bytes()
+    assert (image.height, image.width, 4) == imread(tested / "scores.png").shape
+
+
+def test_tensorboard_has_a_row_of_hyper_parameters_with_what_was_measured(
+    trained: Path, tested: Path
+) -> None:
+    for folder, metric in ((trained, "val/video_auc"), (tested, "test/auc")):
         read = EventAccumulator(str(folder))
         read.Reload()
         table = read.PluginTagToContent("hparams")
