@@ -1,5 +1,6 @@
 """The script that renders videos which texts describe."""
 
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from wsvad_lightning.demo.render import DemoSpec
 from wsvad_lightning.demo.script import ANOMALIES
 
 ROOT = Path(__file__).parents[2]
-TINY = DemoSpec(2, 5, 1, 5, min_frames=60, max_frames=64, width=96, height=64)
+VIDEOS = DemoSpec(2, 5, 1, 5, min_frames=60, max_frames=64, width=96, height=64)
+LESSONS = replace(VIDEOS, train_normal=1, test_normal=0, test_abnormal=0)
 
 
 def test_its_texts_and_features_train_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +23,7 @@ def test_its_texts_and_features_train_a_method(tmp_path: Path, monkeypatch: pyte
     assert spec.loader is not None
     script = module_from_spec(spec)
     spec.loader.exec_module(script)
-    for name, value in {"VIDEOS": TINY, "LESSONS": TINY, "STEPS": 5}.items():
+    for name, value in {"VIDEOS": VIDEOS, "LESSONS": LESSONS, "STEPS": 5}.items():
         monkeypatch.setattr(script, name, value)
     script.render_texts(tmp_path)
     store = FeatureStore(tmp_path / "aligned.h5")
