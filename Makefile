@@ -18,7 +18,7 @@ test: setup
 	$(MAKE) --no-print-directory -j 2 lint pytest
 
 pytest: setup
-	$(BIN)/pytest -n $$($(BIN)/python -c 'import os; print(os.cpu_count() + 1)') --dist worksteal # some tests wait
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from wandb.proto.wandb_internal_pb2 import Record
 
-from wsvad_lightning.reporting.offline import await_free_name, next_step, offline_files, read_records
+from wsvad_lightning.reporting.offline import (
+    await_free_name,
+    is_whole,
+    next_step,
+    offline_files,
+    read_records,
+)
 
 
 def write_log(path: Path, records: list[Record]) -> Path:
@@ -66,3 +72,11 @@ def test_two_files_of_a_run_never_share_a_name(tmp_path: Path) -> None:
     write_log(tmp_path / "wandb" / f"offline-run-{now}-abc" / "run-abc.wandb", [row(0)])
     await_free_name(tmp_path, "abc")
     assert time.strftime("%Y%m%d_%H%M%S") > now
+
+
+def test_a_file_is_whole_once_it_has_the_record_of_the_end(tmp_path: Path) -> None:
+    assert not is_whole(tmp_path / "x.wandb")
+    end = Record()
+    end.exit.exit_code = 0
+    assert not is_whole(write_log(tmp_path / "a" / "x.wandb", [row(0)]))
+    assert is_whole(write_log(tmp_path / "b" / "x.wandb", [row(0), end]))

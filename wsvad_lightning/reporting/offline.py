@@ -74,8 +74,8 @@ def await_free_name(folder: str | Path, run_id: str) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file has the record that ends a run."""
-    return any(record.WhichOneof("record_type") == "exit" for record in read_records(path))
+    """Whether a file has the record that ends a run; one that is not there yet has none."""
+    return path.is_file() and any(record.WhichOneof("record_type") == "exit" for record in read_records(path))
 
 
 def is_history(record: Any) -> bool:
