@@ -9,18 +9,22 @@ dashboard shows of the same runs.
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jsonargparse import auto_cli
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.reporting.figures import BASELINES, INK, MODEL, new_figure, save_figure, style
 from wsvad_lightning.reporting.offline import read_records
 from wsvad_lightning.reporting.wandb import STEP
 
-COLORS = (MODEL, *BASELINES)
+COLORS = (MODEL, *BASELINES)  # repeated where there are more methods
+LOSS = "train/loss/total"
 Row = dict[str, Any]
 
 
@@ -74,7 +78,7 @@ def read_runs(folder: Path) -> dict[str, list[Run]]:
 
 def draw_curves(axes: Axes, methods: Mapping[str, Sequence[Run]], name: str) -> None:
     """Draw the mean of a metric over the runs of each method, and their range."""
-    for color, runs in zip(COLORS, methods.values(), strict=False):
+    for color, runs in zip(cycle(COLORS), methods.values(), strict=False):  # colours never end
         steps = runs[0].curve(name)[0]
         values = np.array([run.curve(name)[1] for run in runs])
         axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2, linewidth=0)
@@ -85,10 +89,11 @@ def draw(methods: Mapping[str, Sequence[Run]], path: Path) -> None:
     """Draw six panels."""
     figure = new_figure(path, height=7.2)
     loss, norm, rate, bars, inside, split = figure.subplots(2, 3).flat
-    for axes, name in ((loss, "train/loss/total"), (norm, "train/gradient_norm"), (rate, "train/lr")):
+    for axes, name in ((loss, LOSS), (norm, "train/gradient_norm"), (rate, "train/lr")):
         draw_curves(axes, methods, name)
         axes.set(title=name, xlabel="step", yscale="log")
-    for i, (color, (method, runs)) in enumerate(zip(COLORS, methods.items(), strict=False)):
+    colored = zip(cycle(COLORS), methods.items(), strict=False)  # colours never end
+    for i, (color, (method, runs)) in enumerate(colored):
         tested = [run.summary["test/auc"] for run in runs]
         bars.bar(method, np.mean(tested), yerr=np.std(tested), color=color, ecolor=INK, label=method)
         inside.plot([run.summary["test/auc_abnormal"] for run in runs], tested, "o", color=color, alpha=0.6)
@@ -105,5 +110,29 @@ def draw(methods: Mapping[str, Sequence[Run]], path: Path) -> None:
     save_figure(figure, path)
 
 
+def panels(folder: Path, picture: Path) -> None:
+    """Draw the panels of a comparison.
+
+    Args:
+        folder: that the comparison was written to.
+        picture: the PNG to write.
+    """
+    methods = read_runs(folder)
+    if not methods:
+        problem, remedy = (
+            "has no tested run of Weights & Biases",
+            "Give the --output of a `wsvad bench` with it",
+        )
+        raise WSVADError("folder", folder, problem, remedy)
+    for method, runs in methods.items():
+        if any(run.curve(LOSS)[0] != runs[0].curve(LOSS)[0] for run in runs):
+            problem = f"has runs of {method} that logged at different steps"
+            raise WSVADError("folder", folder, problem, "Give the folder of one comparison")
+    draw(methods, picture)
+
+
 if __name__ == "__main__":
-    draw(read_runs(Path(sys.argv[1])), Path(sys.argv[2]))
+    try:
+        auto_cli(panels)
+    except WSVADError as error:
+        sys.exit(f"error: {error}")
