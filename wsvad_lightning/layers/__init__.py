@@ -7,6 +7,7 @@ from wsvad_lightning.layers.distance_transformer import (
     DistanceTransformer,
     attend_by_distance,
 )
+from wsvad_lightning.layers.dropout import Dropout
 from wsvad_lightning.layers.glance_focus import ChannelNorm, GlanceFocusLayer
 from wsvad_lightning.layers.init import init_xavier
 from wsvad_lightning.layers.learned_prompt import LearnedPrompt
@@ -40,6 +41,7 @@ __all__ = [
     "CrossAttention",
     "DistanceEncoder",
     "DistanceTransformer",
+    "Dropout",
     "GlanceFocusLayer",
     "GraphLayer",
     "LearnedPrompt",

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.dropout import Dropout
 from wsvad_lightning.layers.rows import over_rows
 
 
@@ -31,7 +32,7 @@ class AdaptiveSpanAttention(nn.Module):
         self.to_span = nn.Linear(dim, 1)
         self.project_in = nn.Linear(dim, 3 * heads * head_dim, bias=False)
         self.project_out = nn.Linear(heads * head_dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @over_rows
     def forward(self, x: Tensor) -> Tensor:

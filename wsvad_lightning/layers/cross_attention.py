@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.dropout import Dropout
 from wsvad_lightning.layers.rows import over_rows
 
 
@@ -23,7 +24,7 @@ class CrossAttention(nn.Module):
         self.to_query = nn.Linear(dim, heads * head_dim, bias=False)
         self.to_key_value = nn.Linear(dim, 2 * heads * head_dim, bias=False)
         self.project_out = nn.Linear(heads * head_dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @over_rows
     def forward(self, x: Tensor, attended_to: Tensor) -> Tensor:

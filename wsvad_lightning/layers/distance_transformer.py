@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.dropout import Dropout
 from wsvad_lightning.layers.pre_norm import PreNormLayer
 from wsvad_lightning.layers.rows import over_rows
 from wsvad_lightning.layers.snippet_graph import proximity_graph
@@ -53,7 +54,7 @@ class DistanceAttention(nn.Module):
         self.heads = heads
         self.project_in = nn.Linear(dim, 4 * heads * head_dim, bias=False)
         self.project_out = nn.Linear(2 * heads * head_dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @over_rows
     def forward(self, x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.dropout import Dropout
+
 
 class PreNormLayer(nn.Module):
     """Attention, then a feed-forward network, each after a layer norm and with a residual.
@@ -31,9 +33,9 @@ class PreNormLayer(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(dim, mlp_dim),
             activation(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(mlp_dim, dim),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
 
     def forward(self, x: Tensor, *others: Tensor | None) -> Tensor:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.dropout import Dropout
+
 
 class ScoreHead(nn.Module):
     """Two hidden layers with ReLU and dropout, then one probability.
@@ -19,10 +21,10 @@ class ScoreHead(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(dim, first),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(first, second),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(second, 1),
         )
 

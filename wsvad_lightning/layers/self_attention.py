@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.dropout import Dropout
 from wsvad_lightning.layers.rows import over_rows
 
 FEW = 128  # tokens
@@ -34,7 +35,7 @@ class SelfAttention(nn.Module):
             self.value_bias = nn.Parameter(torch.zeros(heads * head_dim))
         self.bias = bias
         self.project_out = nn.Linear(heads * head_dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @over_rows
     def forward(self, x: Tensor) -> Tensor:

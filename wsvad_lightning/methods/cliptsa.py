@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import MultiScaleTemporal, PerturbedTopK, ScoreHead, init_xavier
+from wsvad_lightning.layers import Dropout, MultiScaleTemporal, PerturbedTopK, ScoreHead, init_xavier
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.types import WSVADBatch
 
@@ -62,7 +62,7 @@ class CLIPTSANet(nn.Module):
         self.relevance = nn.Sequential(nn.Linear(dim, SCORER_DIM), nn.ReLU(), nn.Linear(SCORER_DIM, 1))
         self.gate = PerturbedTopK(keep, samples, sigma, most_kept, draw_in_scoring=noise_in_scoring)
         self.context = MultiScaleTemporal(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.to_score = ScoreHead(dim, dropout, HEAD_DIMS)
         init_xavier(self)
         # The authors make this after that initialisation, and leave it as PyTorch does.

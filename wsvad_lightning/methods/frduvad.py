@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from wsvad_lightning.checkpoint import take_part
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import PreNormLayer, ScoreHead, init_xavier
+from wsvad_lightning.layers import Dropout, PreNormLayer, ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
@@ -93,7 +93,7 @@ class Reconstructor(nn.Module):
         super().__init__()
         dim = -(-feature_dim // (tokens * heads)) * heads
         self.feature_dim, self.tokens, self.padding = feature_dim, tokens, tokens * dim - feature_dim
-        self.disrupt = nn.Dropout(disruption)
+        self.disrupt = Dropout(disruption)
         self.embed = nn.Linear(dim, dim)
         self.blocks = nn.Sequential(
             *(

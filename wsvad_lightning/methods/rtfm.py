@@ -22,7 +22,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
+from wsvad_lightning.layers import Dropout, MultiScaleTemporal, ScoreHead, init_xavier
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.types import WSVADBatch
 
@@ -38,7 +38,7 @@ class RTFMNet(nn.Module):
     def __init__(self, feature_dim: int = 2048, dropout: float = 0.7) -> None:
         super().__init__()
         self.context = MultiScaleTemporal(feature_dim, norm="batch")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.to_score = ScoreHead(feature_dim, dropout)
         init_xavier(self)
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier
+from wsvad_lightning.layers import Dropout, MultiScaleTemporal, ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.methods.base.prepared import PreparedModule
@@ -97,7 +97,7 @@ class S3RNet(nn.Module):
         self.reconstruct = DictionaryAttention(feature_dim, attention_dim)
         self.video_context = MultiScaleTemporal(feature_dim, norm="group")
         self.normal_context = MultiScaleTemporal(feature_dim, norm="group")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         reduced = max(1, feature_dim // GATE_REDUCTION)
         self.to_gate = nn.Sequential(
             nn.Linear(feature_dim, reduced), nn.ReLU(), nn.Linear(reduced, feature_dim), nn.Sigmoid()

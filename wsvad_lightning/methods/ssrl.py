@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from wsvad_lightning.checkpoint import fits, read_checkpoint, take_part
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import MultiScaleTemporal, ScoreHead, init_xavier, over_rows
+from wsvad_lightning.layers import Dropout, MultiScaleTemporal, ScoreHead, init_xavier, over_rows
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.methods.base.staged import StagedModule
 from wsvad_lightning.types import FeatureRequirements, StreamShape, WSVADBatch
@@ -57,7 +57,7 @@ class GridBranch(nn.Module):
         convolution = nn.Conv2d(dim, width, KERNEL, padding=padding)
         self.to_map = nn.Sequential(convolution, nn.ReLU(), nn.BatchNorm2d(width))
         cells = (self.rows - trimmed) * (columns - trimmed)
-        self.to_vector = nn.Sequential(nn.Linear(cells * width, dim), nn.ReLU(), nn.Dropout(dropout))
+        self.to_vector = nn.Sequential(nn.Linear(cells * width, dim), nn.ReLU(), Dropout(dropout))
 
     @over_rows
     def forward(self, patches: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class SSRLNet(nn.Module):
             GridBranch(feature_dim, grid, p) for grid, p in zip(grids, branch_dropouts, strict=True)
         )
         self.context = MultiScaleTemporal(feature_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.to_score = ScoreHead(feature_dim, dropout)
         init_xavier(self)
         if grids:

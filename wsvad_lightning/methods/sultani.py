@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
+from wsvad_lightning.layers import Dropout
 from wsvad_lightning.losses import Pairing, ranking_hinge, smoothness
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import halves
@@ -68,7 +69,7 @@ class SultaniNet(nn.Module):
         self.narrow = nn.Linear(hidden_dim, narrow_dim)
         self.to_score = nn.Linear(narrow_dim, 1)
         self.narrow_activation = narrow_activation
-        self.dropout, self.output_dropout = nn.Dropout(dropout), nn.Dropout(output_dropout)
+        self.dropout, self.output_dropout = Dropout(dropout), Dropout(output_dropout)
         draw = nn.init.xavier_normal_ if init == "xavier_normal" else nn.init.xavier_uniform_
         for layer in self.layers:
             draw(layer.weight)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import LocalAttention, PreNormLayer, SelfAttention, TemporalConv
+from wsvad_lightning.layers import Dropout, LocalAttention, PreNormLayer, SelfAttention, TemporalConv
 from wsvad_lightning.ops import halves
 
 
@@ -38,7 +38,7 @@ def score_head(dim: int, dropout: float) -> nn.Sequential:
     first, last = nn.Linear(dim, 32), nn.Linear(32, 1)
     for layer in (first, last):
         nn.init.xavier_normal_(layer.weight)
-    return nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout), last)
+    return nn.Sequential(first, nn.ReLU(), Dropout(dropout), last)
 
 
 def attend(query: Tensor, key: Tensor) -> Tensor:
