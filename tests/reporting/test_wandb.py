@@ -12,14 +12,15 @@ from tests.videos import save_grey
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
-from wsvad_lightning.methods import URDMU
+from wsvad_lightning.methods import GSMoE
 from wsvad_lightning.reporting.board import read_rows
 from wsvad_lightning.reporting.offline import offline_files, read_records
-from wsvad_lightning.reporting.wandb import STEP
+from wsvad_lightning.reporting.wandb import STEP, WandbRun, finish
 from wsvad_lightning.video.reader import VideoReader
 
 VALIDATED = ["--data.val_fraction", "0.3", "--trainer.val_check_interval", "2"]
-SMALL = ["--config", "ucf_urdmu.yaml", "--config", "with/smoke.yaml", "--config", "with/wandb.yaml"]
+SMALL = ["--config", "ucf_gsmoe.yaml", "--config", "with/smoke.yaml", "--config", "with/wandb.yaml"]
+FAST = ["--model.hidden_dim", "8", "--model.num_experts", "2", "--seed_everything", "1"]  # which finds events
 
 
 class Written(NamedTuple):
@@ -79,7 +80,7 @@ class Desk(NamedTuple):
     videos: Path  # that are drawn
 
     def version(self, number: int) -> Path:
-        return self.folder / "runs" / "ucf_urdmu" / f"version_{number}"
+        return self.folder / "runs" / "ucf_gsmoe" / f"version_{number}"
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +93,15 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
         for name in (name for name in FeatureStore(store) if name.startswith("test_")):
             frames = FeatureStore(store)[name].num_frames
             save_grey(Path("videos", f"{name}.mp4"), [2 * t for t in range(frames)])
-        fit = ["fit", *SMALL, "--model.hidden_dim", "8", "--data.store", "ped2.h5", *VALIDATED]
-        last, more = "runs/ucf_urdmu/version_0/checkpoints/last.ckpt", ["--trainer.logger.artifacts", "true"]
+        fit = ["fit", *SMALL, *FAST, "--data.store", "ped2.h5", *VALIDATED]
+        last, more = "runs/ucf_gsmoe/version_0/checkpoints/last.ckpt", ["--trainer.logger.artifacts", "true"]
         assert main([*fit, *more]) == 0
         more += ["--trainer.logger.videos", "videos"]
         assert main(["test", "--ckpt_path", last, "--config", "with/wandb.yaml", *more]) == 0
         assert main(["predict", "--ckpt_path", last]) == 0
         assert main([*fit, "--trainer.max_steps", "6", "--ckpt_path", last]) == 0
     wandb.teardown()  # its process would outlive the tests
-    run_id = json.loads((folder / "runs/ucf_urdmu/version_0/wandb.json").read_text())["id"]
+    run_id = json.loads((folder / "runs/ucf_gsmoe/version_0/wandb.json").read_text())["id"]
     files = offline_files(folder / "runs", run_id)
     found = [(path, media) for path in files if (media := path.parent / "files" / "media").is_dir()]
     tables = {
@@ -116,9 +117,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 def test_every_command_continues_one_run(desk: Desk) -> None:
     assert len(desk.run.runs) == 4
     for run in desk.run.runs:
-        assert run.display_name == "urdmu-ped2-split0-seed2022"
+        assert run.display_name == "gsmoe-ped2-split0-seed1"
         assert (run.project, run.run_group, run.job_type) == ("wsvad", "ped2", "fit")
-        assert list(run.tags) == ["urdmu", "features", "last"]
+        assert list(run.tags) == ["gsmoe", "features", "last"]
         assert run.resume
     steps = [row["_step"] for rows in desk.run.history for row in rows]
     assert steps == list(range(len(steps)))
@@ -131,7 +132,7 @@ def test_the_configuration_says_each_thing_once(desk: Desk) -> None:
     assert not nulls_in(desk.run.configs)
     assert set(fitted) == {"seed", "model", "data", "trainer", "origin"}
     assert fitted["data"]["store"] == str(desk.folder / "ped2.h5") == tested["test"]["store"]
-    assert fitted["model"]["init_args"]["loss_weights"] == dict(URDMU.default_loss_weights)
+    assert fitted["model"]["init_args"]["loss_weights"] == dict(GSMoE.default_loss_weights)
     assert "logger" not in fitted["trainer"]
     assert fitted["origin"]["videos"]["train"] == {"normal": 4, "abnormal": 4}
     assert fitted["origin"]["store_checksum"] == FeatureStore(desk.folder / "ped2.h5").checksum()
@@ -152,7 +153,22 @@ def test_the_history_has_everything_on_the_axis_of_steps(desk: Desk) -> None:
         assert [row[STEP] for row in recorded] == [*range(6)], name
         assert all(sum(row[name]["values"]) > 0 for row in recorded)
     assert [row[STEP] for row in rows if "val/video_auc" in row] == [1, 3, 5]
-    assert {*desk.run.summary["val/video_auc"]} == {"min", "max", "last"}
+
+
+def test_the_summary_has_the_extremes_of_the_whole_training(desk: Desk) -> None:
+    shown = [row["val/video_auc"] for rows in desk.run.history for row in rows if "val/video_auc" in row]
+    assert len(shown) == 3
+    whole = {"min": min(shown), "max": max(shown), "last": shown[-1]}
+    assert desk.run.summary["val/video_auc"] == whole
+
+
+def test_a_resumed_training_goes_on_from_the_extremes_of_its_checkpoint(tmp_path: Path) -> None:
+    logger = WandbRun(offline=True)
+    logger.belong(str(tmp_path), stage=1, step=None, extremes={"val/video_auc": [0.25, 1.0]})
+    logger.log_metrics({"val/video_auc": 0.5}, 7)
+    finish(logger.experiment)
+    summary = read_run(offline_files(tmp_path, str(logger.version))).summary
+    assert summary["val/video_auc"] == {"min": 0.25, "max": 1.0, "last": 0.5}
 
 
 def test_the_summary_has_what_a_test_measured_with_intervals(desk: Desk) -> None:
@@ -171,6 +187,18 @@ def test_tables_have_a_row_a_video_and_a_class(desk: Desk) -> None:
     assert [row[:-2] for row in table["data"]] == [list(row.values()) for row in rows]
     assert [row[0] for row in desk.tables["test/classes"]["data"]] == ["fall", "fight"]
     assert len(desk.tables["predict/videos"]["data"]) == 16
+
+
+def test_tables_have_a_row_an_event(desk: Desk) -> None:
+    for part, version in (("test", 1), ("predict", 2)):
+        columns, rows = read_rows(desk.version(version) / "events.csv")
+        assert rows
+        assert {row["class"] for row in rows} <= {"fall", "fight"}
+        table = desk.tables[f"{part}/events"]
+        assert (table["columns"], table["data"]) == (columns, [list(row.values()) for row in rows])
+
+
+def test_plots_are_native(desk: Desk) -> None:
     plots = desk.run.configs[1]["_wandb"]["visualize"]
     for name in ("test/roc", "test/precision_recall"):
         assert plots[name]["panel_config"]["panelDefId"] == "wandb/area-under-curve/v0"

@@ -16,16 +16,16 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.reporting.wandb import WandbRun
 from wsvad_lightning.runs.checkpoints import BestOnVal
 from wsvad_lightning.runs.parsed import parse_fit
-from wsvad_lightning.runs.tracking import RECORD, WANDB, identity, offline_run, tracked
+from wsvad_lightning.runs.tracking import EXTREMES, RECORD, WANDB, identity, offline_run, tracked
 
 KNOWN = {"id": "abc12", "project": "mine", "name": "n", "group": "g", "job_type": "fit", "tags": ["a"]}
 
 
-def save_run(folder: Path, known: object = KNOWN, wandb_id: object = "abc12") -> str:
+def save_run(folder: Path, known: object = KNOWN, wandb_id: object = "abc12", **more: object) -> str:
     """A checkpoint in the folder of a run that was logged."""
     path = folder / "checkpoints" / "last.ckpt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": {}, "global_step": 7, WANDB: wandb_id}, path)
+    torch.save({"state_dict": {}, "global_step": 7, WANDB: wandb_id, **more}, path)
     if known is not None:
         (folder / RECORD).write_text(json.dumps(known))
     return str(path)
@@ -80,6 +80,18 @@ def test_a_stage_continues_the_run_of_the_one_before(tmp_path: Path) -> None:
     tracked([logger], config, "fit")
     assert logger.version == "abc12"
     assert logger._stage == "stage2/"
+
+
+def test_a_logger_takes_over_the_extremes_of_the_checkpoint(tmp_path: Path) -> None:
+    config, logger = configured(), WandbRun()
+    config.ckpt_path = save_run(tmp_path, **{EXTREMES: {"val/video_auc": [0.25, 1]}})
+    tracked([logger], config, "fit")
+    assert logger.extremes == {"val/video_auc": [0.25, 1]}
+    kinds: tuple[object, ...] = ([], {"val/video_auc": [1.0]}, {"val/video_auc": ["a", "b"]}, {3: [0.0, 1.0]})
+    for odd in kinds:
+        config.ckpt_path = save_run(tmp_path, **{EXTREMES: odd})
+        with pytest.raises(WSVADError, match="its entry 'wandb_extremes' is not"):
+            tracked([WandbRun()], config, "fit")
 
 
 def test_without_a_logger_it_is_continued_offline_below_the_results(tmp_path: Path) -> None:

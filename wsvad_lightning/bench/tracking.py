@@ -44,7 +44,7 @@ def log_comparison(recipe: Path, output: str, results: Sequence[Result]) -> None
     for settings in _settings_of(trainer.get("logger")):
         own: Any = {key: settings[key] for key in SHARED if settings.get(key) is not None}
         run = WandbRun(**own, name=Path(output).name, job_type="bench", id=f"bench-{digest_of(output)}")
-        run.belong(output, stage=1, step=None)
+        run.belong(output, stage=1, step=None, extremes={})
         log_results(run, Path(output), results)
         finish(run.experiment)
 

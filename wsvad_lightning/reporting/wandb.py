@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
@@ -25,7 +26,10 @@ class WandbRun(WandbLogger):
 
     An offline run that is continued goes on at the step after the last one that is written on this machine,
     so that its files can be joined. Of what validation measures, the summary has minimum, maximum and last
-    value.
+    value of the whole training, wherever it was interrupted.
+
+    Attributes:
+        extremes: lowest and highest value of each metric of validation so far, which checkpoints carry.
 
     Args:
         project: that the run belongs to.
@@ -66,19 +70,22 @@ class WandbRun(WandbLogger):
         self.videos, self.artifacts = videos, artifacts
         self._stage = ""
         self._step: int | None = None
-        self._summarised: set[str] = set()
+        self._defined: set[str] = set()
+        self.extremes: dict[str, list[float]] = {}
 
-    def belong(self, folder: str, stage: int, step: int | None) -> None:
+    def belong(self, folder: str, stage: int, step: int | None, extremes: Mapping[str, list[float]]) -> None:
         """Fit the run to what is logged.
 
         Args:
             folder: of the results, which the files are written to unless another one was given.
             stage: of a training in stages, from 1; the curves of a later one have its number in their names.
             step: that a checkpoint is of, where it is only measured.
+            extremes: of the training that is continued.
         """
         self._save_dir = self._wandb_init["dir"] = self._save_dir or folder
         self._stage = "" if stage == 1 else f"stage{stage}/"
         self._step = step
+        self.extremes = dict(extremes)
 
     @property
     @rank_zero_experiment
@@ -101,11 +108,19 @@ class WandbRun(WandbLogger):
             for name, value in metrics.items()
             if self._step is None or name != "epoch"  # of a checkpoint that is measured, Lightning says 0
         }
-        # By name: of several patterns that fit, wandb takes any, and Lightning has defined one for all.
-        for name in {name for name in named if "val/" in name} - self._summarised:
-            self._summarised.add(name)
-            self.experiment.define_metric(name, step_metric=STEP, step_sync=True, summary="min,max,last")
+        for name in (name for name in named if "val/" in name):
+            self._summarise(name, float(named[name]))
         super().log_metrics(named, step if self._step is None else self._step)
+
+    def _summarise(self, name: str, value: float) -> None:
+        """Write the extremes of a metric into the summary: wandb's own are those of one file."""
+        if name not in self._defined:  # by name: of several patterns that fit, wandb takes any
+            self._defined.add(name)
+            self.experiment.define_metric(name, step_metric=STEP, step_sync=True, summary="none")
+        low, high = self.extremes.get(name, (value, value))
+        low, high = float(np.fmin(low, value)), float(np.fmax(high, value))
+        self.extremes[name] = [low, high]
+        self.experiment.summary[name] = {"min": low, "max": high, "last": value}
 
     @rank_zero_only
     def log_files(self, kind: str, paths: Sequence[Path]) -> None:

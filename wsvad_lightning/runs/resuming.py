@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loops.progress import _ProcessedTracker
 from lightning.pytorch.utilities import rank_zero_info
 from torch import distributed
@@ -19,7 +18,7 @@ from torch import distributed
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.runs.tracking import WANDB
+from wsvad_lightning.runs.tracking import carried
 
 SLURM = "slurm_job"  # entry of a checkpoint
 
@@ -98,9 +97,7 @@ class Resuming(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Record what is to be taken over, and the progress as Lightning resumes from it rightly."""
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger) and logger.version is not None:
-                checkpoint[WANDB] = str(logger.version)
+        checkpoint |= carried(trainer.loggers)
         if job := os.environ.get("SLURM_JOB_ID"):
             checkpoint[SLURM] = job
         loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher

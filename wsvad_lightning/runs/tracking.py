@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from jsonargparse import Namespace
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from wsvad_lightning.checkpoint import read_checkpoint
+from wsvad_lightning.checkpoint import fits, read_checkpoint
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_json
 from wsvad_lightning.reporting.wandb import WandbRun, finish
 
 WANDB = "wandb_id"  # entry of a checkpoint
+EXTREMES = "wandb_extremes"  # another: lowest and highest value of each metric of validation
 RECORD = "wandb.json"
 IDENTITY = ("project", "name", "group", "job_type", "tags")  # what a run is found by
 PLAIN = re.compile(r"[\w-]{1,64}", re.ASCII)
@@ -55,7 +56,7 @@ def tracked(loggers: list[Logger], config: Namespace, command: str) -> list[Logg
         own = identity(config, "fit" if is_continued(logger) else command)
         logger._wandb_init |= {key: logger._wandb_init.get(key) or value for key, value in own.items()}
         if isinstance(logger, WandbRun):
-            logger.belong(config.output, stage_in(config), measured_step(config, command))
+            go_on(logger, config, command)
     return loggers
 
 
@@ -106,8 +107,7 @@ def id_in(checkpoint: str) -> str | None:
     if found is None:
         return None
     if not (isinstance(found, str) and PLAIN.fullmatch(found)):
-        problem = f"its entry {WANDB!r} is not what `wsvad fit` writes"
-        raise WSVADError("--ckpt_path", checkpoint, problem, "Give a file that `wsvad fit` wrote")
+        raise _odd(checkpoint, WANDB)
     return found
 
 
@@ -143,7 +143,7 @@ def offline_run(config: Namespace, command: str) -> list[WandbRun]:
         problem = "is not what `wsvad fit` writes"
         raise WSVADError("wandb.json", path, problem, "Remove it, or give --trainer.logger false")
     logger = WandbRun(offline=True, **known)
-    logger.belong(config.output, stage_in(config), measured_step(config, command))
+    go_on(logger, config, command)
     return [logger]
 
 
@@ -152,9 +152,40 @@ def stage_in(config: Namespace) -> int:
     return int(config.model.init_args.get("stage") or 1)
 
 
-def measured_step(config: Namespace, command: str) -> int | None:
-    """Give the step that a checkpoint is of, where a command only measures it."""
-    return None if command == "fit" else read_checkpoint(config.ckpt_path).get("global_step")
+def go_on(logger: WandbRun, config: Namespace, command: str) -> None:
+    """Fit a run to the results of a command, and to the checkpoint that it continues from.
+
+    Args:
+        logger: of the run.
+        config: of the command.
+        command: its name.
+
+    Raises:
+        WSVADError: if what the checkpoint says of the validation is not such as ``fit`` writes.
+    """
+    start = continued_from(config)
+    checkpoint = {} if start is None else read_checkpoint(start)
+    extremes = checkpoint.get(EXTREMES, {})
+    if not fits(extremes, dict[str, list[float]]) or any(len(ends) != 2 for ends in extremes.values()):
+        raise _odd(start, EXTREMES)
+    step = None if command == "fit" else checkpoint.get("global_step")
+    logger.belong(config.output, stage_in(config), step, extremes)
+
+
+def carried(loggers: Iterable[Logger]) -> dict[str, Any]:
+    """Give the entries of a checkpoint by which later commands continue the run of a training."""
+    entries: dict[str, Any] = {}
+    for logger in loggers:
+        if isinstance(logger, WandbLogger) and logger.version is not None:
+            entries[WANDB] = str(logger.version)
+            if isinstance(logger, WandbRun):
+                entries[EXTREMES] = logger.extremes
+    return entries
+
+
+def _odd(checkpoint: str | None, entry: str) -> WSVADError:
+    problem = f"its entry {entry!r} is not what `wsvad fit` writes"
+    return WSVADError("--ckpt_path", checkpoint, problem, "Give a file that `wsvad fit` wrote")
 
 
 @contextmanager
