@@ -1,8 +1,9 @@
 """Compare maps with simple ones on UCSD Ped2: ``python scripts/bench_regions.py --help``.
 
-Runs are tests of one seed, a folder ``split0…``, ``split1…`` each, as ``wsvad bench`` leaves them. Besides
-the maps of a method, its frame score on every pixel is measured, and a map of motion that is not trained: the
-z-score of a statistic of each patch, relative to the normal training clips, up to five deviations.
+Runs are tests, a folder ``split0…``, ``split1…`` each, as ``wsvad bench`` leaves them; of several seeds of a
+split, the mean counts. Besides the maps of a method, its frame score on every pixel is measured, and a map of
+motion that is not trained: the z-score of a statistic of each patch, relative to the normal training clips,
+up to five deviations.
 """
 
 import csv
@@ -68,11 +69,11 @@ def compare_maps(
         maps = motion_maps(data, STATISTICS.index(statistic))
         rows.setdefault(f"motion, {statistic} of {stream}, {normalize}", []).append(measure(data, maps))
         for name, folder in runs.items():
-            run = latest_run(Path(folder), index)
-            rows.setdefault(f"{name}, maps", []).append(
-                json.loads((run / "metrics.json").read_text())["metrics"]
-            )
-            rows.setdefault(f"{name}, frame score on every pixel", []).append(measure(data, frame_maps(run)))
+            seeds = latest_runs(Path(folder), index)
+            of_maps = [json.loads((run / "metrics.json").read_text())["metrics"] for run in seeds]
+            of_frames = [measure(data, frame_maps(run)) for run in seeds]
+            rows.setdefault(f"{name}, maps", []).append(mean_of(of_maps))
+            rows.setdefault(f"{name}, frame score on every pixel", []).append(mean_of(of_frames))
     table = Table("map", *COLUMNS)
     for name, values in rows.items():
         cells = [[100 * value[column] for value in values] for column in COLUMNS]
@@ -80,19 +81,21 @@ def compare_maps(
     Console(width=160).print(table)
 
 
-def latest_run(folder: Path, split: int) -> Path:
-    """The last test of a split, of at most ten, in a folder.
+def latest_runs(folder: Path, split: int) -> list[Path]:
+    """The last test, of at most ten, in each folder of a split, one a seed.
 
     Raises:
         WSVADError: if there is none.
     """
-    tests = {
-        int(path.parent.name[8:]): path.parent
-        for path in folder.glob(f"split{split}*/version_*/metrics.json")
-    }
+    tests = sorted(folder.glob(f"split{split}*/version_?/metrics.json"))
     if not tests:
         raise WSVADError("runs", folder, f"holds no test of split {split}", "Run `wsvad bench`")
-    return tests[max(tests)]
+    return [*{path.parent.parent: path.parent for path in tests}.values()]
+
+
+def mean_of(values: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each column over seeds."""
+    return {column: float(np.mean([value[column] for value in values])) for column in COLUMNS}
 
 
 def motion_maps(data: WSVADDataModule, statistic: int) -> dict[str, NDArray[np.float32]]:

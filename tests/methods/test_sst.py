@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.methods.small import SMALLER, small
 from tests.parity.batches import training_batch
@@ -16,7 +18,7 @@ from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import TubeGrid
 from wsvad_lightning.methods import SST
-from wsvad_lightning.methods.sst import PatchTransformer
+from wsvad_lightning.methods.sst import PatchTransformer, SSTNet
 from wsvad_lightning.methods.sst.frames import SnippetClips, middle_snippet, snippet_start
 from wsvad_lightning.methods.sst.patches import kept_mean, masked_softmax
 from wsvad_lightning.timeline import SnippetGrid
@@ -103,6 +105,16 @@ def test_motion_is_that_of_the_tokens_kept(motion: str) -> None:
     assert whole > 0.1
     keep[:, :, ::6] = 0.0
     assert net.kept_motion(moving, embedded, keep).item() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_without_its_mean_frame_a_still_clip_is_the_same_wherever_it_was_filmed() -> None:
+    net = transformer(subtract_mean=True)
+    still = torch.rand(2, 3, 1, 8, 12).expand(-1, -1, 16, -1, -1)
+    torch.testing.assert_close(net.embed_clips(still), net.embed_clips(torch.zeros_like(still)))
+    moving = still.clone()
+    moving[:, :, 3, :4, :4] = 1 - moving[:, :, 3, :4, :4]
+    changed = (net.embed_clips(moving) - net.embed_clips(still)).abs().amax(dim=2) > 1e-3
+    assert changed.view(2, 4, 6).any(dim=1).tolist() == [[True, False, False, False, False, False]] * 2
 
 
 def test_the_motion_of_normal_videos_counts_only_repaired() -> None:
@@ -236,6 +248,48 @@ def test_maps_have_a_cell_a_patch_where_a_snippet_was_looked_at(
         assert sorted(looked_at.nonzero().flatten().tolist()) == sorted(scores[0].topk(2).indices.tolist())
         assert (maps.amax(dim=(1, 2)) <= scores[0]).all()
     assert {maps for _, maps in predicted(Maps(8, **SMALLER["SST"]), module, tmp_path)} == {None}
+
+
+class LogBrightness(nn.Module):
+    """Keeps the brightest tokens."""
+
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:
+        return x[..., :2]
+
+
+class BrightTokens(nn.Module):
+    """Scores a token by its first value; has no block that looks at snippets."""
+
+    look = None
+
+    def forward(self, tokens: Tensor, looked_at: None) -> Tensor:
+        return tokens[:, 0, :, 0].clamp(0, 1)
+
+
+def test_a_score_is_on_the_map_where_its_patch_is_in_the_frame(tmp_path: Path) -> None:
+    grid = TubeGrid(frames=4, size=(16, 24), tube=2, patch=8)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for place in [0, 4]:  # of the bright sixth of the frame, row by row
+            picture = np.zeros((32, 48, 3), np.uint8)
+            row, column = divmod(place, 3)
+            picture[16 * row : 16 * row + 16, 16 * column : 16 * column + 16] = 255
+            for _ in range(4):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    net = SSTNet(8, grid, 16, dim=12, depth=2, heads=2, pruning={1: 0.5}, cross_attention=False)
+    for layer in [*net.dtfe.blocks, net.dtfe.positions]:  # no block does anything
+        for weights in layer.parameters() if isinstance(layer, nn.Module) else [layer]:
+            nn.init.zeros_(weights)
+    nn.init.constant_(net.dtfe.embedding.weight, 1 / (3 * grid.pixels))
+    net.dtfe.predictors = nn.ModuleList([LogBrightness()])
+    net.dtfe.norm, net.dtfe.project_out = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+    net.spatial = BrightTokens()  # type: ignore[assignment]
+    clips = SnippetClips(str(tmp_path), {"a": 8}, 4, grid.size).read(["a", "a"], [0, 4])
+    maps = net.map_patches(clips, torch.zeros(2, 32))
+    assert maps.shape == (2, 2, 3)
+    assert (maps.flatten(1) > 0.9).nonzero().tolist() == [[0, 0], [1, 4]]
 
 
 @pytest.mark.parametrize(

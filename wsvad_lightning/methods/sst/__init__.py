@@ -31,7 +31,8 @@ names the ones to repair:
 Deviations, none of which changes a number that the authors' code gives: it stops at several snippets a video,
 at PSA in a test, at a tubelet without a token that is kept, at the motion by difference of other than two
 tubelets, and at clips past the end of a video, which are moved to end with it. Motion without pruning is
-refused. Its random sampling of XD-Violence, which stops as well, is left out.
+refused. Its random sampling of XD-Violence, which stops as well, is left out. ``subtract_mean`` is of this
+project, and off by default.
 
 The authors' code, as compared, tests the temporal network alone. Here the patches of a test snippet attend to
 that snippet, and the map is the highest score over the tubelets, times the score of the snippet.

@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ OFFICIAL_SEGMENTS = 200  # of a training bag
 OFFICIAL_SNIPPET = 16  # frames
 OTHER_VIDEOS = "Give the folder of the videos that the store was extracted from"
 MOST_THREADS = 8  # that decode; each keeps a few videos open
+CACHE = 2**28  # bytes of clips that are kept, as training often looks at the same snippets
 
 
 def official_start(segment: int, num_snippets: int, frames: int) -> int:
@@ -107,6 +109,8 @@ class SnippetClips:
         self._places = {video_id: place for place, video_id in enumerate(self._videos)}
         self._readers = [ClipReaders(fps) for _ in range(min(MOST_THREADS, os.cpu_count() or 1))]
         self._pool = ThreadPoolExecutor(len(self._readers))
+        of_clip = 4 * 3 * frames * size[0] * size[1]
+        self._read_one = lru_cache(max(1, CACHE // of_clip))(self._decode)
 
     def require(self, video_ids: Sequence[str]) -> None:
         """Make sure that the folder has videos.
@@ -145,7 +149,7 @@ class SnippetClips:
             for place, video_id, start in wanted
         ]
 
-    def _read_one(self, readers: ClipReaders, video_id: str, start: int) -> Tensor:
+    def _decode(self, readers: ClipReaders, video_id: str, start: int) -> Tensor:
         video, stated = self._videos[video_id], self.lengths[video_id]
         length = readers.index(video).num_frames
         if length <= stated - self.frames:
@@ -156,6 +160,7 @@ class SnippetClips:
 
     def close(self) -> None:
         """Close all files."""
+        self._read_one.cache_clear()
         self._pool.shutdown()
         for readers in self._readers:
             readers.close()

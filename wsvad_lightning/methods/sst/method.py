@@ -58,6 +58,7 @@ class SST(WSVADModule):
         num_chosen: with ``top``, how many of the top snippets are looked at, a pass of the spatial network
             each.
         motion: tokens with motion are to be kept, see :class:`PatchTransformer`; None for no such loss.
+        subtract_mean: whether the transformer sees differences to the mean frame of a clip, not frames.
         repaired: which bugs of the authors are repaired, see ``docs/methods/sst.md``.
         patch_snippets: how many snippets of a video have maps, those of the highest scores; None for all.
         **kwargs: arguments of :class:`WSVADModule`.
@@ -97,6 +98,7 @@ class SST(WSVADModule):
         choose: Chosen = "top",
         num_chosen: int = 1,
         motion: Motion | None = None,
+        subtract_mean: bool = False,
         repaired: tuple[Repair, ...] = (),
         patch_snippets: int | None = None,
         **kwargs: Any,
@@ -125,6 +127,7 @@ class SST(WSVADModule):
             token_order="raster" if "order" in self.repaired else "score",
             motion=motion,
             cross_attention=cross_attention,
+            subtract_mean=subtract_mean,
         )
 
     def _check_options(self, token_ratio: tuple[float, ...] | None, motion: Motion | None) -> None:
@@ -230,8 +233,10 @@ class SST(WSVADModule):
         scores = self.net.temporal.classify(described).squeeze(0)
         grid, (_, rows, columns) = self.data.info.grid, self.net.grid.shape
         maps = scores.new_zeros(len(scores), rows, columns)
-        ranked = scores.topk(min(len(scores), self.patch_snippets or len(scores))).indices
-        parts = torch.split(ranked, CLIPS)
+        ranked = scores.topk(min(len(scores), self.patch_snippets or len(scores))).indices.tolist()
+        apart = -(-self.net.grid.frames // grid.stride)  # clips do not overlap: decode onwards
+        ordered = sorted(ranked, key=lambda snippet: (snippet % apart, snippet))
+        parts = torch.split(torch.tensor(ordered, device=scores.device), CLIPS)
         for some in self.advancing(parts, len(parts)):
             starts = [snippet_start(snippet, grid, self.net.grid.frames) for snippet in some.tolist()]
             clips = source.read([video_id] * len(starts), starts).to(self.device)

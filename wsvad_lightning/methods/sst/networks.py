@@ -30,6 +30,7 @@ class SSTNet(nn.Module):
         token_order: likewise.
         motion: likewise.
         cross_attention: whether patches attend to snippets (PSA).
+        subtract_mean: see :class:`PatchTransformer`.
     """
 
     def __init__(
@@ -48,10 +49,13 @@ class SSTNet(nn.Module):
         motion: Motion | None = None,
         *,
         cross_attention: bool = True,
+        subtract_mean: bool = False,
     ) -> None:
         super().__init__()
         self.grid = grid
-        self.dtfe = PatchTransformer(grid, dim, depth, heads, pruning, token_order, motion)
+        self.dtfe = PatchTransformer(
+            grid, dim, depth, heads, pruning, token_order, motion, subtract_mean=subtract_mean
+        )
         attention = CrossAttention(2 * hidden_dim, LOOK_HEADS, LOOK_HEAD_DIM, dropout)
         look = PreNormLayer(attention, 2 * hidden_dim, hidden_dim, dropout) if cross_attention else None
         self.temporal, self.spatial = (

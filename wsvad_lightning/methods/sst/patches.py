@@ -29,6 +29,7 @@ SOFTMAX_EPS = 1e-6
 INIT_STD = 0.02
 MLP_RATIO = 4
 PRUNING = MappingProxyType({3: 0.7, 6: 0.5, 9: 0.3})
+CHANGE = 0.3  # of the grey range, that counts as 1 where the mean frame is subtracted
 
 
 class KeptTokens(NamedTuple):
@@ -158,6 +159,8 @@ class PatchTransformer(nn.Module):
             authors have it (``score``), or as they lie in the frame, as in training (``raster``).
         motion: what the motion of a token is: half the difference to the embedding of the reversed clip
             (``reversal``), or the difference to the tubelet before (``difference``); None for none.
+        subtract_mean: whether the mean frame of each clip is subtracted, so that a still background is 0; 0.3
+            of the grey range then count as 1. The authors do not.
 
     Raises:
         WSVADError: if the sizes do not fit together, or a ratio leaves no token.
@@ -172,6 +175,8 @@ class PatchTransformer(nn.Module):
         pruning: Mapping[int, float] = PRUNING,
         token_order: TokenOrder = "score",
         motion: Motion | None = None,
+        *,
+        subtract_mean: bool = False,
     ) -> None:
         super().__init__()
         grid.check()
@@ -179,7 +184,7 @@ class PatchTransformer(nn.Module):
         patches = math.prod(rest)
         _check(dim, depth, heads, pruning, patches)
         self.kept = {block: int(patches * ratio) for block, ratio in pruning.items()}
-        self.token_order, self.motion = token_order, motion
+        self.token_order, self.motion, self.subtract_mean = token_order, motion, subtract_mean
         self.output_dim = 3 * grid.pixels
         kernel = (grid.tube, grid.patch, grid.patch)
         self.embedding = nn.Conv3d(3, dim, kernel, stride=kernel)
@@ -204,6 +209,8 @@ class PatchTransformer(nn.Module):
 
     def embed_clips(self, clips: Tensor) -> Tensor:
         """Embed ``[B, 3, F, H, W]`` clips in [0, 1], without positions: ``[B, N, dim]``."""
+        if self.subtract_mean:
+            clips = (clips - clips.mean(dim=2, keepdim=True)) / CHANGE
         embedded: Tensor = self.embedding(clips.to(self.embedding.weight.dtype))
         return rearrange(embedded, "b c t h w -> b (t h w) c")
 
