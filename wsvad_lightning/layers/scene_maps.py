@@ -5,8 +5,7 @@ parts; how they are computed here is stated at each function.
 """
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange, reduce
+from einops import reduce
 from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
@@ -30,12 +29,13 @@ def cube_difference(clips: Tensor, grid: TubeGrid) -> Tensor:
         ``[B, N]`` in [0, 1].
     """
     grid.check_clips(clips)
-    changes = (clips[:, :, 1:] - clips[:, :, :-1]).abs_().mean(dim=1)
-    if changes.shape[1] == 0:
+    changes = (clips[:, :, 1:] - clips[:, :, :-1]).abs_()
+    if changes.shape[2] == 0:
         return clips.new_zeros(len(clips), grid.tokens)
+    pooled = reduce(changes, "b c t (h p) (w q) -> b t h w", "mean", p=grid.patch, q=grid.patch)
     border = max(0, grid.frames - 1 - grid.tube)  # between the last two tubes
-    changes = torch.cat([changes, changes[:, border : border + 1]], dim=1)
-    return _of_tubes(changes, grid)
+    pooled = torch.cat([pooled, pooled[:, border : border + 1]], dim=1)
+    return reduce(pooled, "b (t l) h w -> b (t h w)", "mean", l=grid.tube)
 
 
 def perspective_prior(grid: TubeGrid) -> Tensor:
@@ -95,9 +95,3 @@ def levels_of(depth: Tensor, values: Tensor) -> Tensor:
     """Map depth ``[B, N]`` in [0, 1] to one of L values, by L even intervals from near to far."""
     place = (depth * len(values)).long().clamp(0, len(values) - 1)
     return values[place]
-
-
-def _of_tubes(changes: Tensor, grid: TubeGrid) -> Tensor:
-    times, rows, columns = grid.shape
-    pooled = F.avg_pool3d(changes[:, None], (grid.tube, grid.patch, grid.patch))
-    return rearrange(pooled, "b 1 t h w -> b (t h w)", t=times, h=rows, w=columns)
