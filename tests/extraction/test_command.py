@@ -21,6 +21,7 @@ from tests.data.store.store_cases import file_size_limit
 from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.data.store.verify import verify
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction import encode as encode_module
 from wsvad_lightning.extraction.backbones.flow import flow_statistics, measure_motion
@@ -74,7 +75,7 @@ def test_what_is_in_the_store_afterwards(videos: Path, table: Path, tmp_path: Pa
     assert (store.streams["patches_1x2"].dim, store.streams["patches_1x2"].views) == (34, ("r0c0", "r0c1"))
     fight = store["fight"]
     assert fight.annotation == VideoAnnotation(
-        "fight", 1, ("fighting",), num_frames=13, intervals=((2, 6), (8, 13)), split="test"
+        "fight", 1, ("fighting",), num_frames=13, intervals=((2, 6), (8, 13)), split="test", frame_size=(64, 48)
     )
     assert (fight.num_frames, fight.fps, fight.num_snippets) == (13, 25.0, 3)
     assert store["late"].annotation.intervals is None
@@ -403,6 +404,24 @@ def test_a_file_that_was_touched_moved_or_gone_is_no_change(
     table.write_text("\n".join(line for line in table.read_text().splitlines() if "late" not in line))
     assert run(videos, output, table) == 0
     assert f"wsvad data remove {output} late" in caplog.text
+
+
+def test_the_size_of_frames_is_that_of_the_file_whatever_the_table_says_later(
+    videos: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "store.h5"
+    assert run(videos, output, table) == 0
+    header, *rows = table.read_text().splitlines()
+    sizes = ["32,24" if row.startswith("fight") else "," for row in rows]
+    lines = [f"{header},width,height", *map(",".join, zip(rows, sizes, strict=True))]
+    table.write_text("\n".join(lines).replace("quiet,normal", "quiet,fall"))
+    assert run(videos, output, table, update=True) == 0
+    store = FeatureStore(output)
+    assert {store[name].annotation.frame_size for name in store} == {(64, 48)}
+    assert store["quiet"].annotation.classes == ("fall",)
+    assert verify(str(output), str(table)) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "frames of 32 x 24 in the annotations, 64 x 48 in the store" in shown
 
 
 def test_a_store_keeps_the_name_of_a_video_when_another_of_that_name_comes(

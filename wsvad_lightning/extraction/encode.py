@@ -29,12 +29,14 @@ class EncodedVideo(NamedTuple):
         streams: ``[T, N, D]`` by name of the stream.
         num_frames: frames of the video, as it is played.
         fps: frames a second, on average.
+        frame_size: width and height of the frames, as they are shown.
         notes: what is odd about the video, each in a few words.
     """
 
     streams: dict[str, Spool]
     num_frames: int
     fps: float
+    frame_size: tuple[int, int]
     notes: tuple[str, ...]
 
 
@@ -75,6 +77,7 @@ def encode_video(
         streams = {name: files.enter_context(Spool(folder, np.dtype(dtype))) for name in opened}
         with torch.inference_mode():
             for window in ahead(frame_windows(reader, batch_size)):
+                height, width = window.frames.shape[-2:]
                 for name, features in opened.items():
                     streams[name].add(features.add(window))
                 count(reader.num_frames - counted)
@@ -82,7 +85,7 @@ def encode_video(
             for name, features in opened.items():
                 streams[name].add(features.finish(reader.num_frames))
                 streams[name].cut(recipe.num_snippets(reader.num_frames))
-        yield EncodedVideo(streams, reader.num_frames, reader.fps, reader.notes)
+        yield EncodedVideo(streams, reader.num_frames, reader.fps, (width, height), reader.notes)
 
 
 def frame_windows(reader: VideoReader, batch_size: int) -> Iterator[FrameWindow]:

@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -218,6 +218,7 @@ class Extraction(LightningModule):
                 video = files.enter_context(encode_video(given.path, self.encoders, *settings))
                 annotation = given.annotation.in_frames(video.fps, video.num_frames)
                 annotation.check_num_frames(video.num_frames)
+                annotation = replace(annotation, frame_size=video.frame_size)  # the table's may be of boxes
                 given = given._replace(annotation=annotation)
             except WSVADError as error:
                 self.outcome.broken.append(error)

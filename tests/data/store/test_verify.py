@@ -78,6 +78,41 @@ def test_verify_reads_the_regions_of_the_annotations(
     assert "stretches of normal frames" in " ".join(capsys.readouterr().out.split())
 
 
+def test_boxes_take_the_size_of_frames_that_the_store_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    abnormal = [n for n in range(8) if make_annotation(n).intervals]
+    events = []
+    for number in abnormal:
+        video = make_annotation(number)
+        start, end = (video.intervals or ())[0]
+        polygon = [[0, 0], [6, 0], [6, 4], [0, 4]]
+        box = {"start_frame": start, "end_frame": end - 1, "keyframes": {str(start): polygon}}
+        events.append({"file_name": f"{video.video_id}.mp4", "bounding_boxes": [box]})
+    (tmp_path / "boxes.json").write_text(json.dumps(events))
+    names = {make_annotation(number).video_id for number in abnormal}
+
+    def add_regions(text: str) -> str:
+        header, *rows = text.splitlines()
+        cells = ["boxes.json" if row.split(",")[0] in names else "" for row in rows]
+        return "\n".join([f"{header},regions", *map(",".join, zip(rows, cells, strict=True))])
+
+    table = write_table(tmp_path / "a.csv", range(8), add_regions)
+    lines = []
+    for size in (None, (6, 4), (3, 4)):
+        with StoreWriter(tmp_path / f"{size}.h5", PROVENANCE) as writer:
+            for number in range(8):
+                annotation = dataclasses.replace(make_annotation(number), frame_size=size)
+                frames = 16 * (1 + number % 9)
+                writer.add(annotation, make_streams(number), num_frames=frames, fps=25.0)
+        status = verify(str(tmp_path / f"{size}.h5"), table)
+        lines.append((status, " ".join(capsys.readouterr().out.split())))
+    (unknown, missing), fits, (outside, box) = lines
+    assert (unknown, fits[0], outside) == (1, 0, 1)
+    assert f"neither annotations nor store give the size of its frames, as of {len(names) - 1} more" in missing
+    assert "leaves its frames of 3 x 4 pixels" in box
+
+
 def test_info_tells_what_is_there(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     info(str(store))
     shown = capsys.readouterr().out

@@ -129,6 +129,10 @@ class VideoAnnotation:
                     "Correct the interval; frames count from 0 and the end is excluded",
                 )
 
+    def of_size(self, frame_size: tuple[int, int] | None) -> "VideoAnnotation":
+        """Take this width and height of the frames, unless others are annotated."""
+        return self if self.frame_size is not None else replace(self, frame_size=frame_size)
+
     def in_frames(self, fps: float, num_frames: int) -> "VideoAnnotation":
         """Give the annotation with its seconds as frames; unchanged if it has none.
 

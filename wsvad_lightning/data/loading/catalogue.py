@@ -285,7 +285,7 @@ class Catalogue(Parts):
         _require("data.annotations", self.annotations_path, table, written, self.where)
         for video_id, video in table.items():
             record = self.store[video_id]
-            video = video.in_frames(record.fps, record.num_frames)
+            video = video.in_frames(record.fps, record.num_frames).of_size(record.annotation.frame_size)
             video.check_num_frames(record.num_frames)
             table[video_id] = replace(video, split=video.split or written[video_id].split)
         return table

@@ -2,14 +2,14 @@
 
     store.h5                   schema and every field of Provenance: backbone, snippet_length, …; checksum
     └── videos
-        └── <video_id>         label, classes, split, num_frames, fps, intervals [n, 2],
-                               interval_classes [n], notes [n]; name; source, source_size,
-                               source_mtime_ns, source_sha256; checksum
+        └── <video_id>         label, classes, split, num_frames, fps, width, height,
+                               intervals [n, 2], interval_classes [n], notes [n]; name;
+                               source, source_size, source_mtime_ns, source_sha256; checksum
             ├── features       [T, N, D] float16 or float32; checksum, mean_norm
             └── patches_2x3    [T, 6, D], and so on: one dataset a stream
 
-``split``, ``intervals``, ``interval_classes`` and ``source…`` are absent where they are unknown; ``views`` is
-JSON text. A group that cannot be called by the name of its video, as that has a ``/``, is called by a digest,
+``split``, ``width``, ``height``, ``intervals``, ``interval_classes`` and ``source…`` are absent where they are
+unknown; ``views`` is JSON text. A group that cannot be called by the name of its video, as that has a ``/``, is called by a digest,
 and its attribute ``name`` is the name.
 
 Uncompressed datasets are contiguous and start at multiples of 64 bytes, so that any program can map them into
@@ -122,6 +122,8 @@ def write_video(
     _write_name(group, annotation.video_id)
     group.attrs["num_frames"] = num_frames
     group.attrs["fps"] = fps
+    if annotation.frame_size is not None:  # of these frames: later annotations do not change it
+        group.attrs["width"], group.attrs["height"] = annotation.frame_size
     if notes:
         group.attrs["notes"] = np.array(notes, dtype=h5py.string_dtype())
     _write_annotation(group, annotation)
@@ -293,6 +295,7 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
         intervals=None if intervals is None else tuple((start, end) for start, end in intervals),
         split=_typed(given, "split", str) if "split" in given else None,
         interval_classes=tuple(name or None for name in interval_classes),
+        frame_size=(_typed(given, "width", int), _typed(given, "height", int)) if "width" in given else None,
     )
     streams = {
         name: _locate_stream(name, dataset, path) for name, dataset in members(group, h5py.Dataset).items()

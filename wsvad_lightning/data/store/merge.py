@@ -95,7 +95,10 @@ def _join(words: Iterable[str]) -> str:
 
 
 def _check_same(first: VideoRecord, other: VideoRecord, store: FeatureStore) -> None:
-    """Refuse streams of another length, or of a video that is annotated otherwise."""
+    """Refuse streams of another length, or of a video that is annotated otherwise; frames may be scaled."""
+    first, other = (
+        replace(record, annotation=replace(record.annotation, frame_size=None)) for record in (first, other)
+    )
     for name in ("num_snippets", "num_frames", "fps", "annotation"):
         mine, theirs = getattr(first, name), getattr(other, name)
         if mine != theirs:

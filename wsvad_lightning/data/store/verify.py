@@ -14,7 +14,7 @@ from rich.table import Table
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.counts import table_of_classes
-from wsvad_lightning.data.datasets.regions import regions_of
+from wsvad_lightning.data.datasets.regions import needs_size, regions_of
 from wsvad_lightning.data.datasets.splits import read_splits
 from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store.artefacts import Artefact, artefacts_of, read_artefact
@@ -205,6 +205,7 @@ def _check_annotations(
         yield Finding(name, "is annotated and not in the store")
     for name in sorted(records.keys() - annotations.keys()):
         yield Finding(name, "is in the store and not annotated")
+    sizeless = []
     for name in sorted(records.keys() & annotations.keys()):
         record, stored = records[name], records[name].annotation
         given = annotations[name]
@@ -217,8 +218,18 @@ def _check_annotations(
             now, then = getattr(given, entry), getattr(stored, entry)
             if now not in (None, (), UNKNOWN) and now != then:
                 yield Finding(name, f"{entry} {now} in the annotations, {then} in the store")
-        if given.regions is not None:
+        if stored.frame_size is not None and given.frame_size not in (None, stored.frame_size):
+            sizes = [f"{width} x {height}" for width, height in (given.frame_size, stored.frame_size)]
+            yield Finding(name, f"frames of {sizes[0]} in the annotations, {sizes[1]} in the store")
+        given = given.of_size(stored.frame_size)
+        if given.regions is not None and needs_size(given):
+            sizeless.append(name)
+        elif given.regions is not None:
             yield from _guarded(name, _check_regions(given, record.num_frames))
+    if sizeless:
+        more = "" if len(sizeless) == 1 else f", as of {len(sizeless) - 1} more"
+        problem = f"has boxes, and neither annotations nor store give the size of its frames{more}"
+        yield Finding(sizeless[0], problem)
 
 
 def _check_regions(video: VideoAnnotation, num_frames: int) -> Iterator[Finding]:
