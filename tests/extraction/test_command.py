@@ -75,7 +75,7 @@ def test_what_is_in_the_store_afterwards(videos: Path, table: Path, tmp_path: Pa
     assert (store.streams["patches_1x2"].dim, store.streams["patches_1x2"].views) == (34, ("r0c0", "r0c1"))
     fight = store["fight"]
     assert fight.annotation == VideoAnnotation(
-        "fight", 1, ("fighting",), num_frames=13, intervals=((2, 6), (8, 13)), split="test", frame_size=(64, 48)
+        "fight", 1, ("fighting",), 13, intervals=((2, 6), (8, 13)), split="test", frame_size=(64, 48)
     )
     assert (fight.num_frames, fight.fps, fight.num_snippets) == (13, 25.0, 3)
     assert store["late"].annotation.intervals is None

@@ -35,11 +35,11 @@ streams:
 """
 
 
-def fit(store: Path, folder: Path) -> Path:
+def fit(store: Path, folder: Path, *more: str) -> Path:
     """Train a step and give the checkpoint."""
     where = ["--data.store", str(store), "--output", str(folder), "--name", "model"]
     small = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]
-    assert main(["fit", "--config", "ucf_urdmu.yaml", *small, *where, "--data.normalize", "l2"]) == 0
+    assert main(["fit", "--config", "ucf_urdmu.yaml", *small, *where, "--data.normalize", "l2", *more]) == 0
     return folder / "model" / "version_0" / "checkpoints" / "last.ckpt"
 
 
@@ -131,6 +131,21 @@ def test_a_method_that_learns_from_frames_maps_those_of_the_videos_that_it_score
     without = tmp_path / "runs" / "cameras" / "version_1"
     assert (without / "scores.csv").exists()
     assert not (without / "maps.h5").exists()
+
+
+def test_joined_patches_give_no_maps(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = fit(trained.store, tmp_path, "--data.crops", "concat")
+    scored = ["predict", "--ckpt_path", str(checkpoint), "--output", str(tmp_path), "--name", "scored"]
+    assert main(scored) == 0
+    assert "No maps: data.crops=concat joins the patches" in caplog.text
+    assert (tmp_path / "scored" / "version_0" / "scores.csv").exists()
+    assert not (tmp_path / "scored" / "version_0" / "maps.h5").exists()
+    assert main([*scored, "--maps", "true"]) == 2
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert "--maps='true': data.crops=concat joins the patches" in error
+    assert not (tmp_path / "scored" / "version_1").exists()
 
 
 def test_videos_of_one_name_have_folders_of_their_own(

@@ -24,6 +24,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import find_videos, read_store, report
 from wsvad_lightning.extraction.job import PATIENCE, Outcome, Processes, extract_videos
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.metrics import expand_maps
 from wsvad_lightning.reporting.figures import VideoCurve, optional
 from wsvad_lightning.reporting.html.command import NAME, report_run
@@ -86,9 +87,10 @@ class PredictCLI(WSVADCLI):
         )
         parser.add_argument(
             "--maps",
-            type=bool,
-            default=True,
-            help="say where in the frame as well; with features of a grid, one more scoring for each patch",
+            type=bool | None,
+            default=None,
+            help="say where in the frame as well, by default where the method can; with features of a grid, "
+            "one more scoring for each patch",
         )
         parser.add_argument(
             "--alarm",
@@ -134,8 +136,22 @@ class PredictCLI(WSVADCLI):
             raise WSVADError("--videos", f"{len(self.todo)} videos", problem, "Repair or replace them")
 
     def before_predict(self) -> None:
-        """Leave maps out if they are not wanted."""
-        self.model.gives_maps = self.config[self.config.subcommand].maps
+        """Leave maps out if they are not wanted, or would say nothing.
+
+        Raises:
+            WSVADError: if they are asked for and would say nothing.
+        """
+        wanted = self.config[self.config.subcommand].maps
+        self.model.gives_maps = wanted is not False
+        own = type(self.model).patch_maps is not WSVADModule.patch_maps
+        if own or wanted is False or not self.datamodule.transform.joins_patches:
+            return
+        problem = "data.crops=concat joins the patches, and the model knows no video with one of them"
+        if wanted:
+            raise WSVADError(
+                "--maps", "true", problem, "Train with --data.crops max or mean, or leave it out"
+            )
+        rank_zero_info(f"No maps: {problem}")
 
     def after_predict(self) -> None:
         """Write what there is of every video, each on the process that has scored it: pictures come last.

@@ -251,14 +251,12 @@ def test_the_largest_of_normal_numbers_is_expected() -> None:
     assert expected_maximum(1) == pytest.approx(0)
 
 
-def test_joined_patches_are_zero_but_for_the_one_left_in() -> None:
-    videos = make_videos(grids())
-    transform = fitted(videos, crops="concat", streams=grids())
-    left, whole = transform.leave_in(videos[0], 0.25, 0.1)[:, 0], transform(videos[0])[:, 0]
-    kept = np.zeros(whole.shape[1], dtype=bool)
-    kept[[2, 3, 4, 8, 9, 10]] = True
-    np.testing.assert_array_equal(left[:, kept], whole[:, kept])
-    assert not left[:, ~kept].any()
+def test_joined_patches_cannot_be_left_in_alone() -> None:
+    transform = FeatureTransform(grids(), crops="concat")
+    assert transform.patch_grid is None
+    assert transform.joins_patches
+    assert not FeatureTransform({"whole": grids()["whole"]}, crops="concat").joins_patches
+    assert not FeatureTransform(grids(), crops="max").joins_patches
 
 
 def test_patches_of_one_stream_are_views_of_their_own() -> None:

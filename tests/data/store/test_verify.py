@@ -107,10 +107,11 @@ def test_boxes_take_the_size_of_frames_that_the_store_records(
                 writer.add(annotation, make_streams(number), num_frames=frames, fps=25.0)
         status = verify(str(tmp_path / f"{size}.h5"), table)
         lines.append((status, " ".join(capsys.readouterr().out.split())))
-    (unknown, missing), fits, (outside, box) = lines
+    (unknown, missing), fits, (outside, misfit) = lines
     assert (unknown, fits[0], outside) == (1, 0, 1)
-    assert f"neither annotations nor store give the size of its frames, as of {len(names) - 1} more" in missing
-    assert "leaves its frames of 3 x 4 pixels" in box
+    assert "neither annotations nor store give the size of its frames" in missing
+    assert f", as of {len(names) - 1} more" in missing
+    assert "leaves its frames of 3 x 4 pixels" in misfit
 
 
 def test_info_tells_what_is_there(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,7 +106,16 @@ class FeatureTransform:
 
     @property
     def patch_grid(self) -> tuple[int, int] | None:
-        """Rows and columns of the finest grid of patches among the streams; None if there is no such."""
+        """Rows and columns of the finest grid of patches among the streams that are not joined; or None."""
+        return None if self.crops == "concat" else self._finest_grid
+
+    @property
+    def joins_patches(self) -> bool:
+        """Whether patches are joined along the channels, so that none can be left in alone."""
+        return self.crops == "concat" and self._finest_grid is not None
+
+    @property
+    def _finest_grid(self) -> tuple[int, int] | None:
         grids = [
             grid for info in self.streams.values() if (grid := grid_of(info.views)) not in (None, (1, 1))
         ]
@@ -127,7 +136,8 @@ class FeatureTransform:
 
         With z-scores the rest is that of an average normal frame: other patches and streams that are no
         grids are 0, and the maximum of P patches is at least that of P standard normal numbers. Otherwise
-        nothing is known of the average: such streams stay, and other patches are left out (0 where joined).
+        nothing is known of the average: such streams stay, and other patches are left out. Patches that are
+        joined along the channels cannot be left in alone: the method knows no video without the others.
 
         Args:
             streams: of the video, as they are stored.
@@ -148,11 +158,7 @@ class FeatureTransform:
             patch = int(row * grid[0]) * grid[1] + int(column * grid[1])
             views = slice(patch, patch + 1)
             own = self._scale(name, features[:, views], views)
-            if self.crops == "concat":
-                padded = np.zeros((*features.shape[:2], own.shape[-1]), dtype=own.dtype)
-                padded[:, views] = own
-                own = self._merge(padded)
-            elif average and self.crops == "mean":
+            if average and self.crops == "mean":
                 own = own / features.shape[1]
             elif average and self.crops == "max":
                 own = own.clip(min=expected_maximum(features.shape[1]))

@@ -8,9 +8,9 @@
             ├── features       [T, N, D] float16 or float32; checksum, mean_norm
             └── patches_2x3    [T, 6, D], and so on: one dataset a stream
 
-``split``, ``width``, ``height``, ``intervals``, ``interval_classes`` and ``source…`` are absent where they are
-unknown; ``views`` is JSON text. A group that cannot be called by the name of its video, as that has a ``/``, is called by a digest,
-and its attribute ``name`` is the name.
+``split``, ``width``, ``height``, ``intervals``, ``interval_classes`` and ``source…`` are absent where they
+are unknown; ``views`` is JSON text. A group that cannot be called by the name of its video, as that has a
+``/``, is called by a digest, and its attribute ``name`` is the name.
 
 Uncompressed datasets are contiguous and start at multiples of 64 bytes, so that any program can map them into
 memory. What the checksums cover, and what is refused, is in :mod:`wsvad_lightning.data.store.contents`.
