@@ -6,9 +6,18 @@ import pytest
 
 from tests.reporting.test_figures import shows
 from wsvad_lightning.bench import results
-from wsvad_lightning.bench.results import Result, by_split, explain, summarise, write_results
+from wsvad_lightning.bench.results import (
+    Result,
+    by_method,
+    by_split,
+    differences,
+    explain,
+    summarise,
+    write_results,
+)
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.reporting import figures
+from wsvad_lightning.reporting.html.paired import difference_over_splits
 
 
 def result(
@@ -34,6 +43,25 @@ def test_mean_and_deviation_by_hand() -> None:
     assert summarise(RESULTS[:4], "auc") == "75.0 ± 10.0"
     assert summarise(RESULTS[:3], "auc") == "72.5 ± 12.5"  # a seed is missing: its split counts as much
     assert summarise(RESULTS[:1], "auc") == "80.0"
+
+
+def test_a_single_run_has_its_interval() -> None:
+    one = replace(RESULTS[0], intervals={"auc": [0.7, 0.95]})
+    assert summarise([one], "auc") == "80.0 (70.0 to 95.0)"
+    assert summarise([one, *RESULTS[1:4]], "auc") == "75.0 ± 10.0"
+
+
+def test_differences_from_the_best_on_the_splits_that_both_have() -> None:
+    more = [result("c", "last", split, 0, auc) for split, auc in ((0, 0.95), (1, 0.73), (2, 0.1))]
+    rows = differences(by_method([*RESULTS[:5], *more]))
+    ends = difference_over_splits([95.0, 73.0], [85.0, 65.0])
+    expected = f"+9.0 ({ends.low:+.1f} to {ends.high:+.1f})"  # of 10 and 8; split 2 is of c alone
+    assert [row[:4] for row in rows] == [
+        ["a", "ped2", "last", "best"],
+        ["b", "ped2", "last", "n/a"],
+        ["c", "ped2", "last", expected],
+    ]
+    assert differences(by_method(RESULTS)) == []  # no two share several splits
 
 
 def test_an_undefined_figure_is_not_made_up() -> None:

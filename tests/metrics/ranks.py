@@ -17,7 +17,9 @@ from wsvad_lightning.types import NORMAL, RegionSpan
 Video = tuple[str, NDArray[np.float32], Tensor]
 Values = tuple[dict[str, float], dict[str, dict[str, float]]]
 Intervals = dict[str, tuple[float, float]]
-Measured = tuple[Values, Intervals, Values, dict[str, float]]
+OfClasses = dict[str, Intervals]
+Bounds = tuple[Intervals, OfClasses, tuple[Intervals, OfClasses]]
+Measured = tuple[Values, Bounds, Values, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def measure(videos: list[Video]) -> Measured:
         regions.update(name, maps, LeftHalf(labels.numpy()))
     of_regions = regions.compute()
     of_frames, of_events = ((own.compute(), own.per_class()) for own in (frames, events))
-    return of_frames, frames.intervals(), of_events, of_regions
+    intervals = frames.intervals(), frames.intervals_per_class(), events.intervals()
+    return of_frames, intervals, of_events, of_regions
 
 
 def run_rank(rank: int, rendezvous: str) -> list[Measured]:

@@ -117,6 +117,7 @@ def measure(cell: Cell) -> Result:
         cell.made_from,
         record["receipt"],
         seconds=time.perf_counter() - start,
+        intervals=record["intervals"],
     )
 
 

@@ -1,7 +1,7 @@
 """Results of many runs, and what sums them up: a table and a picture."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from wsvad_lightning.reporting.comparison import comparison_figure
 from wsvad_lightning.reporting.figures import optional
 from wsvad_lightning.reporting.html.command import NAME
 from wsvad_lightning.reporting.html.comparison import BENCH, compare_results
+from wsvad_lightning.reporting.html.paired import difference_over_splits
 from wsvad_lightning.reporting.tables import OF_CLASSES, SHOWN
 
 Key = tuple[str, str, str]  # method, store and selection
@@ -35,6 +36,7 @@ class Result:
         made_from: recipe, overrides, videos, store and version.
         receipt: of the test: what else produced the numbers, and where.
         seconds: of training and test.
+        intervals: ends of the 95 % interval of each metric that has one, over the test videos.
     """
 
     method: str
@@ -46,6 +48,7 @@ class Result:
     made_from: dict[str, Any]
     receipt: dict[str, Any]
     seconds: float
+    intervals: dict[str, list[float]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         values = ", ".join(f"{title} {summarise([self], name)}" for name, title in SHOWN.items())
@@ -70,15 +73,15 @@ def write_results(
     rows = [
         [*key, *(summarise(own, metric) for metric in shown), str(len(own))] for key, own in groups.items()
     ]
-    header = ["method", "store", "checkpoint", *shown.values(), "runs"]
-    table = Table(*(Column(name, overflow="fold") for name in header), title="Test videos, percent")
-    for row in rows:
-        table.add_row(*row)
+    tables = [("Test videos, percent", ["method", "store", "checkpoint", *shown.values(), "runs"], rows)]
+    if compared := differences(groups):
+        header = ["method", "store", "checkpoint", *SHOWN.values()]
+        tables.append(("Higher than the best by, points, with 95 % intervals", header, compared))
     console = rich.get_console()
-    console.print("", table)
-    lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    console.print("", *(laid_out(*own) for own in tables))
     left_out = [f"* {method} does not fit {store}: {why}" for (method, store), why in misfits.items()]
-    parts = ["\n".join(lines), "\n".join(left_out), explain(results)]
+    more = [f"{title}:\n\n{as_markdown(header, own)}" for title, header, own in tables[1:]]
+    parts = [as_markdown(*tables[0][1:]), "\n".join(left_out), *more, explain(results)]
     with replacing(output / "results.md") as path:
         path.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
     write_json([asdict(result) for result in results], output / BENCH)
@@ -88,6 +91,47 @@ def write_results(
     with optional(output / NAME):
         compare_results(output / BENCH, output / NAME)
     console.print(f"written to {output}/results.*", markup=False, soft_wrap=True)
+
+
+def laid_out(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Make a table for the terminal."""
+    table = Table(*(Column(name, overflow="fold") for name in header), title=title)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def as_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
+
+
+def differences(groups: Mapping[Key, Sequence[Result]]) -> list[list[str]]:
+    """Compare all with the best of each metric on the splits that both have, as the report does.
+
+    Args:
+        groups: results by method, store and selection.
+
+    Returns:
+        Rows of a table; none where no two share several splits.
+    """
+    columns, intervals = [], False
+    for metric in SHOWN:
+        means = {key: split_means(own, metric) for key, own in groups.items()}
+        best = max(filter(means.get, means), key=lambda key: np.mean([*means[key].values()]), default=None)
+        cells = {}
+        for key, own in means.items():
+            shared = [split for split in own if best and split in means[best]]
+            if key == best or not shared:
+                cells[key] = "best" if key == best else "n/a"
+                continue
+            assert best is not None
+            found = difference_over_splits(*([values[i] for i in shared] for values in (own, means[best])))
+            intervals |= len(shared) > 1
+            reach = f" ({found.low:+.1f} to {found.high:+.1f})" if len(shared) > 1 else ""
+            cells[key] = f"{found.value:+.1f}{reach}"
+        columns.append(cells)
+    return [[*key, *(cells[key] for cells in columns)] for key in groups] if intervals else []
 
 
 def draw_results(groups: Mapping[Key, Sequence[Result]], path: Path) -> None:
@@ -115,20 +159,30 @@ def by_method(results: Sequence[Result]) -> dict[Key, list[Result]]:
 
 def by_split(results: Sequence[Result], metric: str) -> list[float]:
     """Mean over the seeds of each split, in percent; nothing if it is undefined in any run."""
+    return [*split_means(results, metric).values()]
+
+
+def split_means(results: Sequence[Result], metric: str) -> dict[int, float]:
+    """The same by the number of the split."""
     values: dict[int, list[float]] = {}
     for result in results:
         value = result.metrics.get(metric)
         if value is None:
-            return []
+            return {}
         values.setdefault(result.split, []).append(100 * value)
-    return [float(np.mean(values[split])) for split in sorted(values)]
+    return {split: float(np.mean(values[split])) for split in sorted(values)}
 
 
 def summarise(results: Sequence[Result], metric: str) -> str:
-    """Mean over the splits of :func:`by_split`, ± population standard deviation if there are several."""
+    """Mean over the splits of :func:`by_split`, ± population standard deviation if there are several.
+
+    A single run has its interval over the test videos in place of the deviation.
+    """
     means = by_split(results, metric)
     if not means:
         return "n/a"
+    if len(results) == 1 and (ends := results[0].intervals.get(metric)):
+        return f"{means[0]:.1f} ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
     spread = f" ± {np.std(means):.1f}" if len(means) > 1 else ""
     return f"{np.mean(means):.1f}{spread}"
 

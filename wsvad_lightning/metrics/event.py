@@ -25,6 +25,7 @@ vadclip_ucf vadclip_ucf_mAP@0.1, the same with AP 0 for normal, which has two na
 """
 
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,9 @@ from torchmetrics.utilities import dim_zero_cat
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics.curves import undefined
 from wsvad_lightning.metrics.expand import expand_scores
-from wsvad_lightning.timeline import Event, Interval, SnippetGrid, join, runs
+from wsvad_lightning.metrics.intervals import Interval, are_several, draw, ends_of
+from wsvad_lightning.timeline import Event, SnippetGrid, join, runs
+from wsvad_lightning.timeline import Interval as Span
 from wsvad_lightning.types import NORMAL
 
 FloatArray = NDArray[np.float64]
@@ -49,6 +52,7 @@ DEPTH = 0.6  # of the threshold below the largest probability
 VIDEO_WEIGHT = 0.7
 TRUTHS = 2  # events as annotated, and joined
 WIDTH = 2 + TRUTHS * len(IOUS)
+OF_VIDEO = 3  # columns of a video before its events
 
 
 def find_events(probabilities: FloatArray, classes: Sequence[str]) -> list[Event]:
@@ -118,6 +122,25 @@ def match(detections: Spans, events: Spans) -> NDArray[np.bool_]:
     return hits
 
 
+def weighted_average_precision(
+    scores: FloatArray, hits: NDArray[np.bool_], weights: FloatArray, num_events: FloatArray
+) -> FloatArray:
+    """Average precision of a class on resamples of the videos, detections of equal score being one point.
+
+    Args:
+        scores: ``[n]`` of the detections of a class in all videos.
+        hits: ``[n]`` which of them hit.
+        weights: ``[R, n]`` how often the video of each is counted in each of R resamples.
+        num_events: ``[R]`` of the class in each; without any it is NaN.
+    """
+    order = np.argsort(-scores, kind="stable")
+    descending, weights = -scores[order], weights[:, order]
+    hit = weights * hits[order]
+    last = np.searchsorted(descending, descending, side="right") - 1
+    precision = (hit.cumsum(axis=1) / np.maximum(weights.cumsum(axis=1), 1))[:, last]
+    return np.where(num_events > 0, (hit * precision).sum(axis=1) / np.maximum(num_events, 1), np.nan)
+
+
 def event_average_precision(
     scores: FloatArray, hits: NDArray[np.bool_], num_events: int, *, hits_first: bool
 ) -> float:
@@ -151,15 +174,14 @@ class EventMetrics(Metric):
     full_state_update = False
 
     detections: list[Tensor]  # rows: column, score, hits of each IoU among the events of each kind
-    num_events: Tensor  # [kinds, 1 + C]
+    videos: list[Tensor]  # rows: digest of the name, whether abnormal, detections, events [kinds, 1 + C]
     num_unknown: Tensor
 
     def __init__(self, grid: SnippetGrid, classes: Sequence[str]) -> None:
         super().__init__()
         self.grid, self.classes = grid, tuple(classes)
         self.add_state("detections", [], dist_reduce_fx="cat")
-        counts = torch.zeros(TRUTHS, 1 + len(self.classes), dtype=torch.int64)
-        self.add_state("num_events", counts, dist_reduce_fx="sum")
+        self.add_state("videos", [], dist_reduce_fx="cat")
         self.add_state("num_unknown", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(
@@ -168,7 +190,7 @@ class EventMetrics(Metric):
         """Add a video.
 
         Args:
-            video_id: canonical name, for messages.
+            video_id: canonical name.
             class_scores: ``[T, 1 + C]`` probabilities, normal first.
             num_frames: F.
             events: what is annotated; of a normal video one of the class ``normal`` from end to end. None if
@@ -185,15 +207,18 @@ class EventMetrics(Metric):
         if unknown:
             problem = f"is annotated as {', '.join(unknown)}, and the model knows {', '.join(self.classes)}"
             raise WSVADError("video", video_id, problem, "Name the classes as in training")
-        frames = expand_classes(class_scores, num_frames, self.grid, video_id)
+        frames, found = expand_classes(class_scores, num_frames, self.grid, video_id), 0
+        counts = np.zeros((TRUTHS, 1 + len(self.classes)), np.int64)
         for column, name in enumerate((NORMAL, *self.classes)):
             spans, scores = detect(frames[:, column])
             annotated = [(event.start, event.end) for event in events if event.name == name]
             kinds = _spans(annotated), _spans(join(annotated))
-            for kind, own in enumerate(kinds):
-                self.num_events[kind, column] += len(own)
+            counts[:, column], found = [len(own) for own in kinds], found + len(spans)
             rows = [np.full(len(spans), column), scores, *(match(spans, own) for own in kinds)]
             self.detections.append(torch.from_numpy(np.column_stack(rows)).to(self.device, torch.float32))
+        digest = int.from_bytes(blake2b(video_id.encode(), digest_size=7).digest())
+        row = [digest, int(counts[:, 1:].any()), found, *counts.ravel().tolist()]
+        self.videos.append(torch.tensor([row], device=self.device))
 
     def compute(self) -> dict[str, float]:
         """Metrics by the names of the module, in [0, 1]; none if the events of a video are unknown.
@@ -203,7 +228,7 @@ class EventMetrics(Metric):
         if self.num_unknown:
             return {}
         annotated, joined = self.average_precisions()
-        present = self.num_events[1, 1:].cpu().numpy() > 0
+        present = self._num_events().sum(axis=0)[1, 1:] > 0
         if not present.any():
             undefined("mAP", "no event of an anomaly class", also=[f"mAP@{iou}" for iou in IOUS])
         detected = torch.unique(dim_zero_cat(self.detections)[:, 0])
@@ -228,17 +253,70 @@ class EventMetrics(Metric):
             if self.num_unknown:
                 return {}
             _, joined = self.average_precisions()
-            present = self.num_events[1].tolist()
+            present = self._num_events().sum(axis=0)[1].tolist()
         return {
             name: {f"AP@{iou}": float(ap) for iou, ap in zip(IOUS, joined[:, column], strict=True)}
             for column, name in enumerate(self.classes, start=1)
             if present[column]
         }
 
+    def intervals(self) -> tuple[dict[str, Interval], dict[str, dict[str, Interval]]]:
+        """Intervals of 95 % of the metrics of the protocol ``repaired``, and of those of each class.
+
+        To be called on all ranks, which give the same. A class whose events are all in one video has none.
+        """
+        with self.sync_context():
+            if self.num_unknown or not len(self.videos):
+                return {}, {}
+            order, about = self._by_name()
+            labels, events = about[order, 1], self._num_events()[order][:, 1, 1:]
+            parts = [self.resampled(weights) for weights in draw(labels, max(1, int(about[:, 2].sum())))]
+        values = np.concatenate(parts, axis=2)
+        of_classes = {
+            name: ends_of({f"AP@{iou}": [own] for iou, own in zip(IOUS, values[i], strict=True)})
+            for i, name in enumerate(self.classes)
+            if np.count_nonzero(events[:, i]) > 1
+        }
+        drawn = values[:, :, ~np.isnan(values[:, 0]).all(axis=0)]  # resamples with an event of any class
+        if not are_several(labels) or not drawn.size:
+            return {}, of_classes
+        means = np.nanmean(drawn, axis=0)
+        whole = {f"mAP@{iou}": [own] for iou, own in zip(IOUS, means, strict=True)}
+        return ends_of(whole | {"mAP": [means.mean(axis=0)]}), of_classes
+
+    def resampled(self, weights: FloatArray) -> FloatArray:
+        """AP ``[C, IoU, R]`` of each anomaly class by the protocol ``repaired``; NaN without its events.
+
+        Args:
+            weights: ``[R, V]`` how often each video, in the order of the digests of their names, is counted.
+        """
+        order, about = self._by_name()
+        rows = dim_zero_cat(self.detections).cpu().numpy().astype(np.float64)
+        owners = np.repeat(np.argsort(order), about[:, 2])
+        counts = weights @ self._num_events()[order][:, 1, 1:]
+        found = np.empty((len(self.classes), len(IOUS), len(weights)))
+        for i, column in np.ndindex(found.shape[:2]):
+            own = np.flatnonzero(rows[:, 0] == i + 1)
+            hits = rows[own, 2 + len(IOUS) + column] > 0
+            found[i, column] = weighted_average_precision(
+                rows[own, 1], hits, weights[:, owners[own]], counts[:, i]
+            )
+        return found
+
+    def _by_name(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The order of the videos, the same whichever rank had them, and what is known of each."""
+        about: NDArray[np.int64] = dim_zero_cat(self.videos).cpu().numpy()
+        return np.argsort(about[:, 0]), about
+
+    def _num_events(self) -> NDArray[np.int64]:
+        """Events ``[V, kinds, 1 + C]`` of each video."""
+        counts: NDArray[np.int64] = dim_zero_cat(self.videos).cpu().numpy()[:, OF_VIDEO:]
+        return counts.reshape(len(counts), TRUTHS, 1 + len(self.classes))
+
     def average_precisions(self) -> FloatArray:
         """AP ``[2, IoU, 1 + C]`` of every class: events as they are annotated, then joined."""
         rows = dim_zero_cat(self.detections).cpu().numpy().astype(np.float64)
-        counts = self.num_events.cpu().numpy()
+        counts = self._num_events().sum(axis=0)
         found = np.zeros((TRUTHS, len(IOUS), counts.shape[1]))
         for column in range(counts.shape[1]):
             own = rows[rows[:, 0] == column]
@@ -253,8 +331,11 @@ class EventMetrics(Metric):
         """Gather the states of all ranks; one without videos sends no rows, as in ``FrameMetrics``."""
         if not len(self.detections):
             self.detections = [torch.zeros(0, WIDTH, device=self.device)]
+        if not len(self.videos):
+            width = OF_VIDEO + TRUTHS * (1 + len(self.classes))
+            self.videos = [torch.zeros(0, width, dtype=torch.int64, device=self.device)]
         super().sync(*args, **kwargs)
 
 
-def _spans(intervals: Iterable[Interval]) -> Spans:
+def _spans(intervals: Iterable[Span]) -> Spans:
     return np.array(list(intervals), dtype=np.int64).reshape(-1, 2)

@@ -52,11 +52,12 @@ from wsvad_lightning.metrics.curves import (
     undefined,
 )
 from wsvad_lightning.metrics.expand import check_num_snippets, expand_scores
-from wsvad_lightning.metrics.intervals import bootstrap_intervals
-from wsvad_lightning.metrics.pools import MEASURES, Pool, measure
+from wsvad_lightning.metrics.intervals import Interval, bootstrap_intervals
+from wsvad_lightning.metrics.pools import MEASURES, OF_CLASS, Pool, measure
 from wsvad_lightning.timeline import SnippetGrid
 
 FIELDS = 5  # of a video, before its classes
+OF_OTHERS, OF_THE_CLASS = 0, 2  # videos as a class sees them; normal ones are 1
 NO_VIDEO = {"abnormal": "no video with an anomalous frame", "normal": "no normal video"}  # an empty pool
 
 
@@ -170,6 +171,30 @@ class FrameMetrics(Metric):
             videos = sorted(self._collect(), key=lambda video: video.video_id)
         labels = np.array([video.label for video in videos])
         return bootstrap_intervals(pools_of(videos, _frame_labels_known(videos)), labels)
+
+    def intervals_per_class(self) -> dict[str, dict[str, Interval]]:
+        """Intervals of 95 % of what :meth:`per_class` gives; videos of the class are drawn apart from others.
+
+        To be called on all ranks, which give the same.
+
+        Raises:
+            WSVADError: as :meth:`compute`.
+        """
+        with self.sync_context():
+            videos = sorted(self._collect(), key=lambda video: video.video_id)
+        if not _frame_labels_known(videos):
+            return {}
+        frames, intervals = [_frames(video) for video in videos], {}
+        for name in self.classes:
+            kinds = np.array([2 * (name in video.classes) + (not video.label) for video in videos])
+            if len(own := np.flatnonzero(kinds == OF_THE_CLASS)):
+                both = np.flatnonzero(kinds != OF_OTHERS)
+                pools = {
+                    "own": Pool([frames[i] for i in own], own),
+                    "both": Pool([frames[i] for i in both], both),
+                }
+                intervals[name] = bootstrap_intervals(pools, kinds, measures=OF_CLASS)
+        return intervals
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Metrics of each class that has videos, by class name; nothing where frame labels are unknown.

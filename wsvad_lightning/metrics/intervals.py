@@ -11,14 +11,15 @@ There is no interval where a class of videos that counts has one video only: no 
 few videos the bootstrap's interval is too narrow; docs/metrics.md has the coverage that was measured.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.metrics.curves import FloatArray
-from wsvad_lightning.metrics.pools import MEASURES, Pool, measure
+from wsvad_lightning.metrics.pools import MEASURES, Measure, Pool, measure
 
+Interval = tuple[float, float]
 RESAMPLES, SEED, COVERAGE = 1000, 0, 0.95
 AT_A_TIME = 2**18  # weighted samples: a few MB, which stay near the processor
 
@@ -29,41 +30,57 @@ def bootstrap_intervals(
     resamples: int = RESAMPLES,
     seed: int = SEED,
     against: Mapping[str, Pool] | None = None,
-) -> dict[str, tuple[float, float]]:
+    measures: Mapping[str, Measure] = MEASURES,
+) -> dict[str, Interval]:
     """Give the interval of each metric that has one, by name.
 
     Args:
-        pools: of samples, by the names in :data:`~wsvad_lightning.metrics.pools.MEASURES`.
-        labels: ``[V]`` of the videos, 0 normal and 1 abnormal.
+        pools: of samples, by the names in the measures.
+        labels: ``[V]`` of the videos, 0 normal and 1 abnormal; videos of each label are drawn apart.
         resamples: how often to draw.
         seed: of the draws.
         against: the same pools of another scorer of these videos; the intervals are then of how much higher
             each metric is than with that one, on the same resamples.
+        measures: the metrics.
     """
-    groups = {name: _sizes(labels[pool.videos]) for name, pool in pools.items()}
+    enough = {name for name, pool in pools.items() if are_several(labels[pool.videos])}
     largest = max(len(pool) for own in (pools, against or {}) for pool in own.values())
     parts = []
-    for weights in _draw(labels, resamples, seed, largest):
-        own, other = measure(pools, weights), measure(against or {}, weights)
+    for weights in draw(labels, largest, resamples, seed):
+        own, other = measure(pools, weights, measures), measure(against or {}, weights, measures)
         parts.append({name: own[name] - other[name] for name in own} if against else own)
-    tail = (1 - COVERAGE) / 2
-    intervals = {}
-    for name in parts[0]:
-        values = np.concatenate([part[name] for part in parts])
-        values = values[~np.isnan(values)]
-        if len(values) and min(groups[MEASURES[name].pool]) > 1:
-            low, high = np.quantile(values, (tail, 1 - tail))
+    return ends_of(
+        {name: [part[name] for part in parts] for name in parts[0] if measures[name].pool in enough}
+    )
+
+
+def ends_of(values: Mapping[str, Sequence[FloatArray]]) -> dict[str, Interval]:
+    """Give the interval of each metric from its values on resamples, NaN where it is undefined."""
+    tail, intervals = (1 - COVERAGE) / 2, {}
+    for name, parts in values.items():
+        joined = np.concatenate(parts)
+        if len(known := joined[~np.isnan(joined)]):
+            low, high = np.quantile(known, (tail, 1 - tail))
             intervals[name] = (float(low), float(high))
     return intervals
 
 
-def _sizes(labels: NDArray[np.int64]) -> list[int]:
-    """How many videos each class has that has any."""
-    return [int(size) for size in np.unique(labels, return_counts=True)[1]]
+def are_several(labels: NDArray[np.int64]) -> bool:
+    """Whether each label that a video has is that of another one, too."""
+    return bool((np.unique(labels, return_counts=True)[1] > 1).all())
 
 
-def _draw(labels: NDArray[np.int64], resamples: int, seed: int, rows: int) -> Iterator[FloatArray]:
-    """Draw how often each video counts, some resamples ``[R, V]`` at a time for pools of so many rows."""
+def draw(
+    labels: NDArray[np.int64], rows: int, resamples: int = RESAMPLES, seed: int = SEED
+) -> Iterator[FloatArray]:
+    """Draw how often each video counts, some resamples ``[R, V]`` at a time.
+
+    Args:
+        labels: ``[V]`` of the videos; those of each label are drawn apart.
+        rows: of the largest table that is weighed at once.
+        resamples: how often to draw.
+        seed: of the draws.
+    """
     generator = np.random.default_rng(seed)
     weights = np.zeros((resamples, len(labels)))
     for label in np.unique(labels):

@@ -54,6 +54,14 @@ MEASURES = {
 }
 
 
+OF_CLASS = {  # of a class: over the frames of its videos, and over those and the frames of normal videos
+    "auc": Measure("own", roc_area),
+    "ap": Measure("own", precision_sum),
+    "auc_with_normal": Measure("both", roc_area),
+    "ap_with_normal": Measure("both", precision_sum),
+}
+
+
 class Pool:
     """Samples of V videos, sorted by falling score.
 
@@ -101,15 +109,18 @@ class Pool:
         return next((name for name in classes if not totals[name]), None)
 
 
-def measure(pools: Mapping[str, Pool], weights: FloatArray) -> dict[str, FloatArray]:
+def measure(
+    pools: Mapping[str, Pool], weights: FloatArray, measures: Mapping[str, Measure] = MEASURES
+) -> dict[str, FloatArray]:
     """Compute the metrics of the pools that there are: ``[R]`` each, NaN where a class has no sample.
 
     Args:
-        pools: by the names in :data:`MEASURES`.
+        pools: by the names in the measures.
         weights: ``[R, V]`` how often each video is counted in each of R resamples.
+        measures: the metrics.
     """
     counts = {name: pool.counts(weights) for name, pool in pools.items()}
-    return {name: own.function(counts[own.pool]) for name, own in MEASURES.items() if own.pool in counts}
+    return {name: own.function(counts[own.pool]) for name, own in measures.items() if own.pool in counts}
 
 
 def _kept(scores: FloatArray, labels: LabelArray) -> NDArray[np.int64]:

@@ -96,17 +96,18 @@ class ScoreWriter(Callback):
         folder = Path(trainer.log_dir or ".")
         evaluation = pl_module.evaluation
         metrics, per_class = evaluation.results(), evaluation.per_class()  # collective
-        intervals = evaluation.intervals()  # collective
+        intervals, of_classes = evaluation.intervals()  # collective
         record = {
             "metrics": metrics,
             "intervals": intervals,
             "undefined": evaluation.undefined,
             "per_class": per_class,
+            "per_class_intervals": of_classes,
             "receipt": receipt(trainer),
         }
         if not trainer.is_global_zero:
             return
-        Console().print(*tables_of(metrics, per_class, intervals))
+        Console().print(*tables_of(metrics, per_class, intervals, of_classes))
         write_json(record, folder / "metrics.json")
         if not (self.picture or any(isinstance(logger, WandbLogger) for logger in trainer.loggers)):
             return

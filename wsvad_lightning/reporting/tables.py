@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from wsvad_lightning.files import write_table
 from wsvad_lightning.timeline import Event, SnippetGrid
@@ -112,7 +112,10 @@ def _number(value: float) -> str:
 
 
 def tables_of(
-    metrics: Values, per_class: Mapping[str, Values], intervals: Intervals | None = None
+    metrics: Values,
+    per_class: Mapping[str, Values],
+    intervals: Intervals | None = None,
+    of_classes: Mapping[str, Intervals] | None = None,
 ) -> list[Table]:
     """Lay out what a test measured; no table is empty.
 
@@ -120,22 +123,28 @@ def tables_of(
         metrics: by the names of :mod:`wsvad_lightning.metrics`, in [0, 1]; NaN where undefined.
         per_class: the same of each class.
         intervals: of 95 %, of the metrics that have one.
+        of_classes: the same of each class.
     """
+    ends = intervals or {}
     plain = {
-        name: {"test videos, percent": _percent(value)} | _interval((intervals or {}).get(name))
+        name: {"test videos, percent": _percent(value)} | _interval(ends.get(name))
         for name, value in metrics.items()
         if "mAP" not in name
     }
     events = {
         title: {
-            name.removeprefix(prefix): _percent(value)
+            name.removeprefix(prefix): _with_interval(value, ends.get(name))
             for name, value in metrics.items()
             if _is_of(name, prefix)
         }
         for prefix, title in PROTOCOLS.items()
     }
     classes = {
-        name: {column: _percent(value) for column, value in values.items() if column not in LEFT_OUT}
+        name: {
+            column: _with_interval(value, (of_classes or {}).get(name, {}).get(column))
+            for column, value in values.items()
+            if column not in LEFT_OUT
+        }
         for name, values in per_class.items()
     }
     laid_out = (("metric", plain), ("events", events), ("class", classes))
@@ -150,7 +159,7 @@ def _is_of(name: str, prefix: str) -> bool:
 def _lay_out(kind: str, rows: Mapping[str, Mapping[str, str]]) -> Table:
     """Make a table with a row each, of all columns that any row has."""
     columns = dict.fromkeys(name for values in rows.values() for name in values)
-    table = Table(kind, *(column.replace("_", " ") for column in columns))
+    table = Table(Column(kind, overflow="fold"), *(column.replace("_", " ") for column in columns))
     for name, values in rows.items():
         table.add_row(escape(name), *(values.get(column, UNKNOWN) for column in columns))
     return table
@@ -158,6 +167,11 @@ def _lay_out(kind: str, rows: Mapping[str, Mapping[str, str]]) -> Table:
 
 def _percent(value: float) -> str:
     return UNKNOWN if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _with_interval(value: float, ends: tuple[float, float] | None) -> str:
+    """Cell of a metric, in percent, with its interval in a line below."""
+    return _percent(value) if ends is None else f"{_percent(value)}\n{' - '.join(map(_percent, ends))}"
 
 
 def _interval(ends: tuple[float, float] | None) -> dict[str, str]:

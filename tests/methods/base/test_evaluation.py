@@ -60,7 +60,7 @@ def test_what_is_undefined_has_its_reason_whenever_results_are_asked_for() -> No
     assert evaluation.undefined.keys() == {name for name, value in results.items() if np.isnan(value)}
     assert evaluation.undefined["auc_abnormal"] == "there is no video with an anomalous frame"
     assert evaluation.undefined["mAP@0.5"] == "there is no event of an anomaly class"
-    assert evaluation.intervals() == {}
+    assert evaluation.intervals() == ({}, {})
     filled = fill(Evaluation(INFO, CLASSES))
     filled.results()
     assert filled.undefined == {}

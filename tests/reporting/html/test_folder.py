@@ -29,9 +29,8 @@ def test_scores_truth_and_events_are_those_that_were_written(tmp_path: Path) -> 
     assert riot.curve.labels.sum() == 12
     assert calm.curve.labels is not None
     assert not calm.curve.labels.any()
-    assert riot.strongest is not None
-    assert riot.strongest.shape == (2, 3)
-    assert calm.strongest is None
+    assert [own.shape for own in riot.maps.values()] == [(2, 3)]  # its event holds the highest score
+    assert not calm.maps
     assert riot.times is not None
     assert riot.times.tolist() == [[0, 40], [0, 4]]
     assert run.interval("auc") == (0.5, 0.9)

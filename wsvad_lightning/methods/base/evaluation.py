@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from wsvad_lightning.metrics import EventMetrics, FrameMetrics, RegionMetrics, reasons
+from wsvad_lightning.metrics.intervals import Interval
 from wsvad_lightning.timeline import Event
 from wsvad_lightning.types import NORMAL, Prediction, StoreInfo, WSVADBatch
 
@@ -63,9 +64,13 @@ class Evaluation(nn.Module):
         self.undefined |= undefined  # nothing is noted when a second call repeats the first
         return results
 
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        """Give the intervals of metrics of frames and videos by name; called on all ranks."""
-        return self.frames.intervals()
+    def intervals(self) -> tuple[dict[str, Interval], dict[str, dict[str, Interval]]]:
+        """Give the intervals of metrics by name, and of those of each class; called on all ranks."""
+        whole, of_classes = self.events.intervals() if self.events is not None else ({}, {})
+        of_frames = self.frames.intervals_per_class()
+        names = dict.fromkeys((*of_frames, *of_classes))
+        joined = {name: of_frames.get(name, {}) | of_classes.get(name, {}) for name in names}
+        return self.frames.intervals() | whole, joined
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Give the metrics of each class that has videos, by class; called on all ranks."""

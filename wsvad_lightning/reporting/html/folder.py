@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,7 +26,9 @@ from wsvad_lightning.types import LABELS
 FILES = ("scores.csv", "videos.csv")  # without which there is no report
 AGAIN = "Run `wsvad test` or `wsvad predict` of this version again"
 NUMBERS = {label: number for number, label in LABELS.items()}
+MOST_MAPS = 4  # of a video
 LONGEST = 50_000_000  # frames of a video: 19 days at 30 a second
+Ends = tuple[float, float] | None  # of an interval
 FloatArray = NDArray[np.floating[Any]]
 
 
@@ -38,14 +40,15 @@ class ReportedVideo:
         row: how it was scored.
         curve: frame scores, ground truth, and events in frames; its ``truths`` are all annotated anomalies.
         times: ``[2, K]`` frames and when they are shown, in seconds; None where the frame rate is unknown.
-        strongest: ``[h, w]`` in [0, 1], where in the frame, when the score is highest; None without maps.
+        maps: ``[h, w]`` in [0, 1], where in the frame, by number of the frame: of the highest score first,
+            then of the highest in the strongest events; none where the run has no maps.
         drawn: the video with its scores drawn on it, below the folder; None if there is none.
     """
 
     row: VideoRow
     curve: VideoCurve
     times: FloatArray | None = None
-    strongest: FloatArray | None = None
+    maps: Mapping[int, FloatArray] = field(default_factory=dict)
     drawn: Path | None = None
 
 
@@ -80,13 +83,18 @@ class ReportedRun:
         """A metric in [0, 1]; NaN if it is undefined or was not measured."""
         return number_or_nan(self.numbers("metrics").get(name))
 
-    def interval(self, name: str) -> tuple[float, float] | None:
+    def interval(self, name: str) -> Ends:
         """The 95 % interval of a metric; None without any."""
-        ends = self.numbers("intervals").get(name)
-        if not isinstance(ends, list) or len(ends) != 2:
-            return None
-        low, high = map(number_or_nan, ends)
-        return None if math.isnan(low) or math.isnan(high) else (low, high)
+        return ends_in(self.numbers("intervals"), name)
+
+
+def ends_in(intervals: object, name: str) -> Ends:
+    """The interval of a metric among those of a JSON file; None without any."""
+    ends = intervals.get(name) if isinstance(intervals, dict) else None
+    if not isinstance(ends, list) or len(ends) != 2:
+        return None
+    low, high = map(number_or_nan, ends)
+    return None if math.isnan(low) or math.isnan(high) else (low, high)
 
 
 def number_or_nan(value: object) -> float:
@@ -169,13 +177,13 @@ def _read_videos(folder: Path) -> list[ReportedVideo]:
                 labels[event.start : event.end] = 1
             curve = VideoCurve(name, curve.scores, labels, curve.classes, curve.truths, curve.events)
         fps = _number(row, "fps") if row.cells["fps"] else math.nan
-        strongest = _strongest_map(folder, curve, grid)
+        maps = _strongest_maps(folder, curve, grid)
         novelty = _number(row, "novelty") if row.cells.get("novelty") else None
         described = describe_video(curve, NUMBERS.get(row.cells["label"], -1), fps, curve.truths)._replace(
             novelty=novelty
         )
         times = None if math.isnan(fps) else _times(snippets[name], num_frames, fps)
-        videos.append(ReportedVideo(described, curve, times, strongest, _drawn(folder, name)))
+        videos.append(ReportedVideo(described, curve, times, maps, _drawn(folder, name)))
     return videos
 
 
@@ -236,20 +244,25 @@ def _times(rows: Sequence[Row], num_frames: int, fps: float) -> FloatArray:
     return np.stack([frames, times])
 
 
-def _strongest_map(folder: Path, curve: VideoCurve, grid: SnippetGrid) -> FloatArray | None:
-    """The map of a video where its score is highest; None where there are no maps of it."""
+def _strongest_maps(folder: Path, curve: VideoCurve, grid: SnippetGrid) -> dict[int, FloatArray]:
+    """The maps of a video where its score is highest, in all and in its strongest events."""
     path = folder / "maps.h5"
     if not path.is_file():
-        return None
+        return {}
     try:
         maps = read_maps(path, curve.video_id)
     except WSVADError as error:
         if "has no maps of" in error.problem:
-            return None
+            return {}
         raise
-    frame = int(curve.scores.argmax())
+    peaks = [own.start + int(curve.scores[own.start : own.end].argmax()) for own in curve.events or ()]
+    frames = [int(curve.scores.argmax()), *sorted(peaks, key=lambda frame: -curve.scores[frame])]
     spans = expand_maps(maps, len(curve.scores), grid, curve.video_id)
-    return next(own for start, end, own in spans if start <= frame < end)
+    found: dict[int, tuple[int, FloatArray]] = {}  # by span: an event may hold the highest score
+    for frame in frames:
+        span, own = next((i, own) for i, (start, end, own) in enumerate(spans) if start <= frame < end)
+        found.setdefault(span, (frame, own))
+    return dict(list(found.values())[:MOST_MAPS])
 
 
 def _drawn(folder: Path, name: str) -> Path | None:

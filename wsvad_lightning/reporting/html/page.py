@@ -24,7 +24,7 @@ from wsvad_lightning.reporting.html.analysis import (
     reliability,
     thinned_curves,
 )
-from wsvad_lightning.reporting.html.folder import ReportedRun, ReportedVideo, number_or_nan
+from wsvad_lightning.reporting.html.folder import Ends, ReportedRun, ReportedVideo, ends_in, number_or_nan
 from wsvad_lightning.reporting.videos import VideoRow
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def encode_video(video: ReportedVideo, link: str | None) -> dict[str, Any]:
             for event in video.curve.events or ()
         ],
         "video": link is not None,
-        "map": None if video.strongest is None else np.round(video.strongest, 3).tolist(),
+        "maps": [np.round(own, 3).tolist() for own in video.maps.values()],
     }
 
 
@@ -265,12 +265,14 @@ def why(run: ReportedRun, name: str) -> str:
     return str(run.numbers("undefined").get(name, ""))
 
 
-def _classes(run: ReportedRun) -> tuple[list[str], list[tuple[str, list[float]]]]:
-    """The columns and rows of the table of classes."""
+def _classes(run: ReportedRun) -> tuple[list[str], list[tuple[str, list[tuple[float, Ends]]]]]:
+    """The columns and rows of the table of classes: values with their intervals."""
     given = {name: values for name, values in run.numbers("per_class").items() if isinstance(values, dict)}
     columns = list(dict.fromkeys(column for values in given.values() for column in values))
+    ends = run.numbers("per_class_intervals")
     return columns, [
-        (name, [number_or_nan(values.get(column)) for column in columns]) for name, values in given.items()
+        (name, [(number_or_nan(values.get(column)), ends_in(ends.get(name), column)) for column in columns])
+        for name, values in given.items()
     ]
 
 

@@ -373,7 +373,7 @@ if (list) {
 }
 
 all("[data-map]").forEach((element) => {
-  const rows = data.videos[element.dataset.map].map;
+  const rows = data.videos[element.dataset.map].maps[element.dataset.which];
   element.style.gridTemplateColumns = `repeat(${rows[0].length}, 1fr)`;
   element.append(...rows.flat().map((level) => {
     const cell = document.createElement("div");
