@@ -15,6 +15,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs th
     signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # the tests are many and small, and run side by side
 
+LONG = ("test_golden.py", "test_store_crash.py", "test_compare.py", "test_run.py", "test_ranks.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files whose tests take long: one that came last would leave other cores idle."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _without_pictures() -> Iterator[None]:

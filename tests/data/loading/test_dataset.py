@@ -246,8 +246,11 @@ def test_a_mistake_met_in_a_worker_is_raised_as_what_it_is(damaged: FeatureStore
     assert caught.value.argument == "data.store"
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize(
+    ("context", "cached"),
+    # Both of the last two are given a pickled data set; it takes seconds to start a Python.
+    [("fork", False), ("fork", True), ("spawn", False), ("forkserver", True)],
+)
 def test_workers_load_what_the_process_loads(
     store: FeatureStore, tmp_path: Path, context: str, cached: bool
 ) -> None:

@@ -112,7 +112,8 @@ def further(
         losses, sizes, means = [], [], []
         for number, batch in enumerate(given, start=1):
             stepper.zero_grad()
-            losses.append(backward(module, batch))
+            with torch.set_grad_enabled(number < len(given)):  # no step follows the last losses
+                losses.append(backward(module, batch))
             sizes.append(len(module.bank))
             means.append(mean_of(module.bank))
             if (kind, number) == ("any", 2):
@@ -153,11 +154,15 @@ def remembering(module: WSVADModule, kind: Memory, margin: float) -> FRDUVAD:
 
 
 def backward(module: FRDUVAD, batch: WSVADBatch) -> list[float]:
-    """Compute gradients; give the terms and the total. Of too many windows the first are remembered."""
+    """Compute gradients where they are wanted; give the terms and the total.
+
+    Of too many windows the first are remembered.
+    """
     with patch("torch.randperm", torch.arange):
         losses = module.compute_losses(batch)
     total = module.total_loss(losses)
-    torch.autograd.backward(total)
+    if total.requires_grad:
+        torch.autograd.backward(total)
     return [*(losses[term].item() for term in TERMS), total.item()]
 
 
