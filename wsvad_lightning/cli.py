@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from wsvad_lightning import __version__
 from wsvad_lightning.errors import WSVADError, did_you_mean
+from wsvad_lightning.signals import Stopped, StopSignals
 
 PACKAGE = "wsvad_lightning"
 
@@ -48,11 +49,18 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         0, or 2 after a user's mistake, which is explained in one line; some commands return others.
+
+    Raises:
+        Stopped: with the status of the signal, if one ended the command.
     """
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given
     try:
-        return run([arg for arg in given if arg != "--debug"])
+        with StopSignals():
+            return run([arg for arg in given if arg != "--debug"])
+    except Stopped as stopped:
+        sys.stderr.write(f"{stopped.said}\n")
+        raise
     except Exception as error:
         if debug or not is_mistake(error):
             raise

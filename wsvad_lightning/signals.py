@@ -2,17 +2,22 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
 
 class Stopped(SystemExit):
-    """A run was stopped by a signal. The exit status is that of a process that the signal killed.
+    """A command was stopped by a signal. The exit status is that of a process that the signal killed.
 
     Args:
         signum: number of the signal.
         reached: what was reached, for the line that the user sees.
         agreed: whether all processes of the run stop at this point.
+
+    Attributes:
+        said: the line.
     """
 
     def __init__(self, signum: int, reached: str = "", *, agreed: bool = False) -> None:
@@ -20,8 +25,18 @@ class Stopped(SystemExit):
         self.said, self.agreed = f"stopped by {signal.Signals(signum).name}{reached}", agreed
 
 
+@contextmanager
+def continuing() -> Iterator[None]:
+    """Do what the same command continues; the line of one that is stopped says so."""
+    try:
+        yield
+    except Stopped as stopped:
+        stopped.said += "; the same command continues"
+        raise
+
+
 class StopSignals:
-    """The signals that end a run, taken by a context manager of its process.
+    """The signals that end a command, taken by a context manager of its process.
 
     One that arrives raises :class:`Stopped`. While a training makes its steps it is only noted, to stop after
     the one in hand. More signals do not disturb the end of a run, except a second Ctrl-C.

@@ -1,10 +1,13 @@
 """`wsvad bench` on a made-up store: what is run, what is not run again, and what a failing run leaves."""
 
 import json
+import os
 import re
 import shutil
+import signal
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.runs.trained import IDS as METHODS
+from wsvad_lightning.signals import Stopped
 
 SHIPPED = {path.stem for path in (config_folder() / "model").glob("*.yaml")}
 IDS = sorted(SHIPPED - {"svmaepretraining"})  # trained on pixels
@@ -162,6 +166,17 @@ def test_what_is_finished_is_not_run_again(
     assert results_of(runs) == before
     assert "4 runs, 4 of them finished before" in capsys.readouterr().out
     assert (runs / "results.md").is_file()
+
+
+def test_one_that_is_stopped_says_that_it_continues(
+    desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it does to the processes of its runs is tested with these, in ``test_workers.py``."""
+    kill = partial(os.kill, os.getpid(), signal.SIGTERM)
+    monkeypatch.setattr("wsvad_lightning.bench.compare.work_off", lambda *_: kill())
+    with pytest.raises(Stopped, match="143"):
+        bench(desk, tmp_path)
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped by SIGTERM; the same command continues"
 
 
 def test_what_does_not_fit_or_is_torn_is_run_again(

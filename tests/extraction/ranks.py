@@ -15,6 +15,7 @@ from wsvad_lightning.extraction.command import extract
 from wsvad_lightning.extraction.encode import EncodedVideo, encode_video
 from wsvad_lightning.extraction.job import Processes
 from wsvad_lightning.extraction.streams import StreamSpec
+from wsvad_lightning.signals import Stopped
 
 STREAM = StreamSpec("motion", "flow_statistics", size=32)
 
@@ -27,6 +28,7 @@ def run_rank(
     output: Path,
     dies_at: str = "",
     full_at: str = "",
+    stops_at: str = "",
     **options: Any,
 ) -> None:
     """Extract, exit as the command would, and note every video that was encoded in a file of this rank.
@@ -39,6 +41,7 @@ def run_rank(
         output: the store.
         dies_at: name of the video in the midst of which this process is killed.
         full_at: name of the video in the midst of which its disk is full.
+        stops_at: name of the video in the midst of which it is sent SIGTERM.
         options: of the extraction.
     """
     warnings.simplefilter("ignore")  # the fork server does not know pytest's filters
@@ -52,6 +55,8 @@ def run_rank(
         with encode_video(path, *args) as video:
             if path.stem == dies_at:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if path.stem == stops_at:
+                os.kill(os.getpid(), signal.SIGTERM)
             if path.stem == full_at:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
             with Path(f"{output}.rank{rank}").open("a") as file:
@@ -65,4 +70,7 @@ def run_rank(
     except WSVADError as error:
         Path(f"{output}.error{rank}").write_text(str(error))
         status = 2
+    except Stopped as stopped:
+        Path(f"{output}.error{rank}").write_text(stopped.said)
+        raise
     raise SystemExit(status)

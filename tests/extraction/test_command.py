@@ -579,13 +579,25 @@ def test_wrong_options_are_named_before_anything_is_written(
     assert not list(tmp_path.glob("store*"))
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """A job of SLURM, the third of an array; gives what it is asked to do."""
+    values = {"ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3", "JOB_ID": "7", "JOB_NAME": "extract"}
+    zeros = {"NODEID": "0", "PROCID": "0", "LOCALID": "0", "NTASKS": "1"}
+    for name, value in {**values, **zeros}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    asked: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: asked.append(command))
+    return asked
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_ends_it_at_once_and_the_same_command_continues(
     signum: int,
     videos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    slurm: list[list[str]],
 ) -> None:
     calls: list[int] = []
 
@@ -597,13 +609,13 @@ def test_a_signal_ends_it_at_once_and_the_same_command_continues(
 
     with monkeypatch.context() as patched:
         patched.setattr("wsvad_lightning.extraction.streams.measure_motion", measure)
-        with pytest.raises(Stopped, match=str(128 + signum)):
+        with pytest.raises(Stopped, match=str(128 + signum)) as stopped:
             run(videos, tmp_path / "store.h5")
-    name = signal.Signals(signum).name
-    assert capsys.readouterr().err.splitlines()[-1] == f"stopped by {name}; the same command continues"
+    assert stopped.value.said == f"stopped by {signal.Signals(signum).name}; the same command continues"
     assert list(FeatureStore(tmp_path / "store.h5")) == ["fight", "late"]
     assert run(videos, tmp_path / "store.h5") == 0
     assert len(FeatureStore(tmp_path / "store.h5")) == 3
+    assert slurm == ([["scontrol", "requeue", "7_3"]] if signum == signal.SIGUSR1 else [])
 
 
 def test_missing_decoder_is_reported_before_anything_is_written(

@@ -14,7 +14,7 @@ from tests.videos import VideoMaker
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import extract
-from wsvad_lightning.extraction.job import Processes
+from wsvad_lightning.extraction.job import Display, Processes
 
 WORLD = 3
 NAMES = ["a", "b", "c", "d", "e"]  # rank 0 has a and d, rank 1 has b and e, rank 2 has c
@@ -29,10 +29,12 @@ def videos(make_video: VideoMaker) -> Path:
 
 def run_ranks(videos: Path, output: Path, **options: Any) -> list[int | None]:
     """Run all ranks to their end and give their exit codes; one that is to die has an argument of its own."""
-    dying, full, port = options.pop("dying", {}), options.pop("full", {}), free_port()
+    dying, full, stopped = (options.pop(what, {}) for what in ("dying", "full", "stopped"))
+    port = free_port()
     started = []
     for rank in range(WORLD):
         given = {**options, "dies_at": dying.get(rank, ""), "full_at": full.get(rank, "")}
+        given["stops_at"] = stopped.get(rank, "")
         process = SERVER.Process(
             target=ranks.run_rank, args=(rank, WORLD, port, videos, output), kwargs=given
         )
@@ -48,14 +50,22 @@ def encoded(output: Path) -> list[str]:
     return sorted(line for path in output.parent.glob("*.rank*") for line in path.read_text().split())
 
 
+def said_by_one(output: Path) -> str:
+    """The line of the only process that said one; it is removed."""
+    (path,) = output.parent.glob("*.error*")
+    said = path.read_text()
+    path.unlink()
+    return said
+
+
 def test_killed_processes_are_started_again_and_the_store_is_that_of_one_process(
     videos: Path, tmp_path: Path
 ) -> None:
     output, alone = tmp_path / "store.h5", tmp_path / "alone.h5"
     first = run_ranks(videos, output, dying={1: "e"})
     assert first[1] == -signal.SIGKILL
-    assert first[0] == first[2] == 2
-    assert "another one has died" in Path(f"{output}.error0").read_text()
+    assert all(first)
+    assert "another one has died" in said_by_one(output)
     assert set(FeatureStore(output)) == set(NAMES) - {"e"}
     assert run_ranks(videos, output) == [0, 0, 0]
     assert encoded(output) == NAMES
@@ -83,6 +93,30 @@ def test_a_full_disk_of_one_process_is_reported_by_the_first(videos: Path, tmp_p
     assert os.strerror(errno.EFBIG) in said
     assert said.startswith("output=")
     assert set(FeatureStore(output)) == set(NAMES) - {"e"}
+
+
+def test_a_signal_to_one_process_ends_all_and_the_same_command_continues(
+    videos: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "store.h5"
+    ended = run_ranks(videos, output, stopped={1: "e"})
+    assert ended[1] == 143
+    assert all(ended)
+    assert said_by_one(output) == "stopped by SIGTERM; the same command continues"
+    assert set(FeatureStore(output)) == set(NAMES) - {"e"}
+    assert run_ranks(videos, output) == [0, 0, 0]
+    assert encoded(output) == NAMES
+
+
+@pytest.mark.parametrize(("frames", "shown"), [(500, "0.25 frames/s, "), (50_000, "25 frames/s, ")])
+def test_a_slow_extraction_shows_its_speed_too(frames: int, shown: str) -> None:
+    display = Display(1, 1, visible=False)
+    (task,) = display._progress.tasks
+    assert task.fields["speed"] == ""  # until it is known
+    display._began -= 2000  # so that the time of this test does not count
+    display.count(frames)
+    assert task.fields["speed"] == shown
+    display.stop()
 
 
 @pytest.mark.parametrize("numbers", [{"devices": 0}, {"num_nodes": 0}])

@@ -33,6 +33,7 @@ from wsvad_lightning.methods.base.prompted import PromptedModule
 from wsvad_lightning.methods.base.staged import stage_of
 from wsvad_lightning.runs.parsed import ParsedRun
 from wsvad_lightning.runs.run import writable_folder
+from wsvad_lightning.signals import continuing
 
 DEFAULT_STREAMS = ["features"]  # of `bench/default.yaml`; any others were asked for
 
@@ -81,7 +82,7 @@ def compare(plan: Plan, jobs: int = 1) -> int:
         jobs: runs at a time, each in a process of its own; several have one thread each.
 
     Returns:
-        0 if all runs have a result, 1 if some failed, 130 if the user interrupted them.
+        0 if all runs have a result, 1 if some failed.
 
     Raises:
         WSVADError: if stores, splits, recipe, methods or arguments do not work, or nothing fits.
@@ -95,11 +96,8 @@ def compare(plan: Plan, jobs: int = 1) -> int:
     for (method, store), why in misfits.items():
         rich.get_console().print(f"{method} does not fit {store}: {why}", markup=False, soft_wrap=True)
     rich.print(f"{len(cells)} runs, {len(cells) - len(todo)} of them finished before")
-    try:
+    with continuing():
         failed = work_off(todo, train_and_test, jobs) if todo else []
-    except KeyboardInterrupt:
-        rich.print("interrupted; the same command continues from here")
-        return 130
     results = [result for cell in cells if (result := cell.read_result())]
     if results:
         write_results(results, Path(plan.output), misfits)

@@ -23,7 +23,7 @@ from wsvad_lightning.extraction.job import ONE_PROCESS, Outcome, Processes, extr
 from wsvad_lightning.extraction.pooling import Pooling, SnippetRecipe, Tail
 from wsvad_lightning.extraction.recipe import Dtype, ExtractionRecipe, with_weights
 from wsvad_lightning.extraction.streams import StreamSpec
-from wsvad_lightning.signals import Stopped, StopSignals
+from wsvad_lightning.signals import continuing
 from wsvad_lightning.video.film import import_av
 from wsvad_lightning.video.frames import Footage
 from wsvad_lightning.video.views import parse_grid
@@ -109,14 +109,10 @@ def extract(
         todo = with_known_labels(todo, before) if labels is None else todo
     if changes != UNCHANGED and not update:
         raise differs(changes, output)
-    try:
-        with StopSignals():
-            outcome = extract_videos(
-                todo, output, recipe, batch_size, trainer, skip_broken=skip_broken, changes=changes
-            )
-    except Stopped as stopped:
-        say([f"{stopped.said}; the same command continues"])
-        raise
+    with continuing():
+        outcome = extract_videos(
+            todo, output, recipe, batch_size, trainer, skip_broken=skip_broken, changes=changes
+        )
     report(outcome)
     if store := read_store(output):
         rank_zero_info(describe(store, there_before=len(before or ())))

@@ -3,8 +3,8 @@
 import signal
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,8 +24,11 @@ from wsvad_lightning.extraction.encode import EncodedVideo, encode_video
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.extraction.streams import Encoder
 from wsvad_lightning.quiet import be_quiet
-from wsvad_lightning.signals import Stopped
+from wsvad_lightning.ranks import ending_together
+from wsvad_lightning.signals import Stopped, StopSignals
+from wsvad_lightning.slurm import queue_again_if_asked, take_signals
 
+DEPRECATED = "`isinstance.treespec, LeafSpec.` is deprecated"  # warning of PyTorch about Lightning
 PATIENCE = timedelta(days=100)  # processes wait at the end for the one with the longest videos
 
 Todo = Sequence[SourceVideo]
@@ -118,24 +121,37 @@ def extract_videos(
     trainer = processes.trainer()
     encoders = recipe.build_encoders(trainer.strategy.root_device)
     outcome, failed = Outcome([], []), list[WSVADError]()
-    try:
-        with StoreWriter(output, recipe.provenance(encoders)) as writer, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")  # Lightning's
-            extraction = Extraction(todo, writer, encoders, recipe, batch_size, skip_broken, changes)
-            outcome = extraction.outcome
-            trainer.predict(extraction, return_predictions=False)
-    except Stopped:
-        if launcher := trainer.strategy.launcher:  # of the other processes, if this one started them
-            launcher.kill(signal.SIGTERM)
-        raise
-    except WSVADError as error:  # as of a full disk: the others wait for this process
-        if not distributed.is_initialized():
-            raise
-        failed.append(error)
-    outcome, failed = _gather(outcome, failed)
+    with ending_together(), stopping(trainer):
+        try:
+            with StoreWriter(output, recipe.provenance(encoders)) as writer, warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "ignore", "`isinstance.treespec, LeafSpec.` is deprecated"
+                )  # Lightning's
+                extraction = Extraction(todo, writer, encoders, recipe, batch_size, skip_broken, changes)
+                outcome = extraction.outcome
+                trainer.predict(extraction, return_predictions=False)
+        except WSVADError as error:  # as of a full disk: the others wait for this process
+            if not distributed.is_initialized():
+                raise
+            failed.append(error)
+        outcome, failed = _gather(outcome, failed)
     if failed or (outcome.broken and not skip_broken):
         raise [*failed, *outcome.broken][0]
     return outcome
+
+
+@contextmanager
+def stopping(trainer: Trainer) -> Iterator[None]:
+    """End all processes of a trainer at once on a signal."""
+    with StopSignals() as signals:
+        take_signals(trainer, signals)
+        try:
+            yield
+        except Stopped:
+            if launcher := trainer.strategy.launcher:  # of the other processes, if this one started them
+                launcher.kill(signal.SIGTERM)
+            queue_again_if_asked(trainer, signals.received)
+            raise
 
 
 class Extraction(LightningModule):
@@ -257,13 +273,13 @@ class Display:
             TextColumn(f"extract{share}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]:.0f} frames/s, left"),
+            TextColumn("{task.fields[speed]}left"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[video]}", markup=False),
             console=Console(stderr=True),
             disable=not visible,
         )
-        self._task = self._progress.add_task("", total=num_videos, speed=0.0, video="")
+        self._task = self._progress.add_task("", total=num_videos, speed="", video="")
         self._frames, self._began = 0, time.monotonic()
         self._progress.start()
 
@@ -278,7 +294,8 @@ class Display:
     def count(self, num_frames: int) -> None:
         """Count more frames."""
         self._frames += num_frames
-        self._progress.update(self._task, speed=self._frames / (time.monotonic() - self._began))
+        speed = self._frames / (time.monotonic() - self._began)
+        self._progress.update(self._task, speed=f"{speed:{'.0f' if speed >= 10 else '.2g'}} frames/s, ")
 
     def finish(self) -> None:
         """Count a video."""

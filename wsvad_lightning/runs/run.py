@@ -1,6 +1,5 @@
 """A run of ``wsvad fit``, ``validate``, ``test`` or ``predict``: made of its arguments, and executed."""
 
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,11 +10,12 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.imports import RequirementCache
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.ranks import check_start, ending_together
 from wsvad_lightning.reporting.board import Board
 from wsvad_lightning.reporting.html.callback import ReportWriter
 from wsvad_lightning.reporting.labels import LabelPicture
@@ -24,16 +24,16 @@ from wsvad_lightning.reporting.wandb import Checkpoints
 from wsvad_lightning.runs.arguments import RunArguments, untrained
 from wsvad_lightning.runs.checkpoints import FirstBatch, LastCheckpoint, WholeCheckpoints
 from wsvad_lightning.runs.progress import StepProgress
-from wsvad_lightning.runs.ranks import check_start, ending_together
 from wsvad_lightning.runs.resuming import Resuming
 from wsvad_lightning.runs.seeds import forget_shared_seed
 from wsvad_lightning.runs.settings import check_divisors, settings_explained
-from wsvad_lightning.runs.stopping import StopAfterStep, take_signals
+from wsvad_lightning.runs.stopping import StopAfterStep
 from wsvad_lightning.runs.summary import TrainingSummary
 from wsvad_lightning.runs.telemetry import Telemetry
 from wsvad_lightning.runs.tracking import tracked, wandb_ended
 from wsvad_lightning.runs.trained import carried_defaults, import_from_here, named_methods, peek
-from wsvad_lightning.signals import Stopped, StopSignals
+from wsvad_lightning.signals import StopSignals
+from wsvad_lightning.slurm import take_signals
 
 # What is raised of sizes and numbers that nothing can be made with; the parser explains ValueErrors itself.
 UNSUITABLE = (RuntimeError, TypeError, ArithmeticError, AssertionError, IndexError, MemoryError)
@@ -170,12 +170,7 @@ def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCL
         The finished run, with its ``trainer``, ``model`` and ``datamodule``.
     """
     with StopSignals() as signals, ending_together(), wandb_ended():
-        try:
-            return run_command(args, kind, signals)
-        except Stopped as stopped:
-            if getattr(rank_zero_only, "rank", 0) == 0 or not stopped.agreed:
-                sys.stderr.write(f"{stopped.said}\n")
-            raise
+        return run_command(args, kind, signals)
 
 
 def run_command(args: Sequence[str], kind: type[WSVADCLI], signals: StopSignals) -> WSVADCLI:

@@ -1,16 +1,13 @@
 """How a run ends on a signal: after the step in hand, with a checkpoint of it and the signal's status."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from wsvad_lightning.signals import Stopped, StopSignals
+from wsvad_lightning.slurm import queue_again_if_asked
 
 
 class StopAfterStep(Callback):
@@ -107,36 +104,10 @@ class StopAfterStep(Callback):
         Raises:
             Stopped: in any case.
         """
-        if signum == requeue_signal(trainer) and trainer.is_global_zero:
-            queue_again()
+        queue_again_if_asked(trainer, signum)
         self.signals.noted = False
         saved = "" if path is None else f"; --ckpt_path {path} continues"
         raise Stopped(signum, f" after step {trainer.global_step}{saved}", agreed=True)
-
-
-def take_signals(trainer: Trainer, signals: StopSignals) -> None:
-    """Let a trainer leave all signals to ours: it saves within the handler, in the middle of a step."""
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    if requeue := requeue_signal(trainer):
-        signals.take(requeue)
-
-
-def requeue_signal(trainer: Trainer) -> int:
-    """Give the signal by which SLURM asks a job to queue itself again; 0 outside SLURM."""
-    environment = trainer._accelerator_connector.cluster_environment
-    if not isinstance(environment, SLURMEnvironment) or not environment.auto_requeue:
-        return 0
-    return int(environment.requeue_signal or 0)
-
-
-def queue_again() -> None:
-    """Ask SLURM to queue this job again; it then continues from its last checkpoint."""
-    job = os.environ["SLURM_JOB_ID"]
-    try:
-        subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", None) or error
-        sys.stderr.write(f"note: job {job} is not queued again ({' '.join(str(reason).split())})\n")
 
 
 def highest(trainer: Trainer, mine: int) -> int:

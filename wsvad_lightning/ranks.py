@@ -44,16 +44,15 @@ class Watch(threading.Thread):
     def run(self) -> None:
         """Wait until a process fails, give this one some time to notice, and end it."""
         while not self._left.wait(INTERVAL):
-            status = self.status()
-            if status and not self._left.wait(PATIENCE):  # it waits for what the other would have sent
-                say_if_killed(status)
+            code = self.code()
+            if code and not self._left.wait(PATIENCE):  # it waits for what the other would have sent
+                status = explained(code)
                 self.end()
                 os._exit(status)
 
-    def status(self) -> int:
-        """Give the exit status of the first process that failed; 0 if none has."""
-        found = (process.poll() for process in self._processes)
-        return next((128 - status if status < 0 else status for status in found if status), 0)
+    def code(self) -> int:
+        """Give the code of the first process that failed, negative if a signal killed it; 0 if none has."""
+        return next((code for process in self._processes if (code := process.poll())), 0)
 
     def leave(self) -> None:
         """Watch no longer."""
@@ -110,9 +109,7 @@ def forks_explained() -> Iterator[None]:
             raise
         raise ForkedError(words) from error
     except ProcessExitedException as error:
-        status = 128 - error.exit_code if error.exit_code < 0 else error.exit_code
-        say_if_killed(status)
-        raise SystemExit(status) from error
+        raise SystemExit(explained(error.exit_code)) from error
 
 
 def check_start(trainer: Trainer) -> None:
@@ -134,12 +131,13 @@ def first_to_fail(error: BaseException, watches: Sequence[Watch]) -> int | None:
         error: why this one failed.
         watches: of the processes that this one has started.
     """
-    if not distributed.is_initialized() or (isinstance(error, Stopped) and error.agreed):
+    if not distributed.is_initialized():
         return None
+    if isinstance(error, Stopped) and error.agreed:
+        return int(error.code) if distributed.get_rank() else None
     killed = killed_among(watches) if isinstance(error, RuntimeError) else 0  # as when another one is gone
     if killed:
-        say_if_killed(killed)
-        return killed
+        return explained(killed)
     status = error.code if isinstance(error, SystemExit) else MISTAKE if isinstance(error, ValueError) else 1
     mine = f"{distributed.get_rank()} {status}"
     try:
@@ -150,20 +148,22 @@ def first_to_fail(error: BaseException, watches: Sequence[Watch]) -> int | None:
 
 
 def killed_among(watches: Sequence[Watch]) -> int:
-    """Give the status of a started process that a signal killed; 0 if none is seen within a second."""
+    """Give the code of a started process that a signal killed; 0 if none is seen within a second."""
     deadline = time.monotonic() + 1
     while watches and time.monotonic() < deadline:
-        if status := next((watch.status() for watch in watches), 0):
-            return status if status > 128 else 0
+        if code := next((code for watch in watches if (code := watch.code())), 0):
+            return min(code, 0)
         time.sleep(INTERVAL)
     return 0
 
 
-def say_if_killed(status: int) -> None:
-    """Say that a process was killed, which could not do so itself."""
-    if status > 128:
-        name = signal.Signals(status - 128).name
-        sys.stderr.write(f"error: a process of this run was killed by {name}, perhaps for lack of memory\n")
+def explained(code: int) -> int:
+    """Give the exit status for the code of a process; say so if it was killed, as it could not itself."""
+    if code >= 0:
+        return code
+    name = signal.Signals(-code).name
+    sys.stderr.write(f"error: a process of this run was killed by {name}, perhaps for lack of memory\n")
+    return 128 - code
 
 
 def leave(watches: Sequence[Watch]) -> None:

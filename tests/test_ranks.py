@@ -14,7 +14,7 @@ from torch.multiprocessing.spawn import ProcessExitedException
 from tests.runs.test_stopping import fit
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
-from wsvad_lightning.runs.ranks import Watch, forks_explained, killed_among, say_if_killed
+from wsvad_lightning.ranks import Watch, explained, forks_explained, killed_among
 
 THREE = ["--trainer.strategy", "ddp_fork", "--trainer.devices", "3", "--trainer.accelerator", "cpu"]
 
@@ -105,22 +105,27 @@ def sleep_of(seconds: str) -> "subprocess.Popen[bytes]":
 def test_a_process_that_was_killed_is_seen_and_named(capsys: pytest.CaptureFixture[str]) -> None:
     watch = Watch([sleep_of("0"), sleep_of("60")])
     watch._processes[0].wait()
-    assert watch.status() == 0
+    assert watch.code() == 0
     watch._processes[1].kill()
-    assert killed_among([watch]) == 128 + signal.SIGKILL
-    say_if_killed(watch.status())
+    assert killed_among([watch]) == -signal.SIGKILL
+    assert explained(watch.code()) == 128 + signal.SIGKILL
     assert "killed by SIGKILL" in capsys.readouterr().err
 
 
+def test_one_that_ended_by_itself_has_said_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explained(143) == 143
+    assert capsys.readouterr().err == ""
+
+
 def test_started_processes_that_wait_for_others_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsvad_lightning.runs.ranks.PATIENCE", 0.1)
+    monkeypatch.setattr("wsvad_lightning.ranks.PATIENCE", 0.1)
     process = sleep_of("60")
     Watch([process]).end()
     assert process.wait(10) == -signal.SIGKILL
 
 
 def test_a_process_that_waits_for_a_failed_one_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsvad_lightning.runs.ranks.PATIENCE", 0.1)
+    monkeypatch.setattr("wsvad_lightning.ranks.PATIENCE", 0.1)
     ended: list[int] = []
     monkeypatch.setattr(os, "_exit", ended.append)
     watch = Watch([subprocess.Popen(["sh", "-c", "exit 2"]), waiting := sleep_of("60")])
