@@ -134,7 +134,7 @@ def first_to_fail(error: BaseException, watches: Sequence[Watch]) -> int | None:
     if not distributed.is_initialized():
         return None
     if isinstance(error, Stopped) and error.agreed:
-        return int(error.code) if distributed.get_rank() else None
+        return error.status if distributed.get_rank() else None
     killed = killed_among(watches) if isinstance(error, RuntimeError) else 0  # as when another one is gone
     if killed:
         return explained(killed)

@@ -17,11 +17,13 @@ class Stopped(SystemExit):
         agreed: whether all processes of the run stop at this point.
 
     Attributes:
+        status: the exit status.
         said: the line.
     """
 
     def __init__(self, signum: int, reached: str = "", *, agreed: bool = False) -> None:
-        super().__init__(128 + signum)
+        self.status = 128 + signum
+        super().__init__(self.status)
         self.said, self.agreed = f"stopped by {signal.Signals(signum).name}{reached}", agreed
 
 

@@ -44,10 +44,28 @@ def test_a_run_that_is_refused_leaves_no_folder(
     output = tmp_path / "runs"
     refused = fit(store, output, *mistake(store, tmp_path))
     assert main(refused) == 2
-    assert list(output.iterdir()) == []
+    assert not output.exists()
     assert main(fit(store, output)) == 0
     assert main(refused) == 2
     assert [path.name for path in (output / "group" / "mine").iterdir()] == ["version_0"]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["--data.store", "absent.h5"],
+        ["--model.hidden_dim", "-1"],
+        ["--save_every_steps", "0"],
+        ["--trainer.accumulate_grad_batches", "0"],
+        ["--trainer.strategy", "ddp_spawn", "--trainer.devices", "2", "--trainer.accelerator", "cpu"],
+        ["--trainer.accelerator", "gpu", "--trainer.devices", "99"],
+        ["--ckpt_path", "absent.ckpt"],
+    ],
+)
+def test_nor_those_above_it_that_were_not_there(mistake: list[str], store: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    assert main([*fit(store, tmp_path / "there" / "all" / "runs"), *mistake]) == 2
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 def test_loggers_finish_before_the_folder_is_removed(
@@ -78,7 +96,7 @@ def test_so_does_a_test_of_a_checkpoint_that_does_not_fit(
         capsys.readouterr()
         assert main([command, "--ckpt_path", str(tmp_path / "other.ckpt"), *where]) == 2
         assert "Missing key" in capsys.readouterr().err
-    assert list((tmp_path / "tests").iterdir()) == []
+    assert not (tmp_path / "tests").exists()
 
 
 def test_each_command_saves_its_configuration(store: Path, tmp_path: Path) -> None:

@@ -129,11 +129,11 @@ def make_cells(plan: Plan) -> list[Cell]:
         for split in splits
     }
     streams = choose_streams(stores, recipes)
-    writable_folder(plan.output)
     texts = {key: as_text(recipe, logger=False) for key, recipe in recipes.items()}
-    for (selection, method), recipe in recipes.items():
-        with replacing(recipe_path(plan, method, selection)) as path:
-            path.write_text(as_text(recipe), encoding="utf-8")
+    with writable_folder(plan.output):
+        for (selection, method), recipe in recipes.items():
+            with replacing(recipe_path(plan, method, selection)) as path:
+                path.write_text(as_text(recipe), encoding="utf-8")
     return [
         make_cell(
             plan,

@@ -1,8 +1,9 @@
 """A run of ``wsvad fit``, ``validate``, ``test`` or ``predict``: made of its arguments, and executed."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -60,7 +61,8 @@ class WSVADCLI(RunArguments):
         signals: StopSignals | None = None,
     ) -> None:
         self.signals, self.first_batch = signals or StopSignals(), FirstBatch()
-        super().__init__(args, carried)
+        with ExitStack() as self.folders:
+            super().__init__(args, carried)
 
     def _set_seed(self) -> None:
         """Seed everything, or nothing: further processes then do not follow the seed of an earlier run."""
@@ -73,7 +75,7 @@ class WSVADCLI(RunArguments):
         self.save_config_kwargs = {"config_filename": f"{self.subcommand}.yaml"}
 
     def instantiate_classes(self) -> None:
-        """Make everything; report where that fails because of what a checkpoint carries.
+        """Make everything; report where that fails because of settings, such as what a checkpoint carries.
 
         Raises:
             WSVADError: if it does, or if what was trained scores no videos.
@@ -81,12 +83,16 @@ class WSVADCLI(RunArguments):
         try:
             super().instantiate_classes()
         except UNSUITABLE as error:
-            if "model" not in self.carried:
-                raise
             reason = " ".join(str(error).split())[:100] or type(error).__name__
-            path = self.config[self.subcommand].ckpt_path
-            problem = f"the run cannot be made with its settings ({reason})"
-            raise WSVADError("--ckpt_path", path, problem, "Give a file that `wsvad fit` wrote") from error
+            problem, config = (
+                f"the run cannot be made with its settings ({reason})",
+                self.config[self.command],
+            )
+            if "model" in self.carried:
+                remedy = "Give a file that `wsvad fit` wrote"
+                raise WSVADError("--ckpt_path", config.ckpt_path, problem, remedy) from error
+            remedy = "Correct them; --debug shows where it fails"
+            raise WSVADError("--model", config.model.class_path, problem, remedy) from error
         if self.command in ("test", "predict") and not isinstance(self.model, WSVADModule):
             path, kind = self.config[self.subcommand].ckpt_path, type(self.model).__name__
             remedy = f"Use it by: {self.model.next_command()} {path}"
@@ -126,7 +132,7 @@ class WSVADCLI(RunArguments):
             Checkpoints(),
             self.first_batch,
         ]
-        csv = CSVLogger(writable_folder(config.output), name=config.name)
+        csv = CSVLogger(self.folders.enter_context(writable_folder(config.output)), name=config.name)
         loggers: list[Logger] = [csv]
         if RequirementCache("tensorboard"):
             board = TensorBoardLogger(config.output, config.name, csv.version, default_hp_metric=False)
@@ -143,19 +149,27 @@ class WSVADCLI(RunArguments):
         return trainer
 
 
-def writable_folder(path: str) -> str:
-    """Make the folder of all runs.
+@contextmanager
+def writable_folder(path: str) -> Iterator[str]:
+    """Make the folder of all runs; at the end, what was made and has stayed empty is removed.
 
     Raises:
         WSVADError: if that cannot be done.
     """
+    made: list[Path] = []
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()
-    except OSError as error:
-        problem = f"cannot be written ({error.strerror})"
-        raise WSVADError("--output", path, problem, "Choose another folder") from None
-    return path
+        try:
+            made += takewhile(lambda folder: not folder.exists(), (Path(path), *Path(path).parents))
+            Path(path).mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path).close()
+        except OSError as error:
+            problem = f"cannot be written ({error.strerror})"
+            raise WSVADError("--output", path, problem, "Choose another folder") from None
+        yield path
+    finally:
+        with suppress(OSError):  # of a run that was not refused
+            for folder in made:
+                folder.rmdir()
 
 
 def run_trainer(args: Sequence[str], kind: type[WSVADCLI] = WSVADCLI) -> WSVADCLI:

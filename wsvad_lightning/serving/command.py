@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from wsvad_lightning.reporting.scored_video import (
 )
 from wsvad_lightning.reporting.scores import ScoreWriter, gather, video_curve, video_events, write_tables
 from wsvad_lightning.runs.parsed import Unparsed
-from wsvad_lightning.runs.run import WSVADCLI, run_trainer
+from wsvad_lightning.runs.run import WSVADCLI, run_trainer, writable_folder
 from wsvad_lightning.types import Prediction
 from wsvad_lightning.video.frames import Footage, FrameFolder
 
@@ -110,16 +109,12 @@ class PredictCLI(WSVADCLI):
             return
         self.recipe = trained_recipe(config.ckpt_path, config.weights)
         self.todo = find_videos(config.videos, image_fps=config.image_fps)
-        folder = Path(config.output, config.name)
-        config.data.store = str(folder / f"features-{self._key()}.h5")
+        folder = str(Path(config.output, config.name))
+        config.data.store = str(Path(folder, f"features-{self._key()}.h5"))
         if "videos" in config.model.init_args:  # of a method that reads frames as well
             config.model.init_args.videos = config.videos
-        try:
+        with writable_folder(folder):
             self._extract(config.data.store, Processes(config.trainer.accelerator), config.skip_broken)
-        except WSVADError:
-            with suppress(OSError):  # it holds what was extracted
-                folder.rmdir()
-            raise
 
     def _extract(self, path: str, processes: Processes, skip_broken: bool) -> None:
         """Extract what is not there yet, and report what is odd about the videos, or wrong with them."""
