@@ -1,8 +1,9 @@
-"""Signals that end a command are taken, and given back."""
+"""Signals that end a command are taken, and given back; processes that it forks leave them to it."""
 
+import os
 import signal
 
-from wsvad_lightning.signals import StopSignals
+from wsvad_lightning.signals import StopSignals, leave_signals
 
 
 def test_handlers_are_given_back_and_ignored_signals_stay_ignored() -> None:
@@ -14,3 +15,15 @@ def test_handlers_are_given_back_and_ignored_signals_stay_ignored() -> None:
         assert signal.getsignal(signal.SIGTERM) != signals._receive
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_forked_process_leaves_them_to_its_parent() -> None:
+    with StopSignals() as signals:
+        signals.take(signal.SIGUSR1)  # as in a job of SLURM
+        child = os.fork()
+        if not child:
+            leave_signals()
+            for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+                os.kill(os.getpid(), signum)
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

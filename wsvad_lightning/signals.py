@@ -37,6 +37,13 @@ def continuing() -> Iterator[None]:
         raise
 
 
+def leave_signals(_: int = 0) -> None:
+    """Ignore the signals that a forked process takes over from its parent, which ends it itself."""
+    for signum in signal.valid_signals():
+        if isinstance(getattr(signal.getsignal(signum), "__self__", None), StopSignals):
+            signal.signal(signum, signal.SIG_IGN)
+
+
 class StopSignals:
     """The signals that end a command, taken by a context manager of its process.
 

@@ -1,4 +1,4 @@
-"""Signals of Lightning's trainer are left to ours; a SLURM job that is asked to queues itself again."""
+"""A job of SLURM: Lightning leaves signals and resuming to us; one that is asked to queues itself again."""
 
 import os
 import subprocess
@@ -6,15 +6,28 @@ import sys
 
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.connectors.checkpoint_connector import _CheckpointConnector
 
 from wsvad_lightning.signals import StopSignals
 
 
-def take_signals(trainer: Trainer, signals: StopSignals) -> None:
-    """Let a trainer leave all signals to ours.
+class GivenCheckpoints(_CheckpointConnector):
+    """Restores the checkpoint that is given, and no other.
+
+    In a job of SLURM, Lightning takes any ``hpc_ckpt_*.ckpt`` in the present folder, whoever left it there.
+    """
+
+    @property
+    def _hpc_resume_path(self) -> None:
+        return None
+
+
+def take_over(trainer: Trainer, signals: StopSignals) -> None:
+    """Let a new trainer leave all signals to ours, and restore nothing of its own accord.
 
     Its own handlers save in the middle of a step, and wait for what other processes may never send.
     """
+    trainer._checkpoint_connector = GivenCheckpoints(trainer)
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     if requeue := requeue_signal(trainer):
         signals.take(requeue)

@@ -142,6 +142,8 @@ def test_a_job_of_slurm_is_queued_again_and_continues(
     environment = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "fit", "SLURM_PROCID": "0"}
     for name, value in {**environment, "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    Path("hpc_ckpt_1.ckpt").write_text("of another program that uses Lightning")
     with monkeypatch.context() as patched:
         patched.setattr(subprocess, "run", lambda command, **_: asked.append(command))
         stopped_in("training_step", Sultani, patched, signum, at=2)

@@ -26,7 +26,7 @@ from wsvad_lightning.extraction.streams import Encoder
 from wsvad_lightning.quiet import be_quiet
 from wsvad_lightning.ranks import ending_together
 from wsvad_lightning.signals import Stopped, StopSignals
-from wsvad_lightning.slurm import queue_again_if_asked, take_signals
+from wsvad_lightning.slurm import queue_again_if_asked, take_over
 
 DEPRECATED = "`isinstance.treespec, LeafSpec.` is deprecated"  # warning of PyTorch about Lightning
 PATIENCE = timedelta(days=100)  # processes wait at the end for the one with the longest videos
@@ -144,7 +144,7 @@ def extract_videos(
 def stopping(trainer: Trainer) -> Iterator[None]:
     """End all processes of a trainer at once on a signal."""
     with StopSignals() as signals:
-        take_signals(trainer, signals)
+        take_over(trainer, signals)
         try:
             yield
         except Stopped:

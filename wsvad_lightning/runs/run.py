@@ -34,7 +34,7 @@ from wsvad_lightning.runs.telemetry import Telemetry
 from wsvad_lightning.runs.tracking import tracked, wandb_ended
 from wsvad_lightning.runs.trained import carried_defaults, import_from_here, named_methods, peek
 from wsvad_lightning.signals import StopSignals
-from wsvad_lightning.slurm import take_signals
+from wsvad_lightning.slurm import take_over
 
 # What is raised of sizes and numbers that nothing can be made with; the parser explains ValueErrors itself.
 UNSUITABLE = (RuntimeError, TypeError, ArithmeticError, AssertionError, IndexError, MemoryError)
@@ -143,7 +143,7 @@ class WSVADCLI(RunArguments):
         with self._settings_explained():
             trainer = super().instantiate_trainer(logger=loggers, **kwargs)
         check_start(trainer)
-        take_signals(trainer, self.signals)
+        take_over(trainer, self.signals)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the user has chosen
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer

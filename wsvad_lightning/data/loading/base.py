@@ -12,6 +12,7 @@ from wsvad_lightning.data.loading.catalogue import Parts
 from wsvad_lightning.data.loading.dataset import Batch, BatchDataset, BatchLoader, as_loaded
 from wsvad_lightning.data.loading.sampler import BagSampler
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.signals import leave_signals
 
 Item = TypeVar("Item")
 
@@ -127,6 +128,7 @@ class ResumableDataModule(LightningDataModule):
             batch_sampler=batch_sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            worker_init_fn=leave_signals,
             collate_fn=as_loaded,
             pin_memory=on_gpu,
             # A loader draws when it is opened; an evaluation leaves the training's random numbers alone.
