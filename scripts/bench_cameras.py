@@ -1,12 +1,12 @@
 """How often a changed camera is named: ``python scripts/bench_cameras.py rendered --help``.
 
 Videos of one rendered camera train. Others of the same camera, with another seed, are unchanged. The changed
-ones are filmed at night, by other cameras, or encoded otherwise. What is measured is the comparison that a
-checkpoint carries, with motion features; no method is trained. ``splits`` measures unchanged videos of a
-store.
+ones are filmed at night, by other cameras, or are the first of the unchanged ones, encoded otherwise. What is
+measured is the comparison that a checkpoint carries, with motion features; no method is trained. ``splits``
+measures unchanged videos of a store.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,34 @@ from wsvad_lightning.demo.scenes import CAMERAS, Camera
 from wsvad_lightning.demo.script import ANOMALIES
 from wsvad_lightning.files import replacing
 from wsvad_lightning.types import NORMAL
-from wsvad_lightning.video.writer import write_video
 
 SPEC = DemoSpec(min_frames=60, max_frames=70)
 SCENE = CAMERAS[0]
 NIGHT = replace(SCENE, gain=0.35 * SCENE.gain, noise=2 * SCENE.noise)
 STREAMS = ("motion_1x1", "motion_2x3", "motion_4x6")
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How videos are encoded.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder.
+        suffix: of the file, which is also the name of the container.
+        options: of the encoder.
+        pixels: format of the pixels.
+        bit_rate: bits a second, where the options state no quality.
+    """
+
+    codec: str
+    suffix: str
+    options: dict[str, str]
+    pixels: str = "yuv420p"
+    bit_rate: int | None = None
+
+
+QUIET = {"x265-params": "log-level=error"}
+H264 = Coding("libx264", "mp4", {"preset": "veryfast", "crf": str(CRF)})
 
 
 @dataclass(frozen=True)
@@ -43,28 +65,32 @@ class Part:
     Attributes:
         name: what is changed.
         camera: that films.
-        seed: of the part, so that no two parts have a video in common.
-        crf: of the encoder; None for another codec, MPEG-4 part 2.
+        seed: of the part; parts of one seed and camera show the same.
+        coding: of its videos.
     """
 
     name: str
     camera: Camera = SCENE
-    seed: int = 3
-    crf: int | None = CRF
+    seed: int = 2
+    coding: Coding = H264
 
 
 PARTS = (
     Part("train", seed=1),
-    Part("same", seed=2),
-    Part("night", NIGHT),
-    *(Part(f"camera {camera.name}", camera) for camera in CAMERAS[1:]),
-    Part("compression", crf=40),
-    Part("codec", crf=None),
+    Part("same"),
+    Part("night", NIGHT, seed=3),
+    *(Part(f"camera {camera.name}", camera, seed=3) for camera in CAMERAS[1:]),
+    Part("H.264 CRF 40", coding=Coding("libx264", "mp4", {"preset": "veryfast", "crf": "40"})),
+    Part("MPEG-4 200k", coding=Coding("mpeg4", "mp4", {}, bit_rate=200_000)),
+    Part("MPEG-4 60k", coding=Coding("mpeg4", "mp4", {}, bit_rate=60_000)),
+    Part("MJPEG q12", coding=Coding("mjpeg", "avi", {"qmin": "12", "qmax": "12"}, "yuvj420p")),
+    Part("VP9 CRF 42", coding=Coding("libvpx-vp9", "webm", {"crf": "42", "cpu-used": "8"}, bit_rate=0)),
+    Part("H.265 CRF 36", coding=Coding("libx265", "mp4", {"preset": "ultrafast", "crf": "36"} | QUIET)),
 )
 
 
 def rendered(
-    folder: str, seed: int = 1000, train: Sequence[int] = (12, 24, 48), same: int = 120, changed: int = 20
+    folder: str, seed: int = 91_000, train: Sequence[int] = (24, 48), same: int = 100, changed: int = 10
 ) -> None:
     """Render and extract what is not there yet, and print how many videos of each part are named.
 
@@ -129,28 +155,21 @@ def render(folder: Path, part: Part, seed: int, count: int) -> list[str]:
         name = f"{part.name.replace(' ', '_')}_{i:03d}_{label}"
         clip = Clip(name, label, "train", part.camera, (seed + part.seed, i), SPEC)
         names.append(name)
-        if not (folder / f"{name}.mp4").exists():
+        path = folder / f"{name}.{part.coding.suffix}"
+        if not path.exists():
             scene, rng = clip.scene()
-            frames = draw_scene(scene, clip.camera, (SPEC.width, SPEC.height), rng)
-            write(folder / f"{name}.mp4", frames, part.crf)
+            write(path, draw_scene(scene, clip.camera, (SPEC.width, SPEC.height), rng), part.coding)
     return names
 
 
-def write(path: Path, frames: Iterator[NDArray[Any]], crf: int | None) -> None:
-    """Encode a video as H.264, or as MPEG-4 part 2 without a rate factor."""
-    if crf is not None:
-        with write_video(path, SPEC.fps, crf, threads=1) as video:
-            for frame in frames:
-                video.write(frame)
-        return
-    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", SPEC.fps)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = (
-            SPEC.width,
-            SPEC.height,
-            "yuv420p",
-            200_000,
-        )
+def write(path: Path, frames: Iterable[NDArray[Any]], coding: Coding) -> None:
+    """Encode a video, on one thread, so that every machine writes the same."""
+    with replacing(path) as temporary, av.open(str(temporary), "w", format=coding.suffix) as container:
+        stream: Any = container.add_stream(coding.codec, SPEC.fps, coding.options)
+        stream.width, stream.height, stream.pix_fmt = SPEC.width, SPEC.height, coding.pixels
+        stream.codec_context.thread_count = 1
+        if coding.bit_rate is not None:
+            stream.bit_rate = coding.bit_rate
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

@@ -137,6 +137,8 @@ class Prediction(NamedTuple):
             if it knows none.
         maps: ``[T, h, w]`` float32 in [0, 1], how anomalous each part of the frame is in each snippet, or
             ``[F, h, w]`` in each frame; None if the method does not locate anomalies.
+        novelty: how unlike the training videos it is, see
+            :mod:`wsvad_lightning.data.loading.familiarity`; None if that is not known.
     """
 
     video_id: str
@@ -144,6 +146,7 @@ class Prediction(NamedTuple):
     num_frames: int
     class_scores: "Tensor | None" = None
     maps: "Tensor | None" = None
+    novelty: float | None = None
 
 
 class PseudoLabels(NamedTuple):

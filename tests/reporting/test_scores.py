@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from wsvad_lightning import Detector
 from wsvad_lightning.cli import main
+from wsvad_lightning.data.loading.familiarity import LIMIT
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.reporting.scores import NAMED, name_unfamiliar
 
@@ -32,16 +34,25 @@ def test_predictions_of_another_camera_are_named_and_those_of_the_same_are_not(
         )
         novelties[name] = [float(row["novelty"]) for row in rows]
         assert ("docs/new_camera.md" in caplog.text) == (name == "other"), novelties
-    assert max(novelties["known"]) < 3.1 < min(novelties["other"])
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            found = Detector.from_checkpoint(checkpoint).score_store(store)
+        assert [one.novelty for one in found.values()] == pytest.approx(novelties[name], abs=1e-3)
+        assert ("docs/new_camera.md" in caplog.text) == (name == "other"), novelties
+    assert max(novelties["known"]) < LIMIT < min(novelties["other"])
     assert "4 of 4 videos" in caplog.text
 
 
 def test_many_are_counted_and_the_strangest_come_first(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        name_unfamiliar({"calm": 3.0, "unknown": None})
+        name_unfamiliar({})
+        name_unfamiliar({"calm": LIMIT - 0.1, "unknown": None})
         assert caplog.text == ""
+        name_unfamiliar({"unknown": None})
+        assert "is not known: the checkpoint has no statistics" in caplog.text
+        caplog.clear()
         name_unfamiliar({f"v{i}": float(i) for i in range(20)})
     lines = caplog.text.splitlines()
     assert "v19 is unlike the training videos, novelty 19.0" in lines[0]
     assert len(lines) == NAMED + 1
-    assert "16 of 20 videos" in lines[-1]
+    assert "17 of 20 videos" in lines[-1]

@@ -45,9 +45,8 @@ class ScoreWriter(Callback):
             Biases it is drawn in any case.
 
     Attributes:
-        predictions: of the videos of this rank.
+        predictions: of the videos of this rank, with their novelty.
         truths: frame labels of the test videos of this rank, None where they are unknown.
-        novelties: how unlike the training the videos of this rank are, None where that is unknown.
         curves: in the end, frame scores of all videos on the first rank; of a test with ground truth.
     """
 
@@ -55,7 +54,6 @@ class ScoreWriter(Callback):
         self.picture = picture
         self.predictions: dict[str, Prediction] = {}
         self.truths: dict[str, Tensor | None] = {}
-        self.novelties: dict[str, float | None] = {}
         self.curves: list[VideoCurve] = []
 
     def on_test_batch_end(
@@ -82,8 +80,8 @@ class ScoreWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep a video's scores, and how unlike the training it is."""
-        self.predictions |= {prediction.video_id: prediction for prediction in outputs}
-        self.novelties |= {video_id: _data(trainer).novelty(video_id) for video_id in batch.video_ids}
+        novelty = _data(trainer).novelty
+        self.predictions |= {one.video_id: one._replace(novelty=novelty(one.video_id)) for one in outputs}
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write scores and events."""
@@ -122,7 +120,6 @@ class ScoreWriter(Callback):
         """Write the tables of all videos by the frame rates of the store."""
         folder, data = Path(trainer.log_dir or "."), _data(trainer)  # collective
         predictions, truths = sorted(gather(self.predictions).values()), gather(self.truths)
-        novelties = gather(self.novelties)
         if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, WSVADModule)
@@ -139,6 +136,7 @@ class ScoreWriter(Callback):
             )
             for video in predictions
         ]
+        novelties = {video.video_id: video.novelty for video in predictions}
         write_videos(folder / "videos.csv", video_rows(self.curves, known, rates, novelties))
         name_unfamiliar(novelties)
         if trainer.testing:
@@ -150,9 +148,16 @@ class ScoreWriter(Callback):
 def name_unfamiliar(novelties: Mapping[str, float | None]) -> None:
     """Name the videos whose features are unlike those of the training, the most unlike first.
 
+    A model that cannot compare them says so.
+
     Args:
         novelties: of the videos, by name; None where nothing is known.
     """
+    if novelties and all(value is None for value in novelties.values()):
+        rank_zero_info(
+            "Whether these videos are like those of the training is not known: the checkpoint has no "
+            "statistics to compare them with, see docs/new_camera.md"
+        )
     unlike = {name: value for name, value in novelties.items() if value is not None and value > LIMIT}
     if not unlike:
         return
@@ -161,7 +166,7 @@ def name_unfamiliar(novelties: Mapping[str, float | None]) -> None:
         rank_zero_info(f"warning: {name} is unlike the training videos, novelty {unlike[name]:.1f}")
     rank_zero_info(
         f"warning: {len(unlike)} of {len(novelties)} videos exceed the usual novelty of {LIMIT}. "
-        "Another camera, light or extraction? See videos.csv and docs/new_camera.md"
+        "Another camera, light, codec or extraction? See docs/new_camera.md"
     )
 
 
@@ -221,7 +226,7 @@ def video_events(
     """
     if not classes:
         return ()
-    video_id, _, num_frames, class_scores, maps = prediction
+    video_id, _, num_frames, class_scores, maps, *_ = prediction
     assert class_scores is not None, "a method with classes gives their probabilities"
     events = tuple(find_events(expand_classes(class_scores, num_frames, grid, video_id), classes))
     if maps is None or size is None:

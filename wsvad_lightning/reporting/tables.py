@@ -62,7 +62,7 @@ def write_scores(
 def _score_rows(
     prediction: Prediction, grid: SnippetGrid, clocks: Mapping[str, Clock]
 ) -> Iterator[list[Any]]:
-    video_id, scores, num_frames, class_scores, _ = prediction
+    video_id, scores, num_frames, class_scores, *_ = prediction
     columns = [scores[:, None]] if class_scores is None else [scores[:, None], class_scores]
     for t, values in enumerate(torch.cat(columns, dim=1).tolist()):
         yield [video_id, *span_cells(*grid.span(t, num_frames), clocks[video_id]), *map(_number, values)]

@@ -14,6 +14,7 @@ from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.quiet import leave_out_tips
+from wsvad_lightning.reporting.scores import name_unfamiliar
 from wsvad_lightning.types import Prediction
 
 IGNORED_WARNINGS = (
@@ -71,14 +72,16 @@ class Detector:
     ) -> dict[str, Prediction]:
         """Score all videos of a feature store, whose features are transformed as those of the training were.
 
-        Labels are not read.
+        Labels are not read. Videos that are unlike those of the training are named in the log, as
+        ``wsvad predict`` does.
 
         Args:
             store: a feature store, several of them, or a glob pattern.
             device: Lightning's name of the accelerator, such as ``gpu`` or ``auto``.
 
         Returns:
-            By video: scores ``[T]`` of its snippets and, where the method knows classes, their probabilities.
+            By video: scores ``[T]`` of its snippets, its novelty and, where the method knows classes, their
+            probabilities.
 
         Raises:
             WSVADError: if the features are not such as the model was trained with.
@@ -100,7 +103,9 @@ class Detector:
             )
             # With the checkpoint's path, Lightning also restores the statistics of the features.
             batches: Any = trainer.predict(self.model, data, ckpt_path=self._checkpoint, weights_only=True)
-        return {prediction.video_id: prediction for batch in batches for prediction in batch}
+        found = [one._replace(novelty=data.novelty(one.video_id)) for batch in batches for one in batch]
+        name_unfamiliar({one.video_id: one.novelty for one in found})
+        return {one.video_id: one for one in found}
 
 
 def _transform(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:

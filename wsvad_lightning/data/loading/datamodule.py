@@ -20,7 +20,7 @@ from wsvad_lightning.data.loading.dataset import (
     TrainingBags,
     WholeVideos,
 )
-from wsvad_lightning.data.loading.familiarity import PREFIX, VIDEOS, Familiarity, evenly
+from wsvad_lightning.data.loading.familiarity import FEWEST, PREFIX, VIDEOS, Familiarity, evenly
 from wsvad_lightning.data.loading.readers import FeatureReader, FeatureReaders
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, Sampling
 from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize
@@ -255,6 +255,11 @@ class WSVADDataModule(ResumableDataModule):
             train = self.parts["train"]
             compared = [train[i] for i in evenly(len(train), VIDEOS)]
             self._familiarity.fit(self._readers.features.read_finite_streams(compared))
+            if len(compared) < FEWEST:
+                rank_zero_info(
+                    f"{len(compared)} training videos are too few to know another camera later, which takes "
+                    f"{FEWEST}, see docs/new_camera.md"
+                )
 
     def carry(self, streams: Iterable[str], stage: str) -> None:
         """Let batches carry more streams of the store, all views of each, along with the features.

@@ -1,23 +1,31 @@
 """Whether the features of a video are like those that a model was trained with.
 
 A video of another camera, or of the same one at night, is scored like any other, and its scores mean nothing.
-What a checkpoint carries of its training videos distinguishes such a video from the usual ones:
+What a checkpoint carries of its training videos distinguishes such a video from the usual ones, in two ways.
+Both begin with ``asinh(2 x / median |x|)`` of every channel x, which is linear near 0 and logarithmic beyond,
+so that single large values count little. Crops of the whole frame are averaged.
 
-1. Every channel x of every place of the frame becomes ``asinh(2 x / median |x|)``, which is linear near 0 and
-   logarithmic beyond, so that single large values count little. Crops of the whole frame are averaged.
-2. The channels, standardised, are folded into at most 512 by random signs (count sketch; M. Charikar et al.,
-   Finding frequent items in data streams, 2002).
-3. The distance of a video is that of the mean of its snippets from the mean of the training (P. C.
-   Mahalanobis, 1936): ``d^2 = y^T C^-1 y / K`` with the covariance C of the snippets, 2 % of which are
-   replaced by its average variance (after O. Ledoit and M. Wolf, 2004).
-4. How far a usual video lies is measured on training videos, a tenth at a time, that are left out of mean and
-   covariance. The **novelty** of a video is by how many standard deviations its log-distance exceeds theirs,
-   where the deviation allows for their number.
+* **Places**, which another view changes: the mean of a video's snippets, of every channel at every place of
+  the frame. The channels, standardised, are folded into at most 512 by random signs (count sketch; M.
+  Charikar et al., Finding frequent items in data streams, 2002). The distance from the mean of the training
+  (P. C. Mahalanobis, 1936) is ``d^2 = y^T C^-1 y / K`` with the covariance C of the snippets.
+* **Grain**, which light, noise and compression change: how the channels of the finest grid are distributed,
+  whatever the place. They are folded into at most 32 and whitened (ZCA; A. J. Bell, T. J. Sejnowski, The
+  "independent components" of natural scenes are edge filters, 1997), so that a quantity which others
+  predict leaves what they do not predict. The distance is that of five quantiles of each channel from their
+  mean over the training videos, with their covariance C.
 
-Abnormal training videos belong to the usual ones, so that an anomaly is no reason for a warning.
+Each covariance is shrunk towards its diagonal (J. Schäfer, K. Strimmer, A shrinkage approach to large-scale
+covariance matrix estimation, 2005), by a fixed part.
+
+How far a usual video lies is measured on training videos, a tenth at a time, that are left out of everything
+above. The **novelty** of a video is by how many standard deviations its log-distance exceeds theirs, where
+the deviation allows for their number; the larger one of places and grain. Abnormal training videos belong to
+the usual ones, so that an anomaly is no reason for a warning.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,20 +33,113 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsvad_lightning.data.loading.transform import Streams
-from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import StreamInfo
 from wsvad_lightning.video.views import grid_of
 
-LIMIT = 3.1  # novelty from which a video is named: one usual video of 1,000, if log-distances are normal
+LIMIT = 2.9  # novelty from which a video is named: by each way, one usual of 500, if log-distances are normal
+UNSURE = 3.3  # of N videos, a deviation is 1 + 3.3 / N too small at this limit, by Student's t distribution
 VIDEOS = 100  # of the training that are compared with, spread evenly
 SNIPPETS = 64  # of a video that are compared, spread evenly
-UNSURE = 3.6  # of N videos, a deviation is 1 + 3.6 / N too small at this limit, by Student's t distribution
-FOLDED, SHRINKAGE, PARTS = 512, 0.02, 10
-FEWEST = 8  # training videos; with fewer it is not known how far usual ones lie
+PARTS = 10  # of the training videos, left out in turn
+FEWEST = 24  # training videos; fewer do not show how far usual ones lie
 PREFIX = "training/familiarity/"  # of the statistics in a checkpoint; no stream has such a name
+TINY = float(np.finfo(np.float32).tiny)
 
 FloatArray = NDArray[np.float64]
+Statistics = dict[str, FloatArray]
+
+
+class Way(Protocol):
+    """One way to compare videos, whose channels are ``[T, channels]``."""
+
+    shapes: dict[str, tuple[int, ...]]
+
+    def fit(self, videos: Sequence[FloatArray]) -> Statistics:
+        """Learn from training videos."""
+
+    def distance(self, video: FloatArray, usual: Statistics) -> float:
+        """How far a video lies from those."""
+
+
+class Places:
+    """Compares the means of channels, see the module.
+
+    Args:
+        channels: of all streams and places.
+    """
+
+    folded, shrinkage = 512, 0.02
+
+    def __init__(self, channels: int) -> None:
+        width = min(channels, self.folded)
+        per_channel = dict.fromkeys(("scale", "mean", "deviation"), (channels,))
+        self.shapes = {**per_channel, "center": (width,), "precision": (width, width)}
+
+    def fit(self, videos: Sequence[FloatArray]) -> Statistics:
+        """Learn what channels are like, and how snippets vary."""
+        joined = np.concatenate(videos)
+        scale = _scale(joined)
+        levels = np.arcsinh(joined / scale)
+        deviation = levels.std(axis=0)
+        usual = {"scale": scale, "mean": levels.mean(axis=0)}
+        usual["deviation"] = np.where(deviation > 0, deviation, 1.0)
+        usual["center"], usual["precision"] = _describe(self._fold(joined, usual), self.shrinkage)
+        return usual
+
+    def distance(self, video: FloatArray, usual: Statistics) -> float:
+        """Compare the mean of the snippets."""
+        return _distance(self._fold(video, usual).mean(axis=0), usual)
+
+    def _fold(self, video: FloatArray, usual: Statistics) -> FloatArray:
+        levels = np.arcsinh(video / usual["scale"])
+        return _fold((levels - usual["mean"]) / usual["deviation"], self.folded)
+
+
+class Grain:
+    """Compares the distributions of channels, see the module.
+
+    Args:
+        start: of the stream's channels among all.
+        cells: of its grid.
+        dim: its channels.
+    """
+
+    folded, shrinkage = 32, 0.2
+    quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
+    least = 1e-5  # variance of a whitened direction, relative to the largest
+
+    def __init__(self, start: int, cells: int, dim: int) -> None:
+        self._part, self._dim = slice(start, start + cells * dim), dim
+        width = min(dim, self.folded)
+        count = len(self.quantiles) * width
+        whitening = {"mean": (width,), "whitening": (width, width)}
+        self.shapes = {"scale": (dim,), **whitening, "center": (count,), "precision": (count, count)}
+
+    def fit(self, videos: Sequence[FloatArray]) -> Statistics:
+        """Learn what channels are like, and how the quantiles of videos vary."""
+        usual = {"scale": _scale(np.concatenate(videos)[:, self._part].reshape(-1, self._dim))}
+        levels = np.concatenate([self._levels(video, usual) for video in videos])
+        usual["mean"] = levels.mean(axis=0)
+        variances, axes = np.linalg.eigh(np.cov(levels.T).reshape(2 * levels.shape[1:]))
+        variances = np.maximum(variances, self.least * max(variances.max(), TINY))
+        usual["whitening"] = axes / np.sqrt(variances) @ axes.T
+        described = np.stack([self._quantiles(video, usual) for video in videos])
+        usual["center"], usual["precision"] = _describe(described, self.shrinkage)
+        return usual
+
+    def distance(self, video: FloatArray, usual: Statistics) -> float:
+        """Compare the quantiles."""
+        return _distance(self._quantiles(video, usual), usual)
+
+    def _levels(self, video: FloatArray, usual: Statistics) -> FloatArray:
+        levels = np.arcsinh(video[:, self._part].reshape(-1, self._dim) / usual["scale"])
+        return _fold(levels, self.folded)
+
+    def _quantiles(self, video: FloatArray, usual: Statistics) -> FloatArray:
+        white = (self._levels(video, usual) - usual["mean"]) @ usual["whitening"]
+        found: FloatArray = np.quantile(white, self.quantiles, axis=0).ravel()
+        return found
 
 
 class Familiarity:
@@ -52,40 +153,22 @@ class Familiarity:
 
     def __init__(self, streams: Mapping[str, StreamInfo]) -> None:
         self._cells = {name: len(info.views) if grid_of(info.views) else 1 for name, info in streams.items()}
-        channels = sum(self._cells[name] * info.dim for name, info in streams.items())
-        folded = min(channels, FOLDED)
-        self._shapes: dict[str, tuple[int, ...]] = {
-            **dict.fromkeys(("scale", "mean", "deviation"), (channels,)),
-            "center": (folded,),
-            "precision": (folded, folded),
-            "usual": (2,),  # mean and standard deviation of the log-distances of usual videos
-        }
-        self._signs = np.random.RandomState(0).choice((-1.0, 1.0), channels)
-        self._statistics: dict[str, FloatArray] = {}
+        sizes = {name: self._cells[name] * info.dim for name, info in streams.items()}
+        finest = max(self._cells, key=lambda name: self._cells[name])
+        start = sum(sizes[name] for name in list(sizes)[: list(sizes).index(finest)])
+        grain = Grain(start, self._cells[finest], streams[finest].dim)
+        self._ways: dict[str, Way] = {"places": Places(sum(sizes.values())), "grain": grain}
+        self._statistics: dict[str, Statistics] = {}
 
     def fit(self, videos: Iterable[Streams]) -> None:
-        """Learn from the streams of training videos what is usual; of fewer than eight, nothing is."""
+        """Learn from the streams of training videos what is usual; of fewer than 24, nothing is."""
         raw = [self._channels(streams) for streams in videos]
         if len(raw) < FEWEST:
             return
-        joined = np.concatenate(raw)
-        scale = np.median(np.abs(joined), axis=0) / 2
-        average = np.abs(joined).mean(axis=0)  # of a channel that is mostly 0
-        self._statistics["scale"] = np.where(scale > 0, scale, np.where(average > 0, average, 1.0))
-        levels = np.arcsinh(joined / self._statistics["scale"])
-        deviation = levels.std(axis=0)
-        self._statistics["mean"] = levels.mean(axis=0)
-        self._statistics["deviation"] = np.where(deviation > 0, deviation, 1.0)
-        folded = [self._fold(values) for values in raw]
-        distances: list[float] = []
-        for part in range(min(PARTS, len(folded))):
-            others = [values for i, values in enumerate(folded) if i % PARTS != part]
-            usual = _describe(others)
-            distances += [_distance(values, *usual) for values in folded[part::PARTS]]
-        logs = np.log(np.maximum(distances, np.finfo(np.float32).tiny))
-        self._statistics["center"], self._statistics["precision"] = _describe(folded)
-        spread = max(float(logs.std(ddof=1)), 1e-3) * (1 + UNSURE / len(logs))
-        self._statistics["usual"] = np.array([logs.mean(), spread])
+        for name, way in self._ways.items():
+            logs = np.log(np.maximum(_left_out(way, raw), TINY))
+            spread = max(float(logs.std(ddof=1)), 1e-3) * (1 + UNSURE / len(logs))
+            self._statistics[name] = way.fit(raw) | {"usual": np.array([logs.mean(), spread])}
 
     def novelty(self, streams: Streams) -> float | None:
         """How unlike the training a video is, see the module; None if that was not recorded.
@@ -95,33 +178,42 @@ class Familiarity:
         """
         if not self._statistics:
             return None
-        folded = self._fold(self._channels(streams))
-        distance = _distance(folded, self._statistics["center"], self._statistics["precision"])
-        mean, deviation = self._statistics["usual"]
-        return float((np.log(max(distance, float(np.finfo(np.float32).tiny))) - mean) / deviation)
+        video, found = self._channels(streams), []
+        for name, way in self._ways.items():
+            mean, deviation = self._statistics[name]["usual"]
+            distance = way.distance(video, self._statistics[name])
+            found.append(float((np.log(max(distance, TINY)) - mean) / deviation))
+        return max(found)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the statistics."""
         return {
-            PREFIX + name: torch.from_numpy(values.astype(np.float32))
-            for name, values in self._statistics.items()
+            f"{PREFIX}{way}/{name}": torch.from_numpy(values.astype(np.float32))
+            for way, statistics in self._statistics.items()
+            for name, values in statistics.items()
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take the statistics over; none are those of a checkpoint that has none.
+        """Take the statistics over; a checkpoint that has none, or those of an earlier version, gives none.
 
         Raises:
             WSVADError: if they are those of other features.
         """
-        shapes = {name.removeprefix(PREFIX): tuple(values.shape) for name, values in state.items()}
-        if shapes and (
-            shapes != self._shapes or any(values.dtype != torch.float32 for values in state.values())
-        ):
-            problem = f"are compared by statistics of {self._shapes}, the checkpoint has {shapes}"
-            raise WSVADError("data.features", ", ".join(self._cells), problem, "Give those of the training")
-        self._statistics = {
-            name.removeprefix(PREFIX): values.numpy().astype(np.float64) for name, values in state.items()
+        expected = {
+            f"{PREFIX}{name}/{key}": shape
+            for name, way in self._ways.items()
+            for key, shape in (way.shapes | {"usual": (2,)}).items()  # mean and deviation of log-distances
         }
+        ways = tuple(f"{PREFIX}{name}/" for name in self._ways)
+        state = {name: values for name, values in state.items() if name.startswith(ways)}
+        shapes = {name: tuple(values.shape) for name, values in state.items()}
+        if shapes and (shapes != expected or any(values.dtype != torch.float32 for values in state.values())):
+            problem = f"are compared by statistics of {expected}, the checkpoint has {shapes}"
+            raise WSVADError("data.features", ", ".join(self._cells), problem, "Give those of the training")
+        self._statistics = {}
+        for name, values in state.items():
+            way, key = name.removeprefix(PREFIX).split("/")
+            self._statistics.setdefault(way, {})[key] = values.numpy().astype(np.float64)
 
     def _channels(self, streams: Streams) -> FloatArray:
         """Snippets spread evenly, ``[at most 64, channels]``, of which crops are averaged."""
@@ -132,31 +224,49 @@ class Familiarity:
             parts.append(views.reshape(len(views), -1))
         return np.concatenate(parts, axis=1)
 
-    def _fold(self, values: FloatArray) -> FloatArray:
-        """Standardise, and add up channels of random signs: ``[T, K]``."""
-        levels = np.arcsinh(values / self._statistics["scale"])
-        standard = (levels - self._statistics["mean"]) / self._statistics["deviation"] * self._signs
-        width = self._shapes["center"][0]
-        padded = np.pad(standard, ((0, 0), (0, -standard.shape[1] % width)))
-        folded: FloatArray = padded.reshape(len(padded), -1, width).sum(axis=1)
-        return folded
-
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
     """Places of at most so many of ``count`` things, spread evenly."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _describe(videos: Sequence[Features]) -> tuple[FloatArray, FloatArray]:
-    """Mean ``[K]`` and inverse covariance ``[K, K]`` of the snippets of videos ``[T, K]``."""
-    snippets = np.concatenate(videos)
-    center = snippets.mean(axis=0)
-    covariance = (snippets - center).T @ (snippets - center) / len(snippets)
-    average = max(float(np.trace(covariance)) / len(covariance), 1e-12)
-    shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * average * np.eye(len(covariance))
-    return center, np.linalg.inv(shrunk)
+def _left_out(way: Way, videos: Sequence[FloatArray]) -> list[float]:
+    """Distances of videos from the others, without those of their own part."""
+    distances: list[float] = []
+    for part in range(PARTS):
+        usual = way.fit([video for i, video in enumerate(videos) if i % PARTS != part])
+        distances += [way.distance(video, usual) for video in videos[part::PARTS]]
+    return distances
 
 
-def _distance(video: FloatArray, center: FloatArray, precision: FloatArray) -> float:
-    from_center = video.mean(axis=0) - center
-    return float(np.sqrt(from_center @ precision @ from_center / len(from_center)))
+def _scale(values: FloatArray) -> FloatArray:
+    """Half the median magnitude of each channel; the mean magnitude of one that is mostly 0."""
+    magnitudes = np.abs(values)
+    scale, average = np.median(magnitudes, axis=0) / 2, magnitudes.mean(axis=0)
+    positive: FloatArray = np.where(scale > 0, scale, np.where(average > 0, average, 1.0))
+    return positive
+
+
+def _fold(values: FloatArray, width: int) -> FloatArray:
+    """Add up channels with random signs, to at most so many."""
+    channels = values.shape[1]
+    if channels <= width:
+        return values
+    signed = values * np.random.RandomState(0).choice((-1.0, 1.0), channels)
+    padded = np.pad(signed, ((0, 0), (0, -channels % width)))
+    folded: FloatArray = padded.reshape(len(values), -1, width).sum(axis=1)
+    return folded
+
+
+def _describe(rows: FloatArray, shrinkage: float) -> tuple[FloatArray, FloatArray]:
+    """Mean ``[K]`` and inverse covariance ``[K, K]`` of rows ``[n, K]``."""
+    center = rows.mean(axis=0)
+    covariance = (rows - center).T @ (rows - center) / len(rows)
+    variances = covariance.diagonal()
+    variances = np.maximum(variances, max(1e-6 * float(variances.mean()), 1e-12))  # of what is constant
+    return center, np.linalg.inv((1 - shrinkage) * covariance + shrinkage * np.diag(variances))
+
+
+def _distance(row: FloatArray, usual: Statistics) -> float:
+    from_center = row - usual["center"]
+    return float(np.sqrt(from_center @ usual["precision"] @ from_center / len(from_center)))

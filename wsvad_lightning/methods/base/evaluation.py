@@ -35,7 +35,7 @@ class Evaluation(nn.Module):
     def update(self, batch: WSVADBatch, predictions: Sequence[Prediction]) -> None:
         """Add the videos of a batch."""
         assert batch.class_targets is not None, "evaluation batches know the classes of their videos"
-        for i, (video_id, scores, num_frames, class_scores, maps) in enumerate(predictions):
+        for i, (video_id, scores, num_frames, class_scores, maps, *_) in enumerate(predictions):
             own = batch.class_targets[i, 1:]
             self.frames.update(
                 video_id=video_id,
