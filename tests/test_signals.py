@@ -2,8 +2,16 @@
 
 import os
 import signal
+import time
 
-from wsvad_lightning.signals import StopSignals, leave_signals
+import pytest
+
+from wsvad_lightning.signals import Stopped, StopSignals, leave_signals
+
+
+class Callback:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_handlers_are_given_back_and_ignored_signals_stay_ignored() -> None:
@@ -27,3 +35,12 @@ def test_a_forked_process_leaves_them_to_its_parent() -> None:
                 os.kill(os.getpid(), signum)
             os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_a_signal_that_arrives_where_nothing_can_raise_is_not_lost() -> None:
+    def work() -> None:
+        Callback()  # and gone
+        time.sleep(60)
+
+    with pytest.raises(Stopped, match="143"), StopSignals():
+        work()

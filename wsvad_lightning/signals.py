@@ -1,11 +1,15 @@
 """The signals that ask a command to end: SIGTERM and Ctrl-C."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
+
+AGAIN = 0.05  # seconds until a signal that was lost is sent again
 
 
 class Stopped(SystemExit):
@@ -58,22 +62,35 @@ class StopSignals:
     def __init__(self) -> None:
         self.received, self.noted = 0, False
         self._before: dict[int, Any] = {}
+        self._hook = sys.unraisablehook
 
     def __enter__(self) -> Self:
         self.take(signal.SIGTERM)
         self.take(signal.SIGINT)
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._lost
         return self
 
     def __exit__(self, *_: object) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         self._before.clear()
+        sys.unraisablehook = self._hook
 
     def take(self, signum: int) -> None:
         """Take one more signal, unless this process ignores it."""
         main = threading.current_thread() is threading.main_thread()  # others cannot
         if main and signum not in self._before and signal.getsignal(signum) != signal.SIG_IGN:
             self._before[signum] = signal.signal(signum, self._receive)
+
+    def _lost(self, unraisable: "sys.UnraisableHookArgs") -> None:
+        """Send a signal again that arrived in a callback, as of a weak reference, where nothing can raise."""
+        if not isinstance(unraisable.exc_value, Stopped):
+            self._hook(unraisable)
+            return
+        signum, self.received = self.received, 0
+        again = threading.Timer(AGAIN, os.kill, (os.getpid(), signum))
+        again.daemon = True
+        again.start()
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         insists = signum == signal.SIGINT == self.received
