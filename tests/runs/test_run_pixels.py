@@ -103,15 +103,35 @@ def test_the_checkpoint_carries_its_settings(videos: Path, tmp_path: Path) -> No
     assert "optimizer" not in config["model"]["init_args"]
 
 
-def test_two_processes_shard_the_layers_and_leave_a_whole_checkpoint(videos: Path, tmp_path: Path) -> None:
+def test_two_processes_hold_half_of_the_network_each_and_one_goes_on(videos: Path, tmp_path: Path) -> None:
     sharded = ["--config", "with/fsdp.yaml", "--trainer.accelerator", "cpu", "--trainer.devices", "2"]
-    for rank in run_ranks(2, *fit("demo_svmae.yaml", videos, tmp_path, *sharded)):
+    short = ["--trainer.max_steps", "2", "--trainer.callbacks+=tests.runs.shards.Shards"]
+    here = []
+    for rank in run_ranks(2, *fit("demo_svmae.yaml", videos, tmp_path, *sharded, *short)):
         assert rank.returncode == 0, rank.stderr[-3000:]
-    folder = tmp_path / "run" / "version_0"
-    assert len([row for row in rows_of(folder / "metrics.csv") if row["train/loss/total"]]) == 4
-    module = SVMAEPretraining.load_from_checkpoint(folder / "checkpoints" / "last.ckpt")  # every weight
+        (line,) = [line for line in rank.stdout.splitlines() if line.startswith("shards")]
+        here.append(json.loads(line.removeprefix("shards")))
+    for (first, whole), (second, _) in zip(*here, strict=True):  # parameters, then moments
+        assert first + second == whole
+        assert 0.49 < first / whole < 0.51
+    half = tmp_path / "run" / "version_0" / "checkpoints" / "last.ckpt"
+    module = SVMAEPretraining.load_from_checkpoint(half)  # every weight
     assert module.hparams["checkpointing"]
-    assert all(value.isfinite().all() for value in module.state_dict().values())
+    assert here[0][0][1] == sum(value.numel() for value in module.parameters())
+    assert run(*fit("demo_svmae.yaml", videos, tmp_path, "--ckpt_path", str(half))) == 0
+    last = newest(tmp_path / "run") / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 4
+    extract: list[str | Path] = [
+        "extract",
+        videos,
+        tmp_path / "store.h5",
+        "--config",
+        "extract/svmae.yaml",
+        "--weights",
+        half,
+    ]
+    assert run(*extract, "--tail", "drop") == 0
+    assert FeatureStore(tmp_path / "store.h5").read("a", "features").shape == (4, 1, 12)
 
 
 @pytest.mark.parametrize(
