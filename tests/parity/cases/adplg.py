@@ -78,10 +78,11 @@ def both_optimizers(config: dict[str, Any], module: WSVADModule, snippet_lr: flo
     decays = [float(re.findall(r"wd (\S+?),", config[f"optimizer_{name}"])[0]) for name in "vs"]
     rates = [read_rate(config["optimizer_v"]), snippet_lr]
     networks = [module.net.video, module.net.snippet]
-    return torch.optim.Adam(
+    groups = (
         {"params": network.parameters(), "lr": lr, "weight_decay": decay}
         for network, lr, decay in zip(networks, rates, decays, strict=True)
     )
+    return torch.optim.Adam(groups, fused=True)
 
 
 def read_rate(description: str) -> float:

@@ -56,6 +56,7 @@ def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimi
         momentum=config["momentum"],
         weight_decay=config["weight_decay"],
         nesterov=True,
+        fused=True,
     )
 
 

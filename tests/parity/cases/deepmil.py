@@ -26,7 +26,9 @@ def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
 
 def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:
     """Build the recipe's optimizer."""
-    return torch.optim.Adam(module.parameters(), lr=config["lr"], weight_decay=config["weight_decay"])
+    return torch.optim.Adam(
+        module.parameters(), lr=config["lr"], weight_decay=config["weight_decay"], fused=True
+    )
 
 
 def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:

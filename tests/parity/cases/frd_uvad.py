@@ -75,6 +75,7 @@ def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimi
         lr=config["lr"],
         betas=tuple(config["betas"]),
         weight_decay=config["weight_decay"],
+        fused=True,
     )
 
 

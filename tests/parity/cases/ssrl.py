@@ -73,7 +73,7 @@ def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBat
 
 def small_step(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:
     """Build an optimizer that does not go far."""
-    return torch.optim.Adam(module.parameters(), lr=1e-6, weight_decay=config["weight_decay"])
+    return torch.optim.Adam(module.parameters(), lr=1e-6, weight_decay=config["weight_decay"], fused=True)
 
 
 def frozen(config: dict[str, Any]) -> tuple[str, ...]:

@@ -78,7 +78,9 @@ def complete(
 def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:
     """Build the recipe's optimizer."""
     assert config["optimizer"] == "AdamW"
-    return torch.optim.AdamW(module.parameters(), lr=config["lr"], weight_decay=config["weight_decay"])
+    return torch.optim.AdamW(
+        module.parameters(), lr=config["lr"], weight_decay=config["weight_decay"], fused=True
+    )
 
 
 def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBatch]:

@@ -107,7 +107,9 @@ def optimizer(config: dict[str, Any], network: nn.Module) -> torch.optim.Optimiz
         {"params": decayed, "weight_decay": config["weight_decay"]},
         {"params": kept, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config["lr"], betas=tuple(config["betas"]), eps=config["eps"])
+    return torch.optim.AdamW(
+        groups, lr=config["lr"], betas=tuple(config["betas"]), eps=config["eps"], fused=True
+    )
 
 
 def compute(manifest: Manifest, weights: dict[str, Tensor], inputs: dict[str, Tensor]) -> Outputs:
