@@ -17,7 +17,7 @@ from tests.imports import Floors, Package
 ROOT = Path(__file__).parents[1]
 FLOORS: Floors = (
     ("errors",),
-    ("ops", "timeline"),
+    ("alarms", "ops", "timeline"),
     ("files", "folders", "types", "configs", "checkpoint", "startup", "quiet", "signals"),
     ("layers", "losses", "parsing", "ranks", "slurm"),
     ("video", "metrics"),
