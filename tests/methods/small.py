@@ -61,7 +61,7 @@ def small(name: str, feature_dim: int = 8) -> WSVADModule:
     if isinstance(method, methods.GSMoE):
         method.centres.normal_()
     if isinstance(method, methods.SST):
-        method.clips = lambda batch, chosen: torch.rand(len(chosen), 3, 16, 8, 8)  # type: ignore[method-assign]
+        method.clips = lambda batch, chosen: torch.rand(len(chosen), 3, 16, 8, 8, device=chosen.device)  # type: ignore[method-assign]
     if isinstance(method, PromptedModule):
         method.classes = CLASSES
         method.net.prompt.use(tiny_tower(feature_dim), ["normal", *CLASSES])

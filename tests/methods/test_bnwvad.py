@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tests.methods.small import small
 from tests.parity.batches import training_batch
@@ -30,23 +30,28 @@ def test_divergence_survives_what_never_varied() -> None:
     assert features.grad.isfinite().all()
 
 
+def pairs(normal: Tensor, abnormal: Tensor, sample_ratio: float, batch_ratio: float) -> tuple[Tensor, Tensor]:
+    normal_index, abnormal_index, is_pair = select_pairs(normal, abnormal, sample_ratio, batch_ratio)
+    return normal_index[is_pair], abnormal_index[is_pair]
+
+
 def test_pairs_join_both_selections_and_rank_the_normal_rows() -> None:
     abnormal = torch.tensor([[0.1, 0.9, 0.8, 0.7, 0.2], [0.5, 0.3, 0.2, 0.1, 0.4]])
     normal = torch.tensor([[1.0, 4.0, 2.0, 0.0, 3.0], [0.0, 1.0, 2.0, 3.0, 4.0]])
-    normal_index, abnormal_index = select_pairs(normal, abnormal, sample_ratio=0.2, batch_ratio=0.3)
+    normal_index, abnormal_index = pairs(normal, abnormal, sample_ratio=0.2, batch_ratio=0.3)
     assert abnormal_index.tolist() == [1, 2, 3, 5]  # three of the half, and the best of the second row
     assert normal_index.tolist() == [1, 5 + 4, 4, 5 + 3]
 
 
 def test_everything_selected_pairs_every_snippet_once() -> None:
     normal, abnormal = torch.rand(2, 3, 4)
-    normal_index, abnormal_index = select_pairs(normal, abnormal, sample_ratio=1.0, batch_ratio=0.0)
+    normal_index, abnormal_index = pairs(normal, abnormal, sample_ratio=1.0, batch_ratio=0.0)
     assert normal_index.sort().values.tolist() == abnormal_index.tolist() == list(range(12))
 
 
 def test_one_snippet_a_row_is_the_least() -> None:
     normal, abnormal = torch.rand(2, 5, 1)
-    normal_index, abnormal_index = select_pairs(normal, abnormal, sample_ratio=0.2, batch_ratio=0.0)
+    normal_index, abnormal_index = pairs(normal, abnormal, sample_ratio=0.2, batch_ratio=0.0)
     assert normal_index.tolist() == abnormal_index.tolist() == list(range(5))
 
 

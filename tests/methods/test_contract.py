@@ -1,10 +1,12 @@
 """What holds for every method: the contract of the base, and the hazards of real data."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.plugins.precision import DoublePrecision, HalfPrecision, Precision
 from torch import Tensor
 
@@ -100,6 +102,26 @@ def test_scoring_draws_nothing_at_random(name: str) -> None:
     batch = evaluation_batch(torch.randn(2, 12, 8).abs())
     with torch.no_grad():
         assert torch.equal(method.score(batch), method.score(batch))
+
+
+WAITS = {  # for numbers, in training: what a GPU computes is read by the CPU
+    "ADPLG": "it keeps the attention of earlier visits on the CPU",
+}
+
+
+@NAMES
+def test_nothing_waits_for_numbers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors of the device ``meta`` have shapes and no numbers; autocast does not know it."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    method, device = small(name).to("meta"), torch.device("meta")
+    batch = move_data_to_device(paired(torch.randn(4, 2, 20, 8)), device)
+    if name in WAITS:
+        with pytest.raises(NotImplementedError, match="no data"):
+            method.compute_losses(batch)
+    else:
+        assert train_once(method, batch).is_meta
+    scored = move_data_to_device(evaluation_batch(torch.randn(2, 12, 8)), device)
+    assert method.eval().score(scored).is_meta
 
 
 @NAMES

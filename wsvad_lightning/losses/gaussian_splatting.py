@@ -30,16 +30,15 @@ def splat(curves: Tensor, prominence: float, neighbours: int | None, sigma: Sigm
     Returns:
         ``[R, T]`` in [0, 1], 1 at the largest sum; all 0 where no peak is prominent.
     """
-    row, place = local_maxima(curves).nonzero(as_tuple=True)
-    counts = prominences(curves[row], place, neighbours) >= prominence
-    row, place = row[counts], place[counts]
+    row, place, is_peak = _places(local_maxima(curves))
+    counts = is_peak & (prominences(curves[row], place, neighbours) >= prominence)
     width = _half_widths(curves)[row, place].clamp_min(1)[:, None]
     around, offset = curves[row], _offsets(curves, place)
     inside = offset.abs() <= width
     deviation = _deviation(around, inside).clamp_min(LEAST_DEVIATION)
     near = inside & (around >= around.gather(1, place[:, None]) - deviation)
     spread = width / 2 if sigma == "snippets" else deviation
-    gaussians = torch.exp(-offset.square() / (2 * spread.square())) * near
+    gaussians = torch.exp(-offset.square() / (2 * spread.square())) * (near & counts[:, None])
     summed = torch.zeros_like(curves).index_add(0, row, gaussians.to(curves.dtype))
     return summed / summed.amax(dim=-1, keepdim=True).clamp_min(1)  # a peak alone has 1
 
@@ -51,8 +50,7 @@ def splatting_bce(scores: Tensor, labels: Tensor) -> Tensor:
         scores: ``[R, T]`` in [0, 1].
         labels: ``[R, T]``.
     """
-    has_peak = labels.any(dim=-1)
-    return probability_bce(scores[has_peak], labels[has_peak]) if has_peak.any() else 0.0 * scores.sum()
+    return probability_bce(scores, labels, counts=labels.any(dim=-1, keepdim=True))
 
 
 def local_maxima(curves: Tensor) -> Tensor:
@@ -71,6 +69,20 @@ def local_maxima(curves: Tensor) -> Tensor:
     rises, falls = F.pad(step > 0, (1, 0)), F.pad(step < 0, (0, 1))
     place = torch.arange(curves.shape[-1], device=curves.device)
     return middle & rises.gather(-1, place - before) & falls.gather(-1, place + behind)
+
+
+def _places(peaks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """List peaks ``[R, T]`` in the order of rows and time, in as many places K as there may be peaks.
+
+    Their number does not depend on the curves, so that a GPU need not wait to know it.
+
+    Returns:
+        ``[K]`` each: the row, the place in it, and whether a peak is there.
+    """
+    rows, length = peaks.shape
+    place = peaks.to(torch.uint8).argsort(dim=-1, descending=True, stable=True)[:, : max(0, length - 1) // 2]
+    row = torch.arange(rows, device=peaks.device)[:, None].expand_as(place)
+    return row.flatten(), place.flatten(), peaks.gather(-1, place).flatten()
 
 
 def prominences(curves: Tensor, place: Tensor, neighbours: int | None) -> Tensor:

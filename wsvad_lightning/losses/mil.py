@@ -11,7 +11,7 @@ from wsvad_lightning.ops import topk_mean
 Pairing = Literal["all", "matched"]
 
 
-def probability_bce(probabilities: Tensor, target: Tensor | float) -> Tensor:
+def probability_bce(probabilities: Tensor, target: Tensor | float, counts: Tensor | None = None) -> Tensor:
     """Mean binary cross-entropy of probabilities, logarithms clamped at -100.
 
     Always in float32 and outside autocast: half precision has no probabilities near one, and PyTorch refuses
@@ -20,11 +20,18 @@ def probability_bce(probabilities: Tensor, target: Tensor | float) -> Tensor:
     Args:
         probabilities: any shape, in [0, 1].
         target: the same shape, or one number for all.
+        counts: bool, of a shape that expands to it: what the mean is of, zero if it is of nothing; None for
+            all. No value is gathered by it, for which a GPU would have to wait.
     """
     with torch.autocast(probabilities.device.type, enabled=False):
         probabilities = probabilities.float()
         expected = torch.as_tensor(target, dtype=torch.float32, device=probabilities.device)
-        return F.binary_cross_entropy(probabilities, expected.expand_as(probabilities))
+        expected = expected.expand_as(probabilities)
+        if counts is None:
+            return F.binary_cross_entropy(probabilities, expected)
+        weight = counts.expand_as(probabilities).float()
+        total = F.binary_cross_entropy(probabilities, expected, weight, reduction="sum")
+        return total / weight.sum().clamp_min(1)
 
 
 def topk_bce(scores: Tensor, target: Tensor | float, k: int) -> Tensor:

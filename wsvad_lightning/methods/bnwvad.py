@@ -185,15 +185,19 @@ class BNWVAD(WSVADModule):
     def triplet(self, divergences: Tensor) -> Tensor:
         """Order the divergences of paired snippets, ``[B, N, T]``, the normal half first."""
         normal, abnormal = (half.flatten(0, 1) for half in halves(divergences))
-        normal_index, abnormal_index = select_pairs(normal, abnormal, self.sample_ratio, self.batch_ratio)
+        normal_index, abnormal_index, is_pair = select_pairs(
+            normal, abnormal, self.sample_ratio, self.batch_ratio
+        )
         difference = normal.flatten()[normal_index] - abnormal.flatten()[abnormal_index]
-        return F.relu(difference + self.margin).mean()
+        return F.relu(difference + self.margin).where(is_pair, 0.0).sum() / is_pair.sum()
 
 
 def select_pairs(
     normal: Tensor, abnormal: Tensor, sample_ratio: float, batch_ratio: float
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Select divergent snippets of both halves and pair them, as the module's docstring says.
+
+    Shapes do not depend on how many pairs there are, so that a GPU need not wait to know it.
 
     Args:
         normal: ``[R, T]`` divergences of the normal half.
@@ -202,15 +206,17 @@ def select_pairs(
         batch_ratio: share of R * T to select from the half.
 
     Returns:
-        Positions of m normal and of m abnormal snippets in the flattened halves.
+        Positions ``[R T]`` of normal and of abnormal snippets in the flattened halves, and which of them are
+        pairs: the first ones.
     """
     rows, length = abnormal.shape
     of_row = _largest(abnormal, max(1, int(length * sample_ratio)))
     of_half = _largest(abnormal.flatten(), int(rows * length * batch_ratio))
-    abnormal_index = (of_row.flatten() | of_half).nonzero().squeeze(1)
+    selected = of_row.flatten() | of_half
+    in_order = selected.to(torch.uint8).argsort(descending=True, stable=True)
     ranked = normal.argsort(dim=1, descending=True)
     by_rank = (ranked + length * torch.arange(rows, device=ranked.device)[:, None]).T.flatten()
-    return by_rank[: len(abnormal_index)], abnormal_index
+    return by_rank, in_order, selected[in_order]
 
 
 def _largest(values: Tensor, k: int) -> Tensor:

@@ -322,7 +322,7 @@ def expert_bce(scores: Tensor, targets: Tensor) -> Tensor:
     """
     concerned = targets.bool()
     concerned[: len(targets) // 2] = True
-    return probability_bce(scores[concerned], targets[concerned])
+    return probability_bce(scores, targets, counts=concerned)
 
 
 def k_means(points: Tensor, number: int, seed: int) -> Tensor:

@@ -91,9 +91,11 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
         zip(levels, (head.bn1, head.bn2), head.divergences(levels), strict=True), start=1
     ):
         divergences = divergences.flatten(0, 1)
-        index = select_pairs(*halves(divergences), module.sample_ratio, module.batch_ratio)
+        *index, is_pair = select_pairs(*halves(divergences), module.sample_ratio, module.batch_ratio)
         features = halves(rearrange(level, "b n c t -> (b n) t c"))
-        normal, abnormal = (half.flatten(0, 1)[chosen] for half, chosen in zip(features, index, strict=True))
+        normal, abnormal = (
+            half.flatten(0, 1)[chosen[is_pair]] for half, chosen in zip(features, index, strict=True)
+        )
         found |= {
             f"anchor{i}": np.asarray(norm.running_mean),
             f"variance{i}": np.asarray(norm.running_var),
