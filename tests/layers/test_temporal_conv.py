@@ -22,5 +22,17 @@ def test_it_is_conv1d_along_time(kernel_size: int, dilation: int, bias: bool, le
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
 
 
+@pytest.mark.parametrize(("kernel_size", "dilation"), [(1, 1), (5, 1), (3, 4)])
+@pytest.mark.parametrize("length", [1, 9])
+def test_a_causal_one_is_conv1d_behind_zeros(kernel_size: int, dilation: int, length: int) -> None:
+    torch.manual_seed(0)
+    ours = TemporalConv(4, 6, kernel_size, dilation, causal=True)
+    theirs = nn.Conv1d(4, 6, kernel_size, dilation=dilation)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, length, 4)
+    padded = nn.functional.pad(x.transpose(1, 2), (dilation * (kernel_size - 1), 0))
+    torch.testing.assert_close(ours(x), theirs(padded).transpose(1, 2))
+
+
 def test_nothing_is_transposed_in_memory() -> None:
     assert TemporalConv(4, 6, kernel_size=3)(torch.randn(2, 9, 4)).is_contiguous()

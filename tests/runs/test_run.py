@@ -73,7 +73,8 @@ def make_store_for(config: str, folder: Path) -> Path:
     key = config if prepared else "-".join([*streams, *prompts])
     path = folder / f"{key.replace(' ', '_')}.h5"
     if not path.exists():
-        make_store(path, crops=2, streams=streams, train=8, classes=list(prompts), text_aligned=True)
+        classes, views = list(prompts), {"audio": 1}
+        make_store(path, crops=2, streams=streams, views=views, train=8, classes=classes, text_aligned=True)
     return path
 
 

@@ -22,7 +22,12 @@ from wsvad_lightning.layers.rows import over_rows
 from wsvad_lightning.layers.score_head import ScoreHead
 from wsvad_lightning.layers.selection import MagnitudeSelection, magnitudes
 from wsvad_lightning.layers.self_attention import SelfAttention
-from wsvad_lightning.layers.snippet_graph import GraphLayer, proximity_graph, similarity_graph
+from wsvad_lightning.layers.snippet_graph import (
+    GraphLayer,
+    normalise_edges,
+    proximity_graph,
+    similarity_graph,
+)
 from wsvad_lightning.layers.temporal_conv import TemporalConv
 from wsvad_lightning.layers.text_tower import TextTower
 from wsvad_lightning.layers.vit import (
@@ -65,6 +70,7 @@ __all__ = [
     "attend_by_distance",
     "init_xavier",
     "magnitudes",
+    "normalise_edges",
     "normalise_tubes",
     "over_rows",
     "proximity_graph",

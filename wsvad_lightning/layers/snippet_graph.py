@@ -42,8 +42,12 @@ def similarity_graph(x: Tensor, valid: Tensor, threshold: float = 0.7) -> Tensor
     Returns:
         ``[..., T, T]`` float32.
     """
-    alike = F.threshold(cosine(x, x), threshold, 0.0)
-    weights = alike.masked_fill(~valid[..., None, :], -torch.inf).softmax(dim=-1)
+    return normalise_edges(F.threshold(cosine(x, x), threshold, 0.0), valid)
+
+
+def normalise_edges(edges: Tensor, valid: Tensor) -> Tensor:
+    """Take the softmax of each row ``[..., T, T]`` over ``valid [..., T]`` snippets; others have no edge."""
+    weights = edges.masked_fill(~valid[..., None, :], -torch.inf).softmax(dim=-1)
     return weights * valid[..., None]
 
 

@@ -18,17 +18,27 @@ class TemporalConv(nn.Conv1d):
         kernel_size: snippets that a kernel sees, an odd number; with one, a linear layer.
         dilation: from one of these snippets to the next.
         bias: whether a bias is added.
+        causal: whether a kernel ends at its snippet and sees none after it, in place of lying around it.
     """
 
     def __init__(
-        self, in_dim: int, out_dim: int, kernel_size: int = 1, dilation: int = 1, bias: bool = True
+        self,
+        in_dim: int,
+        out_dim: int,
+        kernel_size: int = 1,
+        dilation: int = 1,
+        bias: bool = True,
+        causal: bool = False,
     ) -> None:
         super().__init__(in_dim, out_dim, kernel_size, dilation=dilation, bias=bias)
+        self.shift = dilation * (kernel_size // 2) if causal else 0
 
     @over_rows
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[..., T, in_dim]`` to ``[..., T, out_dim]``."""
         image = x.transpose(1, 2).unsqueeze(2)
+        if self.shift:
+            image = F.pad(image, (self.shift, 0))
         weight, dilation = self.weight.unsqueeze(2), (1, *self.dilation)
         convolved = F.conv2d(image, weight, self.bias, padding="same", dilation=dilation)
-        return convolved.squeeze(2).transpose(1, 2)
+        return convolved.squeeze(2).transpose(1, 2)[:, : x.shape[1]]

@@ -9,6 +9,7 @@ from wsvad_lightning.methods.c2fpl import C2FPL
 from wsvad_lightning.methods.cliptsa import CLIPTSA
 from wsvad_lightning.methods.frduvad import FRDUVAD
 from wsvad_lightning.methods.gsmoe import GSMoE
+from wsvad_lightning.methods.hlnet import HLNet
 from wsvad_lightning.methods.mgfn import MGFN
 from wsvad_lightning.methods.rtfm import RTFM
 from wsvad_lightning.methods.s3r import S3R
@@ -36,6 +37,7 @@ __all__ = [
     "TPWNG",
     "URDMU",
     "GSMoE",
+    "HLNet",
     "Sultani",
     "VadCLIP",
 ]

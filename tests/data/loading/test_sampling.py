@@ -1,4 +1,5 @@
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from wsvad_lightning.data.loading.sampling import (
     valid_segments,
 )
 
-SAMPLINGS: tuple[Sampling, ...] = ("mean_bins", "c3d_bins", "pick", "linear", "pad_or_bins", "window")
+SAMPLINGS = get_args(Sampling)
 RNG = np.random.default_rng(0)
 
 
@@ -106,6 +107,13 @@ def test_pad_or_bins_pads_short_videos_and_averages_long_ones() -> None:
     np.testing.assert_array_equal(sample_segments(short, "pad_or_bins", 8, RNG)[:5], short)
     np.testing.assert_array_equal(sample_segments(long, "pad_or_bins", 8, RNG), bins_in_a_loop(long, 8))
     assert [valid_segments("pad_or_bins", n, 8) for n in (5, 8, 23)] == [5, 8, 8]
+
+
+def test_pad_or_pick_pads_short_videos_and_thins_long_ones() -> None:
+    snippets = np.arange(1, 12, dtype=np.float32)
+    assert sample_segments(snippets, "pad_or_pick", 6, RNG).tolist() == [1, 3, 5, 7, 9, 11]
+    assert sample_segments(snippets[:4], "pad_or_pick", 6, RNG).tolist() == [1, 2, 3, 4, 0, 0]
+    assert [valid_segments("pad_or_pick", n, 6) for n in (4, 6, 11)] == [4, 6, 6]
 
 
 def test_windows_are_contiguous_and_reach_both_ends() -> None:

@@ -65,7 +65,7 @@ def test_a_checkpoint_carries_the_statistics_of_all_streams(store: Path, streams
         other.load_state_dict(state)
 
 
-@pytest.mark.parametrize("sampling", ["mean_bins", "pick", "linear", "pad_or_bins", "window"])
+@pytest.mark.parametrize("sampling", ["mean_bins", "pick", "linear", "pad_or_bins", "pad_or_pick", "window"])
 @pytest.mark.parametrize("crops", ["all", "each", "random", "mean"])
 def test_streams_are_sampled_as_the_features(store: Path, sampling: Sampling, crops: Crops) -> None:
     """Asked for as a stream, the features themselves must come as the features do."""

@@ -140,9 +140,31 @@ def test_views_merge_stream_by_stream_before_joining() -> None:
         )
 
 
-def test_streams_of_different_views_are_not_joined_view_by_view() -> None:
-    with pytest.raises(WSVADError, match="'all'.*'whole': 1, 'grid': 2.*Merge the views"):
-        FeatureTransform(TWO)
+def test_streams_of_several_different_views_are_not_joined_view_by_view() -> None:
+    with pytest.raises(WSVADError, match="'all'.*'whole': 1, 'coarse': 2, 'fine': 8.*Merge the views"):
+        FeatureTransform(grids())
+
+
+@pytest.mark.parametrize("crops", ["all", "each", "random"])
+@pytest.mark.parametrize("normalize", ["none", "zscore"])
+def test_a_stream_of_one_view_is_joined_to_every_view(crops: Crops, normalize: Normalize) -> None:
+    videos = make_videos(TWO)
+    transform = fitted(videos, normalize, crops, streams=TWO)
+    assert (transform.output_views, transform.output_dim) == (2, 8)
+    whole, grid = (
+        fitted(videos, normalize, streams={name: TWO[name]})({name: videos[0][name]}) for name in TWO
+    )
+    joined = transform(videos[0])
+    for view in range(2):
+        np.testing.assert_array_equal(joined[:, view, :3], whole[:, 0])
+        np.testing.assert_array_equal(joined[:, view, 3:], grid[:, view])
+        np.testing.assert_array_equal(transform(videos[0], slice(view, view + 1)), joined[:, view : view + 1])
+
+
+def test_streams_of_one_view_each_are_joined_whatever_the_views_are_called() -> None:
+    streams = {"whole": StreamInfo(2, ("full",)), "sound": StreamInfo(3, ("ear",))}
+    transform = FeatureTransform(streams)
+    assert transform(make_videos(streams)[0]).shape[1:] == (transform.output_views, 5)
 
 
 def test_half_precision_becomes_single() -> None:

@@ -3,13 +3,15 @@
 * ``mean_bins``: mean of the snippets between the borders ``linspace(0, T, S + 1)``, rounded down; where two
   borders coincide, the snippet there (RTFM, UR-DMU, CLIP-TSA, SSRL, SST).
 * ``c3d_bins``: the same between :func:`c3d_borders`, which mostly leave the last snippet out (Sultani).
-* ``pick``: the snippets at ``linspace(0, T - 1, S)``, rounded down (HL-Net on XD-Violence, evenly spaced).
+* ``pick``: the snippets at ``linspace(0, T - 1, S)``, rounded down.
 * ``linear``: linear interpolation between the snippets, at the times ``(i + 0.5) * T / S - 0.5`` limited to
   0 … T - 1; no more than two snippets enter a segment, so most of a long video is never read (S3R).
 * ``pad_or_bins``: a video of at most S snippets as it is, padded with zeros; a longer one as ``mean_bins``
   (VadCLIP).
+* ``pad_or_pick``: a video of at most S snippets as it is, padded with zeros; a longer one as ``pick``
+  (HL-Net, PEL4VAD).
 * ``window``: a video of at most S snippets as it is, padded with zeros; of a longer one S consecutive
-  snippets from a random start (HL-Net on XD-Violence, training).
+  snippets from a random start.
 
 All give float32, whatever the store holds; means of float16 snippets are taken in float32.
 """
@@ -21,8 +23,16 @@ from numpy.typing import NDArray
 
 from wsvad_lightning.data.store import Features
 
-Sampling = Literal["mean_bins", "c3d_bins", "pick", "linear", "pad_or_bins", "window"]
-DETERMINISTIC: tuple[Sampling, ...] = ("mean_bins", "c3d_bins", "pick", "linear", "pad_or_bins")
+Sampling = Literal["mean_bins", "c3d_bins", "pick", "linear", "pad_or_bins", "pad_or_pick", "window"]
+PADDED: tuple[Sampling, ...] = ("pad_or_bins", "pad_or_pick", "window")  # short videos, with zeros
+DETERMINISTIC: tuple[Sampling, ...] = (
+    "mean_bins",
+    "c3d_bins",
+    "pick",
+    "linear",
+    "pad_or_bins",
+    "pad_or_pick",
+)
 
 
 def sample_segments(
@@ -39,25 +49,23 @@ def sample_segments(
     Returns:
         ``[S, ...]``, of which the first :func:`valid_segments` come from the video.
     """
-    if sampling == "mean_bins":
+    if sampling in PADDED and len(snippets) <= segments:
+        return _pad(snippets, segments)
+    if sampling in ("mean_bins", "pad_or_bins"):
         return mean_bins(snippets, segments)
     if sampling == "c3d_bins":
         return bin_means(snippets, c3d_borders(len(snippets), segments))
-    if sampling == "pick":
+    if sampling in ("pick", "pad_or_pick"):
         return snippets[np.linspace(0, len(snippets) - 1, segments, dtype=int)].astype(np.float32)
     if sampling == "linear":
         return interpolate(snippets, segments)
-    if len(snippets) <= segments:
-        return _pad(snippets, segments)
-    if sampling == "pad_or_bins":
-        return mean_bins(snippets, segments)
     start = rng.integers(len(snippets) - segments + 1)
     return snippets[start : start + segments].astype(np.float32)
 
 
 def valid_segments(sampling: Sampling, num_snippets: int, segments: int) -> int:
     """Count the segments that come from a video of ``num_snippets``; the rest is padding."""
-    return min(num_snippets, segments) if sampling in ("pad_or_bins", "window") else segments
+    return min(num_snippets, segments) if sampling in PADDED else segments
 
 
 def mean_bins(snippets: Features, segments: int) -> NDArray[np.float32]:

@@ -36,7 +36,8 @@ class FeatureTransform:
     2. ``clip``: values are limited to -clip … clip.
     3. ``crops``, each stream: ``mean`` and ``max`` merge the views element by element, ``concat`` along the
        channels; ``all``, ``each`` and ``random`` keep them apart.
-    4. Several streams are joined along the channels. Unless merged, they must have the same views.
+    4. Several streams are joined along the channels. Unless merged, those of several views must have the
+       same ones, and a stream of one view, such as sound, is joined to each of them.
     5. ``pca_dim``: the vectors, centred, are expressed in their first principal axes, which the views share.
 
     The statistics come from :meth:`fit`, which reads one video at a time, or from :meth:`load_state_dict`.
@@ -54,7 +55,8 @@ class FeatureTransform:
         merges_views: whether one view comes out, whatever the streams have.
 
     Raises:
-        WSVADError: if the streams have different views, or fewer channels than principal axes are asked for.
+        WSVADError: if streams of several views have different ones, or fewer channels than principal axes
+            are asked for.
     """
 
     def __init__(
@@ -68,11 +70,12 @@ class FeatureTransform:
         self.streams = dict(streams)
         self.normalize, self.clip, self.crops, self.pca_dim = normalize, clip, crops, pca_dim
         self.merges_views = crops in ("mean", "max", "concat")
-        if not self.merges_views and len({info.views for info in streams.values()}) > 1:
+        several = {info.views for info in streams.values() if len(info.views) > 1}
+        if not self.merges_views and len(several) > 1:
             counts = {name: len(info.views) for name, info in streams.items()}
             problem = f"streams of different views, {counts}, cannot be joined view by view"
             raise WSVADError("data.crops", crops, problem, "Merge the views by mean, max or concat")
-        self.output_views = 1 if self.merges_views else len(next(iter(streams.values())).views)
+        self.output_views = 1 if self.merges_views or not several else len(several.pop())
         joined = sum(len(i.views) * i.dim if crops == "concat" else i.dim for i in streams.values())
         if pca_dim is not None and not 1 <= pca_dim <= joined:
             raise WSVADError(
@@ -204,8 +207,13 @@ class FeatureTransform:
         """Do all but the PCA."""
         merged = []
         for name, features in streams.items():
-            merged.append(self._merge(self._scale(name, features[:, views], views)))
-        return merged[0] if len(merged) == 1 else np.concatenate(merged, axis=-1)
+            own = ALL_VIEWS if features.shape[1] == 1 else views
+            merged.append(self._merge(self._scale(name, features[:, own], own)))
+        if len(merged) == 1:
+            return merged[0]
+        count = max(features.shape[1] for features in merged)
+        spread = [np.broadcast_to(x, (len(x), count, x.shape[-1])) for x in merged]
+        return np.concatenate(spread, axis=-1)
 
     def _project(self, joined: Features) -> Features:
         projected: Features = (joined - self.statistics["center"]) @ self.statistics["axes"]
