@@ -14,6 +14,7 @@ from tests.methods.small import smaller
 from tests.serving.clockwork import Clockwork
 from wsvad_lightning import Detector
 from wsvad_lightning.cli import main
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 
@@ -92,6 +93,15 @@ def test_scores_are_those_of_the_command_line(case: str, stores: list[Path], tmp
         torch.testing.assert_close(torch.cat(columns, dim=1), expected[video_id], rtol=0, atol=1e-6)
     again = detector.score_store(str(stores[1]))
     assert all(torch.equal(again[video_id].scores, found[video_id].scores) for video_id in found)
+    video_id, whole = next(iter(found.items()))
+    store, length = FeatureStore(stores[1]), len(whole.scores)
+    stream = detector.stream(window=length, look_ahead=length - 1)
+    given = stream.update({name: store.read(video_id, name) for name in store.streams}) + stream.close()
+    scores = torch.tensor([one.score for one in given])
+    torch.testing.assert_close(scores, whole.scores, rtol=0, atol=1e-6)
+    if whole.class_scores is not None:
+        rows = torch.stack([one.class_scores for one in given if one.class_scores is not None])
+        torch.testing.assert_close(rows, whole.class_scores, rtol=0, atol=1e-6)
 
 
 def test_a_method_of_ones_own_is_given_by_its_class(stores: list[Path], tmp_path: Path) -> None:

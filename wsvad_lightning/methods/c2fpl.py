@@ -70,6 +70,7 @@ class C2FPL(PreparedModule):
         pseudo_labels: one per snippet of the training videos, joined end to end; none in a new module.
     """
 
+    field_of_view = (0, 0)
     requires = FeatureRequirements(bags="windows", prepared=(LABELS,))
     default_loss_weights: ClassVar[dict[str, float]] = {"bce": 1.0}
 

@@ -192,6 +192,7 @@ class FRDUVAD(WSVADModule):
         bank: ``[M, N, T, D]`` windows in the memory.
     """
 
+    field_of_view = (0, 0)
     requires = FeatureRequirements(bags="windows")
     default_loss_weights: ClassVar[dict[str, float]] = {"reconstruction": 1.0, "memory": 1.0, "score": 1.0}
 

@@ -108,6 +108,7 @@ class Sultani(WSVADModule):
         **kwargs: arguments of :class:`WSVADModule`.
     """
 
+    field_of_view = (0, 0)
     default_loss_weights: ClassVar[dict[str, float]] = {
         "hinge": 1.0,
         "smooth": 8e-5,

@@ -15,6 +15,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.quiet import leave_out_tips
 from wsvad_lightning.reporting.scores import name_unfamiliar
+from wsvad_lightning.serving.stream import Preparation, ScoreStream
 from wsvad_lightning.types import Prediction
 
 IGNORED_WARNINGS = (
@@ -106,6 +107,22 @@ class Detector:
         found = [one._replace(novelty=data.novelty(one.video_id)) for batch in batches for one in batch]
         name_unfamiliar({one.video_id: one.novelty for one in found})
         return {one.video_id: one for one in found}
+
+    def stream(self, window: int | None = None, look_ahead: int | None = None) -> ScoreStream:
+        """Score the snippets of a video while they come in: ``stream.update(features)``, then ``close()``.
+
+        Features are transformed as those of the training were.
+
+        Args:
+            window: snippets that are scored together, see :class:`ScoreStream`.
+            look_ahead: snippets that a score waits for, see :class:`ScoreStream`.
+
+        Raises:
+            WSVADError: if the two do not fit.
+        """
+        checkpoint = read_checkpoint(self._checkpoint, "path")
+        preparation = Preparation(checkpoint, self._transform, self.model)
+        return ScoreStream(self.model, preparation, window, look_ahead)
 
 
 def _transform(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:

@@ -33,6 +33,8 @@ class WSVADModule(TrainingModule):
     Class attributes:
         requires: what the method needs of a feature store, apart from the channels; where that follows from
             its arguments, an instance has its own.
+        field_of_view: how many snippets before and after its own a score depends on; None for the whole
+            video.
 
     Attributes:
         classes: names of the anomaly classes that ``classify`` distinguishes, in its order.
@@ -48,6 +50,7 @@ class WSVADModule(TrainingModule):
     """
 
     requires: FeatureRequirements = FeatureRequirements()
+    field_of_view: tuple[int, int] | None = None
     classes: tuple[str, ...] = ()
     gives_maps: bool = True
     evaluation: Evaluation

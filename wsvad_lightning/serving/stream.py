@@ -1,0 +1,222 @@
+"""Scores of snippets while they come in, in memory that does not grow with them.
+
+A score depends on some snippets before and after its own: the field of view of the method. Where that is
+finite (:attr:`WSVADModule.field_of_view`), the scores given here are those of the whole video. Elsewhere a
+window that ends with the newest snippet is scored as if it were a video.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsvad_lightning.data.loading.familiarity import PREFIX, Familiarity
+from wsvad_lightning.data.loading.transform import FeatureTransform
+from wsvad_lightning.data.store import Features
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.types import UNKNOWN, StreamInfo, WSVADBatch
+
+WINDOW = 64  # snippets, where the field of view is the whole video
+FEATURES = "features"  # the stream that a bare array is of
+STATE = "WSVADDataModule"  # entry of a checkpoint: statistics of the features
+
+Streams = Mapping[str, Features]
+
+
+class SnippetScore(NamedTuple):
+    """The score of a snippet.
+
+    Attributes:
+        snippet: its number, from 0.
+        score: as the method defines it.
+        class_scores: ``[1 + C]`` probabilities of normal and of the classes; None if the method knows none.
+    """
+
+    snippet: int
+    score: float
+    class_scores: Tensor | None = None
+
+
+class Preparation:
+    """What a checkpoint says is done to stored features before a method sees them.
+
+    Args:
+        checkpoint: as read.
+        settings: of :class:`FeatureTransform`, and the names of its streams (``features``).
+        model: whose checkpoint it is.
+
+    Attributes:
+        streams: names of the streams that snippets must have.
+    """
+
+    def __init__(
+        self, checkpoint: Mapping[str, Any], settings: Mapping[str, Any], model: WSVADModule
+    ) -> None:
+        named = settings.get("features", FEATURES)
+        self._joined = [named] if isinstance(named, str) else list(named)
+        self._further = list(model.requires.streams)
+        self._settings = {name: settings[name] for name in settings.keys() - {"features"}}
+        self._model, self._state = model, dict(checkpoint.get(STATE, {}))
+        self._views: Mapping[str, Any] = (checkpoint.get("provenance") or {}).get("views", {})
+        self._shapes: dict[str, StreamInfo] = {}
+        self.streams = tuple(dict.fromkeys([*self._joined, *self._further]))
+
+    def __call__(self, streams: Streams) -> tuple[Features, dict[str, Features]]:
+        """Prepare snippets: what a method calls features, ``[T, N', D']``, and its further streams.
+
+        Raises:
+            WSVADError: if they are of another shape than the training's or before, or not finite.
+        """
+        shapes = {name: self._shape(name, streams[name]) for name in self.streams}
+        if not self._shapes:
+            self._build(shapes)
+        for name, info in shapes.items():
+            if info != self._shapes[name]:
+                raise _wrong(streams[name], f"{name} has another shape than the snippets before", "Keep it")
+        joined = self._transform({name: streams[name] for name in self._joined})
+        further = {name: one({name: streams[name]}) for name, one in self._transforms.items()}
+        for values in (joined, *further.values()):
+            if not np.isfinite(values).all():
+                raise _wrong(values, "hold NaN or infinite values", "Leave such snippets out")
+        return joined, further
+
+    def familiarity(self) -> Familiarity:
+        """What compares snippets with those of the training; known once some came."""
+        compared = Familiarity({name: self._shapes[name] for name in self._joined})
+        compared.load_state_dict({name: v for name, v in self._state.items() if name.startswith(PREFIX)})
+        return compared
+
+    def _build(self, shapes: dict[str, StreamInfo]) -> None:
+        scale = {name: self._settings[name] for name in ("normalize", "clip") if name in self._settings}
+        transform = FeatureTransform({name: shapes[name] for name in self._joined}, **self._settings)
+        if transform.output_dim != self._model.feature_dim:
+            given = f"{transform.output_dim} channels, the model was made for {self._model.feature_dim}"
+            raise WSVADError(
+                "features", ", ".join(self._joined), f"have {given}", "Give those of the training"
+            )
+        transforms = {name: FeatureTransform({name: shapes[name]}, **scale) for name in self._further}
+        for one in (transform, *transforms.values()):
+            names = (*one.streams, "") if one is transform else (*one.streams,)
+            one.load_state_dict({k: v for k, v in self._state.items() if k.rpartition("/")[0] in names})
+        self._transform, self._transforms, self._shapes = transform, transforms, shapes
+
+    def _shape(self, name: str, values: Features) -> StreamInfo:
+        """Describe snippets of a stream, which must have the views of the training, where these are known."""
+        views = self._views.get(name) or [str(view) for view in range(values.shape[1])]
+        if len(views) != values.shape[1]:
+            problem = f"{name} has {values.shape[1]} views, in the training {len(views)}"
+            raise _wrong(values, problem, "Give the views of the training")
+        return StreamInfo(values.shape[2], tuple(views))
+
+
+class ScoreStream:
+    """Scores the snippets of one video one after the other; made by :meth:`Detector.stream`.
+
+    Args:
+        model: the method, in evaluation mode.
+        preparation: of its features.
+        window: W, snippets that are scored together; by default L more than the field of view has up to the
+            one whose score is given, which are 64 where it is the whole video.
+        look_ahead: L, snippets that must have come after one before its score is given; by default those that
+            the field of view takes, or 0.
+
+    Attributes:
+        window: W in force.
+        look_ahead: L in force.
+        exact: whether scores are those of the whole video.
+
+    Raises:
+        WSVADError: if the window is not longer than the look-ahead, or this is negative.
+    """
+
+    def __init__(
+        self,
+        model: WSVADModule,
+        preparation: Preparation,
+        window: int | None = None,
+        look_ahead: int | None = None,
+    ) -> None:
+        before, after = model.field_of_view or (WINDOW - 1, 0)
+        self.look_ahead = after if look_ahead is None else look_ahead
+        self.window = before + 1 + self.look_ahead if window is None else window
+        if self.look_ahead < 0:
+            raise WSVADError("look_ahead", look_ahead, "must be at least 0", "Give a number of snippets")
+        if self.window <= self.look_ahead:
+            problem = f"must be longer than the look-ahead of {self.look_ahead} snippets"
+            raise WSVADError("window", self.window, problem, "Give more snippets")
+        enough = self.look_ahead >= after and self.window - 1 - self.look_ahead >= before
+        self.exact = model.field_of_view is not None and enough
+        self.preparation, self._model = preparation, model
+        self._held: deque[tuple[Features, dict[str, Features]]] = deque(maxlen=self.window)
+        self._came = 0
+
+    def update(self, features: Features | Streams) -> list[SnippetScore]:
+        """Take the next snippets, and give the scores that are known by now.
+
+        Args:
+            features: ``[K, N, D]``, as a store has them, of any number of snippets; several streams by name.
+
+        Raises:
+            WSVADError: if a stream is missing, or they are not such as the model was trained with.
+        """
+        streams = features if isinstance(features, Mapping) else {FEATURES: np.asarray(features)}
+        for name in self.preparation.streams:
+            if name not in streams:
+                needed = ", ".join(self.preparation.streams)
+                raise WSVADError("features", name, "is missing", f"Give the streams {needed} by name")
+            if np.ndim(streams[name]) != 3:
+                raise _wrong(streams[name], f"{name} must be [K, N, D]", "Give snippets, views and channels")
+        if not len(streams[self.preparation.streams[0]]):
+            return []
+        joined, further = self.preparation(streams)
+        return [
+            score
+            for t in range(len(joined))
+            for score in self._add(joined[t], {name: values[t] for name, values in further.items()})
+        ]
+
+    def close(self) -> list[SnippetScore]:
+        """End the video, and give the scores that waited for snippets after theirs."""
+        waiting = min(self.look_ahead, self._came)
+        scores = list(self._score(self._came - waiting, waiting)) if waiting else []
+        self._held.clear()
+        self._came = 0
+        return scores
+
+    def _add(self, features: Features, streams: dict[str, Features]) -> Iterator[SnippetScore]:
+        self._held.append((features, streams))
+        self._came += 1
+        if self._came > self.look_ahead:
+            yield from self._score(self._came - 1 - self.look_ahead, 1)
+
+    def _score(self, first: int, count: int) -> Iterator[SnippetScore]:
+        """Score what is held as a video, and give the scores of some snippets."""
+        device = self._model.device
+        snippets = np.stack([features for features, _ in self._held])
+        bag = np.array(snippets.swapaxes(0, 1)[None], dtype=np.float32, order="C")
+        streams = {
+            name: torch.from_numpy(np.stack([one[name] for _, one in self._held])[None].astype(np.float32))
+            for name in self._held[-1][1]
+        }
+        batch = WSVADBatch(
+            features=torch.from_numpy(bag).to(device),
+            lengths=torch.tensor([len(snippets)], device=device),
+            labels=torch.tensor([float(UNKNOWN)], device=device),
+            video_ids=["stream"],
+            streams={name: values.to(device) for name, values in streams.items()},
+        )
+        with torch.inference_mode():
+            scores, classes = self._model.score_and_classify(batch)
+        begins = self._came - len(self._held)
+        for snippet in range(first, first + count):
+            row = snippet - begins
+            of_classes = None if classes is None else classes[0, row].float().cpu()
+            yield SnippetScore(snippet, float(scores[0, row]), of_classes)
+
+
+def _wrong(values: Any, problem: str, remedy: str) -> WSVADError:
+    return WSVADError("features", f"array of shape {list(np.shape(values))}", problem, remedy)
