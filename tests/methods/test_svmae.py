@@ -10,7 +10,7 @@ from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.interop import export_official, load_official
-from wsvad_lightning.interop.svmae import TABLE, init_args
+from wsvad_lightning.interop.svmae import TABLE, complete, init_args
 from wsvad_lightning.methods import SVMAE
 from wsvad_lightning.methods.svmae import Fusion, FusionName, Inputs, SVMAENet, align
 
@@ -72,13 +72,36 @@ def test_a_text_without_channels_is_refused() -> None:
         SVMAE(8, 0)
 
 
-@pytest.mark.parametrize("fusion", ["concat", "add_up"])
+@pytest.mark.parametrize("fusion", ["concat", "add", "add_up"])
 def test_weights_of_both_streams_come_back_unchanged(fusion: FusionName) -> None:
-    state = export_official(SVMAE(8, 6, fusion=fusion).net, TABLE)
+    trained = SVMAENet(8, 6, fusion=fusion)
+    trained(torch.randn(2, 1, 5, 8), torch.randn(2, 5, 6))
+    state = export_official(trained, TABLE)
     method = SVMAE(**init_args(state))
     assert load_official(method.net, state, TABLE) == []
     back = export_official(method.net, TABLE)
     assert all(torch.equal(back[name], value) for name, value in state.items())
+
+
+def test_a_file_whose_text_network_saw_no_text_fuses_the_text_as_it_is() -> None:
+    unseen = SVMAENet(8, 6, fusion="add").eval()
+    state = export_official(unseen, TABLE)
+    method = SVMAE(**init_args(state)).eval()
+    assert all(name.startswith("Aggregate_text.") for name in load_official(method.net, state, TABLE))
+    features, text = torch.randn(1, 1, 5, 8), torch.randn(1, 5, 6)
+    fused = method.net(features, text).features
+    assert unseen.visual_context is not None
+    assert method.net.fuse is not None
+    assert method.net.fuse.project is not None
+    seen = method.net.fuse.project(unseen.visual_context(features))
+    torch.testing.assert_close(fused, seen + text[:, None])
+
+
+def test_a_file_of_two_possible_fusions_is_said_to_be_one() -> None:
+    note = complete(SVMAE(8, 6), export_official(SVMAENet(8, 6, fusion="product"), TABLE))
+    assert note is not None
+    assert "--model.fusion product" in note
+    assert complete(SVMAE(8, 6), export_official(SVMAENet(8, 6), TABLE)) is None
 
 
 def test_both_streams_from_the_store(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
