@@ -1,0 +1,258 @@
+"""Files, folders and cameras are scored as they run; what goes wrong is written down, and stops nothing."""
+
+import io
+import json
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.processes import Command
+from tests.videos import VideoMaker, write_stamped
+from wsvad_lightning import Detector
+from wsvad_lightning.cli import main
+from wsvad_lightning.serving import sources
+from wsvad_lightning.serving.sources import Begin, End, Shown, Source
+
+RECIPE = """
+snippet_length: 4
+snippet_stride: 4
+fps: 10
+streams:
+  - {name: features, backbone: flow_statistics, view: 1x2, size: 32}
+"""
+FRAMES = 24  # of a connection: fewer than wait, so that none is left out
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of motion features."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "videos").mkdir()
+    for name in ("n1", "a1"):
+        write_stamped(folder / "videos" / f"{name}.mp4", [t / 10 for t in range(10)])
+    (folder / "train.csv").write_text("video,label,split\nn1,normal,train\na1,abnormal,train\n")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    store = folder / "train.h5"
+    options = ["--annotations", str(folder / "train.csv"), "--config", str(folder / "recipe.yaml")]
+    assert main(["extract", str(folder / "videos"), str(store), *options]) == 0
+    where = ["--data.store", str(store), "--output", str(folder), "--name", "model"]
+    small = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]
+    assert main(["fit", "--config", "ucf_sultani.yaml", *small, *where]) == 0
+    return folder / "model" / "version_0" / "checkpoints" / "last.ckpt"
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "watch.jsonl"
+    written = path.read_text("utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in written]
+
+
+def of_kind(folder: Path, kind: str) -> list[dict[str, Any]]:
+    return [line for line in lines(folder) if line["kind"] == kind]
+
+
+def test_a_file_gets_the_scores_of_its_features(
+    trained: Path, make_video: VideoMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = make_video("gate.mp4", 26)
+    recipe = trained.parents[3] / "recipe.yaml"
+    assert main(["extract", str(video), str(tmp_path / "gate.h5"), "--config", str(recipe)]) == 0
+    (whole,) = Detector.from_checkpoint(trained).score_store(tmp_path / "gate.h5").values()
+    capsys.readouterr()
+    assert main(["watch", str(video), "--ckpt_path", str(trained), "--alarm", "0"]) == 0
+    written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    start, *scores, alarm, end = written
+    assert start["exact"]
+    assert [line["score"] for line in scores] == pytest.approx(whole.scores.tolist(), abs=1e-4)
+    assert [(line["frame"], line["seconds"]) for line in scores] == [(4 * t, 4 * t / 10) for t in range(7)]
+    assert (alarm["kind"], alarm["start"], alarm["end"]) == ("alarm", 0.0, 2.6)
+    assert (end["kind"], end["frames"], end["snippets"], end["alarms"]) == ("end", 26, 7, 1)
+
+
+class Receiver(BaseHTTPRequestHandler):
+    received: list[Any] = []  # noqa: RUF012  # what the class is for
+
+    def do_POST(self) -> None:
+        self.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_alarm_has_a_picture_and_is_posted(trained: Path, make_video: VideoMaker, tmp_path: Path) -> None:
+    video, folder = make_video("gate.mp4", 12, width=66, height=50), tmp_path / "out"
+    where = ["--ckpt_path", str(trained), "--output", str(folder), "--alarm", "0"]
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/alarms"
+        assert main(["watch", str(video), *where, "--webhook", address]) == 0
+        server.shutdown()
+    (alarm,) = of_kind(folder, "alarm")
+    assert Receiver.received == [alarm]
+    with Image.open(folder / alarm["picture"]) as picture:
+        assert picture.size == (66, 50)
+    assert main(["watch", str(video), *where, "--webhook", address]) == 0  # nobody listens any more
+    (note,) = of_kind(folder, "note")
+    assert "was not posted" in note["text"]
+
+
+def transport_stream(
+    texture: np.ndarray, num_frames: int, first: int = 0, size: tuple[int, int] = (64, 48)
+) -> bytes:
+    """H.264 in MPEG-TS, as cameras send it."""
+    held = io.BytesIO()
+    with av.open(held, "w", format="mpegts") as container:
+        stream: Any = container.add_stream(
+            "libx264", rate=10, options={"g": "8", "bf": "0", "preset": "ultrafast"}
+        )
+        (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
+        for t in range(first, first + num_frames):
+            picture = np.ascontiguousarray(np.roll(texture, -t, axis=1)[: size[1], : size[0]])
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = t
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return held.getvalue()
+
+
+@contextmanager
+def camera(sent: list[bytes]) -> Iterator[str]:
+    """A TCP server that sends one thing after the other, each to a connection of its own, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for data in sent:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.sendall(data)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_camera_is_watched_until_a_signal_whatever_happens(
+    trained: Path, texture: np.ndarray, tmp_path: Path
+) -> None:
+    whole = transport_stream(texture, FRAMES)
+    damaged = np.frombuffer(whole, np.uint8).copy()
+    damaged[len(whole) // 2 : -len(whole) // 4 : 40] ^= 0xFF
+    resized = transport_stream(texture, FRAMES // 2) + transport_stream(texture, 8, FRAMES // 2, (96, 64))
+    folder = tmp_path / "out"
+    with camera([whole, damaged.tobytes(), resized]) as address:
+        secret = address.replace("//", "//door:secret@")
+        where = ["--ckpt_path", str(trained), "--output", str(folder)]
+        running = Command("watch", secret, *where, "--silence", "2")
+        wait_for(lambda: len([n for n in of_kind(folder, "note") if "interrupted" in n["text"]]) == 3)
+        running.send_signal(signal.SIGTERM)
+        done = running.finish()
+    assert (done.returncode, done.stderr.strip().split("\n")[-1]) == (143, "stopped by SIGTERM")
+    written = lines(folder)
+    assert written[0]["sources"] == [address]
+    assert "secret" not in json.dumps(written)
+    scores, gaps, end = of_kind(folder, "score"), of_kind(folder, "gap"), written[-1]
+    frames = [line["frame"] for line in scores]
+    assert frames == list(range(0, end["frames"], 4))
+    assert end["frames"] >= 2 * FRAMES + FRAMES // 2
+    assert all(line["seconds"] < later["seconds"] for line, later in pairwise(scores))
+    assert [gap["reason"] for gap in gaps] == ["the stream ended"] * 3
+    assert all(gap["start"] <= gap["end"] for gap in gaps)
+    assert (end["kind"], end["gaps"], end["dropped"], end["snippets"]) == ("end", 3, 0, len(scores))
+    assert end["damaged"] > 0
+    assert sum("64 x 48, 96 x 64" in note["text"] for note in of_kind(folder, "note")) == 1
+
+
+class Idle(Source):
+    """A source that is filled by hand."""
+
+    def run(self) -> None:
+        pass
+
+
+def test_frames_that_cannot_wait_are_dropped_counted_and_leave_a_gap() -> None:
+    source, picture = Idle("door", threading.Event(), live=True), np.zeros((2, 2, 3), np.uint8)
+    source.put(Begin("door", live=True, rate=10))
+    for t in range(sources.MOST_WAITING + 5):
+        source.put(Shown(picture, t / 10, 0.0))
+    end, begin, *shown = source.take()
+    assert isinstance(end, End)
+    assert begin == Begin("door", live=True, rate=10)
+    assert len(shown) + end.dropped == sources.MOST_WAITING + 5
+
+
+def test_new_files_of_a_folder_are_read_once_each(
+    make_video: VideoMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "SETTLED", 0.05)
+    make_video("in/a.mp4", 3)
+    folder, came = sources.Folder(tmp_path / "in", None, threading.Event()), list[sources.Item]()
+    folder.start()
+
+    def ended(count: int) -> bool:
+        came.extend(folder.take())
+        return sum(isinstance(item, End) for item in came) == count
+
+    wait_for(lambda: ended(1))
+    make_video("in/deep/b.mp4", 2)
+    (tmp_path / "in" / "c.mp4").write_bytes(b"no video")
+    wait_for(lambda: ended(3))
+    folder.stop.set()
+    folder.join()
+    begun = [item.name for item in came if isinstance(item, Begin)]
+    assert sorted(begun) == ["a.mp4", "c.mp4", "deep/b.mp4"]
+    assert sum(isinstance(item, Shown) for item in came) == 5
+    assert [item.broken for item in came if isinstance(item, End)].count(True) == 1
+
+
+def test_a_file_that_cannot_be_read_is_noted(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    where = ["--ckpt_path", str(trained), "--output", str(tmp_path / "out")]
+    assert main(["watch", str(tmp_path / "a.mp4"), *where]) == 1
+    assert [line["kind"] for line in lines(tmp_path / "out")] == ["start", "note", "end"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["nowhere.mp4"], "source='nowhere.mp4': no such file, folder or device"),
+        (["ftp://me:secret@a/b"], "source='ftp://a/b': ftp:// is not known. Give rtsp://"),
+        (["{}", "{}"], "is the name of two sources"),
+        (["{}", "--silence", "0"], "--silence='0.0': must be more than 0"),
+        (["{}", "--webhook", "file:///etc/passwd"], "is no web address"),
+        (["{}", "--alarm", "nan"], "must be a number"),
+        (["{}", "--window", "2", "--look_ahead", "2"], "must be longer than the look-ahead"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], problem: str, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = str(trained.parents[3] / "videos" / "n1.mp4")
+    given = [argument.format(video) for argument in arguments]
+    assert main(["watch", *given, "--ckpt_path", str(trained)]) == 2
+    shown = capsys.readouterr()
+    assert problem in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert shown.out == ""
