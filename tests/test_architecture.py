@@ -19,7 +19,7 @@ FLOORS: Floors = (
     ("errors",),
     ("alarms", "ops", "timeline"),
     ("files", "folders", "types", "configs", "checkpoint", "startup", "quiet", "signals"),
-    ("layers", "losses", "parsing", "ranks", "slurm"),
+    ("calibration", "layers", "losses", "parsing", "ranks", "slurm"),
     ("video", "metrics"),
     ("data.datasets",),
     ("data.store",),

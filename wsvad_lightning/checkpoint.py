@@ -36,6 +36,7 @@ ENTRY_TYPES: dict[str, Any] = {  # of the entries that are read, where present
     "features": dict[str, str | int],
     "transform": dict[str, object],
     "provenance": dict[str, object],
+    "calibration": dict[str, object],
     "WSVADDataModule": Mapping[str, Tensor],
     "callbacks": dict[str, dict[str, object]],
     "global_step": int,
@@ -95,6 +96,17 @@ def sealed(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Give a checkpoint with the checksum of each entry, as it is to be written."""
     entries = {name: value for name, value in checkpoint.items() if name != CHECKSUMS_KEY}
     return {**entries, CHECKSUMS_KEY: {name: content_checksum(value) for name, value in entries.items()}}
+
+
+def with_entry(checkpoint: Mapping[str, Any], name: str, value: object) -> dict[str, Any]:
+    """Give a checkpoint as read with one entry more, or another one, and its checksum.
+
+    The other checksums stay, and with them what they say of changes.
+    """
+    changed = {**checkpoint, name: value}
+    if CHECKSUMS_KEY in checkpoint:
+        changed[CHECKSUMS_KEY] = {**checkpoint[CHECKSUMS_KEY], name: content_checksum(value)}
+    return changed
 
 
 def check_seal(checkpoint: Mapping[str, Any], path: str | Path, argument: str) -> None:

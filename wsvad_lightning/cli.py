@@ -19,6 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
     "watch": ("serving.watch:watch", "score cameras while they run: wsvad watch rtsp://… --ckpt_path a.ckpt"),
     "stages": ("runs.stages:run_stages", "train and test all stages of a method that is trained in stages"),
     "bench": ("bench.command:bench", "compare methods: wsvad bench --methods urdmu rtfm --store mine.h5"),
+    "calibrate": (
+        "serving.calibrate:calibrate",
+        "the alarm threshold of a promised rate: wsvad calibrate --ckpt_path a.ckpt",
+    ),
     "report": ("reporting.html.command:report", "a page to read: wsvad report runs/mine/version_1"),
     "extract": ("extraction.command:extract", "videos to features: wsvad extract videos/ store.h5"),
     "data convert": (

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from wsvad_lightning.calibration import Calibration
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_json
 from wsvad_lightning.reporting.figures import VideoCurve, optional, report_figure
@@ -46,7 +47,13 @@ def frame_size(path: Footage) -> tuple[int, int]:
     return width, height
 
 
-def write_scored_tables(curve: VideoCurve, times: Sequence[float], fps: float, folder: Path) -> None:
+def write_scored_tables(
+    curve: VideoCurve,
+    times: Sequence[float],
+    fps: float,
+    folder: Path,
+    calibration: Calibration | None = None,
+) -> None:
     """Write ``curve.csv`` and ``scores.json``, each whole or not at all.
 
     Where the events are known, even if there are none, ``events.csv`` is added, and ``events`` to
@@ -57,12 +64,13 @@ def write_scored_tables(curve: VideoCurve, times: Sequence[float], fps: float, f
         times: of the frames, as :func:`read_times` gives them.
         fps: frames a second.
         folder: where to write.
+        calibration: of the model, if any; ``curve.csv`` then has what scores mean.
 
     Raises:
         WSVADError: if the folder cannot be written.
     """
     clock, scores = times.__getitem__, curve.scores.tolist()
-    write_curve(folder / "curve.csv", scores, clock)
+    write_curve(folder / "curve.csv", scores, clock, calibration)
     record = {"video": curve.video_id, "fps": fps, "seconds": [*times[:-1]], "scores": scores}
     if curve.events is not None:
         write_events(folder / "events.csv", {curve.video_id: curve.events}, {curve.video_id: clock})

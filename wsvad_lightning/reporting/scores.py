@@ -15,11 +15,20 @@ from lightning_utilities.core.imports import RequirementCache
 from rich.console import Console
 from torch import Tensor
 
+from wsvad_lightning.calibration import Calibration
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.familiarity import LIMIT
 from wsvad_lightning.files import write_json
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.metrics import expand_classes, expand_maps, expand_scores, find_events
+from wsvad_lightning.reporting.alarms import (
+    AlarmFigures,
+    alarm_figures,
+    scored_video,
+    spans_of,
+    table_of_alarms,
+    write_alarms,
+)
 from wsvad_lightning.reporting.figures import VideoCurve, log_picture, optional, report_figure
 from wsvad_lightning.reporting.maps import strongest_region, write_maps
 from wsvad_lightning.reporting.receipt import receipt
@@ -48,6 +57,7 @@ class ScoreWriter(Callback):
         predictions: of the videos of this rank, with their novelty.
         truths: frame labels of the test videos of this rank, None where they are unknown.
         curves: in the end, frame scores of all videos on the first rank; of a test with ground truth.
+        alarms: in the end, on the first rank, what they are worth in a test of a calibrated model.
     """
 
     def __init__(self, picture: bool = True) -> None:
@@ -55,6 +65,7 @@ class ScoreWriter(Callback):
         self.predictions: dict[str, Prediction] = {}
         self.truths: dict[str, Tensor | None] = {}
         self.curves: list[VideoCurve] = []
+        self.alarms: AlarmFigures | None = None
 
     def on_test_batch_end(
         self,
@@ -106,6 +117,9 @@ class ScoreWriter(Callback):
         if not trainer.is_global_zero:
             return
         Console().print(*tables_of(metrics, per_class, intervals, of_classes))
+        if self.alarms is not None:
+            Console().print(table_of_alarms(self.alarms))
+            record["alarms"] = self.alarms._asdict()
         write_json(record, folder / "metrics.json")
         if not (self.picture or any(isinstance(logger, WandbLogger) for logger in trainer.loggers)):
             return
@@ -129,7 +143,7 @@ class ScoreWriter(Callback):
         clocks = {name: steady_clock(fps) for name, fps in rates.items()}
         sizes = {name: video.frame_size for name, video in known.items()}
         events = {v.video_id: video_events(v, grid, classes, sizes.get(v.video_id)) for v in predictions}
-        write_tables(folder, predictions, grid, classes, clocks, events)
+        write_tables(folder, predictions, grid, classes, clocks, events, pl_module.calibration)
         self.curves = [
             video_curve(
                 video, truths.get(video.video_id), grid, known.get(video.video_id), rates[video.video_id]
@@ -143,6 +157,17 @@ class ScoreWriter(Callback):
             labels = {curve.video_id: curve.labels for curve in self.curves}
             events_of = {name: truth_events(video, labels[name]) for name, video in known.items()}
             write_truth(folder / "truth.csv", events_of, clocks)
+            if pl_module.calibration is not None:
+                timed = [video for video in predictions if not math.isnan(rates[video.video_id])]
+                self.alarms = alarm_figures(
+                    {video.video_id: scored_video(video, grid, clocks[video.video_id]) for video in timed},
+                    [video.video_id for video in timed if known[video.video_id].label == 0],
+                    {
+                        video.video_id: spans_of(events_of[video.video_id], clocks[video.video_id])
+                        for video in timed
+                    },
+                    pl_module.calibration,
+                )
 
 
 def name_unfamiliar(novelties: Mapping[str, float | None]) -> None:
@@ -177,8 +202,9 @@ def write_tables(
     classes: Sequence[str],
     clocks: Mapping[str, Clock],
     events: Mapping[str, Sequence[Event]],
+    calibration: Calibration | None = None,
 ) -> None:
-    """Write ``scores.csv``, ``maps.h5`` where there are maps, and ``events.csv`` where there are classes.
+    """Write ``scores.csv``, and ``maps.h5``, ``events.csv`` and ``alarms.csv`` where there are any.
 
     Args:
         folder: where to write.
@@ -186,9 +212,12 @@ def write_tables(
         grid: of the snippets.
         classes: that the method knows.
         clocks: of the videos.
-        events: of the videos, by name.
+        events: of the videos, by name; there are some where there are classes.
+        calibration: of the model, if any; scores then have a meaning, and alarms a rule.
     """
-    write_scores(folder / "scores.csv", predictions, grid, classes, clocks)
+    write_scores(folder / "scores.csv", predictions, grid, classes, clocks, calibration)
+    if calibration is not None:
+        write_alarms(folder / "alarms.csv", predictions, grid, clocks, calibration)
     if any(video.maps is not None for video in predictions):
         write_maps(folder / "maps.h5", predictions, grid)
     if classes:

@@ -14,6 +14,7 @@ import torch
 from rich.markup import escape
 from rich.table import Column, Table
 
+from wsvad_lightning.calibration import Calibration
 from wsvad_lightning.files import write_table
 from wsvad_lightning.timeline import Event, SnippetGrid
 from wsvad_lightning.types import NORMAL, Prediction
@@ -45,6 +46,7 @@ def write_scores(
     grid: SnippetGrid,
     classes: Sequence[str],
     clocks: Mapping[str, Clock],
+    calibration: Calibration | None = None,
 ) -> None:
     """Write ``scores.csv``: one row per snippet, with the frames that it covers.
 
@@ -54,18 +56,23 @@ def write_scores(
         grid: of the snippets.
         classes: that the method knows; with any, the row has the probabilities of normal and of each class.
         clocks: of the videos.
+        calibration: of the model; with one, the row has what the score means, last.
     """
-    columns = ("video", *SPAN, "score", *((NORMAL, *classes) if classes else ()))
-    write_table(path, columns, (row for video in predictions for row in _score_rows(video, grid, clocks)))
+    extra = () if calibration is None else ("calibrated",)
+    columns = ("video", *SPAN, "score", *((NORMAL, *classes) if classes else ()), *extra)
+    rows = (row for video in predictions for row in _score_rows(video, grid, clocks, calibration))
+    write_table(path, columns, rows)
 
 
 def _score_rows(
-    prediction: Prediction, grid: SnippetGrid, clocks: Mapping[str, Clock]
+    prediction: Prediction, grid: SnippetGrid, clocks: Mapping[str, Clock], calibration: Calibration | None
 ) -> Iterator[list[Any]]:
     video_id, scores, num_frames, class_scores, *_ = prediction
     columns = [scores[:, None]] if class_scores is None else [scores[:, None], class_scores]
+    if calibration is not None:
+        columns.append(torch.from_numpy(calibration.calibrated(scores))[:, None])
     for t, values in enumerate(torch.cat(columns, dim=1).tolist()):
-        yield [video_id, *span_cells(*grid.span(t, num_frames), clocks[video_id]), *map(_number, values)]
+        yield [video_id, *span_cells(*grid.span(t, num_frames), clocks[video_id]), *map(as_number, values)]
 
 
 def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapping[str, Clock]) -> None:
@@ -82,7 +89,7 @@ def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapp
                 video_id,
                 *span_cells(event.start, event.end, clocks[video_id]),
                 event.name,
-                _number(event.score),
+                as_number(event.score),
             ),
             *(event.region or NOWHERE),
         ]
@@ -92,22 +99,38 @@ def write_events(path: Path, events: Mapping[str, Sequence[Event]], clocks: Mapp
     write_table(path, ("video", *SPAN, "class", "score", *REGION), rows)
 
 
-def write_curve(path: Path, scores: Sequence[float], clock: Clock) -> None:
-    """Write ``curve.csv`` of one video: one row per frame, with when it is shown and its score."""
-    rows = ([frame, _seconds(clock(frame)), _number(score)] for frame, score in enumerate(scores))
-    write_table(path, ("frame", "seconds", "score"), rows)
+def write_curve(
+    path: Path, scores: Sequence[float], clock: Clock, calibration: Calibration | None = None
+) -> None:
+    """Write ``curve.csv`` of one video: one row per frame, with when it is shown and its score.
+
+    Args:
+        path: the file.
+        scores: of the frames.
+        clock: of the video.
+        calibration: of the model; with one, the row has what the score means, last.
+    """
+    extra = () if calibration is None else ("calibrated",)
+    means = [[]] * len(scores) if calibration is None else calibration.calibrated(scores)[:, None].tolist()
+    rows = (
+        [frame, as_seconds(clock(frame)), *map(as_number, (score, *mean))]
+        for frame, (score, mean) in enumerate(zip(scores, means, strict=True))
+    )
+    write_table(path, ("frame", "seconds", "score", *extra), rows)
 
 
 def span_cells(start: int, end: int, clock: Clock) -> list[Any]:
     """Give the cells of ``SPAN``: first frame, the frame after the last one, and when both are shown."""
-    return [start, end, _seconds(clock(start)), _seconds(clock(end))]
+    return [start, end, as_seconds(clock(start)), as_seconds(clock(end))]
 
 
-def _seconds(seconds: float | None) -> str | None:
+def as_seconds(seconds: float | None) -> str | None:
+    """Write a cell of seconds; empty where they are unknown."""
     return None if seconds is None else f"{seconds:.3f}"
 
 
-def _number(value: float) -> str:
+def as_number(value: float) -> str:
+    """Write a cell of a score or probability."""
     return f"{value:.6g}"
 
 

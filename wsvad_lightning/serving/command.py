@@ -16,6 +16,7 @@ from lightning_utilities.core.imports import RequirementCache
 from rich.progress import track
 from torch import distributed
 
+from wsvad_lightning.calibration import read_calibration
 from wsvad_lightning.checkpoint import read_checkpoint, record_of
 from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.data.store import Provenance
@@ -39,7 +40,7 @@ from wsvad_lightning.runs.run import WSVADCLI, run_trainer, writable_folder
 from wsvad_lightning.types import Prediction
 from wsvad_lightning.video.frames import Footage, FrameFolder
 
-ALARM = 0.5  # until a threshold is given
+ALARM = 0.5  # of a model that is not calibrated
 
 
 class PredictCLI(WSVADCLI):
@@ -93,9 +94,10 @@ class PredictCLI(WSVADCLI):
         )
         parser.add_argument(
             "--alarm",
-            type=float,
-            default=ALARM,
-            help="score that pictures and drawn --videos mark as an alarm",
+            type=float | None,
+            default=None,
+            help="score that pictures and drawn --videos mark as an alarm, by default the calibrated "
+            f"threshold, or {ALARM} without one",
         )
         super().add_own_arguments(parser)
 
@@ -103,6 +105,9 @@ class PredictCLI(WSVADCLI):
         """Extract the features of the videos, and score these."""
         super().before_instantiate_classes()
         config = self.config[self.config.subcommand]
+        if config.alarm is None:
+            calibration = read_calibration(read_checkpoint(config.ckpt_path))
+            config.alarm = ALARM if calibration is None else calibration.threshold
         if not math.isfinite(config.alarm):
             raise WSVADError("--alarm", config.alarm, "is not a score", "Give a finite number")
         if config.videos is None:
@@ -167,7 +172,7 @@ class PredictCLI(WSVADCLI):
         if self.trainer.is_global_zero:
             clocks = {video_id: seconds.__getitem__ for video_id, seconds in times.items()}
             grid, classes = self.datamodule.info.grid, self.model.classes
-            write_tables(folder, predictions, grid, classes, clocks, events)
+            write_tables(folder, predictions, grid, classes, clocks, events, self.model.calibration)
         self._draw(curves, times, folder)
         gather({}, waiting)  # until all videos are drawn
         if self.trainer.is_global_zero:
@@ -207,7 +212,8 @@ class PredictCLI(WSVADCLI):
             times[video_id] = [frame / fps for frame in range(len(curve.scores) + 1)]  # if all else fails
             with optional(Path(f"the time stamps of {video_id}")):
                 times[video_id] = read_times(self._path_of(video_id), curve, self.recipe.fps)
-            write_scored_tables(curve, times[video_id], fps, folder / usable_as_path(video_id))
+            own = folder / usable_as_path(video_id)
+            write_scored_tables(curve, times[video_id], fps, own, self.model.calibration)
         return times
 
     def _path_of(self, video_id: str) -> Footage:

@@ -1,13 +1,14 @@
 """A trained model for Python programs."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from lightning.pytorch import Trainer
 
 from wsvad_lightning import methods
+from wsvad_lightning.calibration import Calibration
 from wsvad_lightning.carried import constructor
 from wsvad_lightning.checkpoint import fits, read_checkpoint
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
@@ -68,10 +69,18 @@ class Detector:
         """Names of the anomaly classes that the model distinguishes; empty if it knows none."""
         return self.model.classes
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """What the scores mean, and when they are an alarm; None before ``wsvad calibrate``."""
+        return self.model.calibration
+
     def score_store(
-        self, store: str | Path | Sequence[str | Path], device: str = "cpu"
+        self,
+        store: str | Path | Sequence[str | Path],
+        device: str = "cpu",
+        videos: Collection[str] | None = None,
     ) -> dict[str, Prediction]:
-        """Score all videos of a feature store, whose features are transformed as those of the training were.
+        """Score the videos of a feature store, whose features are transformed as those of the training were.
 
         Labels are not read. Videos that are unlike those of the training are named in the log, as
         ``wsvad predict`` does.
@@ -79,6 +88,7 @@ class Detector:
         Args:
             store: a feature store, several of them, or a glob pattern.
             device: Lightning's name of the accelerator, such as ``gpu`` or ``auto``.
+            videos: those to score; None for all.
 
         Returns:
             By video: scores ``[T]`` of its snippets, its novelty and, where the method knows classes, their
@@ -89,6 +99,7 @@ class Detector:
         """
         paths = str(store) if isinstance(store, str | Path) else [str(path) for path in store]
         data = WSVADDataModule(paths, **self._transform)
+        data.chosen = videos
         leave_out_tips()
         with warnings.catch_warnings():
             for message in IGNORED_WARNINGS:

@@ -1,6 +1,6 @@
 """The data module: one feature store, a split and a recipe become the loaders of every stage."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -70,6 +70,9 @@ class WSVADDataModule(ResumableDataModule):
         seed: of everything random; None for a run that is not seeded, whose data are those of seed 0.
         cache_dir: folder for ready-made training bags, written at the first use; None reads the store.
 
+    Attributes:
+        chosen: names of the videos to predict; None for all.
+
     Raises:
         WSVADError: if a number is out of range; later, if store, split and annotations do not fit together.
     """
@@ -105,6 +108,7 @@ class WSVADDataModule(ResumableDataModule):
         self.segments, self.sampling, self.crops = segments, sampling, crops
         self.normalize, self.clip, self.pca_dim = normalize, clip, pca_dim
         self.cache_dir = cache_dir
+        self.chosen: Collection[str] | None = None
         self._check_settings()
 
     def _check_settings(self) -> None:
@@ -308,8 +312,9 @@ class WSVADDataModule(ResumableDataModule):
         return self._whole_videos(self.parts["test"], self.annotations, self.gt_rule)
 
     def predict_dataloader(self) -> BatchLoader[WSVADBatch]:
-        """All videos of the store, those of this rank; labels are those written in the store, if any."""
-        return self._whole_videos(self.video_ids, self.catalogue.written)
+        """The chosen videos, or all of the store, those of this rank; labels are those written there."""
+        names = [name for name in self.video_ids if self.chosen is None or name in self.chosen]
+        return self._whole_videos(names, self.catalogue.written)
 
     # ---------------------------------------------------------------------------------------- checkpoints
 

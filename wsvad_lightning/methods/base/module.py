@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from wsvad_lightning.calibration import Calibration, read_calibration
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.evaluation import Evaluation
@@ -39,6 +40,7 @@ class WSVADModule(TrainingModule):
     Attributes:
         classes: names of the anomaly classes that ``classify`` distinguishes, in its order.
         gives_maps: whether predictions say where in the frame as well, see :meth:`patch_maps`.
+        calibration: what scores mean, and when they are an alarm; None before ``wsvad calibrate``.
         evaluation: metrics of the current or last validation or test.
 
     Args:
@@ -53,6 +55,7 @@ class WSVADModule(TrainingModule):
     field_of_view: tuple[int, int] | None = None
     classes: tuple[str, ...] = ()
     gives_maps: bool = True
+    calibration: Calibration | None = None
     evaluation: Evaluation
 
     def __init__(self, feature_dim: int, **kwargs: Any) -> None:
@@ -241,6 +244,7 @@ class WSVADModule(TrainingModule):
             WSVADError: if they are of another method or of other features.
         """
         super().on_load_checkpoint(checkpoint)
+        self.calibration = read_calibration(checkpoint)
         if self._trainer is None:  # read by `load_from_checkpoint`, away from any store
             return
         if self.trainer.state.fn != "fit":

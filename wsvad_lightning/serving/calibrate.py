@@ -1,0 +1,198 @@
+"""``wsvad calibrate``: write the alarm rule that keeps a promised rate on normal video into a checkpoint."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import rich
+from jsonargparse import ArgumentParser
+from lightning.pytorch.utilities import rank_zero_info
+from rich.table import Table
+
+from wsvad_lightning.calibration import KEY, Calibration, as_entry, calibrate_scores, hours_needed
+from wsvad_lightning.carried import named_class, read_carried
+from wsvad_lightning.checkpoint import CONFIG_KEY, read_checkpoint, with_entry
+from wsvad_lightning.data.loading.catalogue import Catalogue
+from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import write_tensors
+from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.parsing import explained
+from wsvad_lightning.reporting.alarms import scored_video
+from wsvad_lightning.reporting.tables import steady_clock
+from wsvad_lightning.runs.seeds import seed_of_data
+from wsvad_lightning.runs.trained import import_from_here
+from wsvad_lightning.serving.detector import Detector
+
+DESCRIPTION = (
+    "Find the alarm threshold that keeps a promised rate on normal video, and what scores mean, and write "
+    "both into the checkpoint. Without --data.store it takes the normal videos that the training held out."
+)
+UNSEEN = "Give other normal videos by --data.store, or train with --data.val_fraction 0.2"
+
+
+def calibrate(args: Sequence[str]) -> None:
+    """Parse the arguments, calibrate, write the checkpoint and show what follows.
+
+    Raises:
+        WSVADError: if the arguments do not parse, or all normal videos were trained on.
+    """
+    parser = parser_of("calibrate")
+    with explained(parser):
+        given = parser.parse_args(list(args))
+    path, method = Path(given.ckpt_path), None
+    checkpoint = read_checkpoint(path)
+    if given.model is not None:
+        import_from_here([given.model])
+        kind = named_class(given.model)
+        if not issubclass(kind, WSVADModule):
+            raise WSVADError("--model", given.model, "scores no videos", "Name a method that does")
+        method = kind
+    catalogue, names = normal_videos(checkpoint, given.ckpt_path, given.data.store, given.model)
+    store = catalogue.store
+    timeless = [name for name in names if not store[name].fps > 0]
+    if timeless:
+        problem = "its frame rate is unknown, and with it how many alarms an hour it gives"
+        raise WSVADError("--data.store", timeless[0], problem, "Extract or convert it with its frame rate")
+    scored = Detector.from_checkpoint(path, method).score_store(catalogue.store_path, given.device, names)
+    grid = store.provenance.grid
+    videos = [scored_video(scored[name], grid, steady_clock(store[name].fps)) for name in names]
+    settings = {name: given[name] for name in ("hysteresis", "shortest", "pause")}
+    calibration = calibrate_scores(videos, given.false_alarms_per_hour, **settings)
+    place = path if given.output is None else Path(given.output)
+    # A link stays one: the file that it names is replaced.
+    write_tensors(with_entry(checkpoint, KEY, as_entry(calibration)), place.resolve())
+    rich.print(table_of(calibration))
+    for warning in warnings_of(calibration):
+        rank_zero_info(f"warning: {warning}")
+    rank_zero_info(f"Written into {place}; `wsvad test` and `wsvad predict` use it")
+
+
+def normal_videos(
+    checkpoint: Mapping[str, Any], path: str, store: str | None, method: str | None
+) -> tuple[Catalogue, list[str]]:
+    """Choose the normal videos that a model is calibrated on, none of which it was trained or is tested on.
+
+    Args:
+        checkpoint: of the model.
+        path: of the checkpoint, for messages.
+        store: of normal videos, or of any with labels; videos without a label count as normal. None for the
+            normal videos that the training held out.
+        method: class path of a method that the user trusts, if any.
+
+    Returns:
+        The catalogue that they are in, and their names.
+
+    Raises:
+        WSVADError: if there are none.
+    """
+    training = _training(checkpoint, path, method)
+    if store is None:
+        if training is None:
+            raise WSVADError(
+                "--data.store", None, "is required: the checkpoint names no training data", UNSEEN
+            )
+        held_out = [name for name in training.parts["val"] if training.annotations[name].label == 0]
+        if not held_out:
+            problem = "its training held out no normal video, and those it was trained on score too low"
+            raise WSVADError("--ckpt_path", path, problem, UNSEEN)
+        return training, held_out
+    given = Catalogue(store)
+    known = _contents(training, "train", "test") if training is not None else set()
+    kinds = {name: _kind(given, name, known) for name in given.video_ids}
+    counts = Counter(kinds.values())
+    if left_out := [
+        f"{counts[kind]} {kind}" for kind in ("abnormal", "of the training or test") if counts[kind]
+    ]:
+        rank_zero_info(f"note: videos left out: {', '.join(left_out)}")
+    names = [name for name, kind in kinds.items() if kind == "normal"]
+    if not names:
+        problem = "holds no normal video that the model was neither trained nor is tested on"
+        raise WSVADError("--data.store", store, problem, UNSEEN)
+    return given, names
+
+
+def _training(checkpoint: Mapping[str, Any], path: str, method: str | None) -> Catalogue | None:
+    """Give the videos of the training, with their parts; None where the checkpoint does not say."""
+    if CONFIG_KEY not in checkpoint:
+        return None
+    carried = read_carried(checkpoint[CONFIG_KEY], path, [] if method is None else [method])
+    names = ("store", "split", "split_index", "annotations", "val_fraction")
+    settings = {name: carried[f"data.{name}"] for name in names if f"data.{name}" in carried}
+    if "store" not in settings:
+        return None
+    return Catalogue(**settings, seed=seed_of_data(carried.get("seed_everything", 0)) or 0)
+
+
+def _contents(training: Catalogue, *parts: str) -> set[str]:
+    """Give the checksums of the features of some parts; none where the store is not at hand."""
+    try:
+        store, names = training.store, [name for part in parts for name in training.parts[part]]
+    except WSVADError as error:
+        rank_zero_info(f"note: whether videos were trained on is not known: {error}")
+        return set()
+    return {location.checksum for name in names for location in store[name].streams.values()}
+
+
+def _kind(catalogue: Catalogue, name: str, known: set[str]) -> str:
+    record = catalogue.store[name]
+    if record.annotation.label == 1:
+        return "abnormal"
+    return (
+        "of the training or test" if known & {one.checksum for one in record.streams.values()} else "normal"
+    )
+
+
+def table_of(calibration: Calibration) -> Table:
+    """Lay out what was found."""
+    rows = {
+        "normal video": f"{calibration.videos} videos, {calibration.hours:.3g} h",
+        "promised": f"at most {calibration.promised:g} false alarms an hour",
+        "threshold": f"{calibration.threshold:.6g}, released below {calibration.release:.6g}",
+        "alarms on it": f"{calibration.alarms}, {calibration.alarms / calibration.hours:.3g} an hour",
+        "upper bound": f"{calibration.bound:.3g} an hour, at 95 % confidence",
+    }
+    table = Table("calibration", "")
+    for row in rows.items():
+        table.add_row(*row)
+    return table
+
+
+def warnings_of(calibration: Calibration) -> list[str]:
+    """Say what the calibration cannot promise."""
+    found = []
+    if not calibration.keeps:
+        needed = hours_needed(calibration.promised)
+        found.append(
+            f"{calibration.hours:.3g} h of normal video are too few to promise {calibration.promised:g} "
+            f"false alarms an hour, which takes {needed:.2g} h without any: at most {calibration.bound:.3g}"
+        )
+    if calibration.threshold > 1 >= calibration.levels[-1]:
+        found.append("normal video scores up to 1, so that no score is an alarm")
+    return found
+
+
+def parser_of(command: str) -> ArgumentParser:
+    """Make the parser of ``wsvad calibrate``."""
+    parser = ArgumentParser(prog=f"wsvad {command}", description=DESCRIPTION, exit_on_error=False)
+    parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint to calibrate")
+    parser.add_argument("--data.store", type=str | None, default=None, help="feature store of normal videos")
+    parser.add_argument(
+        "--false_alarms_per_hour", type=float, default=1.0, help="alarms an hour of normal video at most"
+    )
+    parser.add_argument(
+        "--hysteresis",
+        type=float,
+        default=0.2,
+        help="an alarm ends this share of the way from the threshold down to the median normal score",
+    )
+    parser.add_argument("--shortest", type=float, default=0.0, help="seconds that an alarm lasts at least")
+    parser.add_argument(
+        "--pause", type=float, default=10.0, help="seconds after an alarm in which no other one starts"
+    )
+    parser.add_argument("--device", type=str, default="cpu", help="accelerator that scores, such as gpu")
+    parser.add_argument("--model", type=str | None, default=None, help="class path of a method of one's own")
+    parser.add_argument(
+        "-o", "--output", type=str | None, default=None, help="checkpoint to write in place of --ckpt_path"
+    )
+    return parser
