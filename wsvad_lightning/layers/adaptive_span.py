@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.blocks import blocks_of, joined
 from wsvad_lightning.layers.dropout import Dropout
 from wsvad_lightning.layers.rows import over_rows
 
@@ -40,8 +41,13 @@ class AdaptiveSpanAttention(nn.Module):
         query, key, value = rearrange(
             self.project_in(x), "r t (part h d) -> part r h t d", part=3, h=self.heads
         )
-        fading = log_fading(self.spans(x), self.ramp)[:, None].to(query.dtype)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=fading)
+        spans = self.spans(x)
+
+        def attend(block: slice) -> Tensor:
+            fading = log_fading(spans, self.ramp, block)[:, None].to(query.dtype)
+            return F.scaled_dot_product_attention(query[:, :, block], key, value, attn_mask=fading)
+
+        attended = joined(attend, blocks_of(x, width=x.shape[1]))
         out: Tensor = self.dropout(self.project_out(rearrange(attended, "r h t d -> r t (h d)")))
         return out
 
@@ -51,10 +57,10 @@ class AdaptiveSpanAttention(nn.Module):
         return x.shape[-2] * part
 
 
-def log_fading(spans: Tensor, ramp: int) -> Tensor:
-    """Give log chi (:class:`AdaptiveSpanAttention`): ``[..., T]`` spans to ``[..., T, T]``, queries first."""
+def log_fading(spans: Tensor, ramp: int, queries: slice = slice(None)) -> Tensor:
+    """Give log chi (:class:`AdaptiveSpanAttention`): ``[..., T]`` spans to ``[..., Q, T]``, queries first."""
     place = torch.arange(spans.shape[-1], device=spans.device)
-    distance = (place[:, None] - place).abs()
-    chi = ((ramp + spans[..., None] - distance) / ramp).clamp(0, 1)
+    distance = (place[queries, None] - place).abs()
+    chi = ((ramp + spans[..., queries, None] - distance) / ramp).clamp(0, 1)
     seen = chi > 0
     return chi.where(seen, 1.0).log().masked_fill(~seen, -torch.inf)  # the logarithm of 0 has no gradient

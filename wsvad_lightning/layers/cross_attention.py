@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.layers.dropout import Dropout
 from wsvad_lightning.layers.rows import over_rows
 
@@ -29,10 +30,14 @@ class CrossAttention(nn.Module):
     @over_rows
     def forward(self, x: Tensor, attended_to: Tensor) -> Tensor:
         """Let ``x [..., T, dim]`` attend to ``[..., S, dim]``: ``[..., T, dim]``."""
-        query = rearrange(self.to_query(x), "r t (h d) -> r h t d", h=self.heads)
         key, value = rearrange(
             self.to_key_value(attended_to), "r s (part h d) -> part r h s d", part=2, h=self.heads
         )
-        attended = F.scaled_dot_product_attention(query, key, value)
-        out: Tensor = self.dropout(self.project_out(rearrange(attended, "r h t d -> r t (h d)")))
-        return out
+
+        def attend(part: Tensor) -> Tensor:
+            query = rearrange(self.to_query(part), "r t (h d) -> r h t d", h=self.heads)
+            attended = F.scaled_dot_product_attention(query, key, value)
+            out: Tensor = self.dropout(self.project_out(rearrange(attended, "r h t d -> r t (h d)")))
+            return out
+
+        return in_blocks(attend, x, 2 * self.to_query.out_features)

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.blocks import blocks_of, joined
 from wsvad_lightning.layers.dropout import Dropout
 from wsvad_lightning.layers.pre_norm import PreNormLayer
 from wsvad_lightning.layers.rows import over_rows
@@ -15,7 +16,7 @@ ROWS = 1024  # snippets that attend at a time: of a video of hours, not all pair
 REACH = 283  # snippets: at a larger distance, the weight exp(-distance / e) is 0 in float32
 
 
-def attend_by_distance(values: Tensor) -> Tensor:
+def attend_by_distance(values: Tensor, queries: slice = slice(None)) -> Tensor:
     """Average along time by fixed weights that fall with temporal distance.
 
     ``P[i, j] = exp(-|i - j| / e) / sum_m exp(-|j - m| / e)``. The authors divide row i by the sums of all
@@ -23,18 +24,26 @@ def attend_by_distance(values: Tensor) -> Tensor:
 
     Args:
         values: ``[..., T, D]``.
+        queries: the snippets i.
 
     Returns:
-        ``P @ values``, of the shape of ``values``.
+        ``P @ values`` at these snippets.
     """
+    start, stop, _ = queries.indices(values.shape[-2])
+    blocks = [slice(first, min(first + ROWS, stop)) for first in range(start, stop, ROWS)]
+    return torch.cat([_attend_by_distance(values, block) for block in blocks], dim=-2)
+
+
+def _attend_by_distance(values: Tensor, block: slice) -> Tensor:
     count, device = values.shape[-2], values.device
-    blocks = [slice(start, min(start + ROWS, count)) for start in range(0, count, ROWS)]
-    near = [slice(max(0, rows.start - REACH), rows.stop + REACH) for rows in blocks]
-    parts = list(zip(blocks, near, strict=True))
-    sums = torch.cat([proximity_graph(count, device, *part).sum(dim=-1) for part in parts])
-    weights = ((proximity_graph(count, device, *part) / sums[part[1]]).to(values.dtype) for part in parts)
-    pairs = zip(weights, near, strict=True)
-    return torch.cat([part @ values[..., others, :] for part, others in pairs], dim=-2)
+    near, behind = _around(block), _around(_around(block))
+    sums = proximity_graph(count, device, near, behind).sum(dim=-1)
+    weights = (proximity_graph(count, device, block, near) / sums).to(values.dtype)
+    return weights @ values[..., near, :]
+
+
+def _around(block: slice) -> slice:
+    return slice(max(0, block.start - REACH), block.stop + REACH)
 
 
 class DistanceAttention(nn.Module):
@@ -51,7 +60,7 @@ class DistanceAttention(nn.Module):
 
     def __init__(self, dim: int, heads: int, head_dim: int, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.width = heads, heads * head_dim
         self.project_in = nn.Linear(dim, 4 * heads * head_dim, bias=False)
         self.project_out = nn.Linear(2 * heads * head_dim, dim)
         self.dropout = Dropout(dropout)
@@ -59,10 +68,22 @@ class DistanceAttention(nn.Module):
     @over_rows
     def forward(self, x: Tensor) -> Tensor:
         """Attend along time: ``[..., T, dim]`` to ``[..., T, dim]``."""
-        *content, distance_value = self.project_in(x).chunk(4, dim=-1)
-        query, key, value = (rearrange(part, "r t (h d) -> r h t d", h=self.heads) for part in content)
+        blocks = blocks_of(x, self.project_in.out_features)
+        if len(blocks) == 1:
+            query, others = self.project_in(x).tensor_split([self.width], dim=-1)
+            return self._attend(query, others, blocks[0])
+        of_query, of_others = self.project_in.weight.tensor_split([self.width])
+        others = F.linear(x, of_others)
+        return joined(lambda block: self._attend(F.linear(x[:, block], of_query), others, block), blocks)
+
+    def _attend(self, queries: Tensor, others: Tensor, block: slice) -> Tensor:
+        """Attend from a block of the snippets to all: ``[R, T of the block, dim]``."""
+        *content, distance_value = others.chunk(3, dim=-1)
+        query, key, value = (
+            rearrange(part, "r t (h d) -> r h t d", h=self.heads) for part in (queries, *content)
+        )
         by_content = F.scaled_dot_product_attention(query, key, value)
-        by_distance = attend_by_distance(distance_value)
+        by_distance = attend_by_distance(distance_value, block)
         heads = [
             rearrange(by_content, "r h t d -> r t h d"),
             rearrange(by_distance, "r t (h d) -> r t h d", h=self.heads),

@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.layers.rows import over_rows
 from wsvad_lightning.layers.temporal_conv import TemporalConv
 
 HEAD_DIM = 64
+FOCUS_REACH = 3  # snippets to each side that a focus layer sees: of its two convolutions, one and two
 
 GlanceOrFocus = Literal["glance", "focus"]
 
@@ -114,5 +116,4 @@ class GlanceFocusLayer(nn.Module):
         """Transform ``[..., T, dim]``."""
         x = x + self.convolution(x)
         x = x + self.block(x)
-        out: Tensor = x + self.feed_forward(x)
-        return out
+        return in_blocks(lambda part: part + self.feed_forward(part), x, 4 * x.shape[-1])

@@ -26,11 +26,24 @@ class NonLocalBlock(nn.Module):
         self.norm = nn.BatchNorm1d(dim)
         nn.init.zeros_(self.norm.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend along time: ``[R, D, T]`` to ``[R, D, T]``, channels first as convolutions have them."""
-        query, key = self.query(x).transpose(1, 2), self.key(x) / x.shape[-1]
-        value = self.value(x).transpose(1, 2)
-        inner, length = key.shape[1:]
-        attended = (query @ key) @ value if length <= inner else query @ (key @ value)
+    def forward(self, x: Tensor, summary: Tensor | None = None) -> Tensor:
+        """Attend along time: ``[R, D, T]`` to ``[R, D, T]``, channels first as convolutions have them.
+
+        Args:
+            x: the snippets, or some of a video.
+            summary: the mean over the whole video of :meth:`summarise`; None if these are the whole video.
+        """
+        query = self.query(x).transpose(1, 2)
+        if summary is not None:
+            attended = query @ summary
+        elif x.shape[-1] <= query.shape[-1]:
+            attended = (query @ (self.key(x) / x.shape[-1])) @ self.value(x).transpose(1, 2)
+        else:
+            attended = query @ self.summarise(x, x.shape[-1])
         out: Tensor = self.norm(self.project_out(rearrange(attended, "r t d -> r d t"))) + x
         return out
+
+    def summarise(self, x: Tensor, length: int) -> Tensor:
+        """Sum key by value over ``[R, D, T]``, divided by a length: ``[R, D / 2, D / 2]``."""
+        summary: Tensor = (self.key(x) / length) @ self.value(x).transpose(1, 2)
+        return summary

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.layers.dropout import Dropout
 
 
@@ -30,6 +31,7 @@ class PreNormLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(dim, norm_eps)
         self.attention = attention
         self.mlp_norm = nn.LayerNorm(dim, norm_eps)
+        self.mlp_dim = mlp_dim
         self.mlp = nn.Sequential(
             nn.Linear(dim, mlp_dim),
             activation(),
@@ -41,5 +43,8 @@ class PreNormLayer(nn.Module):
     def forward(self, x: Tensor, *others: Tensor | None) -> Tensor:
         """Transform ``[..., T, dim]``; the attention takes the other tensors too."""
         x = x + self.attention(self.attention_norm(x), *others)
+        return in_blocks(self._refine, x, self.mlp_dim)
+
+    def _refine(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out

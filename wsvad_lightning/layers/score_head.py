@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.layers.dropout import Dropout
 
 
@@ -18,6 +19,7 @@ class ScoreHead(nn.Module):
     def __init__(self, dim: int, dropout: float, hidden_dims: tuple[int, int] = (512, 128)) -> None:
         first, second = hidden_dims
         super().__init__()
+        self.width = first
         self.mlp = nn.Sequential(
             nn.Linear(dim, first),
             nn.ReLU(),
@@ -29,5 +31,5 @@ class ScoreHead(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Score features: ``[..., D]`` to ``[...]`` in [0, 1], float32."""
-        return torch.sigmoid(self.mlp(x).squeeze(-1).float())
+        """Score features: ``[..., T, D]`` to ``[..., T]`` in [0, 1], float32."""
+        return torch.sigmoid(in_blocks(self.mlp, x, self.width).squeeze(-1).float())

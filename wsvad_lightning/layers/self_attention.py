@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.blocks import blocks_of, joined
 from wsvad_lightning.layers.dropout import Dropout
 from wsvad_lightning.layers.rows import over_rows
 
@@ -28,7 +29,7 @@ class SelfAttention(nn.Module):
         self, dim: int, heads: int, head_dim: int, dropout: float = 0.0, *, bias: bool = False
     ) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.width = heads, heads * head_dim
         self.project_in = nn.Linear(dim, 3 * heads * head_dim, bias=False)
         if bias:
             self.query_bias = nn.Parameter(torch.zeros(heads * head_dim))
@@ -40,8 +41,16 @@ class SelfAttention(nn.Module):
     @over_rows
     def forward(self, x: Tensor) -> Tensor:
         """Attend along time: ``[..., T, dim]`` to ``[..., T, dim]``."""
-        projected = self._biased(x) if self.bias else self.project_in(x)
-        query, key, value = rearrange(projected, "r t (part h d) -> part r h t d", part=3, h=self.heads)
+        blocks = blocks_of(x, self.project_in.out_features)
+        if self.bias or len(blocks) == 1:
+            projected = self._biased(x) if self.bias else self.project_in(x)
+            return self._attend(*projected.chunk(3, dim=-1))
+        of_query, of_others = self.project_in.weight.tensor_split([self.width])
+        key, value = F.linear(x, of_others).chunk(2, dim=-1)
+        return joined(lambda block: self._attend(F.linear(x[:, block], of_query), key, value), blocks)
+
+    def _attend(self, *projected: Tensor) -> Tensor:
+        query, key, value = (rearrange(part, "r t (h d) -> r h t d", h=self.heads) for part in projected)
         attended = attend(query, key, value)
         out: Tensor = self.dropout(self.project_out(rearrange(attended, "r h t d -> r t (h d)")))
         return out
@@ -56,7 +65,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     On a CPU, PyTorch's fused attention takes several times as long for few tokens, above all backwards.
     """
-    if query.is_cpu and query.shape[-2] <= FEW:
+    if key.is_cpu and key.shape[-2] <= FEW:
         scores = query / math.sqrt(query.shape[-1]) @ key.transpose(-1, -2)
         return scores.softmax(dim=-1) @ value
     return F.scaled_dot_product_attention(query, key, value)

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.layers.rows import over_rows
 
 
@@ -36,6 +37,10 @@ class TemporalConv(nn.Conv1d):
     @over_rows
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[..., T, in_dim]`` to ``[..., T, out_dim]``."""
+        reach = self.kernel_size[0] // 2 * self.dilation[0]
+        return in_blocks(self._convolve, x, self.in_channels + self.out_channels, reach)
+
+    def _convolve(self, x: Tensor) -> Tensor:
         image = x.transpose(1, 2).unsqueeze(2)
         if self.shift:
             image = F.pad(image, (self.shift, 0))

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import Dropout, MultiScaleTemporal, PerturbedTopK, ScoreHead, init_xavier
+from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.types import WSVADBatch
 
@@ -75,7 +76,7 @@ class CLIPTSANet(nn.Module):
 
     def forward(self, features: Tensor) -> MagnitudeOutput:
         """Score videos of any length: ``[B, N, T, D]``."""
-        narrowed = self.narrow(features)
+        narrowed = in_blocks(self.narrow, features, NARROWING_DIM)
         weighted = (self.attend(narrowed)[..., None] * narrowed).to(features)
         encoded = self.dropout(self.context(weighted))
         return MagnitudeOutput(encoded, self.to_score(encoded))

@@ -47,6 +47,7 @@ from torch import Tensor, nn
 from wsvad_lightning.checkpoint import take_part
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import CrossAttention, DistanceEncoder, PreNormLayer, SelfAttention
+from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.losses import Sigma, probability_bce, smoothness, splat, splatting_bce, topk_bce
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import halves, topk_mean
@@ -103,8 +104,8 @@ class Gate(nn.Module):
         """Weigh ``[..., T, C]`` scores against ``[..., T, H]`` features: logits ``[..., T]``."""
         refined = self.refine(expert_scores.to(encoded.dtype))
         both = [self.classes_look(refined, encoded), self.features_look(encoded, refined)]
-        logits: Tensor = self.to_logit(self.fuse(torch.cat(both, dim=-1))).squeeze(-1)
-        return logits
+        fused = self.fuse(torch.cat(both, dim=-1))
+        return in_blocks(self.to_logit, fused, 2 * GATE_MLP[0]).squeeze(-1)
 
 
 class GSMoENet(nn.Module):

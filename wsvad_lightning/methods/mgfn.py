@@ -37,7 +37,8 @@ from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import ChannelNorm, GlanceFocusLayer, TemporalConv
-from wsvad_lightning.layers.glance_focus import HEAD_DIM, GlanceOrFocus
+from wsvad_lightning.layers.blocks import in_blocks
+from wsvad_lightning.layers.glance_focus import FOCUS_REACH, HEAD_DIM, GlanceOrFocus
 from wsvad_lightning.losses import (
     magnitude_clustering,
     magnitude_contrast,
@@ -81,15 +82,22 @@ class MGFNNet(nn.Module):
             nn.Sequential(ChannelNorm(dim), TemporalConv(dim, wider)) for dim, wider in pairwise(dims)
         )
         self.norm = nn.LayerNorm(dims[-1])
+        self.reach = FOCUS_REACH * sum(depths[1:])
         self.to_score = nn.Linear(dims[-1], 1)
 
     def encode(self, features: Tensor) -> Tensor:
         """Glance and focus, crop by crop: ``[B, N, T, D]`` to ``[B, N, T, C]``."""
         magnitude = features.float().norm(dim=-1, keepdim=True)
         x: Tensor = self.embed(features) + self.magnitude_ratio * self.embed_magnitude(magnitude.to(features))
-        for stage, after in zip(self.stages, [*self.widen, self.norm], strict=True):
-            x = after(stage(x))
-        return x
+        glance, *focus = self.stages
+        widen, *behind = [*self.widen, self.norm]
+        parts = [part for stage, after in zip(focus, behind, strict=True) for part in (stage, after)]
+        local = nn.Sequential(widen, *parts)  # after the glance, only neighbours are seen
+        x = glance(x)
+        if self.training:
+            encoded: Tensor = local(x)
+            return encoded
+        return in_blocks(local, x, 4 * self.norm.normalized_shape[0], self.reach)
 
     def classify(self, encoded: Tensor) -> Tensor:
         """Score ``[B, N, T, C]``, averaged over crops: ``[B, T]``, float32."""

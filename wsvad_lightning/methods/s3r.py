@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import Dropout, MultiScaleTemporal, ScoreHead, init_xavier
+from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.losses import probability_bce
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.methods.base.prepared import PreparedModule
@@ -75,7 +76,11 @@ class DictionaryAttention(nn.Module):
     def forward(self, snippets: Tensor, atoms: Tensor) -> Tensor:
         """Reconstruct ``[..., D]``."""
         value: Tensor = self.value(atoms)
-        return self.weights(snippets, atoms).to(value.dtype) @ value
+
+        def read(part: Tensor) -> Tensor:
+            return self.weights(part, atoms).to(value.dtype) @ value
+
+        return in_blocks(read, snippets, len(atoms) + self.query.out_features)
 
 
 class S3RNet(nn.Module):
@@ -132,8 +137,8 @@ class S3RNet(nn.Module):
         if len(self.dictionary) == 0:
             remedy = "Load a checkpoint that carries one, train, or call use_dictionary"
             raise WSVADError("dictionary", None, "is missing", remedy)
-        video = self.dropout(self.video_context(features))
         normal = self.dropout(self.normal_context(self.reconstruct(features, self.dictionary)))
+        video = self.dropout(self.video_context(features))
         return video, normal
 
     def gate(self, video: Tensor, normal: Tensor) -> Tensor:
@@ -145,8 +150,8 @@ class S3RNet(nn.Module):
         """Score videos of any length: ``[B, N, T, D]``."""
         video, normal = self.encode(features)
         gate = self.gate(video, normal)
-        video, normal = video * gate, normal * (1 - gate)
-        macro_scores = self.to_macro_score(normal.mean(dim=2)).mean(dim=1)
+        macro_scores = self.to_macro_score(normal.mean(dim=2) * (1 - gate.squeeze(2))).mean(dim=1)
+        video = video * gate
         return S3ROutput(video, self.to_score(video), macro_scores)
 
 

@@ -44,6 +44,7 @@ from wsvad_lightning.layers import (
     similarity_graph,
     valid_positions,
 )
+from wsvad_lightning.layers.blocks import blocks_of
 from wsvad_lightning.losses import class_cross_entropy, probability_bce
 from wsvad_lightning.methods.base.prompted import PromptedModule, PromptedNet
 from wsvad_lightning.ops import cosine, topk_mean_each
@@ -122,9 +123,12 @@ class VadCLIPNet(PromptedNet):
         chunks = rearrange(padded, "b n (c l) d -> b n c l d", l=self.length)
         valid = valid_positions((lengths[:, None] - starts).clamp_min(1), self.length)
         valid = valid[:, None].expand(chunks.shape[:-1])
-        visual = self.encode(chunks, valid)
-        logits, class_logits = self.compare(visual, valid, texts)
-        logits, class_logits = logits.flatten(2, 3), class_logits.flatten(2, 3)
+        together = blocks_of(chunks.flatten(3), 4 * chunks[0, 0, 0].numel())
+        parts = [
+            self.compare(self.encode(chunks[:, :, some], valid[:, :, some]), valid[:, :, some], texts)
+            for some in together
+        ]
+        logits, class_logits = (torch.cat(part, dim=2).flatten(2, 3) for part in zip(*parts, strict=True))
         return VadCLIPOutput(logits[:, :, :num_snippets], class_logits[:, :, :num_snippets], texts)
 
     def encode(self, chunks: Tensor, valid: Tensor) -> Tensor:

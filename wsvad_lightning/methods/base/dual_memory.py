@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wsvad_lightning.layers import DistanceEncoder, MemoryUnit
+from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.losses import probability_bce, topk_bce
 from wsvad_lightning.ops import gather_mean, halves
 
@@ -116,14 +117,22 @@ class DualMemoryNet(nn.Module):
 
     def describe(self, features: Tensor) -> Tensor:
         """Encode snippets and add their latents, without sampling: ``[B, N, T, D]`` to ``[B, N, T, 2H]``."""
-        encoded = self.encoder(features)
+        return self._with_latents(self.encoder(features))
+
+    def _with_latents(self, encoded: Tensor) -> Tensor:
         _, abnormal = self.abnormal_memory(encoded)
         _, normal = self.normal_memory(encoded)
         return torch.cat([encoded, self.to_mean(abnormal) + self.to_mean(normal)], dim=-1)
 
     def forward(self, features: Tensor, looked_at: Tensor | None = None) -> Tensor:
         """Score videos of any length: ``[B, N, T, D]`` to ``[B, T]`` in [0, 1], without sampling."""
-        return self.classify(self.describe(features), looked_at)
+        if looked_at is not None:
+            return self.classify(self.describe(features), looked_at)
+        encoded = self.encoder(features)
+        described = 2 * encoded.shape[-1]  # channels
+        return in_blocks(lambda part: self.classify(self._with_latents(part))[..., None], encoded, described)[
+            ..., 0
+        ]
 
     def forward_pairs(self, features: Tensor, looked_at: Tensor | None = None) -> DualMemoryOutput:
         """Training pass over ``[B, N, T, D]``, the normal half first."""
