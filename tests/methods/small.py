@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tests.methods.towers import save_tower, tiny_tower
@@ -18,6 +19,7 @@ SMALLER: dict[str, dict[str, Any]] = {  # for methods whose width does not follo
     "FRDUVAD": {"tokens": 2, "depth": 1, "hidden_dims": [16, 8]},
     "GSMoE": {"hidden_dim": 16, "experts_by": "clusters", "num_experts": 3, "warm_up": 0, "prominence": 0.0},
     "MGFN": {"dims": [64, 64, 64], "depths": [1, 1, 1]},
+    "PEL4VAD": {"prompt_dim": 16},
     "S3R": {"attention_dim": 8},
     "SST": {
         "hidden_dim": 16,
@@ -38,6 +40,7 @@ SMALLER: dict[str, dict[str, Any]] = {  # for methods whose width does not follo
 }
 
 CLASSES = ("fall", "fight", "car accident")  # of methods that tell them apart
+STORED = ("fall", "fight", "B1", "G")  # of stores that tests make
 
 
 def smaller(name: str, folder: Path, feature_dim: int) -> list[str]:
@@ -45,6 +48,10 @@ def smaller(name: str, folder: Path, feature_dim: int) -> list[str]:
     arguments = [f"--model.{key}={value}" for key, value in SMALLER.get(name, {}).items()]
     if issubclass(getattr(methods, name), PromptedModule):
         arguments.append(f"--model.text_tower={save_tower(folder / 'text_tower', feature_dim)}")
+    if name == "PEL4VAD":
+        np.save(folder / "prompts.npy", np.random.default_rng(0).standard_normal((1 + len(STORED), 16)))
+        arguments.append(f"--model.prompt_file={folder / 'prompts.npy'}")
+        arguments.append(f"--model.prompt_classes=[{', '.join(STORED)}]")
     if name == "SST":
         arguments.append(f"--model.videos={save_videos(folder / 'videos')}")
     return arguments
@@ -58,6 +65,8 @@ def small(name: str, feature_dim: int = 8) -> WSVADModule:
         method.take_prepared("c2fpl_labels", torch.arange(1000) % 3 == 0)
     if isinstance(method, methods.S3R):
         method.net.use_dictionary(torch.randn(5, feature_dim))
+    if isinstance(method, methods.PEL4VAD):
+        method.use_prompts(torch.randn(1 + len(CLASSES), 16))
     if isinstance(method, methods.GSMoE):
         method.centres.normal_()
     if isinstance(method, methods.SST):

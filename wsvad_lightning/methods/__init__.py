@@ -11,6 +11,7 @@ from wsvad_lightning.methods.frduvad import FRDUVAD
 from wsvad_lightning.methods.gsmoe import GSMoE
 from wsvad_lightning.methods.hlnet import HLNet
 from wsvad_lightning.methods.mgfn import MGFN
+from wsvad_lightning.methods.pel4vad import PEL4VAD
 from wsvad_lightning.methods.rtfm import RTFM
 from wsvad_lightning.methods.s3r import S3R
 from wsvad_lightning.methods.ssrl import SSRL
@@ -29,6 +30,7 @@ __all__ = [
     "CLIPTSA",
     "FRDUVAD",
     "MGFN",
+    "PEL4VAD",
     "RTFM",
     "S3R",
     "SSRL",

@@ -120,14 +120,17 @@ class HLNetNet(nn.Module):
 
         Args:
             features: ``[B, N, T, D]``.
-            lengths: ``[B]`` valid snippets of each video, the first ones.
+            lengths: ``[B]`` valid snippets of each video, the first ones; logits behind the longest video
+                mean nothing.
         """
-        hidden = self.embed(features)
+        num_snippets = features.shape[2]
+        seen = valid_positions(lengths.amax(), num_snippets)  # as if cut to the longest video
+        hidden = self.embed(features) * seen[:, None]
         online = self.score_online(hidden)
-        valid = valid_positions(lengths, features.shape[2])[:, None].expand(features.shape[:-1])
+        valid = valid_positions(lengths, num_snippets)[:, None].expand(features.shape[:-1])
         branches = (
             (self.mix_alike, similarity_graph(features, valid, self.threshold)),
-            (self.mix_near, proximity_graph(features.shape[2], features.device)),
+            (self.mix_near, proximity_graph(num_snippets, features.device) * seen),
             (self.mix_score, score_graph(online.detach().sigmoid(), valid)),
         )
         mixed = [self.mix(hidden, layers, graph) for layers, graph in branches]
@@ -188,6 +191,8 @@ class HLNet(WSVADModule):
         if online_lr is not None and not online_lr > 0:
             raise WSVADError("model.online_lr", online_lr, "must be above 0", "Give null for the optimizer's")
         self.score_from: ScoreFrom = score_from
+        if score_from == "online":
+            self.field_of_view = (KERNEL - 1, 0)
         self.online_lr = online_lr
         self.net = HLNetNet(feature_dim, dropout=dropout)
 
@@ -203,12 +208,11 @@ class HLNet(WSVADModule):
         return out
 
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
-        """Give the raw terms that the module's docstring lists; of padding, the shortest part counts."""
-        longest = int(batch.lengths.max())
-        out = self.run(batch._replace(features=batch.features[:, :, :longest]))
+        """Give the raw terms that the module's docstring lists."""
+        out = self.run(batch)
         lengths, labels = batch.lengths[:, None], batch.labels[:, None]  # of every crop
         k = lengths // 16 + 1
-        valid = valid_positions(lengths, longest)
+        valid = valid_positions(lengths, out.logits.shape[-1])
         taught = -out.logits.detach().sigmoid() * F.logsigmoid(out.online_logits)
         return {
             "mil": probability_bce(topk_mean_each(out.logits, lengths, k).sigmoid(), labels),

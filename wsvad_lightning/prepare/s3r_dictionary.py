@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from wsvad_lightning.data.datasets.limits import check_npy
+from wsvad_lightning.data.datasets.limits import read_npy
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.sampling import mean_bins
 from wsvad_lightning.data.store.layout import checksum
@@ -70,18 +70,11 @@ def read_atoms(path: str, feature_dim: int) -> NDArray[np.float32]:
     Raises:
         WSVADError: if the file cannot be read or holds anything else.
     """
-    try:
-        with Path(path).open("rb") as opened:
-            check_npy(opened, Path(path).stat().st_size)
-            atoms = np.load(opened, allow_pickle=False)
-    except Exception as error:  # a damaged file fails anywhere in its reader
-        reason = " ".join(str(error).split())
-        raise WSVADError("model.dictionary", path, f"cannot be read ({reason})", "Give a .npy file") from None
-    shape: tuple[int, ...] = getattr(atoms, "shape", ())  # an archive of several arrays has none
-    if len(shape) != 2 or shape[0] == 0 or shape[1] != feature_dim:
-        problem = f"its shape is {shape} where the features have {feature_dim} channels"
+    atoms = read_npy("model.dictionary", path)
+    if atoms.ndim != 2 or len(atoms) == 0 or atoms.shape[1] != feature_dim:
+        problem = f"its shape is {atoms.shape} where the features have {feature_dim} channels"
         raise WSVADError("model.dictionary", path, problem, f"Give atoms of shape [S, {feature_dim}]")
-    return np.asarray(atoms, dtype=np.float32)
+    return atoms.astype(np.float32)
 
 
 def video_means(data: WSVADDataModule) -> NDArray[np.float64]:

@@ -113,8 +113,9 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
     """Give the logits of a training pass, up to the longest video."""
     assert isinstance(module, HLNet)
     with torch.no_grad():
-        out = module.run(batch._replace(features=batch.features[:, :, : batch.lengths.max()]))
-    return {"logits": out.logits[:, 0].numpy(), "online_logits": out.online_logits[:, 0].numpy()}
+        out, longest = module.run(batch), batch.lengths.max()
+    logits, online_logits = out.logits[:, 0, :longest], out.online_logits[:, 0, :longest]
+    return {"logits": logits.numpy(), "online_logits": online_logits.numpy()}
 
 
 def further(manifest: Manifest, inputs: dict[str, Tensor], build: Build) -> dict[str, NDArray[Any]]:

@@ -8,9 +8,13 @@ import pickletools
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from wsvad_lightning.errors import WSVADError
 
 LARGEST = 2**36  # bytes of one entry of an archive, 64 GiB
 SMALL = 2**24  # bytes that may be packed to nearly nothing, as zeros are
@@ -43,6 +47,24 @@ def check_npy(opened: IO[bytes], size: int) -> None:
     if not dtype.hasobject and math.prod(shape) * dtype.itemsize > size - opened.tell():
         raise ValueError(f"it declares {dtype} of shape {shape}, and holds less")
     opened.seek(0)
+
+
+def read_npy(setting: str, path: str) -> NDArray[Any]:
+    """Read an array of numbers from the ``.npy`` file that a setting names.
+
+    Raises:
+        WSVADError: if the file cannot be read or holds anything else.
+    """
+    try:
+        with Path(path).open("rb") as opened:
+            check_npy(opened, Path(path).stat().st_size)
+            values = np.load(opened, allow_pickle=False)
+    except Exception as error:  # a damaged file fails anywhere in its reader
+        reason = " ".join(str(error).split())
+        raise WSVADError(setting, path, f"cannot be read ({reason})", "Give a .npy file") from None
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+        raise WSVADError(setting, path, "holds no array of numbers", "Give a .npy file")
+    return values
 
 
 def check_pickle(opened: IO[bytes]) -> None:
