@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from wsvad_lightning.layers import blocks
 from wsvad_lightning.layers.temporal_conv import TemporalConv
 
 
@@ -36,3 +37,12 @@ def test_a_causal_one_is_conv1d_behind_zeros(kernel_size: int, dilation: int, le
 
 def test_nothing_is_transposed_in_memory() -> None:
     assert TemporalConv(4, 6, kernel_size=3)(torch.randn(2, 9, 4)).is_contiguous()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_long_video_is_convolved_block_by_block(causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    convolution, x = TemporalConv(4, 6, kernel_size=5, dilation=2, causal=causal), torch.randn(2, 50, 4)
+    with torch.no_grad():
+        whole = convolution(x)
+        monkeypatch.setattr(blocks, "AT_ONCE", 200)
+        torch.testing.assert_close(convolution(x), whole)

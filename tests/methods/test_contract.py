@@ -106,6 +106,7 @@ def test_scoring_draws_nothing_at_random(name: str) -> None:
 
 WAITS = {  # for numbers, in training: what a GPU computes is read by the CPU
     "ADPLG": "it keeps the attention of earlier visits on the CPU",
+    "HLNet": "it cuts the padding after the longest video of a batch",
 }
 
 
@@ -116,7 +117,7 @@ def test_nothing_waits_for_numbers(name: str, monkeypatch: pytest.MonkeyPatch) -
     method, device = small(name).to("meta"), torch.device("meta")
     batch = move_data_to_device(paired(torch.randn(4, 2, 20, 8)), device)
     if name in WAITS:
-        with pytest.raises(NotImplementedError, match="no data"):
+        with pytest.raises(RuntimeError, match="no data|item"):
             method.compute_losses(batch)
     else:
         assert train_once(method, batch).is_meta

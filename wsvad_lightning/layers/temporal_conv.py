@@ -37,7 +37,7 @@ class TemporalConv(nn.Conv1d):
     @over_rows
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[..., T, in_dim]`` to ``[..., T, out_dim]``."""
-        reach = self.kernel_size[0] // 2 * self.dilation[0]
+        reach = self.kernel_size[0] // 2 * self.dilation[0] + self.shift
         return in_blocks(self._convolve, x, self.in_channels + self.out_channels, reach)
 
     def _convolve(self, x: Tensor) -> Tensor:
