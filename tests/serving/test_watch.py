@@ -21,7 +21,10 @@ from PIL import Image
 from tests.processes import Command
 from tests.videos import VideoMaker, write_stamped
 from wsvad_lightning import Detector
+from wsvad_lightning.calibration import KEY, Calibration, as_entry
+from wsvad_lightning.checkpoint import CHECKSUMS_KEY, read_checkpoint
 from wsvad_lightning.cli import main
+from wsvad_lightning.files import write_tensors
 from wsvad_lightning.serving import sources
 from wsvad_lightning.serving.sources import Begin, End, Shown, Source
 
@@ -79,6 +82,35 @@ def test_a_file_gets_the_scores_of_its_features(
     assert [(line["frame"], line["seconds"]) for line in scores] == [(4 * t, 4 * t / 10) for t in range(7)]
     assert (alarm["kind"], alarm["start"], alarm["end"]) == ("alarm", 0.0, 2.6)
     assert (end["kind"], end["frames"], end["snippets"], end["alarms"]) == ("end", 26, 7, 1)
+
+
+def changed(checkpoint: Path, path: Path, **entries: object) -> Path:
+    """Write a checkpoint with other entries, without those that are None."""
+    read = {**read_checkpoint(checkpoint), **entries}
+    write_tensors({name: value for name, value in read.items() if value is not None}, path)
+    return path
+
+
+def test_the_calibrated_rule_is_used(trained: Path, make_video: VideoMaker, tmp_path: Path) -> None:
+    numbers = {"promised": 1.0, "videos": 1, "hours": 10.0, "alarms": 0}
+    rule = Calibration(0.01, 0.0, 0.0, 0.0, **numbers, levels=[0.0, 1.0], shares=[0.0, 1.0])  # type: ignore[arg-type]  # numbers
+    entries = {KEY: as_entry(rule), CHECKSUMS_KEY: None}
+    checkpoint = changed(trained, tmp_path / "calibrated.ckpt", **entries)
+    where = ["--ckpt_path", str(checkpoint), "--output", str(tmp_path / "out")]
+    assert main(["watch", str(make_video("gate.mp4", 9)), *where]) == 0
+    start, *scores, alarm, _ = lines(tmp_path / "out")
+    assert start["alarm"] == 0.01
+    assert [line["calibrated"] for line in scores] == [line["score"] for line in scores]
+    assert (alarm["start"], alarm["end"]) == (0.0, 0.9)
+
+
+def test_a_checkpoint_without_a_recipe_is_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = changed(trained, tmp_path / "other.ckpt", provenance=None, **{CHECKSUMS_KEY: None})
+    assert main(["watch", str(tmp_path), "--ckpt_path", str(checkpoint)]) == 2
+    shown = capsys.readouterr().err
+    assert "does not say how its features were extracted. Train on features that" in shown
 
 
 class Receiver(BaseHTTPRequestHandler):

@@ -165,6 +165,8 @@ class Run:
         self.end = scored.end
         fields: dict[str, Any] = {}
         fields |= {"seconds": round(scored.start, 3), "frame": scored.frame, "score": round(score.score, 4)}
+        if (calibration := kit.detector.calibration) is not None:
+            fields["calibrated"] = round(float(calibration.calibrated(score.score)), 4)
         if score.class_scores is not None:
             names = ("normal", *kit.detector.classes)
             fields["class"] = names[int(score.class_scores.argmax())]
@@ -375,20 +377,21 @@ def watch(
         look_ahead: snippets that a score waits for; 0 by default.
         fps: frames a second to play sources at; by default those of the training, where it played videos at
             a constant rate, else all frames.
-        alarm: score from which on there is an alarm; by default 0.5.
+        alarm: score from which on there is an alarm; by default what `wsvad calibrate` found, else 0.5.
         silence: seconds without a frame after which a camera counts as lost and is connected anew.
         webhook: web address that gets each alarm by POST.
         weights: of the backbone, where the checkpoint names but does not bring them.
     """
     if not silence > 0:
         raise WSVADError("--silence", silence, "must be more than 0", "Give seconds")
-    recipe = trained_recipe(ckpt_path, weights)
+    recipe = _recipe(ckpt_path, weights)
     recipe = replace(recipe, fps=fps or recipe.fps)
     detector = Detector.from_checkpoint(ckpt_path)
     encoders = recipe.build_encoders(torch.device("cpu"))
     recipe.provenance(encoders)
-    threshold = ALARM if alarm is None else alarm
-    rule = AlarmRule(threshold, release=threshold)
+    rule = AlarmRule(ALARM if alarm is None else alarm, release=ALARM if alarm is None else alarm)
+    if alarm is None and detector.calibration is not None:
+        rule = detector.calibration.rule
     ready = threading.Event()
     record = Record(None if output is None else Path(output), webhook)
     kit = Kit(detector, recipe, encoders, rule, record, window, look_ahead)
@@ -407,6 +410,21 @@ def watch(
             thread.join(ENDING / len(threads))
         record.close()
     return int(watcher.broken > 0)
+
+
+def _recipe(checkpoint: str, weights: str | None) -> ExtractionRecipe:
+    """Get the recipe of a model's features, which a checkpoint must carry here.
+
+    Raises:
+        WSVADError: if it does not, or the weights of the backbone fit none.
+    """
+    try:
+        return trained_recipe(checkpoint, weights)
+    except WSVADError as error:
+        if error.argument != "--videos":
+            raise
+        remedy = "Train on features that `wsvad extract` made"
+        raise WSVADError("--ckpt_path", checkpoint, error.problem, remedy) from None
 
 
 def _loop(threads: list[Source], watcher: Watcher, ready: threading.Event, view: Live | None) -> None:
