@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
     "data remove": ("data.store.remove:remove", "take videos out of a store: wsvad data remove a.h5 gate_01"),
     "data merge": ("data.store.merge:merge", "several stores into one: wsvad data merge a.h5 b.h5 -o c.h5"),
     "data export": ("data.store.export:export", "a store to .npy files"),
+    "export": (
+        "serving.export:export",
+        "a model as a file of its own: wsvad export --ckpt_path a.ckpt -o a",
+    ),
     "import-weights": ("interop.command:import_weights", "the authors' weights to a checkpoint"),
     "demo": ("demo.run:demo", "render videos, extract, train and test, in minutes"),
     "schema": ("runs.command:schema", "write the JSON schema of recipes, for editors"),

@@ -9,13 +9,17 @@ AT_ONCE = 2**24  # numbers that an intermediate result of scoring may have: the 
 
 
 def blocks_of(x: Tensor, width: int, least: int = 1) -> list[slice]:
-    """Divide the T snippets of ``[..., T, D]`` into blocks: a single one where gradients are wanted.
+    """Divide the T snippets of ``[..., T, D]`` into blocks.
+
+    It is a single one where gradients are wanted, and in exported programs.
 
     Args:
         x: the snippets.
         width: numbers that an intermediate result has for each of them.
         least: snippets of a block.
     """
+    if torch.compiler.is_exporting():  # how many blocks there will be is not known
+        return [slice(0, x.shape[-2])]
     count, rows = (x.shape[-2], x.shape[:-2].numel()) if x.ndim > 1 else (1, 1)
     size = max(least, AT_ONCE // max(1, rows * width))
     if torch.is_grad_enabled() or count <= size:

@@ -1,5 +1,8 @@
 """Attention among neighbouring snippets."""
 
+import torch
+import torch.nn.functional as F
+from einops import rearrange
 from local_attention import LocalMHA
 from torch import Tensor, nn
 
@@ -32,5 +35,22 @@ class LocalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend along time: ``[..., T, dim]`` to ``[..., T, dim]``."""
         x = x + self.position.weight[: x.shape[1]]
-        out: Tensor = x + self.attention(x)
+        attended = self._attend(x) if torch.compiler.is_exporting() else self.attention(x)
+        out: Tensor = x + attended
+        return out
+
+    def _attend(self, x: Tensor) -> Tensor:
+        """Compute the same for any T, for exported programs; the package fills up known lengths only.
+
+        Two windows more than are full, one of which may be masked: no length is a special case.
+        """
+        attention, count, window = self.attention, x.shape[1], self.attention.window_size
+        length = (count // window + 2) * window
+        projected = rearrange(
+            attention.to_qkv(attention.norm(x)), "r t (part h d) -> part r h t d", part=3, h=attention.heads
+        )
+        query, key, value = F.pad(projected, (0, 0, 0, length - count))
+        seen = torch.arange(length, device=x.device) < (count + window - 1) // window * window
+        attended = attention.attn_fn(query, key, value, mask=seen[None])[:, :, :count]
+        out: Tensor = attention.to_out(rearrange(attended, "r h t d -> r t (h d)"))
         return out

@@ -1,5 +1,6 @@
 """Non-local block: every snippet attends to every other one (Wang et al., CVPR 2018, dot-product version)."""
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -36,9 +37,9 @@ class NonLocalBlock(nn.Module):
         query = self.query(x).transpose(1, 2)
         if summary is not None:
             attended = query @ summary
-        elif x.shape[-1] <= query.shape[-1]:
+        elif not torch.compiler.is_exporting() and x.shape[-1] <= query.shape[-1]:
             attended = (query @ (self.key(x) / x.shape[-1])) @ self.value(x).transpose(1, 2)
-        else:
+        else:  # also in exported programs, which are for any length
             attended = query @ self.summarise(x, x.shape[-1])
         out: Tensor = self.norm(self.project_out(rearrange(attended, "r t d -> r d t"))) + x
         return out

@@ -63,9 +63,10 @@ class SelfAttention(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attend, ``[..., T, D]``: fused, or in two products.
 
-    On a CPU, PyTorch's fused attention takes several times as long for few tokens, above all backwards.
+    On a CPU, PyTorch's fused attention takes several times as long for few tokens, above all backwards. An
+    exported program, which takes any number of them, has the fused one.
     """
-    if key.is_cpu and key.shape[-2] <= FEW:
+    if key.is_cpu and not torch.compiler.is_exporting() and key.shape[-2] <= FEW:
         scores = query / math.sqrt(query.shape[-1]) @ key.transpose(-1, -2)
         return scores.softmax(dim=-1) @ value
     return F.scaled_dot_product_attention(query, key, value)

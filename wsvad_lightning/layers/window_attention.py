@@ -42,7 +42,7 @@ class WindowAttention(nn.Module):
         )
         mask = None if valid is None else self._mask(valid)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        joined = rearrange(attended, "(r w) h s d -> r (w s) (h d)", r=len(x))
+        joined = rearrange(attended, "(r w) h s d -> r (w s) (h d)", r=x.shape[0])
         out: Tensor = self.project_out(joined)
         return out
 

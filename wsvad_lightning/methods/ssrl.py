@@ -62,8 +62,9 @@ class GridBranch(nn.Module):
     @over_rows
     def forward(self, patches: Tensor) -> Tensor:
         """Join the patches of each snippet, row by row of the grid: ``[..., P, D]`` to ``[..., D]``."""
-        at_once = len(patches) if self.context.training else AT_ONCE  # BatchNorm learns from all of them
-        return torch.cat([self._join(part) for part in torch.split(patches, at_once)])
+        if self.context.training or torch.compiler.is_exporting():
+            return self._join(patches)  # BatchNorm learns from all of them
+        return torch.cat([self._join(part) for part in torch.split(patches, AT_ONCE)])
 
     def _join(self, snippets: Tensor) -> Tensor:
         grid = rearrange(self.context(snippets), "r (rows columns) d -> r d rows columns", rows=self.rows)

@@ -29,7 +29,6 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
@@ -118,9 +117,13 @@ class VadCLIPNet(PromptedNet):
             lengths: ``[B]`` valid snippets of each video, the first ones.
         """
         num_snippets, texts = features.shape[2], self.prompt()
-        padded = F.pad(features, (0, 0, 0, -num_snippets % self.length))
-        starts = torch.arange(0, padded.shape[2], self.length, device=lengths.device)
-        chunks = rearrange(padded, "b n (c l) d -> b n c l d", l=self.length)
+        if torch.compiler.is_exporting():  # a chunk more than is needed: no length is a special case
+            num_chunks = num_snippets // self.length + 2
+        else:
+            num_chunks = -(-num_snippets // self.length)
+        padded = F.pad(features, (0, 0, 0, num_chunks * self.length - num_snippets))
+        starts = self.length * torch.arange(num_chunks, device=lengths.device)
+        chunks = padded.reshape(*padded.shape[:2], num_chunks, self.length, padded.shape[3])
         valid = valid_positions((lengths[:, None] - starts).clamp_min(1), self.length)
         valid = valid[:, None].expand(chunks.shape[:-1])
         together = blocks_of(chunks.flatten(3), 4 * chunks[0, 0, 0].numel())

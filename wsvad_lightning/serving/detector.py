@@ -131,9 +131,11 @@ class Detector:
         Raises:
             WSVADError: if the two do not fit.
         """
-        checkpoint = read_checkpoint(self._checkpoint, "path")
-        preparation = Preparation(checkpoint, self._transform, self.model)
-        return ScoreStream(self.model, preparation, window, look_ahead)
+        return ScoreStream(self.model, self.preparation(), window, look_ahead)
+
+    def preparation(self) -> Preparation:
+        """Give what is done to stored features before the model sees them."""
+        return Preparation(read_checkpoint(self._checkpoint, "path"), self._transform, self.model)
 
 
 def _transform(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class FeatureTransform:
         output_views: N'.
         output_dim: D'.
         merges_views: whether one view comes out, whatever the streams have.
+        shapes: of the statistics, by name.
 
     Raises:
         WSVADError: if streams of several views have different ones, or fewer channels than principal axes
@@ -83,13 +84,13 @@ class FeatureTransform:
             )
         self.output_dim = pca_dim or joined
         self.statistics: dict[str, NDArray[np.float32]] = {}
-        self._shapes: dict[str, tuple[int, ...]] = {}  # of the statistics
+        self.shapes: dict[str, tuple[int, ...]] = {}
         if self.centred:
             for name, info in streams.items():
                 shape = (1 if normalize == "zscore_shared" else len(info.views), info.dim)
-                self._shapes |= {f"{name}/mean": shape, f"{name}/deviation": shape}
+                self.shapes |= {f"{name}/mean": shape, f"{name}/deviation": shape}
         if pca_dim is not None:
-            self._shapes |= {"center": (joined,), "axes": (joined, pca_dim)}
+            self.shapes |= {"center": (joined,), "axes": (joined, pca_dim)}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -127,7 +128,7 @@ class FeatureTransform:
     @property
     def needs_fit(self) -> bool:
         """Whether statistics of the training videos are needed and missing."""
-        return len(self.statistics) < len(self._shapes)
+        return len(self.statistics) < len(self.shapes)
 
     def __call__(self, streams: Streams, views: slice = ALL_VIEWS) -> Features:
         """Transform a video, of which only ``views`` are wanted; without any step nothing is copied."""
@@ -197,8 +198,8 @@ class FeatureTransform:
             WSVADError: if they are those of features of another shape.
         """
         shapes = {name: tuple(values.shape) for name, values in state.items()}
-        if shapes != self._shapes or any(values.dtype != torch.float32 for values in state.values()):
-            problem = f"needs statistics of the shapes {self._shapes}, the checkpoint has {shapes}"
+        if shapes != self.shapes or any(values.dtype != torch.float32 for values in state.values()):
+            problem = f"needs statistics of the shapes {self.shapes}, the checkpoint has {shapes}"
             remedy = "Give features and settings (normalize, crops, pca_dim) like those of the training"
             raise WSVADError("data.features", ", ".join(self.streams), problem, remedy)
         self.statistics = {name: values.numpy() for name, values in state.items()}

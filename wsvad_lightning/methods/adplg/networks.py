@@ -148,6 +148,8 @@ class SnippetNet(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Score every crop by itself: ``[B, N, T, D]`` to ``[B, N, T]`` in [0, 1]."""
+        if torch.compiler.is_exporting():  # how many pieces there will be is not known
+            return self.score_piece(features)
         pieces = torch.split(features, self.positions, dim=-2)
         return torch.cat([self.score_piece(piece) for piece in pieces], dim=-1)
 
