@@ -106,7 +106,6 @@ def test_scoring_draws_nothing_at_random(name: str) -> None:
 
 WAITS = {  # for numbers, in training: what a GPU computes is read by the CPU
     "ADPLG": "it keeps the attention of earlier visits on the CPU",
-    "HLNet": "it cuts the padding after the longest video of a batch",
 }
 
 
