@@ -163,10 +163,15 @@ def write_onnx(program: ExportedProgram, module: ScoringModule, described: str, 
 
 def save_onnx(program: ExportedProgram, module: ScoringModule, described: str, path: Path) -> None:
     """Translate a program, and name its inputs after the streams."""
-    with quiet(), torch.no_grad():
-        translated = torch.onnx.export(
-            program, input_names=list(module.inputs), output_names=module.outputs, verbose=False
-        )
+    try:
+        with quiet(), torch.no_grad():
+            translated = torch.onnx.export(
+                program, input_names=list(module.inputs), output_names=module.outputs, verbose=False
+            )
+    except torch.onnx.OnnxExporterError:
+        method = type(module.model).__name__
+        problem = f"PyTorch cannot translate {method} to ONNX"
+        raise WSVADError("--format", "onnx", problem, "Choose torch") from None
     assert translated is not None, "the translation of a program is a program"
     translated.model.metadata_props[KEY] = described
     translated.save(path)
