@@ -59,7 +59,7 @@ def benchmark_long(
 
     Args:
         output: file (JSON) of what was measured. What it holds is not measured again.
-        names: methods; None for all that score features.
+        names: methods; None for all whose recipes `bench_step.py` knows. Without any, nothing is measured.
         snippets: T of the videos.
         crops: of the videos.
         give_up: seconds of the processor after which a video is given up.
@@ -75,7 +75,7 @@ def benchmark_long(
     costs: Costs = {
         name: {length: Cost(*cost) for length, cost in of_method.items()} for name, of_method in found.items()
     }
-    for name in names or OFFICIAL:
+    for name in OFFICIAL if names is None else names:
         for length in map(str, snippets):
             known = costs.setdefault(name, {})
             if length not in known:
@@ -141,21 +141,21 @@ def at_least(cost: Cost) -> str:
 
 
 def draw(costs: Costs, path: Path) -> None:
-    """Draw memory and time against T; what was given up is hollow."""
+    """Draw memory and time against T; of what was given up only the memory, as a hollow point."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
     colours = plt.get_cmap("tab20")
     for number, (name, known) in enumerate(costs.items()):
         colour = colours(number)
-        lengths = sorted(map(int, known))
-        for axis, values in zip(
-            axes,
-            ([known[str(t)].peak / GIB for t in lengths], [known[str(t)].seconds for t in lengths]),
-            strict=True,
-        ):
-            axis.plot(lengths, values, color=colour, label=name, linewidth=1.2)
-            for length, value in zip(lengths, values, strict=True):
-                face = colour if known[str(length)].ended else "white"
-                axis.plot(length, value, "o", color=colour, markerfacecolor=face, markersize=4)
+        points = sorted((int(length), cost) for length, cost in known.items())
+        peaks = [(length, cost.peak / GIB) for length, cost in points]
+        seconds = [(length, cost.seconds) for length, cost in points if cost.ended]
+        for axis, values in zip(axes, (peaks, seconds), strict=True):
+            axis.plot(*zip(*values, strict=True), "o-", color=colour, label=name, linewidth=1.2, markersize=4)
+        for length, cost in points:
+            if not cost.ended:
+                axes[0].plot(
+                    length, cost.peak / GIB, "o", color=colour, markerfacecolor="white", markersize=4
+                )
     for axis, title in zip(axes, ("peak memory, GiB", "processor time, s"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel="snippets", title=title)
         axis.grid(alpha=0.3)

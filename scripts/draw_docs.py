@@ -44,12 +44,14 @@ class Sources:
         maps: folder of a test with maps on split 0 of Ped2.
         ped2: folder of Ped2: videos, annotations, splits and masks.
         demo: folder of ``wsvad demo``.
+        long: file of ``scripts/bench_long.py``.
     """
 
     bench: Path
     maps: Path
     ped2: Path
     demo: Path
+    long: Path
 
 
 Draw = Callable[[Sources, Path], None]
@@ -61,6 +63,7 @@ def draw_docs(
     maps: str = "runs/ssrl_maps/split0",
     ped2: str = "ped2",
     demo: str = "runs/demo",
+    long: str = "runs/long.json",
     output: str = str(DOCS),
 ) -> None:
     """Draw pictures of the documentation.
@@ -71,9 +74,10 @@ def draw_docs(
         maps: folder of a test with maps on split 0 of Ped2.
         ped2: folder of Ped2: videos, annotations, splits and masks.
         demo: folder of `wsvad demo`; events are of a training of GS-MoE there, `--name named`.
+        long: file of `scripts/bench_long.py`.
         output: folder to write to.
     """
-    sources = Sources(Path(bench), Path(maps), Path(ped2), Path(demo))
+    sources = Sources(Path(bench), Path(maps), Path(ped2), Path(demo), Path(long))
     for name in pictures or PICTURES:
         if name not in PICTURES:
             raise WSVADError("pictures", name, "is not made here", f"Give some of {', '.join(PICTURES)}")
@@ -108,6 +112,14 @@ def draw_panels(sources: Sources, path: Path) -> None:
     """Draw the panels of Weights & Biases, by the script that reads what the comparison logged offline."""
     script = Path(__file__).with_name("wandb_panels.py")
     subprocess.run([sys.executable, str(script), str(sources.bench), str(path)], check=True)
+
+
+def draw_long(sources: Sources, path: Path) -> None:
+    """Draw what long videos cost, by the script that measured it."""
+    script = Path(__file__).with_name("bench_long.py")
+    subprocess.run(
+        [sys.executable, str(script), str(sources.long), "--names", "[]", "--picture", str(path)], check=True
+    )
 
 
 def draw_report(sources: Sources, path: Path) -> None:
@@ -218,6 +230,7 @@ PICTURES: dict[str, Draw] = {
     **{f"methods/{method}.png": of_first_run(method) for method in (*METHODS, "svmae", "urdmu")},
     "methods/adplg_labels.png": of_first_run("adplg", "pseudo_labels.png"),
     "ped2.png": draw_comparison,
+    "long.png": draw_long,
     "report.png": draw_report,
     "maps.png": draw_maps,
     "wandb.png": draw_panels,
