@@ -26,7 +26,7 @@ from wsvad_lightning.checkpoint import CHECKSUMS_KEY, read_checkpoint
 from wsvad_lightning.cli import main
 from wsvad_lightning.files import write_tensors
 from wsvad_lightning.serving import sources
-from wsvad_lightning.serving.sources import Begin, End, Shown, Source
+from wsvad_lightning.serving.sources import Begin, End, Note, Shown, Source
 
 RECIPE = """
 snippet_length: 4
@@ -227,9 +227,11 @@ class Idle(Source):
 def test_frames_that_cannot_wait_are_dropped_counted_and_leave_a_gap() -> None:
     source, picture = Idle("door", threading.Event(), live=True), np.zeros((2, 2, 3), np.uint8)
     source.put(Begin("door", live=True, rate=10))
+    source.put(Note("door", "kept"))
     for t in range(sources.MOST_WAITING + 5):
         source.put(Shown(picture, t / 10, 0.0))
-    end, begin, *shown = source.take()
+    note, end, begin, *shown = source.take()
+    assert note == Note("door", "kept")
     assert isinstance(end, End)
     assert begin == Begin("door", live=True, rate=10)
     assert len(shown) + end.dropped == sources.MOST_WAITING + 5

@@ -17,6 +17,7 @@ from wsvad_lightning.video.live import DEVICE, SCHEMES, CameraError, open_camera
 from wsvad_lightning.video.reader import VideoReader
 
 MOST_WAITING = 32  # frames of a source
+MOST_NOTES = 5  # that are kept where frames are left out
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds until a camera is connected anew
 SETTLED = 2.0  # seconds for which a new file in a folder must not have changed
 
@@ -122,7 +123,9 @@ class Source(threading.Thread):
         begun = [item for item in self._waiting if isinstance(item, Begin)]
         dropped += sum(end.dropped for end in ends)
         damaged = sum(end.damaged for end in ends)
+        notes = [item for item in self._waiting if isinstance(item, Note)][-MOST_NOTES:]
         self._waiting.clear()
+        self._waiting.extend(notes)
         self._waiting.append(End("frames came faster than they are scored", dropped, damaged))
         self._begun = begun[-1] if begun else self._begun
         self._waiting.append(self._begun)
@@ -220,9 +223,10 @@ class CameraSource(Source):
                             self.put(Note(self.name, text))
             except CameraError as error:
                 reason = str(error)
-            pause = FIRST_PAUSE if came else min(2 * pause, LONGEST_PAUSE)
             self.put(End(reason, damaged=damaged))
+            pause = FIRST_PAUSE if came else pause
             self.stop.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def read_file(source: Source, path: Path, name: str, fps: float | None) -> None:

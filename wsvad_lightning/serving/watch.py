@@ -28,7 +28,7 @@ from wsvad_lightning.serving.command import ALARM, trained_recipe
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.record import Record, utc
 from wsvad_lightning.serving.sources import Begin, End, Item, Note, Shown, Source, open_source, start_all
-from wsvad_lightning.serving.stream import ScoreStream, SnippetScore
+from wsvad_lightning.serving.stream import Preparation, ScoreStream, SnippetScore
 from wsvad_lightning.video.live import CameraFrame, EvenRate
 
 BEAT = 0.5  # seconds after which the live view and sources that ended are looked at again
@@ -60,6 +60,7 @@ class Kit:
 
     Attributes:
         detector: with the model.
+        preparation: of its features; the checkpoint is read once.
         recipe: of its features.
         encoders: by name of the stream.
         rule: of alarms.
@@ -69,6 +70,7 @@ class Kit:
     """
 
     detector: Detector
+    preparation: Preparation
     recipe: ExtractionRecipe
     encoders: dict[str, Encoder]
     rule: AlarmRule
@@ -78,7 +80,7 @@ class Kit:
 
     def scores(self) -> ScoreStream:
         """Open a stream of scores."""
-        return self.detector.stream(self.window, self.look_ahead)
+        return ScoreStream(self.detector.model, self.preparation, self.window, self.look_ahead)
 
 
 @dataclass
@@ -387,6 +389,7 @@ def watch(
     recipe = _recipe(ckpt_path, weights)
     recipe = replace(recipe, fps=fps or recipe.fps)
     detector = Detector.from_checkpoint(ckpt_path)
+    opened = detector.stream(window, look_ahead)
     encoders = recipe.build_encoders(torch.device("cpu"))
     recipe.provenance(encoders)
     rule = AlarmRule(ALARM if alarm is None else alarm, release=ALARM if alarm is None else alarm)
@@ -394,8 +397,8 @@ def watch(
         rule = detector.calibration.rule
     ready = threading.Event()
     record = Record(None if output is None else Path(output), webhook)
-    kit = Kit(detector, recipe, encoders, rule, record, window, look_ahead)
-    watcher, opened = Watcher(kit, recipe.fps), kit.scores()
+    kit = Kit(detector, opened.preparation, recipe, encoders, rule, record, window, look_ahead)
+    watcher = Watcher(kit, recipe.fps)
     threads = start_all(sources, lambda given: open_source(given, recipe.fps, silence, ready))
     settings = {"window": opened.window, "look_ahead": opened.look_ahead, "exact": opened.exact}
     record.write("start", "", sources=[one.name for one in threads], alarm=rule.threshold, **settings)
