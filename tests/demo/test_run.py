@@ -1,3 +1,4 @@
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,11 @@ import pytest
 from matplotlib.image import imread
 
 from tests.test_draw_docs import load_script
+from wsvad_lightning.demo.naming import find_alarms
 from wsvad_lightning.demo.render import DemoSpec
-from wsvad_lightning.demo.run import KINDS, inside, open_page, tour
+from wsvad_lightning.demo.run import KINDS, Evaluation, inside, named_right, open_page, tour
 from wsvad_lightning.reporting.figures import VideoCurve
+from wsvad_lightning.timeline import Event
 
 
 def test_the_tour_ends_with_tables_picture_run_and_report(
@@ -24,7 +27,11 @@ def test_the_tour_ends_with_tables_picture_run_and_report(
     run = tmp_path / "sultani" / "version_1"
     assert {str(run), str(run / "report.html")} <= set(shown.split())
     assert (run / "metrics.json").is_file()
-    assert "<html" in (run / "report.html").read_text("utf-8")
+    assert "Classes and events" in (run / "report.html").read_text("utf-8")
+    with (run / "events.csv").open(newline="") as table:
+        events = list(csv.DictReader(table))
+    assert events
+    assert {event["class"] for event in events} <= {*KINDS}
     assert opened == []  # the output is captured: nobody sits at a terminal
     script, picture = load_script(), tmp_path / "strip.png"
     sources = script.Sources(tmp_path, tmp_path, tmp_path, tmp_path)
@@ -53,3 +60,13 @@ def test_the_area_inside_a_kind_is_over_its_videos_alone() -> None:
     found = VideoCurve("a", np.array([0.1, 0.2, 0.8, 0.9]), labels, ("fall",))
     missed = VideoCurve("b", np.array([0.9, 0.8, 0.2, 0.1]), labels, ("running",))
     assert [inside([found, missed], kind) for kind in ("fall", "running")] == [1.0, 0.0]
+
+
+def test_an_alarm_is_an_event_of_the_class_that_the_video_is_taken_for() -> None:
+    labels = np.array([0, 0, 1, 1])
+    fall = VideoCurve("a", np.array([0.1, 0.5, 0.75, 1.0]), labels, ("fall",))
+    run = VideoCurve("b", np.array([0.1, 0.2, 0.3, 0.4]), labels, ("running",))
+    assert find_alarms(fall, "fall") == (Event(2, 4, "fall", 0.875),)
+    assert find_alarms(run, "fall") == ()
+    evaluation = Evaluation("x", {}, [fall, run], classes={"a": "fall", "b": "fall"})
+    assert [named_right(evaluation, kinds) for kinds in (("fall",), ("running",), KINDS)] == [1.0, 0.0, 0.5]

@@ -4,8 +4,8 @@ import os
 import shlex
 import sys
 import webbrowser
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from wsvad_lightning.configs import find_config
 from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.demo.naming import find_alarms, name_videos
 from wsvad_lightning.demo.render import DemoSpec, render_dataset
 from wsvad_lightning.demo.script import ANOMALIES
 from wsvad_lightning.extraction.command import extract
@@ -25,6 +26,7 @@ from wsvad_lightning.metrics import FrameMetrics, roc_auc
 from wsvad_lightning.reporting.figures import VideoCurve, optional, report_figure
 from wsvad_lightning.reporting.html.command import report_run
 from wsvad_lightning.reporting.scores import ScoreWriter, video_curve
+from wsvad_lightning.reporting.tables import steady_clock, write_events
 from wsvad_lightning.runs.run import run_trainer
 from wsvad_lightning.types import Prediction
 
@@ -97,16 +99,18 @@ class Evaluation:
         metrics: by the names of :mod:`wsvad_lightning.metrics.frame`.
         curves: scores and ground truth of every test video.
         run: folder of the run; None where nothing was run.
+        classes: what each test video is taken for, by name; empty where nothing was run.
     """
 
     name: str
     metrics: dict[str, float]
     curves: list[VideoCurve]
     run: Path | None = None
+    classes: Mapping[str, str] = field(default_factory=dict)
 
 
 def train_and_test(folder: Path, store: Path, name: str, settings: Sequence[str]) -> Evaluation:
-    """Run ``wsvad fit`` and ``wsvad test``."""
+    """Run ``wsvad fit`` and ``wsvad test``, and name what happens in the test videos."""
     where = ["--output", str(folder), "--name", name]
     fit = ["fit", "--config", CONFIG, "--data.store", str(store), *where, *settings]
     announce(*fit)
@@ -116,8 +120,12 @@ def train_and_test(folder: Path, store: Path, name: str, settings: Sequence[str]
     tested = run_trainer(test)
     callbacks: list[Callback] = tested.trainer.callbacks  # type: ignore[attr-defined]  # typed without it
     (writer,) = (callback for callback in callbacks if isinstance(callback, ScoreWriter))
-    metrics = tested.model.evaluation.results()
-    return Evaluation(name, metrics, writer.curves, Path(tested.trainer.log_dir or folder))
+    run = Path(tested.trainer.log_dir or folder)
+    classes = name_videos(tested.model.net, tested.datamodule)
+    curves = [replace(curve, events=find_alarms(curve, classes[curve.video_id])) for curve in writer.curves]
+    clocks = {video: steady_clock(tested.datamodule.store[video].fps) for video in classes}
+    write_events(run / "events.csv", {curve.video_id: curve.events or () for curve in curves}, clocks)
+    return Evaluation(name, tested.model.evaluation.results(), curves, run, classes)
 
 
 def motion_energy(store: FeatureStore) -> Evaluation:
@@ -146,7 +154,12 @@ def show(evaluations: Sequence[Evaluation], picture: Path) -> None:
     kinds = Table("scorer", *KINDS, title="AUC inside the abnormal videos of each kind, percent")
     for evaluation in evaluations:
         kinds.add_row(evaluation.name, *(f"{100 * inside(evaluation.curves, kind):.1f}" for kind in KINDS))
-    rich.print("", table, "", kinds)
+    named = Table("scorer", *KINDS, "all", title="Abnormal videos whose class is named right, percent")
+    for evaluation in evaluations:
+        if evaluation.classes:
+            shares = (named_right(evaluation, own) for own in (*((kind,) for kind in KINDS), KINDS))
+            named.add_row(evaluation.name, *(f"{100 * share:.0f}" for share in shares))
+    rich.print("", table, "", kinds, "", named)
     best, *baselines = evaluations
     with optional(picture):
         report_figure(
@@ -164,6 +177,12 @@ def inside(curves: Sequence[VideoCurve], kind: str) -> float:
     own = [(curve.scores, curve.labels) for curve in curves if kind in curve.classes]
     scores, labels = (np.concatenate(part) for part in zip(*own, strict=True))
     return roc_auc(scores, labels)
+
+
+def named_right(evaluation: Evaluation, kinds: Sequence[str]) -> float:
+    """Share of the videos that show some kinds of anomalies which are taken for what they show."""
+    shown = {curve.video_id: curve.classes for curve in evaluation.curves if {*kinds} & {*curve.classes}}
+    return float(np.mean([evaluation.classes[name] in classes for name, classes in shown.items()]))
 
 
 def open_page(page: Path) -> None:
