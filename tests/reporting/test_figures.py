@@ -121,6 +121,14 @@ def test_detected_events_are_shaded_and_named(tmp_path: Path, written: list[str]
     assert written[2:] == ["riot", "no ground truth", "gate"]
 
 
+def test_detected_events_do_not_hide_the_truth(tmp_path: Path, written: list[str]) -> None:
+    path = tmp_path / "scores.png"
+    report_figure([replace(curve("gate", 10, 30), events=(Event(8, 32, "riot"),))], path)
+    assert shows(path, figures.ANOMALY)
+    assert not shows(path, figures.FOUND)
+    assert "riot" in written
+
+
 def test_names_of_spans_do_not_cover_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "legible", lambda words: (words, None))  # as if there were all letters
     spans = [Event(50, 60, "fall"), Event(52, 58, "riot"), Event(0, 2, "fall"), Event(98, 100, "打架")]

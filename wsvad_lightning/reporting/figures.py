@@ -209,7 +209,7 @@ def _draw_videos(figure: "SubFigure", videos: Sequence[VideoCurve], of: int, ala
     if any(video.kind == "abnormal" for video in videos):
         caption.append("anomalous frames are shaded")
     if any(video.events for video in videos):
-        caption.append("detected events are shaded")
+        caption.append("detected events are underlined")
     if alarm is not None:
         caption.append(f"dashed: alarm at {alarm:g}")
     unit = "frame and time" if any(video.times is not None for video in videos) else "frame"
@@ -225,8 +225,9 @@ def _draw_video(axes: "Axes", video: VideoCurve) -> None:
     if video.labels is not None:
         for start, end in runs(video.labels):
             axes.axvspan(start, end, color=ANOMALY, linewidth=0)
-    for event in video.events or ():
-        axes.axvspan(event.start, event.end, color=FOUND, linewidth=0)
+    else:  # nothing that their shades could hide
+        for event in video.events or ():
+            axes.axvspan(event.start, event.end, color=FOUND, linewidth=0)
     axes.stairs(video.scores, edges, baseline=None, color=MODEL, linewidth=1.4)
     axes.set_xlim(0, len(video.scores))
     if (times := video.times) is not None:
