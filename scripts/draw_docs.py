@@ -73,7 +73,7 @@ def draw_docs(
         bench: folder of the comparison on Ped2, `--output` of `wsvad bench`.
         maps: folder of a test with maps on split 0 of Ped2.
         ped2: folder of Ped2: videos, annotations, splits and masks.
-        demo: folder of `wsvad demo`; events are of a training of GS-MoE there, `--name named`.
+        demo: folder of `wsvad demo`.
         long: file of `scripts/bench_long.py`.
         output: folder to write to.
     """
@@ -171,17 +171,16 @@ def outlined(ped2: Path, name: str, index: int) -> Frame:
     return frame
 
 
-def film_strip(run: str, clip: str, *shown: float) -> Draw:
+def film_strip(clip: str, *shown: float) -> Draw:
     """Score a clip of the demo, and put some of the drawn frames side by side.
 
     Args:
-        run: name of the training in the folder of the demo.
         clip: pattern of its name.
         shown: where in the clip, from 0 to 1.
     """
 
     def draw(sources: Sources, path: Path) -> None:
-        checkpoint = newest(sources.demo, f"{run}/version_*/checkpoints/last.ckpt")
+        checkpoint = newest(sources.demo, "sultani/version_*/checkpoints/last.ckpt")
         video = newest(sources.demo, f"data/videos/{clip}.mp4")
         where = ["--output", str(sources.demo), "--name", "pictures"]
         if main(
@@ -234,8 +233,7 @@ PICTURES: dict[str, Draw] = {
     "report.png": draw_report,
     "maps.png": draw_maps,
     "wandb.png": draw_panels,
-    "events.png": film_strip("named", "test_*_wrong_way", 0.15, 0.5),
-    "serving.png": film_strip("sultani", "test_50_square_vehicle", 0.1, 0.3, 0.8),
+    "serving.png": film_strip("test_50_square_vehicle", 0.1, 0.3, 0.8),
 }
 
 
