@@ -135,7 +135,8 @@ def subcommand(args: list[str]) -> tuple[str, ...]:
 def is_listed(option: str, options: frozenset[str]) -> bool:
     """Whether help lists an option, or what it belongs to if it is of a class, as ``--model.dropout`` is."""
     inside_class = option.startswith(("--model.", "--trainer.logger."))
-    return option in options or (inside_class and option.rpartition(".")[0] in options)
+    argument = option.partition(".init_args.")[0]  # of the class: the rest is of what is given for it
+    return option in options or (inside_class and argument.rpartition(".")[0] in options)
 
 
 # ----------------------------------------------------------------------------------- links and files
