@@ -201,9 +201,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def leave_run(args: list[str]) -> None:
     """Make what a command reads of an earlier run: its checkpoint and its configuration."""
     given = " ".join(args)
-    of_a_method = {"--model.prompts": "vadclip", "--model.dictionary": "s3r"}
-    name = next((name for option, name in of_a_method.items() if option in given), "urdmu")
-    recipe = parser_of_fit().dump(composed(f"ucf_{name}.yaml"))
+    of_a_method = {
+        "--model.prompts": "ucf_vadclip.yaml",
+        "--model.dictionary": "ucf_s3r.yaml",
+        "--model.score_from": "xd_hlnet.yaml",
+    }
+    name = next((name for option, name in of_a_method.items() if option in given), "ucf_urdmu.yaml")
+    recipe = parser_of_fit().dump(composed(name))
     carried = {CONFIG_KEY: recipe, VERSION_KEY: "2.6.6"}
     state = {"state_dict": {}, "optimizer_states": [], **carried}
     for option, value in pairwise(args):

@@ -12,6 +12,7 @@ EXCEPTIONS = {
     "data/store/test_store_crash.py": "writers that are killed",
     "interop/test_official.py": "every official checkpoint, from import to test",
     "methods/test_contract.py": "what holds for every method",
+    "methods/test_long_videos.py": "blocks of long videos, for every method",
     "prepare/test_fit.py": "artefacts that fit prepares by itself",
     "reporting/test_events.py": "events of a run in its files",
     "serving/test_predict_videos.py": "predict on videos and folders of them",

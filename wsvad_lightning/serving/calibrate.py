@@ -17,7 +17,7 @@ from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_tensors
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.parsing import explained
+from wsvad_lightning.parsing import ConfigFile, explained
 from wsvad_lightning.reporting.alarms import scored_video
 from wsvad_lightning.reporting.tables import steady_clock
 from wsvad_lightning.runs.seeds import seed_of_data
@@ -175,6 +175,7 @@ def warnings_of(calibration: Calibration) -> list[str]:
 def parser_of(command: str) -> ArgumentParser:
     """Make the parser of ``wsvad calibrate``."""
     parser = ArgumentParser(prog=f"wsvad {command}", description=DESCRIPTION, exit_on_error=False)
+    parser.add_argument("--config", action=ConfigFile, help="file of arguments")
     parser.add_argument("--ckpt_path", type=str, required=True, help="checkpoint to calibrate")
     parser.add_argument("--data.store", type=str | None, default=None, help="feature store of normal videos")
     parser.add_argument(
