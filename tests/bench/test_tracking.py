@@ -34,6 +34,7 @@ def test_a_comparison_is_a_group_with_a_summary(tmp_path: Path, monkeypatch: pyt
     result = json.loads(next(Path("cmp").rglob("result.json")).read_text())
     assert [row[STEP] for row in cell.history[0] if "train/lr" in row] == [0, 1]
     assert cell.summary["test/auc"] == pytest.approx(result["metrics"]["auc"])
+    wandb.teardown()  # the writer of the files has ended
     summary = read_run(offline_files("cmp", f"bench-{digest_of('cmp')}"))
     (run,) = summary.runs
     assert (run.run_group, run.display_name, run.job_type) == (cell.runs[0].run_group, "cmp", "bench")

@@ -125,7 +125,9 @@ def test_the_default_stream_is_the_network_on_whole_frames(make_video: VideoMake
     assert extract(str(path), str(tmp_path / "store.h5")) == 0
     store = FeatureStore(tmp_path / "store.h5")
     assert store.read("walk").shape == (1, 1, 1280)
-    assert store["walk"].annotation == VideoAnnotation("walk", UNKNOWN, num_frames=3, split="predict")
+    assert store["walk"].annotation == VideoAnnotation(
+        "walk", UNKNOWN, num_frames=3, split="predict", frame_size=(64, 48)
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 19, 20, 21])

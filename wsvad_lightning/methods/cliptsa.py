@@ -106,6 +106,7 @@ class CLIPTSA(MagnitudeMIL):
         WSVADError: if ``keep``, ``samples``, ``sigma`` or ``most_kept`` is out of range.
     """
 
+    draws_when_scoring = True
     net: CLIPTSANet
 
     def __init__(

@@ -20,7 +20,6 @@ from wsvad_lightning import __version__
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.methods import CLIPTSA
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.exported import ScoringModule, scoring_module
 from wsvad_lightning.types import NORMAL
@@ -79,8 +78,9 @@ def refuse_draws(module: ScoringModule, path: str) -> None:
     Raises:
         WSVADError: if so.
     """
-    if isinstance(module.model, CLIPTSA):
-        problem = "is of CLIPTSA, which draws noise for each length of a video; no format has its generator"
+    if module.model.draws_when_scoring:
+        name = type(module.model).__name__
+        problem = f"is of {name}, which draws noise for each length of a video; no format has its generator"
         raise WSVADError("--ckpt_path", path, problem, "Choose another method to export")
 
 

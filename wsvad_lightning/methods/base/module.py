@@ -36,6 +36,7 @@ class WSVADModule(TrainingModule):
             its arguments, an instance has its own.
         field_of_view: how many snippets before and after its own a score depends on; None for the whole
             video.
+        draws_when_scoring: whether scores follow from noise that is drawn for the length of the video.
 
     Attributes:
         classes: names of the anomaly classes that ``classify`` distinguishes, in its order.
@@ -53,6 +54,7 @@ class WSVADModule(TrainingModule):
 
     requires: FeatureRequirements = FeatureRequirements()
     field_of_view: tuple[int, int] | None = None
+    draws_when_scoring: bool = False
     classes: tuple[str, ...] = ()
     gives_maps: bool = True
     calibration: Calibration | None = None
