@@ -52,7 +52,11 @@ def main() -> None:
         for kind in args.formats:
             with TemporaryDirectory() as folder:
                 path = Path(folder, "model" + export.SUFFIXES[kind])
-                export.WRITERS[kind](program, module, described, path)
+                try:
+                    export.WRITERS[kind](program, module, described, path)
+                except WSVADError as error:
+                    print(f"{name:<10} {kind:<9} {error.problem}", flush=True)
+                    continue
                 run = export.RUNNERS[kind](path, module)
                 differs = export.largest_difference(module, run, most)
                 eager, file = in_turns(module, run, min(args.snippets, most or args.snippets))
