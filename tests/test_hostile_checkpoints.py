@@ -22,7 +22,7 @@ from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import URDMU
-from wsvad_lightning.serving.command import trained_recipe
+from wsvad_lightning.serving.extractor import trained_recipe
 
 CANARY = "canary"
 RUNS = {"class_path": "subprocess.Popen", "init_args": {"args": f"touch {CANARY}", "shell": True}}

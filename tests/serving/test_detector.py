@@ -5,7 +5,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -95,8 +97,13 @@ def test_scores_are_those_of_the_command_line(case: str, stores: list[Path], tmp
     assert all(torch.equal(again[video_id].scores, found[video_id].scores) for video_id in found)
     video_id, whole = next(iter(found.items()))
     store, length = FeatureStore(stores[1]), len(whole.scores)
+    streams = {name: store.read(video_id, name) for name in store.streams}
+    alone = detector.score_features(streams, whole.num_frames)
+    torch.testing.assert_close(alone.scores, whole.scores, rtol=0, atol=1e-6)
+    torch.testing.assert_close(alone.class_scores, whole.class_scores, rtol=0, atol=1e-6)
+    assert (alone.num_frames, alone.novelty) == (whole.num_frames, whole.novelty)
     stream = detector.stream(window=length, look_ahead=length - 1)
-    given = stream.update({name: store.read(video_id, name) for name in store.streams}) + stream.close()
+    given = stream.update(streams) + stream.close()
     scores = torch.tensor([one.score for one in given])
     torch.testing.assert_close(scores, whole.scores, rtol=0, atol=1e-6)
     if whole.class_scores is not None:
@@ -127,6 +134,36 @@ def test_features_of_another_size_are_refused(checkpoint: Path, tmp_path: Path) 
         Detector.from_checkpoint(checkpoint).score_store(other)
 
 
+@pytest.mark.parametrize(
+    ("features", "problem"),
+    [
+        (np.zeros((3, CROPS)), "features must be [T, N, D]"),
+        (np.zeros((1, 3, CROPS, DIM)), "features must be [T, N, D]"),
+        (np.zeros((0, CROPS, DIM)), "have no snippets"),
+        (np.zeros((3, CROPS + 1, DIM)), "in the training 2"),
+        (np.zeros((3, CROPS, DIM + 1)), f"have {DIM + 1} channels"),
+        (np.full((3, CROPS, DIM), np.nan), "NaN or infinite"),
+        (np.full((3, CROPS, DIM), "a"), "not numbers"),
+        ({"flow": np.zeros((3, CROPS, DIM))}, "is missing. Give the streams features by name"),
+    ],
+)
+def test_features_of_another_shape_are_refused(checkpoint: Path, features: Any, problem: str) -> None:
+    detector = Detector.from_checkpoint(checkpoint)
+    with pytest.raises(WSVADError, match=re.escape(problem)):
+        detector.score_features(features)
+    assert len(detector.score_features(np.zeros((3, CROPS, DIM))).scores) == 3
+    with pytest.raises(WSVADError, match="has 1 to 1 snippets, the features have 3"):
+        detector.score_features(np.zeros((3, CROPS, DIM)), num_frames=1)
+
+
+def test_a_video_needs_a_recipe(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        WSVADError, match=r"trained on other features.*Train on features that `wsvad ext"
+    ) as e:
+        Detector.from_checkpoint(checkpoint).score_video(tmp_path / "a.mp4")
+    assert e.value.argument == "path"
+
+
 def test_a_transform_that_is_not_ours_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     content = torch.load(checkpoint, weights_only=True)
     content["transform"]["normalize"] = "os.system"
@@ -142,7 +179,7 @@ def test_the_lines_of_the_readme_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (lines,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    lines, _ = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     (tmp_path / "runs" / "mine" / "version_0" / "checkpoints").mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "version_0" / "checkpoints" / "last.ckpt").symlink_to(checkpoint)
     (tmp_path / "stores").mkdir()

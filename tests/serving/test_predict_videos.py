@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from PIL import Image
 from tests.methods.small import SMALLER
 from tests.serving.clockwork import CLASSES
 from tests.videos import VideoMaker, write_stamped
+from wsvad_lightning import Detector
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.data.store import FeatureStore
@@ -24,6 +26,7 @@ from wsvad_lightning.reporting.maps import read_maps
 from wsvad_lightning.reporting.scores import video_curve
 from wsvad_lightning.runs.progress import StepProgress
 
+README = Path(__file__).parents[2] / "README.md"
 RECIPE = """
 snippet_length: 8
 snippet_stride: 4
@@ -89,6 +92,12 @@ def test_everything_is_written_of_every_video(
     assert not list(run.rglob("events.csv"))  # the method knows no classes
     snippets = rows_of(run / "scores.csv")
     assert {row["video"] for row in snippets} == {"gate", "still", "jerky"}
+    detector = Detector.from_checkpoint(trained.checkpoint)
+    alone = {one.video_id: one for one in map(detector.score_video, (tmp_path / "cameras").iterdir())}
+    assert {name: one.num_frames for name, one in alone.items()} == {"gate": 20, "still": 1, "jerky": 5}
+    for name, one in alone.items():
+        scores = [float(row["score"]) for row in snippets if row["video"] == name]
+        assert one.scores.tolist() == pytest.approx(scores, abs=1e-6)
     for name, num_frames, size in (("gate", 20, (66, 74)), ("still", 1, (64, 72)), ("jerky", 5, (64, 72))):
         frames = rows_of(run / name / "curve.csv")
         assert [int(row["frame"]) for row in frames] == list(range(num_frames))
@@ -110,6 +119,21 @@ def test_everything_is_written_of_every_video(
     with av.open(tmp_path / "cameras" / "gate.mp4") as given, av.open(run / "gate" / "scored.mp4") as copy:
         assert copy.streams.video[0].average_rate == given.streams.video[0].average_rate
         assert copy.duration == given.duration
+
+
+def test_the_lines_of_the_readme_score_a_video_and_its_features(
+    trained: Trained, make_video: VideoMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, lines = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    make_video("clip.mp4", 20)
+    monkeypatch.chdir(tmp_path)
+    detector = Detector.from_checkpoint(trained.checkpoint)
+    with detector.extractor().encode("clip.mp4") as encoded:
+        names: dict[str, Any] = {"detector": detector, "array": encoded.streams["features"][:]}
+        exec(lines, names)
+    assert torch.equal(names["clip"].scores, names["same"].scores)
+    scored = [score for part in np.split(names["array"], [3]) for score in names["stream"].update(part)]
+    assert len(scored) == len(names["clip"].scores) == 4
 
 
 def test_a_method_that_learns_from_frames_maps_those_of_the_videos_that_it_scores(

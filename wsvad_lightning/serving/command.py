@@ -17,13 +17,11 @@ from rich.progress import track
 from torch import distributed
 
 from wsvad_lightning.calibration import read_calibration
-from wsvad_lightning.checkpoint import read_checkpoint, record_of
+from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.data.datasets.names import usable_as_path
-from wsvad_lightning.data.store import Provenance
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import find_videos, read_store, report
 from wsvad_lightning.extraction.job import PATIENCE, Outcome, Processes, extract_videos
-from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.metrics import expand_maps
 from wsvad_lightning.reporting.figures import VideoCurve, optional
@@ -37,6 +35,7 @@ from wsvad_lightning.reporting.scored_video import (
 from wsvad_lightning.reporting.scores import ScoreWriter, gather, video_curve, video_events, write_tables
 from wsvad_lightning.runs.parsed import Unparsed
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer, writable_folder
+from wsvad_lightning.serving.extractor import trained_recipe
 from wsvad_lightning.types import Prediction
 from wsvad_lightning.video.frames import Footage, FrameFolder
 
@@ -245,30 +244,6 @@ def predict(args: Sequence[str]) -> int:
     run = run_trainer(["predict", *args], PredictCLI)
     assert isinstance(run, PredictCLI)
     return int(bool(run.broken))
-
-
-def trained_recipe(checkpoint: str, weights: str | None) -> ExtractionRecipe:
-    """How the features that a model was trained with were extracted.
-
-    Args:
-        checkpoint: of the model.
-        weights: of the backbone, where the checkpoint names but does not bring them.
-
-    Raises:
-        WSVADError: if the checkpoint cannot be read or does not say, or ``weights`` fits no backbone.
-    """
-    provenance: Mapping[str, Any] | None = read_checkpoint(checkpoint).get("provenance")
-    if provenance is None:
-        problem = "the checkpoint does not say how its features were extracted"
-        remedy = "Extract the videos as those features were, and give their store by --data.store"
-        raise WSVADError("--videos", checkpoint, problem, remedy)
-    try:
-        recorded = record_of(Provenance, provenance)
-    except ValueError as error:
-        problem = f"the checkpoint does not record a valid recipe of its features ({error})"
-        remedy = "Extract the videos as those features were, and give their store by --data.store"
-        raise WSVADError("--videos", checkpoint, problem, remedy) from None
-    return ExtractionRecipe.recorded(recorded, weights)
 
 
 class _Unparsed(Unparsed, PredictCLI):

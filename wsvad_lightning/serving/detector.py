@@ -10,13 +10,17 @@ from lightning.pytorch import Trainer
 from wsvad_lightning import methods
 from wsvad_lightning.calibration import Calibration
 from wsvad_lightning.carried import constructor
-from wsvad_lightning.checkpoint import fits, read_checkpoint
+from wsvad_lightning.checkpoint import fits, read_checkpoint, record_of
+from wsvad_lightning.data.datasets.names import name_videos
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.quiet import leave_out_tips
 from wsvad_lightning.reporting.scores import name_unfamiliar
-from wsvad_lightning.serving.stream import Preparation, ScoreStream
+from wsvad_lightning.serving.extractor import Extractor
+from wsvad_lightning.serving.stream import STATE, Preparation, ScoreStream, Streams, score_together
+from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import Prediction
 
 IGNORED_WARNINGS = (
@@ -31,18 +35,21 @@ class Detector:
     Get one by :meth:`from_checkpoint`.
 
     Args:
-        checkpoint: the file.
+        path: of the checkpoint.
         model: with its weights.
-        transform: settings of the data module that decide what becomes of stored features.
+        checkpoint: as read.
 
     Attributes:
         model: the method.
-        classes: names of the anomaly classes that it distinguishes; empty if it knows none.
+        grid: where the snippets of a video lie; None with imported weights, which do not say.
     """
 
-    def __init__(self, checkpoint: Path, model: WSVADModule, transform: dict[str, Any]) -> None:
-        self.model = model
-        self._checkpoint, self._transform = checkpoint, transform
+    def __init__(self, path: Path, model: WSVADModule, checkpoint: Mapping[str, Any]) -> None:
+        self.model, self._checkpoint = model, path
+        self._transform = _transform(checkpoint, path)
+        self.grid = _grid(checkpoint, path)
+        self._recorded = {name: checkpoint[name] for name in (STATE, "provenance") if name in checkpoint}
+        self._extractors: dict[str | None, Extractor] = {}
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, method: type[WSVADModule] | None = None) -> Self:
@@ -62,7 +69,7 @@ class Detector:
             raise WSVADError("path", path, problem, "Give its class as the argument `method`")
         kind: type[WSVADModule] = getattr(methods, str(name)) if method is None else method
         model = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-        return cls(Path(path), model.eval(), _transform(checkpoint, path))
+        return cls(Path(path), model.eval(), checkpoint)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -119,6 +126,84 @@ class Detector:
         name_unfamiliar({one.video_id: one.novelty for one in found})
         return {one.video_id: one for one in found}
 
+    def score_video(self, video: str | Path, weights: str | None = None) -> Prediction:
+        """Score a video, whose features are extracted as those of the training were.
+
+        Args:
+            video: the file.
+            weights: of the backbone, where the checkpoint names but does not bring them.
+
+        Returns:
+            As :meth:`score_store`; scores of ``wsvad predict --videos`` are the same.
+
+        Raises:
+            WSVADError: if the video is broken, or the checkpoint carries no recipe of its features.
+        """
+        (name,) = name_videos([Path(video).name])
+        with self.extractor(weights).encode(video) as encoded:
+            streams = {stream: values[:] for stream, values in encoded.streams.items()}
+            found = self.predict(streams, encoded.num_frames, name)
+        name_unfamiliar({name: found.novelty})
+        return found
+
+    def score_features(self, features: Features | Streams, num_frames: int | None = None) -> Prediction:
+        """Score the snippets of a video.
+
+        Args:
+            features: ``[T, N, D]``, as a store has them; several streams by name.
+            num_frames: of the video; None for as many as the snippets cover, or T with imported weights.
+
+        Returns:
+            As :meth:`score_store`.
+
+        Raises:
+            WSVADError: if the features are not such as the model was trained with, or their number does not
+                fit that of the frames.
+        """
+        found = self.predict(features, num_frames, "features")
+        name_unfamiliar({found.video_id: found.novelty})
+        return found
+
+    def predict(self, features: Features | Streams, num_frames: int | None, name: str) -> Prediction:
+        """Score the snippets of a video, without a word on whether it is like those of the training.
+
+        Args:
+            features: see :meth:`score_features`.
+            num_frames: see :meth:`score_features`.
+            name: of the video.
+
+        Raises:
+            WSVADError: see :meth:`score_features`.
+        """
+        preparation = self.preparation()
+        streams = preparation.named(features)
+        count = len(next(iter(streams.values())))
+        if not count:
+            raise WSVADError("features", name, "have no snippets", "Give at least one")
+        if num_frames is None:
+            num_frames = count if self.grid is None else self.grid.covered(count)
+        elif self.grid is not None:
+            fewest, most = self.grid.bounds(num_frames)
+            if not fewest <= count <= most:
+                problem = f"has {fewest} to {most} snippets, the features have {count}"
+                raise WSVADError("num_frames", num_frames, problem, "Give that of the video")
+        scores, classes = score_together(self.model, *preparation(streams))
+        novelty = preparation.familiarity().novelty(streams)
+        return Prediction(name, scores, num_frames, classes, novelty=novelty)
+
+    def extractor(self, weights: str | None = None) -> Extractor:
+        """Give what extracts the features of videos; it is made once.
+
+        Args:
+            weights: see :meth:`score_video`.
+
+        Raises:
+            WSVADError: if the checkpoint carries no recipe of its features, or the weights fit none.
+        """
+        if weights not in self._extractors:
+            self._extractors[weights] = Extractor.of_checkpoint(self._checkpoint, weights, "path")
+        return self._extractors[weights]
+
     def stream(self, window: int | None = None, look_ahead: int | None = None) -> ScoreStream:
         """Score the snippets of a video while they come in: ``stream.update(features)``, then ``close()``.
 
@@ -135,7 +220,24 @@ class Detector:
 
     def preparation(self) -> Preparation:
         """Give what is done to stored features before the model sees them."""
-        return Preparation(read_checkpoint(self._checkpoint, "path"), self._transform, self.model)
+        return Preparation(self._recorded, self._transform, self.model)
+
+
+def _grid(checkpoint: Mapping[str, Any], path: str | Path) -> SnippetGrid | None:
+    """Get the recorded snippets.
+
+    Raises:
+        WSVADError: if they are not such as `wsvad fit` records.
+    """
+    recorded = checkpoint.get("features")
+    if recorded is None:
+        return None
+    values = {name: recorded.get(f"snippet_{name}") for name in ("length", "stride")}
+    try:
+        return record_of(SnippetGrid, values)
+    except ValueError as error:
+        problem = f"its record of the snippets is not what `wsvad fit` writes ({error})"
+        raise WSVADError("path", path, problem, "Give a file that `wsvad fit` wrote") from None
 
 
 def _transform(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:

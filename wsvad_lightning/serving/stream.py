@@ -90,6 +90,32 @@ class Preparation:
                 raise _wrong(values, "hold NaN or infinite values", "Leave such snippets out")
         return joined, further
 
+    def named(self, features: Features | Streams) -> dict[str, Features]:
+        """Give the streams by name that snippets must have, of one number of snippets.
+
+        Args:
+            features: ``[T, N, D]``; several streams by name.
+
+        Raises:
+            WSVADError: if one is missing, has another shape, or does not hold numbers.
+        """
+        bare = self.streams[0] if len(self.streams) == 1 else FEATURES
+        given = features if isinstance(features, Mapping) else {bare: features}
+        named: dict[str, Features] = {}
+        for name in self.streams:
+            if name not in given:
+                needed = ", ".join(self.streams)
+                raise WSVADError("features", name, "is missing", f"Give the streams {needed} by name")
+            values = named[name] = np.asarray(given[name])
+            if values.ndim != 3:
+                raise _wrong(values, f"{name} must be [T, N, D]", "Give snippets, views and channels")
+            if values.dtype.kind not in "fiu":
+                raise _wrong(values, f"{name} holds {values.dtype}, not numbers", "Give numbers")
+            if len(values) != len(named[self.streams[0]]):
+                problem = f"{name} and {self.streams[0]} differ in the number of snippets"
+                raise _wrong(values, problem, "Give the streams of one video")
+        return named
+
     def familiarity(self) -> Familiarity:
         """What compares snippets with those of the training; known once some came."""
         compared = Familiarity({name: self._shapes[name] for name in self.joined})
@@ -201,13 +227,7 @@ class ScoreStream:
         Raises:
             WSVADError: if a stream is missing, or they are not such as the model was trained with.
         """
-        streams = features if isinstance(features, Mapping) else {FEATURES: np.asarray(features)}
-        for name in self.preparation.streams:
-            if name not in streams:
-                needed = ", ".join(self.preparation.streams)
-                raise WSVADError("features", name, "is missing", f"Give the streams {needed} by name")
-            if np.ndim(streams[name]) != 3:
-                raise _wrong(streams[name], f"{name} must be [K, N, D]", "Give snippets, views and channels")
+        streams = self.preparation.named(features)
         if not len(streams[self.preparation.streams[0]]):
             return []
         joined, further = self.preparation(streams)
@@ -233,27 +253,43 @@ class ScoreStream:
 
     def _score(self, first: int, count: int) -> Iterator[SnippetScore]:
         """Score what is held as a video, and give the scores of some snippets."""
-        device = self._model.device
-        snippets = np.stack([features for features, _ in self._held])
-        bag = np.array(snippets.swapaxes(0, 1)[None], dtype=np.float32, order="C")
-        streams = {
-            name: torch.from_numpy(np.stack([one[name] for _, one in self._held])[None].astype(np.float32))
-            for name in self._held[-1][1]
-        }
-        batch = WSVADBatch(
-            features=torch.from_numpy(bag).to(device),
-            lengths=torch.tensor([len(snippets)], device=device),
-            labels=torch.tensor([float(UNKNOWN)], device=device),
-            video_ids=["stream"],
-            streams={name: values.to(device) for name, values in streams.items()},
-        )
-        with torch.inference_mode():
-            scores, classes = self._model.score_and_classify(batch)
+        features = np.stack([features for features, _ in self._held])
+        streams = {name: np.stack([one[name] for _, one in self._held]) for name in self._held[-1][1]}
+        scores, classes = score_together(self._model, features, streams)
         begins = self._came - len(self._held)
         for snippet in range(first, first + count):
             row = snippet - begins
-            of_classes = None if classes is None else classes[0, row].float().cpu()
-            yield SnippetScore(snippet, float(scores[0, row]), of_classes)
+            yield SnippetScore(snippet, float(scores[row]), None if classes is None else classes[row])
+
+
+def score_together(
+    model: WSVADModule, features: Features, streams: Mapping[str, Features]
+) -> tuple[Tensor, Tensor | None]:
+    """Score the snippets of a whole video, as :class:`Preparation` gives them.
+
+    Args:
+        model: the method, in evaluation mode.
+        features: ``[T, N, D]``.
+        streams: further ones, ``[T, P, D]`` each.
+
+    Returns:
+        ``[T]`` float32 scores, and ``[T, 1 + C]`` probabilities of classes, None if the method knows none.
+    """
+    device = model.device
+    bag = np.array(features.swapaxes(0, 1)[None], dtype=np.float32, order="C")
+    batch = WSVADBatch(
+        features=torch.from_numpy(bag).to(device),
+        lengths=torch.tensor([len(features)], device=device),
+        labels=torch.tensor([float(UNKNOWN)], device=device),
+        video_ids=["stream"],
+        streams={
+            name: torch.from_numpy(np.array(values[None], dtype=np.float32)).to(device)
+            for name, values in streams.items()
+        },
+    )
+    with torch.inference_mode():
+        scores, classes = model.score_and_classify(batch)
+    return scores[0].float().cpu(), None if classes is None else classes[0].float().cpu()
 
 
 def _wrong(values: Any, problem: str, remedy: str) -> WSVADError:

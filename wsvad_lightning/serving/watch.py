@@ -5,14 +5,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.live import Live
@@ -24,8 +23,9 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.live import Snippet, SnippetStream
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.extraction.streams import Encoder
-from wsvad_lightning.serving.command import ALARM, trained_recipe
+from wsvad_lightning.serving.command import ALARM
 from wsvad_lightning.serving.detector import Detector
+from wsvad_lightning.serving.extractor import Extractor
 from wsvad_lightning.serving.record import Record, utc
 from wsvad_lightning.serving.sources import Begin, End, Item, Note, Shown, Source, open_source, start_all
 from wsvad_lightning.serving.stream import Preparation, ScoreStream, SnippetScore
@@ -72,7 +72,7 @@ class Kit:
     detector: Detector
     preparation: Preparation
     recipe: ExtractionRecipe
-    encoders: dict[str, Encoder]
+    encoders: Mapping[str, Encoder]
     rule: AlarmRule
     record: Record
     window: int | None
@@ -386,18 +386,16 @@ def watch(
     """
     if not silence > 0:
         raise WSVADError("--silence", silence, "must be more than 0", "Give seconds")
-    recipe = _recipe(ckpt_path, weights)
-    recipe = replace(recipe, fps=fps or recipe.fps)
+    extractor = Extractor.of_checkpoint(ckpt_path, weights)
+    recipe = replace(extractor.recipe, fps=fps or extractor.recipe.fps)
     detector = Detector.from_checkpoint(ckpt_path)
     opened = detector.stream(window, look_ahead)
-    encoders = recipe.build_encoders(torch.device("cpu"))
-    recipe.provenance(encoders)
     rule = AlarmRule(ALARM if alarm is None else alarm, release=ALARM if alarm is None else alarm)
     if alarm is None and detector.calibration is not None:
         rule = detector.calibration.rule
     ready = threading.Event()
     record = Record(None if output is None else Path(output), webhook)
-    kit = Kit(detector, opened.preparation, recipe, encoders, rule, record, window, look_ahead)
+    kit = Kit(detector, opened.preparation, recipe, extractor.encoders, rule, record, window, look_ahead)
     watcher = Watcher(kit, recipe.fps)
     threads = start_all(sources, lambda given: open_source(given, recipe.fps, silence, ready))
     settings = {"window": opened.window, "look_ahead": opened.look_ahead, "exact": opened.exact}
@@ -413,21 +411,6 @@ def watch(
             thread.join(ENDING / len(threads))
         record.close()
     return int(watcher.broken > 0)
-
-
-def _recipe(checkpoint: str, weights: str | None) -> ExtractionRecipe:
-    """Get the recipe of a model's features, which a checkpoint must carry here.
-
-    Raises:
-        WSVADError: if it does not, or the weights of the backbone fit none.
-    """
-    try:
-        return trained_recipe(checkpoint, weights)
-    except WSVADError as error:
-        if error.argument != "--videos":
-            raise
-        remedy = "Train on features that `wsvad extract` made"
-        raise WSVADError("--ckpt_path", checkpoint, error.problem, remedy) from None
 
 
 def _loop(threads: list[Source], watcher: Watcher, ready: threading.Event, view: Live | None) -> None:
