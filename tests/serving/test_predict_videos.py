@@ -65,7 +65,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     (folder / "recipe.yaml").write_text(RECIPE)
     options = ["--annotations", str(folder / "train.csv"), "--config", str(folder / "recipe.yaml")]
     assert main(["extract", str(folder / "videos"), str(folder / "train.h5"), *options]) == 0
-    return Trained(fit(folder / "train.h5", folder), folder / "videos", folder / "train.h5")
+    # A split and a table of the training videos say nothing of the videos that are scored.
+    (folder / "split.json").write_text(json.dumps({"train": ["n1", "n2", "a1", "a2"], "test": []}))
+    known = ["--data.split", str(folder / "split.json"), "--data.annotations", str(folder / "train.csv")]
+    return Trained(fit(folder / "train.h5", folder, *known), folder / "videos", folder / "train.h5")
 
 
 def predict(checkpoint: Path, videos: Path, folder: Path, *more: str) -> list[str]:

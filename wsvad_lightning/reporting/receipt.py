@@ -46,10 +46,11 @@ def origin_of(trainer: Trainer) -> dict[str, Any]:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # as above
     store = getattr(data, "store", None)  # there is none where pixels are read
     checkpoint = None if trainer.ckpt_path is None else os.path.abspath(trainer.ckpt_path)  # noqa: PTH100
+    parts = {} if trainer.predicting else data.parts  # a split of other videos is not read to score these
     videos = {
         part: dict(Counter(LABELS[data.annotations[name].label] for name in names))
-        for part, names in data.parts.items()
-        if names and not trainer.predicting
+        for part, names in parts.items()
+        if names
     }
     return {
         "checkpoint": checkpoint,
