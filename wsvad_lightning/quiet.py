@@ -1,7 +1,8 @@
-"""Warnings and tips of libraries that do not concern a run."""
+"""What a command prints: its own warnings in a line, and none of libraries that do not concern a run."""
 
 import logging
 import warnings
+from pathlib import Path
 
 IGNORED_WARNINGS = (
     "LightningCLI's args parameter is intended to run from within Python",  # it is
@@ -22,14 +23,27 @@ IGNORED_WARNINGS = (
 TIPS = (
     "Tip: For seamless",
     "`weights_only` was not set",
+    "TPU available: False",
 )  # for Lightning's other products, and of no concern
+PACKAGE = Path(__file__).parent
+format_with_place = warnings.formatwarning
 
 
 def be_quiet() -> None:
-    """Keep them out of the output of a command."""
+    """Keep out of the output of a command what does not concern a run, and the places of our warnings."""
     for message in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message)
+    warnings.formatwarning = in_a_line
     leave_out_tips()
+
+
+def in_a_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Show a warning of this package, which concerns the data, without the place in its code."""
+    if Path(filename).is_relative_to(PACKAGE):
+        return f"note: {message}\n"
+    return format_with_place(message, category, filename, lineno, line)
 
 
 def leave_out_tips() -> None:
