@@ -18,7 +18,7 @@ Video = tuple[str, NDArray[np.float32], Tensor]
 Values = tuple[dict[str, float], dict[str, dict[str, float]]]
 Intervals = dict[str, tuple[float, float]]
 OfClasses = dict[str, Intervals]
-Bounds = tuple[Intervals, OfClasses, tuple[Intervals, OfClasses]]
+Bounds = tuple[Intervals, OfClasses, tuple[Intervals, OfClasses], Intervals]
 Measured = tuple[Values, Bounds, Values, dict[str, float]]
 
 
@@ -69,7 +69,7 @@ def measure(videos: list[Video]) -> Measured:
         regions.update(name, maps, LeftHalf(labels.numpy()))
     of_regions = regions.compute()
     of_frames, of_events = ((own.compute(), own.per_class()) for own in (frames, events))
-    intervals = frames.intervals(), frames.intervals_per_class(), events.intervals()
+    intervals = frames.intervals(), frames.intervals_per_class(), events.intervals(), regions.intervals()
     return of_frames, intervals, of_events, of_regions
 
 

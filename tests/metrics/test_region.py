@@ -10,12 +10,22 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from wsvad_lightning.data.datasets.regions import BoxRegions
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.metrics import RegionMetrics, average_precision, expand_maps, expand_scores, roc_auc
+from wsvad_lightning.metrics import (
+    RegionMetrics,
+    average_precision,
+    expand_maps,
+    expand_scores,
+    roc_auc,
+    sketch,
+)
 from wsvad_lightning.metrics.cells import to_levels
+from wsvad_lightning.metrics.intervals import number_of
+from wsvad_lightning.metrics.pools import measure
 from wsvad_lightning.metrics.region import area_to_one
 from wsvad_lightning.timeline import SnippetGrid
-from wsvad_lightning.types import RegionSpan
+from wsvad_lightning.types import RegionSpan, VideoRegions
 
 FRAMES, HEIGHT, WIDTH = 12, 7, 10
 TOUCHING = np.ones((3, 3))
@@ -214,9 +224,51 @@ def test_videos_without_known_regions_are_left_out() -> None:
         assert metric.compute() == alone
 
 
-def test_memory_does_not_grow_with_the_videos() -> None:
+def test_memory_grows_by_little_more_than_the_levels_of_a_video() -> None:
     metric = RegionMetrics(EACH)
-    before = {name: np.shape(state) for name, state in metric.metric_state.items()}
+    lists = ("videos", "sketches")
+    before = {name: np.shape(state) for name, state in metric.metric_state.items() if name not in lists}
     for _ in range(3):
         metric.update("a", torch.from_numpy(some_maps()), Truth())
-    assert {name: np.shape(state) for name, state in metric.metric_state.items()} == before
+    assert {name: np.shape(metric.metric_state[name]) for name in before} == before
+    assert [len(rows) for rows in metric.sketches] == [9, 9, 9]  # the maps have nine levels
+
+
+def test_resamples_are_the_metrics_of_the_videos_that_were_drawn() -> None:
+    videos = {name: np.roll(some_maps(), shift, axis=0) for shift, name in enumerate(("a", "b", "c", "d"))}
+    truths: dict[str, VideoRegions] = {"a": Truth(), "b": Truth(), "c": BoxRegions((), FRAMES, HEIGHT, WIDTH)}
+    metric = RegionMetrics(EACH)
+    for name, maps in videos.items():
+        metric.update(name, torch.from_numpy(maps), truths.get(name))
+    pools, labels = metric.pools()
+    order = sorted(truths, key=number_of)
+    assert labels.tolist() == [int(name != "c") for name in order]
+    weights = np.array([[1, 1, 1], [2, 0, 1], [0, 2, 3], [1, 3, 0]])
+    found = measure(pools, weights.astype(float), metric.measures)
+    for row, counts in enumerate(weights):
+        drawn = RegionMetrics(EACH)
+        for name, count in zip(order, counts, strict=True):
+            for _ in range(count):
+                drawn.update(name, torch.from_numpy(videos[name]), truths[name])
+        expected = drawn.compute()
+        assert {name: values[row] for name, values in found.items()} == pytest.approx(expected, abs=1e-12)
+    assert metric.intervals() == {}  # a single video has no region
+
+
+def test_few_levels_of_a_video_are_enough_for_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sketch, "KEPT", 256)
+    metric, rng = RegionMetrics(SnippetGrid(1, 1)), np.random.default_rng(5)
+    for i in range(6):
+        truth = Truth() if i % 2 else BoxRegions((), FRAMES, HEIGHT, WIDTH)
+        maps = rng.beta(0.2, 0.4, (FRAMES, HEIGHT, WIDTH))
+        if i % 2:
+            for span in Truth().spans():
+                maps[span.start][span.masks.any(axis=0)] **= 0.5
+        metric.update(f"v{i}", torch.from_numpy(maps), truth)
+    pools, _ = metric.pools()
+    assert all(len(rows) <= 256 for rows in metric.sketches)  # of 840 levels
+    whole, values = measure(pools, np.ones((1, 6)), metric.measures), metric.compute()
+    assert {name: value[0] for name, value in whole.items()} == pytest.approx(values, abs=5e-3)
+    intervals = metric.intervals()
+    assert intervals.keys() == values.keys()
+    assert all(low <= values[name] <= high and high - low > 1e-3 for name, (low, high) in intervals.items())

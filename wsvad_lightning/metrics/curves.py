@@ -86,7 +86,7 @@ def roc_curve(scores: ArrayLike, labels: ArrayLike, name: str = "roc_curve") -> 
         WSVADError: if scores and labels do not work (see the module, also for missing classes).
     """
     counts = _counts(scores, labels, name)
-    return Curve(_share(counts.false_positives), _share(counts.true_positives), counts.thresholds)
+    return Curve(share_of(counts.false_positives), share_of(counts.true_positives), counts.thresholds)
 
 
 def precision_recall_curve(
@@ -100,7 +100,7 @@ def precision_recall_curve(
         x recall, y precision; thresholds rise to infinity at the end.
     """
     counts = _counts(scores, labels, name)
-    recall, precision = _share(counts.true_positives), _precision(counts)
+    recall, precision = share_of(counts.true_positives), _precision(counts)
     return Curve(recall[::-1], precision[::-1], counts.thresholds[::-1])
 
 
@@ -122,7 +122,7 @@ def average_precision(scores: ArrayLike, labels: ArrayLike, name: str = "average
 def equal_error_rate(scores: ArrayLike, labels: ArrayLike, name: str = "equal_error_rate") -> EqualErrorRate:
     """Equal error rate on :func:`roc_curve`, both ways of reading it."""
     counts = _counts(scores, labels, name)
-    false_positive_rate, miss_rate = _share(counts.false_positives), 1 - _share(counts.true_positives)
+    false_positive_rate, miss_rate = share_of(counts.false_positives), 1 - share_of(counts.true_positives)
     difference = np.abs(false_positive_rate - miss_rate)
     if np.isnan(difference[0]):
         return EqualErrorRate(np.nan, np.nan, np.nan)
@@ -162,24 +162,24 @@ def false_alarm_rate(
 
 def roc_area(counts: Counts) -> FloatArray:
     """Areas under ROC curves: ``[...]``, NaN where a class has no sample."""
-    return _trapezoids(_share(counts.false_positives), _share(counts.true_positives))
+    return _trapezoids(share_of(counts.false_positives), share_of(counts.true_positives))
 
 
 def pr_area(counts: Counts) -> FloatArray:
     """Areas under precision-recall curves by trapezoids: ``[...]``, NaN where a class has no sample."""
-    return _trapezoids(_share(counts.true_positives), _precision(counts))
+    return _trapezoids(share_of(counts.true_positives), _precision(counts))
 
 
 def precision_sum(counts: Counts) -> FloatArray:
     """Average precisions: ``[...]``, NaN where a class has no sample."""
-    steps = np.diff(_share(counts.true_positives))
+    steps = np.diff(share_of(counts.true_positives))
     return np.asarray(np.sum(steps * _precision(counts)[..., 1:], axis=-1))
 
 
 def crossing(counts: Counts) -> FloatArray:
     """Interpolated equal error rates: ``[...]``, NaN where a class has no sample."""
-    false_positive_rate = _share(counts.false_positives)
-    excess = false_positive_rate - (1 - _share(counts.true_positives))  # rises from -1 to 1
+    false_positive_rate = share_of(counts.false_positives)
+    excess = false_positive_rate - (1 - share_of(counts.true_positives))  # rises from -1 to 1
     after = np.maximum(np.argmax(excess >= 0, axis=-1), 1)[..., None]  # all are NaN where a class is missing
     (low, high), (left, right) = (
         [np.take_along_axis(values, at, axis=-1)[..., 0] for at in (after - 1, after)]
@@ -191,7 +191,7 @@ def crossing(counts: Counts) -> FloatArray:
 def alarm_share(counts: Counts, threshold: float = ALARM) -> FloatArray:
     """Shares of the normal samples above a threshold: ``[...]``, NaN where there are none."""
     called = np.count_nonzero(counts.thresholds > threshold) - 1
-    return np.asarray(_share(counts.false_positives)[..., called])
+    return np.asarray(share_of(counts.false_positives)[..., called])
 
 
 def accuracy(counts: Counts, threshold: float = ALARM) -> FloatArray:
@@ -261,7 +261,7 @@ def reasons() -> Iterator[dict[str, str]]:
         _NOTED.reset(token)
 
 
-def _share(counts: FloatArray) -> FloatArray:
+def share_of(counts: FloatArray) -> FloatArray:
     """Share of the samples of a class: ``[..., K + 1]``, NaN where there are none."""
     total = counts[..., -1:]
     return np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)

@@ -25,7 +25,6 @@ vadclip_ucf vadclip_ucf_mAP@0.1, the same with AP 0 for normal, which has two na
 """
 
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ from torchmetrics.utilities import dim_zero_cat
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics.curves import undefined
 from wsvad_lightning.metrics.expand import expand_scores
-from wsvad_lightning.metrics.intervals import Interval, are_several, draw, ends_of
+from wsvad_lightning.metrics.intervals import Interval, are_several, draw, ends_of, number_of
 from wsvad_lightning.timeline import Event, SnippetGrid, join, runs
 from wsvad_lightning.timeline import Interval as Span
 from wsvad_lightning.types import NORMAL
@@ -216,8 +215,7 @@ class EventMetrics(Metric):
             counts[:, column], found = [len(own) for own in kinds], found + len(spans)
             rows = [np.full(len(spans), column), scores, *(match(spans, own) for own in kinds)]
             self.detections.append(torch.from_numpy(np.column_stack(rows)).to(self.device, torch.float32))
-        digest = int.from_bytes(blake2b(video_id.encode(), digest_size=7).digest())
-        row = [digest, int(counts[:, 1:].any()), found, *counts.ravel().tolist()]
+        row = [number_of(video_id), int(counts[:, 1:].any()), found, *counts.ravel().tolist()]
         self.videos.append(torch.tensor([row], device=self.device))
 
     def compute(self) -> dict[str, float]:

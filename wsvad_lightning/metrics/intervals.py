@@ -12,12 +12,13 @@ few videos the bootstrap's interval is too narrow; docs/metrics.md has the cover
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.metrics.curves import FloatArray
-from wsvad_lightning.metrics.pools import MEASURES, Measure, Pool, measure
+from wsvad_lightning.metrics.pools import MEASURES, Counted, Measure, measure
 
 Interval = tuple[float, float]
 RESAMPLES, SEED, COVERAGE = 1000, 0, 0.95
@@ -25,11 +26,11 @@ AT_A_TIME = 2**18  # weighted samples: a few MB, which stay near the processor
 
 
 def bootstrap_intervals(
-    pools: Mapping[str, Pool],
+    pools: Mapping[str, Counted],
     labels: NDArray[np.int64],
     resamples: int = RESAMPLES,
     seed: int = SEED,
-    against: Mapping[str, Pool] | None = None,
+    against: Mapping[str, Counted] | None = None,
     measures: Mapping[str, Measure] = MEASURES,
 ) -> dict[str, Interval]:
     """Give the interval of each metric that has one, by name.
@@ -63,6 +64,11 @@ def ends_of(values: Mapping[str, Sequence[FloatArray]]) -> dict[str, Interval]:
             low, high = np.quantile(known, (tail, 1 - tail))
             intervals[name] = (float(low), float(high))
     return intervals
+
+
+def number_of(video_id: str) -> int:
+    """A number by whose order videos are drawn alike, whichever ranks had them."""
+    return int.from_bytes(blake2b(video_id.encode(), digest_size=7).digest())
 
 
 def are_several(labels: NDArray[np.int64]) -> bool:

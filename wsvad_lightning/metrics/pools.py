@@ -6,7 +6,7 @@ of the pools.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,17 @@ OF_CLASS = {  # of a class: over the frames of its videos, and over those and th
 }
 
 
+class Counted(Protocol):
+    """Samples of videos, which resamples of the videos weigh."""
+
+    videos: NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def counts(self, weights: FloatArray) -> Counts:
+        """Count the samples at thresholds, each video as often as it is weighed ``[R, V]``."""
+
+
 class Pool:
     """Samples of V videos, sorted by falling score.
 
@@ -110,7 +121,7 @@ class Pool:
 
 
 def measure(
-    pools: Mapping[str, Pool], weights: FloatArray, measures: Mapping[str, Measure] = MEASURES
+    pools: Mapping[str, Counted], weights: FloatArray, measures: Mapping[str, Measure] = MEASURES
 ) -> dict[str, FloatArray]:
     """Compute the metrics of the pools that there are: ``[R]`` each, NaN where a class has no sample.
 

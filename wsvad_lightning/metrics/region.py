@@ -29,8 +29,9 @@ threshold with no more of them reaches. Boxes with scores of their own neither g
 one false positive per frame: ``step`` holds its share until 1, ``linear`` draws a line to the next point and
 cuts it at 1, ``none`` ends there.
 
-**Memory.** Scores are rounded to 65,536 levels, even steps of 5e-4 in log-odds, and every state is a count by
-level: 5 MB however many videos there are, which ranks add. On rounded scores all values are exact.
+**Memory.** Scores are rounded to 65,536 levels, even steps of 5e-4 in log-odds, and counted by level: 5 MB
+however many videos there are, which ranks add. On rounded scores all values are exact. For the intervals,
+each video is also kept at up to 1,024 levels (:mod:`wsvad_lightning.metrics.sketch`), in at most 82 kB.
 
 Anomalous frames without a known region are left out. Without an anomalous or a normal sample a metric is NaN,
 with a UserWarning that names it.
@@ -38,6 +39,7 @@ with a UserWarning that names it.
 
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -45,6 +47,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics.cells import (
@@ -59,12 +62,24 @@ from wsvad_lightning.metrics.cells import (
     render,
     to_levels,
 )
-from wsvad_lightning.metrics.curves import undefined
+from wsvad_lightning.metrics.curves import Counts as Called
+from wsvad_lightning.metrics.curves import FloatArray, precision_sum, roc_area, share_of, undefined
 from wsvad_lightning.metrics.expand import expand_maps
+from wsvad_lightning.metrics.intervals import Interval, bootstrap_intervals, number_of
+from wsvad_lightning.metrics.pools import Measure
+from wsvad_lightning.metrics.sketch import SketchPool, on_thresholds, sketch
 from wsvad_lightning.timeline import SnippetGrid, join
 from wsvad_lightning.types import RegionSpan, VideoRegions
 
 HIT = 0.4  # share of the anomalous pixels of a frame
+SAMPLES = 6  # counts of a video that are of samples: normal and anomalous pixels, patches, frames
+OF_SAMPLES = {
+    "pixel_auc_40": Measure("frames", roc_area),
+    "pixel_auc": Measure("pixels", roc_area),
+    "pixel_ap": Measure("pixels", precision_sum),
+    "patch_auc": Measure("patches", roc_area),
+    "patch_ap": Measure("patches", precision_sum),
+}
 
 Box = Sequence[float]
 Continuation = Literal["step", "linear", "none"]
@@ -93,6 +108,8 @@ class RegionMetrics(Metric):
     frames: Tensor
     detections: Tensor
     totals: Tensor
+    videos: list[Tensor]  # rows: digest of the name, kept levels, frames, regions, tracks
+    sketches: list[Tensor]  # rows of each video: level, samples, false positives, found regions and tracks
 
     def __init__(
         self,
@@ -118,6 +135,8 @@ class RegionMetrics(Metric):
         self.add_state("detections", torch.zeros(3, TOP + 1, dtype=torch.int64), dist_reduce_fx="sum")
         # frames, regions, tracks, left-out videos
         self.add_state("totals", torch.zeros(4, dtype=torch.int64), dist_reduce_fx="sum")
+        for name in ("videos", "sketches"):
+            self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(
         self, video_id: str, predicted: Tensor | Sequence[Sequence[Box]], regions: VideoRegions | None
@@ -139,7 +158,7 @@ class RegionMetrics(Metric):
         if regions is None:
             self.totals[3] += 1
             return
-        video = _VideoCounts(self)
+        video = _VideoCounts(self, video_id)
         if isinstance(predicted, Tensor):
             self._count_maps(video, video_id, predicted.detach().cpu().numpy(), regions)
         else:
@@ -205,6 +224,56 @@ class RegionMetrics(Metric):
             "patch_ap": average_precision_of_counts(patches, "patch_ap"),
         }
 
+    def intervals(self) -> dict[str, Interval]:
+        """Intervals of 95 % of the metrics, see :mod:`wsvad_lightning.metrics.intervals`.
+
+        Videos with a region are drawn apart from others. To be called on all ranks, which give the same.
+        """
+        with self.sync_context():
+            if not len(self.videos) or not len(dim_zero_cat(self.videos)):
+                return {}
+            pools, labels = self.pools()
+        return bootstrap_intervals(pools, labels, measures=self.measures)
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """The metrics as functions of counts, over the pools by the names of :meth:`pools`."""
+        area = partial(_detected_area, continuation=self.continuation)
+        return OF_SAMPLES | {"rbdc": Measure("regions", area), "tbdc": Measure("tracks", area)}
+
+    def pools(self) -> tuple[dict[str, SketchPool], NDArray[np.int64]]:
+        """What resamples weigh, by name, and whether each of the V videos has a region ``[V]``.
+
+        The videos are in the same order whichever ranks had them. Of regions and tracks the last counts are
+        all frames, and all regions or tracks.
+        """
+        about, rows = (dim_zero_cat(state).cpu().numpy() for state in (self.videos, self.sketches))
+        order, parts = np.argsort(about[:, 0]), np.split(rows, np.cumsum(about[:, 1])[:-1])
+        counts, levels = on_thresholds([parts[i] for i in order])
+        pixels, patches, frames = (
+            SketchPool(counts[:, i], counts[:, i + 1], levels) for i in range(0, SAMPLES, 2)
+        )
+        false, regions, tracks = (
+            np.column_stack([own, total])
+            for own, total in zip(counts[:, SAMPLES:].swapaxes(0, 1), about[order, 2:].T, strict=True)
+        )
+        ends = np.append(levels, 0)
+        pools = {
+            "pixels": pixels,
+            "patches": patches,
+            "frames": frames,
+            "regions": SketchPool(false, regions, ends),
+            "tracks": SketchPool(false, tracks, ends),
+        }
+        return pools, (regions[:, -1] > 0).astype(np.int64)
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Gather the states of all ranks; one without videos sends no rows, as in ``FrameMetrics``."""
+        for name, width in (("videos", 5), ("sketches", 1 + SAMPLES + 3)):
+            if not len(getattr(self, name)):
+                setattr(self, name, [torch.zeros(0, width, dtype=torch.int64, device=self.device)])
+        super().sync(*args, **kwargs)
+
     def curve(self, kind: Literal["region", "track"]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """False positives per frame and share of detected regions or tracks, as the threshold falls.
 
@@ -225,14 +294,14 @@ class RegionMetrics(Metric):
         """
         if not self.totals[1]:
             return undefined("rbdc" if kind == "region" else "tbdc", "no anomalous region")
-        return area_to_one(*self.curve(kind), continuation or self.continuation)
+        return float(area_to_one(*self.curve(kind), continuation or self.continuation))
 
 
 class _VideoCounts:
     """Counts of one video, which has tracks of its own, on their way into the states of a metric."""
 
-    def __init__(self, metric: RegionMetrics) -> None:
-        self.metric = metric
+    def __init__(self, metric: RegionMetrics, video_id: str) -> None:
+        self.metric, self.video_id = metric, video_id
         self.samples = np.zeros((3, 2, TOP + 1), dtype=np.int64)  # pixels, patches, frames
         self.changes = np.zeros((2, TOP + 1), dtype=np.int64)  # of false positives and detected regions
         self.of_tracks: dict[int, list[tuple[int, int, int]]] = {}  # low, high, frames
@@ -288,6 +357,10 @@ class _VideoCounts:
         metric.detections += torch.from_numpy(counts).to(device)
         sizes = (self.num_frames, sum(self.sizes.values()), len(self.sizes))
         metric.totals[:3] += torch.tensor(sizes, device=device)
+        samples = np.cumsum(self.samples.reshape(SAMPLES, -1)[:, ::-1], axis=1)[:, ::-1]
+        kept = sketch(np.concatenate([samples, counts]))
+        metric.videos.append(torch.tensor([[number_of(self.video_id), len(kept), *sizes]], device=device))
+        metric.sketches.append(torch.from_numpy(kept).to(device))
 
     def _anomalous_cells(self, cells: Cells, covered: Counts, span: RegionSpan) -> NDArray[np.bool_]:
         overlap = self.metric.overlap
@@ -332,26 +405,30 @@ def _together(
                 start = min(span.end, last)
 
 
-def area_to_one(x: NDArray[np.float64], y: NDArray[np.float64], continuation: Continuation = "step") -> float:
-    """Area under a curve up to x = 1, the best y of no larger x at each point.
+def area_to_one(x: FloatArray, y: FloatArray, continuation: Continuation = "step") -> FloatArray:
+    """Areas ``[...]`` under curves up to x = 1, the best y of no larger x at each point.
 
     Args:
-        x: false positives per frame, from 0.
-        y: share of what is detected.
+        x: ``[..., K]`` false positives per frame, from 0.
+        y: ``[..., K]`` share of what is detected.
         continuation: see the module.
     """
     order = np.lexsort((y, x))
-    x, y = x[order], np.maximum.accumulate(y[order])
-    within = x <= 1
-    area = float(np.sum(np.diff(x[within]) * (y[within][1:] + y[within][:-1]) / 2))
-    last_x, last_y = x[within][-1], y[within][-1]
-    if continuation == "none" or last_x == 1:
-        return area
-    if continuation == "step" or within.all():
-        return area + float((1 - last_x) * last_y)
-    next_x, next_y = x[~within][0], y[~within][0]
-    at_one = last_y + (next_y - last_y) * (1 - last_x) / (next_x - last_x)
-    return area + float((1 - last_x) * (last_y + at_one) / 2)
+    x, y = np.take_along_axis(x, order, axis=-1), np.take_along_axis(y, order, axis=-1)
+    x = np.concatenate([x, x[..., -1:] + 2], axis=-1)  # behind 1
+    y = np.maximum.accumulate(np.concatenate([y, y[..., -1:]], axis=-1), axis=-1)
+    steps, passing = np.diff(np.minimum(x, 1)), (x[..., :-1] <= 1) & (x[..., 1:] > 1)
+    rises = np.where(passing, 0, np.diff(y))
+    if continuation == "linear":
+        np.divide(np.diff(y) * steps, np.diff(x), out=rises, where=passing)
+    counted = ~passing if continuation == "none" else True
+    return np.asarray(np.sum(steps * (y[..., :-1] + rises / 2), axis=-1, where=counted))
+
+
+def _detected_area(counts: Called, continuation: Continuation) -> FloatArray:
+    """Areas of RBDC or TBDC; the last counts are the frames, and the regions or tracks."""
+    x, y = (share_of(own)[..., :-1] for own in (counts.false_positives, counts.true_positives))
+    return area_to_one(x, y, continuation)
 
 
 def roc_auc_of_counts(counts: Counts, name: str = "roc_auc") -> float:

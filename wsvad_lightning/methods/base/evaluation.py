@@ -70,7 +70,8 @@ class Evaluation(nn.Module):
         of_frames = self.frames.intervals_per_class()
         names = dict.fromkeys((*of_frames, *of_classes))
         joined = {name: of_frames.get(name, {}) | of_classes.get(name, {}) for name in names}
-        return self.frames.intervals() | whole, joined
+        located = self.regions.intervals() if self.regions is not None else {}
+        return self.frames.intervals() | whole | located, joined
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Give the metrics of each class that has videos, by class; called on all ranks."""
