@@ -11,11 +11,15 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from wandb.proto.wandb_internal_pb2 import Record
 
 from tests.bench.test_results import RESULTS
+from tests.reporting.test_offline import write_log
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.reporting.maps import write_maps
+from wsvad_lightning.reporting.wandb import STEP
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import Prediction
 from wsvad_lightning.video.writer import write_video
@@ -24,8 +28,8 @@ ROOT = Path(__file__).parents[1]
 TABLE = "video,label,num_frames,intervals,split\na,abnormal,8,2-6,test\nb,normal,8,,test\n"
 
 
-def load_script() -> ModuleType:
-    spec = spec_from_file_location("draw_docs", ROOT / "scripts" / "draw_docs.py")
+def load_script(name: str = "draw_docs") -> ModuleType:
+    spec = spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     script = module_from_spec(spec)
@@ -61,6 +65,37 @@ def test_pictures_of_runs_are_those_of_the_first_split_and_the_newest_run(tmp_pa
         SCRIPT.draw_docs(["methods/rtfm.png"], **where)
     with pytest.raises(WSVADError, match="is not made here"):
         SCRIPT.draw_docs(["other.png"], **where)
+
+
+def offline_run(method: str, split: int, logged: dict[int, float]) -> list[Record]:
+    """What wandb writes of a training and its test: losses by step."""
+    config, summary = Record(), Record()
+    for key, value in {"model": {"class_path": f"a.{method}"}, "data": {"split_index": split}}.items():
+        config.config.update.add(key=key, value_json=json.dumps(value))
+    for key in ("test/auc", "test/auc_abnormal"):
+        summary.summary.update.add(key=key, value_json=str(0.9 - split / 10))
+    history = []
+    for step, loss in logged.items():
+        row = Record()
+        for key, number in {STEP: step, "train/loss/total": loss, "train/lr": 0.1}.items():
+            row.history.item.add(nested_key=[key], value_json=json.dumps(number))
+        history.append(row)
+    return [config, *history, summary]
+
+
+def test_runs_that_logged_at_different_steps_are_drawn_together(tmp_path: Path) -> None:
+    runs = {"RTFM": [{0: 4.0, 2: 2.0}, {1: 5.0, 2: 4.0, 3: 1.0}], "URDMU": [{0: 1.0}]}
+    for method, logs in runs.items():
+        for split, logged in enumerate(logs):
+            name = f"offline-run-20260101_00000{split}-{method}{split}"
+            path = tmp_path / "bench" / "wandb" / name / f"run-{method}{split}.wandb"
+            write_log(path, offline_run(method, split, logged))
+    script, axes = load_script("wandb_panels"), Figure().subplots()
+    script.draw_curves(axes, script.read_runs(tmp_path / "bench"), "train/loss/total")
+    means = [line.get_xydata().tolist() for line in axes.lines]
+    assert means == [[[0, 4], [1, 4], [2, 3], [3, 1]], [[0, 1]]]  # of those that have a value at a step
+    script.panels(tmp_path / "bench", tmp_path / "wandb.png")
+    assert imread(tmp_path / "wandb.png").shape[1] > 1000
 
 
 def test_maps_are_next_to_the_outlined_truth(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class SketchPool:
         self._thresholds = np.insert(thresholds.astype(np.float64), 0, np.inf)
 
     def __len__(self) -> int:
-        return self._false.shape[1]
+        return int(self._false.shape[1])
 
     def counts(self, weights: FloatArray) -> Counts:
         """Count the samples at each threshold, each video as often as it is weighed ``[R, V]``."""
