@@ -92,7 +92,7 @@ def test_runs_that_logged_at_different_steps_are_drawn_together(tmp_path: Path) 
             write_log(path, offline_run(method, split, logged))
     script, axes = load_script("wandb_panels"), Figure().subplots()
     script.draw_curves(axes, script.read_runs(tmp_path / "bench"), "train/loss/total")
-    means = [line.get_xydata().tolist() for line in axes.lines]
+    means = [np.asarray(line.get_xydata()).tolist() for line in axes.lines]
     assert means == [[[0, 4], [1, 4], [2, 3], [3, 1]], [[0, 1]]]  # of those that have a value at a step
     script.panels(tmp_path / "bench", tmp_path / "wandb.png")
     assert imread(tmp_path / "wandb.png").shape[1] > 1000
