@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -37,8 +38,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary, lock = _make_temporary(path)
         try:
             yield temporary
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
+            _sync(temporary)
             temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
             lock.close()  # some systems do not move a file that is open
             temporary.replace(path)
@@ -50,6 +50,43 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise WSVADError(
             "output", path, f"cannot be written ({error.strerror})", "Free space or choose another folder"
         ) from error
+
+
+@contextmanager
+def making_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder next to ``path``, and give it that name when the block succeeds.
+
+    After an error or a signal nothing of it is left; a process that is killed leaves the temporary one.
+
+    Args:
+        path: the folder to make, absent or empty.
+
+    Raises:
+        WSVADError: if there is something, a file system begins there, or the folder cannot be written.
+    """
+    target = Path(path).resolve()  # the folder itself where a link leads to it
+    if target.is_mount():
+        raise WSVADError("folder", path, "is where a file system begins", "Give a folder below it")
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise WSVADError("folder", path, "is not an empty folder", "Give one that is absent or empty")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            temporary.chmod(0o777 & ~_umask())  # mkdtemp makes folders that only their owner can read
+            with suppress(FileNotFoundError):
+                target.rmdir()
+            temporary.rename(target)
+            _write_through(target.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror})"
+        raise WSVADError("folder", path, problem, "Free space or choose another folder") from error
 
 
 def remove_leftovers(folder: Path, suffix: str) -> None:
@@ -86,6 +123,12 @@ def _lock(file: IO[bytes], *, exclusive: bool) -> bool:
     except portalocker.LockException:
         return False
     return True
+
+
+def _sync(path: Path) -> None:
+    """Make sure that the content of a file is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _write_through(folder: Path) -> None:

@@ -21,7 +21,6 @@ SHORT = ["--trainer.max_steps", "2", "--trainer.log_every_n_steps", "1"]
 
 def test_a_comparison_is_a_group_with_a_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    wandb.teardown()  # a service that an earlier test began resolves paths in the folder of that test
     make_store("ped2.h5", train=2, test=2, lengths=(3, 6), seed=6)
     own = ["--methods", "sultani", "--store", "ped2.h5", "--seeds", "0", "--selections", "last"]
     arguments = ["bench", *own, "--output", "cmp", "--config", "with/wandb.yaml", "--", *FEW, *SHORT]

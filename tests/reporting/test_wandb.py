@@ -221,3 +221,18 @@ def test_the_best_and_worst_videos_are_drawn(desk: Desk) -> None:
 def test_artifacts_are_kept_where_they_are_asked_for(desk: Desk) -> None:
     assert desk.run.artifacts["checkpoint"] == ["last.ckpt"]  # of the first fit, not of the second
     assert {*desk.run.artifacts["results"]} >= {"metrics.json", "scores.csv", "videos.csv", "truth.csv"}
+
+
+def test_files_are_below_the_folder_that_a_command_ran_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second"):  # the service of the first writes the files of the second
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        run = WandbRun(id=name)
+        run.belong("runs", stage=1, step=None, extremes={})
+        run.log_metrics({"train/loss": 1.0}, 0)
+        finish(run.experiment)
+        (file,) = offline_files("runs", name)
+        assert [row["train/loss"] for row in read_run([file]).history[0]] == [1.0]
+    wandb.teardown()

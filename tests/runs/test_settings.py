@@ -1,12 +1,15 @@
 """Settings of the trainer: those that do not work end in one line, odd ones that do are run."""
 
+import platform
 from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from tests.runs.test_run import SMOKE, fit, run
 from wsvad_lightning.methods import URDMU
+from wsvad_lightning.runs.summary import note_precision
 
 ODD = {
     "--trainer.barebones=true": "--trainer.barebones='True': leaves out the logs and checkpoints",
@@ -61,3 +64,26 @@ def test_a_setting_of_the_trainer_that_works_runs(settings: str, store: Path, tm
     trained = fit("ucf_sultani.yaml", store, tmp_path, *settings.split())
     precision = [setting for setting in settings.split() if "precision" in setting]
     assert run("test", "--ckpt_path", trained / "checkpoints" / "last.ckpt", *precision) == 0
+
+
+def test_a_cpu_without_products_in_bfloat16_is_noted(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mixed = Trainer(accelerator="cpu", precision="bf16-mixed", logger=False, enable_checkpointing=False)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert note_precision(mixed) is None
+    for name in ("amx_tile", "avx512_bf16"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda: False)
+    assert note_precision(Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)) is None
+    settings = [
+        "--trainer.accelerator",
+        "cpu",
+        "--trainer.precision",
+        "bf16-mixed",
+        "--trainer.max_steps",
+        "1",
+    ]
+    fit("ucf_sultani.yaml", store, tmp_path, *settings)
+    (line,) = [line for line in caplog.messages if "no instructions for bfloat16" in line]
+    assert "--trainer.precision bf16-mixed is slower than 32-true" in line

@@ -57,7 +57,7 @@ def test_what_the_user_names_is_kept() -> None:
     tracked([logger], configured(), "fit")
     assert {logger._wandb_init[key] for key in ("name", "group", "job_type")} == {"mine", "ours", "fit"}
     assert logger._wandb_init["tags"] == ["x"]
-    assert logger.save_dir == "runs"
+    assert logger.save_dir == str(Path.cwd() / "runs")
 
 
 @pytest.mark.parametrize("kind", [WandbRun, WandbLogger])

@@ -82,7 +82,8 @@ class WandbRun(WandbLogger):
             step: that a checkpoint is of, where it is only measured.
             extremes: of the training that is continued.
         """
-        self._save_dir = self._wandb_init["dir"] = self._save_dir or folder
+        # W&B's service resolves a relative path in the folder of the first run of this process.
+        self._save_dir = self._wandb_init["dir"] = str(Path(self._save_dir or folder).absolute())
         self._stage = "" if stage == 1 else f"stage{stage}/"
         self._step = step
         self.extremes = dict(extremes)

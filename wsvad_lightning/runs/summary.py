@@ -1,5 +1,8 @@
 """What ``wsvad fit`` trains, on which videos, and what comes next."""
 
+import platform
+
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
@@ -11,7 +14,12 @@ VALIDATIONS = 10  # fewer are too few to choose a checkpoint by
 
 
 class TrainingSummary(Callback):
-    """Say in a few lines what is about to be trained."""
+    """Say in a few lines what is about to be trained, and what is odd about the run."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note a precision that will be slow."""
+        if note := note_precision(trainer):
+            rank_zero_info(note)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the method, the videos, the split and the steps."""
@@ -62,3 +70,23 @@ def note_validations(trainer: Trainer) -> str | None:
         f"note: best.ckpt is chosen among {int(steps) // interval} validation(s); "
         f"--trainer.val_check_interval {often} makes {VALIDATIONS}"
     )
+
+
+def note_precision(trainer: Trainer) -> str | None:
+    """Say so if matrix products are to be in bfloat16 on a CPU that has no instructions for them."""
+    if trainer.strategy.root_device.type != "cpu" or not trainer.precision.startswith("bf16"):
+        return None
+    if multiplies_bfloat16():
+        return None
+    return (
+        f"note: this CPU has no instructions for bfloat16: --trainer.precision {trainer.precision} is slower "
+        "than 32-true, often many times"
+    )
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU has products in bfloat16: AVX-512 BF16 or AMX, or those of Arm."""
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    arm = torch.ops.mkldnn
+    return hasattr(arm, "_is_mkldnn_bf16_supported") and bool(arm._is_mkldnn_bf16_supported())

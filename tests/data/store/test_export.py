@@ -1,12 +1,17 @@
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.data.store.store_cases import make_annotation, make_streams, write_store
+from tests.data.store.store_cases import file_size_limit, make_annotation, make_streams, write_store
+from wsvad_lightning.cli import main
 from wsvad_lightning.data.datasets.table import read_annotations
-from wsvad_lightning.data.store.export import export
+from wsvad_lightning.data.store import Features
+from wsvad_lightning.data.store.export import export, write_array
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.signals import Stopped
 
 
 @pytest.fixture
@@ -40,3 +45,36 @@ def test_a_folder_in_use_is_left_alone(store: str, tmp_path: Path) -> None:
         export(store, str(tmp_path / "out"))
     with pytest.raises(WSVADError, match="is not an empty folder"):
         export(store, store)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_appears_when_it_is_complete(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(path: Path, array: Features) -> None:
+        write_array(path, array)
+        assert not (tmp_path / "out").exists()
+        if path.name == "video03.npy":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("wsvad_lightning.data.store.export.write_array", stop)
+        with pytest.raises(Stopped, match="143"):
+            main(["data", "export", store, str(tmp_path / "out")])
+    assert names_in(tmp_path) == ["store.h5"]
+    with file_size_limit(600), pytest.raises(WSVADError, match="cannot be written .File too large"):
+        export(store, str(tmp_path / "out"))
+    assert names_in(tmp_path) == ["store.h5"]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to("elsewhere")
+    export(store, str(tmp_path / "out"))
+    assert len(read_annotations(tmp_path / "elsewhere" / "annotations.csv")) == 6
+    assert names_in(tmp_path) == ["elsewhere", "out", "store.h5"]
+
+
+def test_where_a_file_system_begins_nothing_can_be_put_in_place(store: str) -> None:
+    with pytest.raises(WSVADError, match="Give a folder below it"):
+        export(store, "/")

@@ -13,8 +13,7 @@ from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.data.store.records import Features
-from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import replacing
+from wsvad_lightning.files import making_folder
 
 TABLE = "annotations.csv"
 
@@ -22,7 +21,7 @@ TABLE = "annotations.csv"
 def export(store: str, folder: str, layout: Literal["npy", "crops"] = "npy") -> None:
     """Write a folder of ``.npy`` files for each stream, and a table of what is known of the videos.
 
-    The table is written last: a folder that holds it is complete. ``wsvad data convert`` reads each folder.
+    The folder appears when it is complete. ``wsvad data convert`` reads the folder of each stream.
 
     Args:
         store: path of a store, or a glob pattern that names several.
@@ -31,20 +30,31 @@ def export(store: str, folder: str, layout: Literal["npy", "crops"] = "npy") -> 
             ``[T, D]``, one file per view.
 
     Raises:
-        WSVADError: if the store cannot be opened, or the folder is not empty.
+        WSVADError: if the store cannot be opened, or the folder is not empty or cannot be written.
     """
-    opened, target = FeatureStore(store), Path(folder)
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise WSVADError("folder", folder, "is not an empty folder", "Give one that is absent or empty")
-    videos = {}
-    for video_id in track(list(opened), "exporting", console=Console(stderr=True), transient=True):
-        record = opened[video_id]
-        videos[video_id] = replace(record.annotation, num_frames=record.num_frames)
-        for stream in record.streams:
-            for name, array in _files(usable_as_path(video_id), opened.read(video_id, stream), layout):
-                with replacing(target / stream / f"{name}.npy") as temporary, temporary.open("wb") as file:
-                    np.save(file, array)
-    write_annotations(target / TABLE, videos)
+    opened, videos = FeatureStore(store), {}
+    with making_folder(folder) as target:
+        for video_id in track(list(opened), "exporting", console=Console(stderr=True), transient=True):
+            record = opened[video_id]
+            videos[video_id] = replace(record.annotation, num_frames=record.num_frames)
+            for stream in record.streams:
+                for name, array in _files(usable_as_path(video_id), opened.read(video_id, stream), layout):
+                    path = target / stream / f"{name}.npy"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_array(path, array)
+        write_annotations(target / TABLE, videos)
+
+
+def write_array(path: Path, array: Features) -> None:
+    """Write an ``.npy`` file; ``numpy.save`` does not notice a disk that is full for the last bytes.
+
+    Raises:
+        OSError: if the disk is full.
+    """
+    content = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(content))
+        file.write(content.data)
 
 
 def _files(name: str, features: Features, layout: Literal["npy", "crops"]) -> Iterator[tuple[str, Features]]:
