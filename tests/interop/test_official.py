@@ -55,7 +55,7 @@ def test_an_imported_checkpoint_is_tested_like_any_other(
 ) -> None:
     official, checkpoint = official_file(name, tmp_path), tmp_path / "imported.ckpt"
     assert main(["import-weights", "--method", name, str(official), "-o", str(checkpoint)]) == 0
-    reported = capfd.readouterr().out
+    reported = " ".join(capfd.readouterr().out.split())
     assert find_method(name).METHOD.__name__ in reported
     assert all(f"{prefix} (" in reported for prefix in find_method(name).TABLE.dropped)
     where = ["--data.store", str(clip_store), "--output", str(tmp_path)]

@@ -48,12 +48,14 @@ class Case(abc.ABC):
     Attributes:
         required: Endings of the outputs that must be recorded and computed, else nothing is proved.
         given: Recorded outputs, by their whole keys, that are inputs of the case, such as lengths.
+        elsewhere: Beginnings of outputs that are computed from a file that only the environment may name.
         follow: Makes inputs by the rules that the manifest gives for some of them, ``(rules, inputs)``.
         loose: Relative tolerances of the keys that need more than the usual one, of the configuration.
     """
 
     required: tuple[str, ...] = REQUIRED
     given: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     follow: Callable[[dict[str, str], Tensors], Tensors] | None = None
     loose: Callable[[Config], dict[str, float]] = lambda config: {}
 
@@ -97,7 +99,7 @@ class MethodCase(Case):
         clip: Clips the gradients before the step and computes their norm, ``(config, module)``.
         small_step: Builds an optimizer of a smaller step where the recipe's own goes far.
         extra: Computes more outputs of a training batch before its step, ``(config, module, losses)``.
-        after: Computes outputs of the losses after the step.
+        after: Computes outputs of the losses after the step, ``(config, module, losses)``.
         further: Computes outputs of several steps, of other videos or of no network, by their whole keys,
             ``(manifest, inputs, build)``.
         norm_dtype: In which the reference sums squared gradients; of millions float32 loses more than the
@@ -120,7 +122,7 @@ class MethodCase(Case):
     clip: Callable[[Config, WSVADModule], NDArray[Any]] | None = None
     small_step: Callable[[Config, WSVADModule], torch.optim.Optimizer] | None = None
     extra: Callable[[Config, Any, Tensors], Outputs] = lambda config, module, losses: {}
-    after: Callable[[Tensors], Outputs] = lambda losses: {}
+    after: Callable[[Config, Any, Tensors], Outputs] = lambda config, module, losses: {}
     further: Callable[[Manifest, Tensors, Build], Outputs] = lambda manifest, inputs, build: {}
     norm_dtype: torch.dtype = field(default=torch.float64)
 
@@ -178,7 +180,7 @@ class MethodCase(Case):
             found["loss_after_small_step"] = module.total_loss(losses).numpy()
         losses = losses_after(optimizer, module, batch)
         found["loss_after_step"] = module.total_loss(losses).numpy()
-        return found | self.after(losses)
+        return found | self.after(config, module, losses)
 
 
 @contextmanager

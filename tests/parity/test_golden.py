@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.parity import golden
+from tests.parity.case import find_case
 from tests.parity.compare import compare, float32_losses, is_failure
 from wsvad_lightning.methods.base import dual_memory
 
@@ -16,7 +17,9 @@ MANIFESTS = sorted((Path(__file__).parent / "data").glob("*.npz"))
 @pytest.mark.parametrize("reference", MANIFESTS, ids=lambda path: path.stem)
 def test_method_gives_the_authors_numbers(reference: Path) -> None:
     rows = golden.check(reference.with_suffix(".json"))
-    assert {row.verdict for row in rows} == {"agrees"}
+    elsewhere = find_case(reference.stem).elsewhere
+    found = [row for row in rows if row.verdict != "not computed" or not row.key.startswith(elsewhere)]
+    assert {row.verdict for row in found} == {"agrees"}
     with np.load(reference) as expected:
         assert len(rows) == len(expected.files)
 

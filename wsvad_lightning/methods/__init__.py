@@ -10,6 +10,7 @@ from wsvad_lightning.methods.cliptsa import CLIPTSA
 from wsvad_lightning.methods.frduvad import FRDUVAD
 from wsvad_lightning.methods.gsmoe import GSMoE
 from wsvad_lightning.methods.hlnet import HLNet
+from wsvad_lightning.methods.macilsd import MACILSD
 from wsvad_lightning.methods.mgfn import MGFN
 from wsvad_lightning.methods.pel4vad import PEL4VAD
 from wsvad_lightning.methods.rtfm import RTFM
@@ -29,6 +30,7 @@ __all__ = [
     "C2FPL",
     "CLIPTSA",
     "FRDUVAD",
+    "MACILSD",
     "MGFN",
     "PEL4VAD",
     "RTFM",

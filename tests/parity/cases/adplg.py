@@ -130,7 +130,7 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
     return {"loss/cost_v": video_total(losses).detach().numpy()}
 
 
-def after(losses: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+def after(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
     """Split the loss after a step between the networks."""
     return {"loss_after_step_v": video_total(losses).numpy(), "loss_after_step_s": losses["sc"].numpy()}
 
