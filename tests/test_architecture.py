@@ -17,7 +17,7 @@ from tests.imports import Floors, Package
 ROOT = Path(__file__).parents[1]
 FLOORS: Floors = (
     ("errors",),
-    ("alarms", "ops", "timeline"),
+    ("alarms", "ops", "shared", "timeline"),
     ("files", "folders", "types", "configs", "checkpoint", "startup", "quiet", "signals"),
     ("calibration", "layers", "losses", "parsing", "ranks", "slurm"),
     ("video", "metrics"),

@@ -199,7 +199,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def leave_run(args: list[str]) -> None:
-    """Make what a command reads of an earlier run: its checkpoint and its configuration."""
+    """Make what a command reads of an earlier run or of Hugging Face: checkpoint and configuration."""
+    args[:] = [word.replace("hf://", "hub/") for word in args]
     given = " ".join(args)
     of_a_method = {
         "--model.prompts": "ucf_vadclip.yaml",

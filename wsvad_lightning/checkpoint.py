@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.shared import is_shared, load_shared
 
 CONFIG_KEY = "wsvad_config"
 CHECKSUMS_KEY = "wsvad_checksums"
@@ -65,7 +66,7 @@ def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str
     """Read a checkpoint into memory-mapped tensors and plain values.
 
     Args:
-        path: the file.
+        path: the file, or a model as :mod:`wsvad_lightning.shared` has it.
         argument: that names it, for messages.
 
     Raises:
@@ -191,6 +192,8 @@ def _load(path: str | Path, *, mmap: bool) -> Any:
     Raises:
         Exception: of any kind, as a file made to be odd fails anywhere in the reader.
     """
+    if is_shared(path):
+        return load_shared(path)
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
         check_stored(file, size)

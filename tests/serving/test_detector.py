@@ -95,6 +95,10 @@ def test_scores_are_those_of_the_command_line(case: str, stores: list[Path], tmp
         torch.testing.assert_close(torch.cat(columns, dim=1), expected[video_id], rtol=0, atol=1e-6)
     again = detector.score_store(str(stores[1]))
     assert all(torch.equal(again[video_id].scores, found[video_id].scores) for video_id in found)
+    shared = str(tmp_path / "shared")
+    assert main(["share", "--ckpt_path", str(checkpoint), "--output", shared, "--license", "mit"]) == 0
+    as_shared = Detector.from_checkpoint(shared).score_store(stores[1])
+    assert all(torch.equal(as_shared[video_id].scores, found[video_id].scores) for video_id in found)
     video_id, whole = next(iter(found.items()))
     store, length = FeatureStore(stores[1]), len(whole.scores)
     streams = {name: store.read(video_id, name) for name in store.streams}

@@ -12,10 +12,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from wsvad_lightning.checkpoint import sealed
+from wsvad_lightning.checkpoint import read_checkpoint, sealed
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import remove_leftovers, write_tensors
 from wsvad_lightning.runs.stopping import StopAfterStep
+from wsvad_lightning.shared import is_shared
 from wsvad_lightning.signals import StopSignals
 
 # What is raised where weights, states or numbers are not such as they are used.
@@ -92,6 +93,8 @@ def is_of_restoring(error: Exception) -> bool:
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes checkpoints whole or not at all: a kill or a full disk leaves the one that was there.
 
+    It also reads what :mod:`wsvad_lightning.shared` writes.
+
     Each has a checksum of every entry, see :func:`wsvad_lightning.checkpoint.sealed`.
     """
 
@@ -105,6 +108,10 @@ class WholeCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(sealed(checkpoint), path, storage_options)
             return
         write_tensors(sealed(checkpoint), path)
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Read a checkpoint, or a model that was shared."""
+        return read_checkpoint(path) if is_shared(path) else super().load_checkpoint(path, *args, **kwargs)
 
 
 class LastCheckpoint(StopAfterStep, ModelCheckpoint):

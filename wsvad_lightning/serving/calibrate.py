@@ -23,6 +23,7 @@ from wsvad_lightning.reporting.tables import steady_clock
 from wsvad_lightning.runs.seeds import seed_of_data
 from wsvad_lightning.runs.trained import import_from_here
 from wsvad_lightning.serving.detector import Detector
+from wsvad_lightning.shared import is_shared
 
 DESCRIPTION = (
     "Find the alarm threshold that keeps a promised rate on normal video, and what scores mean, and write "
@@ -40,7 +41,10 @@ def calibrate(args: Sequence[str]) -> None:
     parser = parser_of("calibrate")
     with explained(parser):
         given = parser.parse_args(list(args))
-    path, method = Path(given.ckpt_path), None
+    path, method = given.ckpt_path, None
+    place = Path(given.output or path)
+    if is_shared(path) and given.output is None:
+        raise WSVADError("--output", None, "is required for a shared model", "Name a checkpoint to write")
     checkpoint = read_checkpoint(path)
     if given.model is not None:
         import_from_here([given.model])
@@ -48,7 +52,7 @@ def calibrate(args: Sequence[str]) -> None:
         if not issubclass(kind, WSVADModule):
             raise WSVADError("--model", given.model, "scores no videos", "Name a method that does")
         method = kind
-    catalogue, names = normal_videos(checkpoint, given.ckpt_path, given.data.store, given.model)
+    catalogue, names = normal_videos(checkpoint, path, given.data.store, given.model)
     store = catalogue.store
     timeless = [name for name in names if not store[name].fps > 0]
     if timeless:
@@ -59,7 +63,6 @@ def calibrate(args: Sequence[str]) -> None:
     videos = [scored_video(scored[name], grid, steady_clock(store[name].fps)) for name in names]
     settings = {name: given[name] for name in ("hysteresis", "shortest", "pause")}
     calibration = calibrate_scores(videos, given.false_alarms_per_hour, **settings)
-    place = path if given.output is None else Path(given.output)
     # A link stays one: the file that it names is replaced.
     write_tensors(with_entry(checkpoint, KEY, as_entry(calibration)), place.resolve())
     rich.print(table_of(calibration))

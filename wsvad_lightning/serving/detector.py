@@ -18,6 +18,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.quiet import leave_out_tips
 from wsvad_lightning.reporting.scores import name_unfamiliar
+from wsvad_lightning.runs.checkpoints import WholeCheckpoints
 from wsvad_lightning.serving.extractor import Extractor
 from wsvad_lightning.serving.stream import STATE, Preparation, ScoreStream, Streams, score_together
 from wsvad_lightning.timeline import SnippetGrid
@@ -44,7 +45,7 @@ class Detector:
         grid: where the snippets of a video lie; None with imported weights, which do not say.
     """
 
-    def __init__(self, path: Path, model: WSVADModule, checkpoint: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | Path, model: WSVADModule, checkpoint: Mapping[str, Any]) -> None:
         self.model, self._checkpoint = model, path
         self._transform = _transform(checkpoint, path)
         self.grid = _grid(checkpoint, path)
@@ -56,7 +57,7 @@ class Detector:
         """Load a checkpoint as tensors and plain values; nothing in it is executed.
 
         Args:
-            path: a file that ``wsvad fit`` or ``wsvad import-weights`` wrote.
+            path: a file that ``wsvad fit`` or ``wsvad import-weights`` wrote, or a model that was shared.
             method: class of the model; needed only if it is not one of :mod:`wsvad_lightning.methods`.
 
         Raises:
@@ -69,7 +70,7 @@ class Detector:
             raise WSVADError("path", path, problem, "Give its class as the argument `method`")
         kind: type[WSVADModule] = getattr(methods, str(name)) if method is None else method
         model = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-        return cls(Path(path), model.eval(), checkpoint)
+        return cls(path, model.eval(), checkpoint)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -119,6 +120,7 @@ class Detector:
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 use_distributed_sampler=False,
+                plugins=WholeCheckpoints(),
             )
             # With the checkpoint's path, Lightning also restores the statistics of the features.
             batches: Any = trainer.predict(self.model, data, ckpt_path=self._checkpoint, weights_only=True)

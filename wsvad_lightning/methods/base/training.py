@@ -1,6 +1,7 @@
 """What everything that is trained shares: loss terms and weights, optimizers, checkpoints."""
 
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, ClassVar, Self
 
@@ -10,7 +11,9 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.shared import is_shared
 
 
 class TrainingModule(LightningModule):
@@ -151,7 +154,7 @@ class TrainingModule(LightningModule):
         """Make the method that a checkpoint holds, of plain values only.
 
         Args:
-            checkpoint_path: the file.
+            checkpoint_path: the file, or a model as :mod:`wsvad_lightning.shared` has it.
             map_location: where its tensors go.
             hparams_file: settings that replace those of the checkpoint.
             strict: whether all weights must be there, and no others.
@@ -165,9 +168,14 @@ class TrainingModule(LightningModule):
             "weights_only": weights_only is not False,
             "_instantiator": None,  # one named in the file would make the classes that its settings name
         }
+        source = checkpoint_path
+        if isinstance(source, str | Path) and is_shared(source):
+            torch.save(read_checkpoint(source, "checkpoint_path"), buffer := BytesIO())
+            buffer.seek(0)
+            source = buffer
         try:
             return super().load_from_checkpoint(
-                checkpoint_path, map_location, hparams_file, strict, **{**kwargs, **own}
+                source, map_location, hparams_file, strict, **{**kwargs, **own}
             )
         except TypeError as error:  # of the constructor
             problem = f"its hyper-parameters do not fit {cls.__name__} ({error})"
