@@ -6,7 +6,7 @@ from functools import cache
 from jsonargparse import Namespace
 
 from wsvad_lightning import methods
-from wsvad_lightning.configs import config_folder
+from wsvad_lightning.configs import config_folder, included_by
 from wsvad_lightning.runs.parsed import parser_of_fit
 from wsvad_lightning.runs.trained import IDS, named_methods, peek
 
@@ -22,6 +22,11 @@ def recipes_of(kinds: Collection[str]) -> list[str]:
     """List the shipped recipes of some methods."""
     names = sorted(path.name for path in config_folder().glob("*.yaml"))
     return [name for name in names if class_of(name) in kinds]
+
+
+def includes_another(name: str) -> bool:
+    """Whether a recipe includes another one, so that it differs from that in values."""
+    return any(included_by(config_folder() / name))
 
 
 @cache

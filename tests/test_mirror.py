@@ -17,6 +17,7 @@ EXCEPTIONS = {
     "reporting/test_events.py": "events of a run in its files",
     "serving/test_predict_videos.py": "predict on videos and folders of them",
     "test_architecture.py": "which module may import which",
+    "test_coverage.py": "the page that answers the switches of other systems",
     "test_bad_input.py": "mistakes at every command",
     "test_docs.py": "what README and docs say",
     "test_draw_docs.py": "the script that draws the pictures of the documentation",

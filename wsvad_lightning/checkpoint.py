@@ -337,7 +337,13 @@ def record_of(kind: type[Record], values: Mapping[str, Any]) -> Record:
 
 
 def take_part(
-    module: nn.Module, path: str | Path, part: str, argument: str, *, method: str, new: str | None = None
+    module: nn.Module,
+    path: str | Path,
+    part: str,
+    argument: str,
+    *,
+    method: str | Sequence[str],
+    new: str | None = None,
 ) -> None:
     """Load a part of the method in another checkpoint into a module: all of its weights, and no others.
 
@@ -346,7 +352,7 @@ def take_part(
         path: the checkpoint.
         part: name of the part, such as ``net.encoder``.
         argument: that names the checkpoint, for messages.
-        method: class of the method that the checkpoint is to be of.
+        method: class of the method that the checkpoint is to be of, or several, one of which it is to be.
         new: prefix of weights that only ``module`` has, which keep their values.
 
     Raises:
@@ -354,8 +360,10 @@ def take_part(
             or of another shape; names the first of these.
     """
     checkpoint = read_checkpoint(path, argument)
-    if (found := checkpoint.get("method")) != method:
-        raise WSVADError(argument, path, f"is of {found}, not {method}", f"Give a checkpoint of {method}")
+    methods = [method] if isinstance(method, str) else method
+    if (found := checkpoint.get("method")) not in methods:
+        wanted = " or ".join(methods)
+        raise WSVADError(argument, path, f"is of {found}, not {wanted}", f"Give a checkpoint of {wanted}")
     prefix = f"{part}."
     weights: dict[str, Tensor] = {
         name.removeprefix(prefix): value

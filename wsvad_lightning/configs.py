@@ -1,6 +1,10 @@
-"""The shipped configurations, found by name."""
+"""The shipped configurations, found by name, and what a configuration includes."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from wsvad_lightning.errors import WSVADError, did_you_mean
 
@@ -32,3 +36,38 @@ def find_config(name: str) -> Path:
     raise WSVADError(
         "--config", name, problem, did_you_mean(name, names) or f"The shipped ones are in {folder}"
     )
+
+
+def included_by(path: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """List the configurations that one includes by ``config``, in the order in which they hold.
+
+    A value is a file relative to the configuration, or a list of such; what they include precedes them.
+
+    Args:
+        path: the configuration; nothing is listed of one that cannot be read, which its parser explains.
+        above: those that include it, which are not listed again.
+
+    Raises:
+        WSVADError: if a file is missing.
+    """
+    config = read_config(path)
+    named = config.get("config")
+    for name in named if isinstance(named, list) else [named]:
+        inner = path.parent / str(name)
+        if name is None or inner in (*above, path):
+            continue
+        if not inner.is_file():
+            raise WSVADError(
+                "--config", path, f"includes {name}, which is no file", "Name one relative to it"
+            )
+        yield from included_by(inner, (*above, path))
+        yield inner
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the mapping that a configuration holds; an empty one where it holds none or cannot be read."""
+    try:
+        config = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return config if isinstance(config, dict) else {}

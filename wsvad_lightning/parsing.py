@@ -15,7 +15,7 @@ from jsonargparse import (  # type: ignore[attr-defined]  # ActionConfigFile is 
     set_parsing_settings,
 )
 
-from wsvad_lightning.configs import find_config
+from wsvad_lightning.configs import find_config, included_by
 from wsvad_lightning.errors import WSVADError, did_you_mean
 
 # A configuration names classes: none is made where the parameter takes any value, and none is imported that
@@ -51,8 +51,13 @@ class ConfigFile(ActionConfigFile):
     """``--config``: a file, or a shipped recipe by its name."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        """Add what the file holds to the arguments."""
-        super().__call__(parser, cfg, str(find_config(values)), option_string)  # type: ignore[no-untyped-call]
+        """Add what the file holds to the arguments, after what it includes.
+
+        jsonargparse reads what it includes as well, but drops all of a section of which the file has a part.
+        """
+        path = find_config(values)
+        for one in (*included_by(path), path):
+            super().__call__(parser, cfg, str(one), option_string)  # type: ignore[no-untyped-call]
 
 
 def parse_function(command: str, function: Callable[..., Any], args: Sequence[str]) -> dict[str, Any]:

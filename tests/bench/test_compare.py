@@ -18,6 +18,7 @@ import yaml
 
 from tests.methods.small import smaller
 from tests.methods.towers import save_tower
+from tests.recipes import composed as as_shipped
 from wsvad_lightning.bench import recipes
 from wsvad_lightning.bench.compare import (
     Plan,
@@ -29,7 +30,7 @@ from wsvad_lightning.bench.measure import measure
 from wsvad_lightning.bench.recipes import as_text, compose, find_methods
 from wsvad_lightning.bench.results import Result, summarise
 from wsvad_lightning.cli import main
-from wsvad_lightning.configs import config_folder, find_config
+from wsvad_lightning.configs import config_folder, find_config, included_by
 from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.runs.trained import IDS as METHODS
@@ -302,6 +303,21 @@ def test_nothing_of_the_recipes_own_model_is_left(tmp_path: Path) -> None:
     assert after["model"]["init_args"]["lr_scheduler"] is None
     assert (after["data"]["batch_size"], after["trainer"]["max_steps"]) == (32, 50)
     assert after["trainer"]["precision"] == "bf16-mixed"
+
+
+OF_PED2 = [
+    path.name
+    for path in sorted(config_folder().glob("ped2_*.yaml"))
+    if config_folder() / "bench" / "ped2.yaml" in included_by(path)
+]
+OTHER_STREAMS = {"ssrl": ("--data.features", "features", "--data.crops", "all")}
+
+
+@pytest.mark.parametrize("name", OF_PED2)
+def test_recipes_of_ped2_are_those_of_the_comparison(name: str) -> None:
+    method = name.removeprefix("ped2_").removesuffix(".yaml")
+    recipe = yaml.safe_load(as_text(as_shipped(name)))
+    assert recipe == composed(method, ["ped2_urdmu.yaml"], "last", *OTHER_STREAMS.get(method, ()))
 
 
 def test_a_method_may_lack_what_differs_on_small_data(

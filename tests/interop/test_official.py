@@ -12,6 +12,7 @@ from wsvad_lightning import methods
 from wsvad_lightning.cli import main
 from wsvad_lightning.interop import export_official, load_official, read_official
 from wsvad_lightning.interop.command import find_method, known_methods
+from wsvad_lightning.methods import FRDUVAD
 
 SCORING = [name for name in known_methods() if find_method(name).METHOD.__name__ in methods.__all__]
 METHODS = pytest.mark.parametrize("name", SCORING)
@@ -140,7 +141,63 @@ def test_a_broken_file_of_vadclip_is_refused_in_one_line(
     assert not checkpoint.exists()
 
 
+SEVERAL = [name for name in SCORING if hasattr(find_method(name), "NETWORKS")]
+
+
+def files_of_networks(name: str, folder: Path) -> list[str]:
+    """Write a file for each network, as the authors of some methods do."""
+    state, paths = read_official(official_file(name, folder)), []
+    for network in sorted(find_method(name).NETWORKS):
+        paths.append(str(folder / f"{network}.pkl"))
+        own = [key for key in state if key.startswith(f"{network}.")]
+        torch.save({key.removeprefix(f"{network}."): state[key] for key in own}, paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_files_of_several_networks_are_joined(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files, output = files_of_networks(name, tmp_path), str(tmp_path / "joined.ckpt")
+    assert main(["import-weights", *reversed(files), "--method", name, "-o", output]) == 0
+    assert main(["import-weights", str(tmp_path / "official.pkl"), "--method", name, "-o", f"{output}2"]) == 0
+    joined, whole = (torch.load(path, weights_only=True)["state_dict"] for path in (output, f"{output}2"))
+    assert joined.keys() == whole.keys()
+    assert all(torch.equal(value, whole[key]) for key, value in joined.items())
+    capfd.readouterr()
+    wrong = {
+        f"is of {Path(files[0]).stem} alone": files[:1],
+        f"is a second file of {Path(files[0]).stem}": [files[0], *files],
+        "is of none of the networks": [files[0], str(official_file("rtfm", tmp_path))],
+    }
+    for message, given in wrong.items():
+        assert main(["import-weights", *given, "--method", name, "-o", f"{output}3"]) == 2
+        error = capfd.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not Path(f"{output}3").exists()
+
+
+def test_an_auxiliary_scorer_may_have_the_layers_of_either_method(tmp_path: Path) -> None:
+    source = find_method("frduvad")
+    method = FRDUVAD(256, auxiliary_dims=(6, 4), depth=1, hidden_dims=(6, 4))
+    state = export_official(method.net, source.TABLE)
+    own = {name.replace("c2fpl.fc3", "c2fpl.classifier"): value for name, value in state.items()}
+    assert own.keys() != state.keys()
+    for given in (state, own):
+        imported = source.METHOD(**source.init_args(given))
+        load_official(imported.net, given, source.TABLE)
+        assert all(torch.equal(v, imported.state_dict()[name]) for name, v in method.state_dict().items())
+
+
+def test_a_method_of_one_file_takes_no_second(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = str(official_file("rtfm", tmp_path))
+    assert main(["import-weights", file, file, "--method", "rtfm", "-o", str(tmp_path / "a.ckpt")]) == 2
+    assert "weights of rtfm are one file" in capfd.readouterr().err
+
+
 REPORTED = {
+    "adplg": ("model.windows are 2, 4, 6 and 8", "if it was trained so"),
     "vadclip": ("taken for the model of XD-Violence", "heads of that tower: 1, as OpenAI's CLIP"),
     "cliptsa": ("model.keep is 0.95, UCF-Crime's", "--model.keep 0.9 (XD-Violence) or 0.01 (ShanghaiTech)"),
 }

@@ -10,6 +10,7 @@ from tests.parity.batches import training_batch
 from tests.processes import SERVER, run_ranks
 from wsvad_lightning.cli import main
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.layers import LocalAttention
 from wsvad_lightning.methods import ADPLG
 from wsvad_lightning.methods.adplg import AttentionHistory, SnippetNet, label_snippets, snippet_bce
 from wsvad_lightning.methods.adplg.labels import turns
@@ -121,6 +122,36 @@ def test_crops_of_a_bag_share_a_label_where_they_share_a_history(history_of: str
     assert current is not None
     assert torch.equal(current.target, expected.target[0])
     assert module.current_labels(batch.video_ids[0]) is None
+
+
+# ------------------------------------------------------------------------------------------------- network
+
+
+def test_windows_and_layers_are_settings() -> None:
+    method = make(windows=(3, 5), depth=3)
+    net = method.net.snippet
+    attentions = [layer for layer in net.modules() if isinstance(layer, LocalAttention)]
+    assert [layer.attention.window_size for layer in attentions] == [3, 5]
+    assert len(net.transformer) == 3
+    assert method.score(paired(torch.randn(2, 1, 9, 8))).shape == (2, 9)
+    assert make(depth=0).score(paired(torch.randn(2, 1, 9, 8))).shape == (2, 9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"windows": ()}, r"model\.windows='\[\]': must be one distance"),
+        (
+            {"windows": (2, 0)},
+            r"model\.windows='\[2, 0\]': must be one distance .*, each at least 1",
+        ),
+        ({"windows": (1, 2, 3)}, r"model\.hidden_dim='16': it is divided among 4 heads and 3 windows"),
+        ({"depth": -1}, r"model\.depth='-1': must be at least 0"),
+    ],
+)
+def test_windows_and_layers_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(WSVADError, match=message):
+        make(**settings)
 
 
 # ------------------------------------------------------------------------------------------------ networks

@@ -251,18 +251,35 @@ def test_the_auxiliary_scorer_comes_from_c2fpl_and_is_not_trained(store: str) ->
     train(make(auxiliary=path, auxiliary_dims=(6, 4)), store, 5, ckpt_path=checkpoint)
 
 
+def test_the_auxiliary_scorer_may_be_of_the_method_itself_on_one_view(store: str) -> None:
+    one_view = make_store(Path(store).parent / "one.h5", train=3, test=1, dim=8, crops=1, lengths=(6, 9))
+    path = train(make(), str(one_view), 1)
+    dims = SMALLER["FRDUVAD"]["hidden_dims"]
+    method = make(auxiliary=str(path), auxiliary_dims=tuple(dims), auxiliary_dropout=0.7)
+    path.rename(path.with_name("first.ckpt"))
+    method.auxiliary = str(path.with_name("first.ckpt"))
+    train(method, store, 1)
+    trained = FRDUVAD.load_from_checkpoint(method.auxiliary).net.to_score.state_dict()
+    assert method.net.auxiliary is not None
+    for name, value in method.net.auxiliary.state_dict().items():
+        assert torch.equal(value, trained[name]), name
+
+
 def test_mistakes_with_the_auxiliary_scorer_are_named(store: str) -> None:
     with pytest.raises(WSVADError, match="model.auxiliary='x.ckpt': requires model.auxiliary_dims"):
         make(auxiliary="x.ckpt")
-    with pytest.raises(WSVADError, match="model.auxiliary is required.*Give a checkpoint of C2FPL"):
+    with pytest.raises(
+        WSVADError, match="model.auxiliary is required.*Give a checkpoint of C2FPL or FRDUVAD"
+    ):
         train(make(auxiliary_dims=(6, 4)), store, 1)
     with pytest.raises(WSVADError, match="model.auxiliary='absent.ckpt': no such file"):
         train(make(auxiliary="absent.ckpt", auxiliary_dims=(6, 4)), store, 1)
     path = auxiliary_checkpoint(store, hidden_dims=(6, 5))
     with pytest.raises(WSVADError, match=r"mlp.3.weight of shape \[5, 6\], not \[4, 6\] \(2 more"):
         train(make(auxiliary=path, auxiliary_dims=(6, 4)), store, 1)
-    other = str(train(make(), store, 1))
-    with pytest.raises(WSVADError, match="model.auxiliary=.*is of FRDUVAD, not C2FPL"):
+    other = str(Path(store).parent / "other.ckpt")
+    torch.save({"method": "URDMU", "state_dict": {}}, other)
+    with pytest.raises(WSVADError, match="model.auxiliary=.*is of URDMU, not C2FPL or FRDUVAD"):
         train(make(auxiliary=other, auxiliary_dims=(6, 4)), store, 1)
 
 

@@ -1,4 +1,7 @@
-"""Parameter names of the authors' ADPLG (Beyond-Zw/ADPLG-VAD), those of each network prefixed by its name."""
+"""Parameter names of the authors' ADPLG (Beyond-Zw/ADPLG-VAD), those of each network prefixed by its name.
+
+The authors write a file for each network.
+"""
 
 from collections.abc import Mapping
 
@@ -8,6 +11,8 @@ from wsvad_lightning.interop.weights import KeyTable
 from wsvad_lightning.methods import ADPLG
 
 METHOD = ADPLG
+NETWORKS = {"net_v": ("Snippts_Fuse",), "net_s": ("LSA1",)}  # and what only their files hold
+DEPTH = "net_s.selfatt.layers."
 
 
 def _branch(number: int) -> tuple[tuple[str, str], ...]:
@@ -52,5 +57,15 @@ def init_args(state: Mapping[str, Tensor]) -> dict[str, int]:
         "feature_dim": feature_dim,
         "hidden_dim": hidden_dim,
         "attention_dim": len(state["net_v.Snippts_Fuse.q.weight"]),
+        "depth": len({name.split(".")[3] for name in state if name.startswith(DEPTH)}),
         "positions": len(state["net_s.LSA1.pos_emb.weight"]),
     }
+
+
+def complete(module: ADPLG, state: Mapping[str, Tensor]) -> str:
+    """Add nothing.
+
+    Returns:
+        What the user should know of the windows, which are not in the file.
+    """
+    return "model.windows are 2, 4, 6 and 8, the authors' defaults; give others to test if it was trained so"

@@ -11,7 +11,7 @@ from wsvad_lightning.methods import FRDUVAD
 
 METHOD = FRDUVAD
 
-AUXILIARY = "scorer_c2fpl"
+AUXILIARY = "scorer_c2fpl"  # also where the scorer is the authors' own, whose last layer has another name
 
 TABLE = KeyTable(
     (
@@ -30,6 +30,7 @@ TABLE = KeyTable(
             (f"{AUXILIARY}.{authors}", ours.replace("to_score", "auxiliary"))
             for authors, ours in c2fpl.TABLE.renames
         ),
+        (f"{AUXILIARY}.classifier", "auxiliary.mlp.6"),
     ),
     dropped=("AE", *(f"{AUXILIARY}.{name}" for name in c2fpl.TABLE.dropped)),
 )

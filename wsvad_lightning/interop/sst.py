@@ -1,6 +1,6 @@
 """Parameter names of the authors' SST (Sara-Esam/SST-WSVADL), those of each network prefixed by its name.
 
-The authors write a file for each network: ``temporal.``, ``spatial.`` and ``dtfe.`` precede their names.
+The authors write a file for each network.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,11 @@ from wsvad_lightning.interop.weights import KeyTable
 from wsvad_lightning.methods import SST
 
 METHOD = SST
+NETWORKS = {  # and what their files hold; the temporal network has nothing that the spatial one lacks
+    "dtfe": ("pos_embed",),
+    "spatial": ("psa", "cross_attention"),
+    "temporal": ("Amemory",),
+}
 FRAMES = 16
 HEAD_DIM = 64  # of the authors' transformer; weights do not show it
 ASPECTS = ((1, 1), (3, 4))  # rows to columns of the authors' sizes

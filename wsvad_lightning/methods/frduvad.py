@@ -45,6 +45,7 @@ from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 Memory = Literal["off", "any", "all"]
 
 MLP_RATIO = 4
+SCORERS = ("C2FPL", "FRDUVAD")  # whose scorers can be the auxiliary one
 AGREES = 0.5  # score from which the auxiliary scorer takes a snippet for anomalous
 BANK = "frd_memory"  # in checkpoints
 
@@ -179,8 +180,10 @@ class FRDUVAD(WSVADModule):
             training does not return from the evaluation mode of its first test; None: never.
         hidden_dims: widths of the hidden layers of the scorer.
         dropout: probability after each of them.
-        auxiliary: checkpoint of C2FPL that the auxiliary scorer is taken from when training starts.
+        auxiliary: checkpoint of C2FPL, or of another training of this method, whose scorer becomes the
+            auxiliary one when training starts.
         auxiliary_dims: widths of the hidden layers of the auxiliary scorer; None for no such scorer.
+        auxiliary_dropout: probability after each of them; 0.7 in the authors' own scorer.
         memory: which windows are remembered: none, or those in which ``any`` or ``all`` of the snippets are
             taken for anomalous. Each process has a memory of its own; a checkpoint carries that of the first.
         memory_size: number of windows to remember.
@@ -210,6 +213,7 @@ class FRDUVAD(WSVADModule):
         dropout: float = 0.7,
         auxiliary: str | None = None,
         auxiliary_dims: tuple[int, int] | None = None,
+        auxiliary_dropout: float = 0.6,
         memory: Memory = "off",
         memory_size: int = 32,
         memory_margin: float = 0.5,
@@ -219,12 +223,22 @@ class FRDUVAD(WSVADModule):
         super().__init__(feature_dim=feature_dim, optimizer=optimizer, **kwargs)
         if auxiliary is not None and auxiliary_dims is None:
             problem = "requires model.auxiliary_dims, the widths of its hidden layers"
-            raise WSVADError("model.auxiliary", auxiliary, problem, "C2FPL's are [512, 32]")
+            raise WSVADError(
+                "model.auxiliary", auxiliary, problem, "C2FPL's are [512, 32], FRD-UVAD's [1024, 128]"
+            )
         self.disruption_steps, self.auxiliary = disruption_steps, auxiliary
         self.memory: Memory = memory
         self.memory_size, self.memory_margin = memory_size, memory_margin
         self.net = FRDUVADNet(
-            feature_dim, tokens, depth, heads, disruption, hidden_dims, dropout, auxiliary_dims
+            feature_dim,
+            tokens,
+            depth,
+            heads,
+            disruption,
+            hidden_dims,
+            dropout,
+            auxiliary_dims,
+            auxiliary_dropout,
         )
         self.bank = torch.empty(0)  # no buffer: it differs between processes
         self._from_checkpoint = False
@@ -239,8 +253,8 @@ class FRDUVAD(WSVADModule):
             return
         if self.auxiliary is None:
             problem = "is required with model.auxiliary_dims: the auxiliary scorer is not trained here"
-            raise WSVADError("model.auxiliary", None, problem, "Give a checkpoint of C2FPL")
-        take_part(self.net.auxiliary, self.auxiliary, "net.to_score", "model.auxiliary", method="C2FPL")
+            raise WSVADError("model.auxiliary", None, problem, f"Give a checkpoint of {' or '.join(SCORERS)}")
+        take_part(self.net.auxiliary, self.auxiliary, "net.to_score", "model.auxiliary", method=SCORERS)
 
     def on_train_batch_start(self, batch: WSVADBatch, batch_idx: int) -> None:
         """End disruption and dropout where the authors' training does."""

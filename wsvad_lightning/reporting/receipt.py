@@ -32,6 +32,7 @@ def receipt(trainer: Trainer) -> dict[str, Any]:
         "split": data.catalogue.split_path,
         "split_index": data.catalogue.split_index,
         "gt_rule": data.gt_rule.name,
+        "gt_vector": data.gt_vector,
         "precision": str(trainer.precision),
         **made_by(trainer),
     }

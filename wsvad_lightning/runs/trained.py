@@ -8,14 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning import methods
 from wsvad_lightning.carried import named_class, read_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, OF_TRAINING, VERSION_KEY, changed_settings, read_checkpoint
-from wsvad_lightning.configs import find_config
+from wsvad_lightning.configs import find_config, included_by, read_config
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.parsing import explained
@@ -60,21 +59,13 @@ def data_class_of(given: Namespace, carried: Mapping[str, Any]) -> type[Lightnin
         return WSVADDataModule
 
 
-def _methods_in(path: Path, above: tuple[Path, ...] = ()) -> Iterator[object]:
+def _methods_in(path: Path) -> Iterator[object]:
     """Read which methods a configuration names, those that it includes before its own."""
-    try:
-        config = yaml.safe_load(path.read_text("utf-8"))
-        model = config.get("model") if isinstance(config, dict) else None
-        if isinstance(model, str) and (path.parent / model).is_file():  # a configuration of the method alone
-            model = yaml.safe_load((path.parent / model).read_text("utf-8"))
-        included = config.get("config") if isinstance(config, dict) else None
-    except (OSError, ValueError, yaml.YAMLError):
-        return  # the parser explains what is wrong with it
-    for name in included if isinstance(included, list) else [included]:
-        inner = path.parent / str(name)
-        if inner.is_file() and inner not in above:
-            yield from _methods_in(inner, (*above, path))
-    yield model.get("class_path") if isinstance(model, dict) else model
+    for one in (*included_by(path), path):
+        model = read_config(one).get("model")
+        if isinstance(model, str) and (one.parent / model).is_file():  # a configuration of the method alone
+            model = read_config(one.parent / model)
+        yield model.get("class_path") if isinstance(model, dict) else model
 
 
 def import_from_here(class_paths: Iterable[str]) -> None:

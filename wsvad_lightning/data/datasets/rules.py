@@ -70,6 +70,10 @@ class Rule(NamedTuple):
     after: int = 0
     repeats_last: bool = False
 
+    def knows(self, video: VideoAnnotation) -> bool:
+        """Whether the frames of a video can be labelled: where its intervals are known."""
+        return video.intervals is not None
+
     def label(
         self, video: VideoAnnotation, num_frames: int, num_snippets: int | None = None
     ) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.rules import Rule, find_rule
+from wsvad_lightning.data.datasets.vectors import Listed, ReadyLabels, read_vector
 from wsvad_lightning.data.loading.base import STAGES, ResumableDataModule
 from wsvad_lightning.data.loading.cache import SegmentCache
 from wsvad_lightning.data.loading.catalogue import Catalogue
@@ -48,6 +49,9 @@ class WSVADDataModule(ResumableDataModule):
         annotations: table that replaces the labels, classes and intervals written in the store.
         gt_rule: how the frames of test videos are labelled: ``exact``, or as the authors of a benchmark's
             published numbers do, see :mod:`wsvad_lightning.data.datasets.rules`.
+        gt_vector: file of ready frame labels of the test videos in place of a rule, see
+            :mod:`wsvad_lightning.data.datasets.vectors`.
+        gt_list: list of videos, in the order of an array ``gt_vector``.
         features: stream of the store; several are joined along the channels, the views merged first where
             ``crops`` merges them.
         bags: what is trained on: ``paired`` normal and abnormal videos, or unlabelled ``windows`` of
@@ -84,6 +88,8 @@ class WSVADDataModule(ResumableDataModule):
         split_index: int = 0,
         annotations: str | None = None,
         gt_rule: str = "exact",
+        gt_vector: str | None = None,
+        gt_list: str | None = None,
         features: str | list[str] = "features",
         bags: Bags = "paired",
         across_videos: bool = False,
@@ -101,7 +107,7 @@ class WSVADDataModule(ResumableDataModule):
     ) -> None:
         super().__init__(batch_size, num_workers, seed, {"segments": (segments, 1)})
         self.catalogue: Catalogue = Catalogue(store, split, split_index, annotations, val_fraction, self.seed)
-        self.gt_rule = find_rule(gt_rule)
+        self.gt_rule, self.gt_vector, self.gt_list = find_rule(gt_rule), gt_vector, gt_list
         self.streams = (features,) if isinstance(features, str) else tuple(features)
         self.bags: Bags = bags
         self.across_videos = across_videos
@@ -117,6 +123,12 @@ class WSVADDataModule(ResumableDataModule):
             raise WSVADError("data.features", named, "names no stream, or one twice", "Name each once")
         if self.clip is not None and self.clip <= 0:
             raise WSVADError("data.clip", self.clip, "must be more than 0", "Give a limit of absolute values")
+        if self.gt_list is not None and self.gt_vector is None:
+            problem = "is the order of data.gt_vector, which is not given"
+            raise WSVADError("data.gt_list", self.gt_list, problem, "Give both, or none")
+        if self.gt_vector is not None and self.gt_rule.name != "exact":
+            problem = f"takes the place of the rule {self.gt_rule.name}"
+            raise WSVADError("data.gt_vector", self.gt_vector, problem, "Leave data.gt_rule out")
         if self.bags == "windows" and (self.crops in ("each", "random") or self.cache_dir is not None):
             problem = (
                 f"windows hold all views, uncached; given are crops={self.crops}, cache_dir={self.cache_dir}"
@@ -308,8 +320,12 @@ class WSVADDataModule(ResumableDataModule):
 
     def test_dataloader(self) -> BatchLoader[WSVADBatch]:
         """The test videos of this rank, with frame labels where they are known."""
-        self.gt_rule.check_snippets(self.info.grid)
-        return self._whole_videos(self.parts["test"], self.annotations, self.gt_rule)
+        if self.gt_vector is not None:
+            rule: Rule | ReadyLabels = self._ready_labels(self.gt_vector)
+        else:
+            rule = self.gt_rule
+            rule.check_snippets(self.info.grid)
+        return self._whole_videos(self.parts["test"], self.annotations, rule)
 
     def predict_dataloader(self) -> BatchLoader[WSVADBatch]:
         """The chosen videos, or all of the store, those of this rank; labels are those written there."""
@@ -359,8 +375,26 @@ class WSVADDataModule(ResumableDataModule):
             self.trainer.strategy.barrier("segment cache")
         return cache
 
+    def _ready_labels(self, path: str) -> ReadyLabels:
+        videos = {
+            name: Listed(
+                self.store.video_paths[name],
+                self.annotations[name],
+                self.store[name].num_frames,
+                self.info.grid.covered(self.store[name].num_snippets),
+            )
+            for name in self.parts["test"]
+        }
+        ready = read_vector(path, self.gt_list, videos)
+        if ready.note is not None:
+            rank_zero_info(f"note: {ready.note}")
+        return ready
+
     def _whole_videos(
-        self, names: Sequence[str], annotations: Mapping[str, VideoAnnotation], rule: Rule | None = None
+        self,
+        names: Sequence[str],
+        annotations: Mapping[str, VideoAnnotation],
+        rule: Rule | ReadyLabels | None = None,
     ) -> BatchLoader[WSVADBatch]:
         if self.transform.needs_fit:
             problem = "needs statistics of the training videos, which a checkpoint carries"

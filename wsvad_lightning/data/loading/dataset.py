@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.regions import regions_of
 from wsvad_lightning.data.datasets.rules import Rule
+from wsvad_lightning.data.datasets.vectors import ReadyLabels
 from wsvad_lightning.data.loading.readers import FeatureReader
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.loading.sampling import Sampling, sample_segments, valid_segments
@@ -156,7 +157,7 @@ class WholeVideos(BatchDataset[WSVADBatch]):
         videos: what is known of each.
         classes: names of the anomaly classes.
         streams: gives what else a batch carries.
-        rule: how frames are labelled where that is known; None for no frame labels.
+        rule: how frames are labelled where that is known, or their labels; None for no frame labels.
         regions: whether to give the regions of the anomalies, where they are known.
     """
 
@@ -167,7 +168,7 @@ class WholeVideos(BatchDataset[WSVADBatch]):
         classes: Sequence[str],
         streams: Mapping[str, FeatureReader],
         *,
-        rule: Rule | None,
+        rule: Rule | ReadyLabels | None,
         regions: bool = False,
     ) -> None:
         self.reader, self.videos, self.classes, self.streams = reader, videos, classes, streams
@@ -190,7 +191,7 @@ class WholeVideos(BatchDataset[WSVADBatch]):
         streams = {name: reader.read_finite(video.video_id)[None] for name, reader in self.streams.items()}
         batch = _make_batch(features, torch.tensor([len(snippets)]), [video], self.classes, streams)
         frame_labels, regions = None, [regions_of(video, num_frames)] if self.regions else None
-        if self.rule is not None and video.intervals is not None:
+        if self.rule is not None and self.rule.knows(video):
             frame_labels = torch.from_numpy(self.rule.label(video, num_frames, len(snippets)))
             num_frames = len(frame_labels)
         return batch._replace(

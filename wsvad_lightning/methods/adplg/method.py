@@ -33,6 +33,8 @@ class ADPLG(WSVADModule):
         feature_dim: D, channels of the features; taken from the store on the command line.
         hidden_dim: channels of the snippet network.
         attention_dim: channels of the video network.
+        windows: distances of the snippet network's local attention, one branch each.
+        depth: layers of its attention over the video.
         positions: snippets whose positions the snippet network learns.
         history_of: what has a history of its own: a ``video``, whose crops share it, or every ``crop``.
         history_length: H, visits that a label is made of; before, the attention itself is the label.
@@ -66,6 +68,8 @@ class ADPLG(WSVADModule):
         feature_dim: int = 1024,
         hidden_dim: int = 1024,
         attention_dim: int = 512,
+        windows: tuple[int, ...] = (2, 4, 6, 8),
+        depth: int = 2,
         positions: int = 6750,
         history_of: Literal["video", "crop"] = "video",
         history_length: int = 3,
@@ -89,9 +93,11 @@ class ADPLG(WSVADModule):
             SnippetNet(
                 feature_dim,
                 hidden_dim,
-                positions=positions,
-                dropout=dropout,
-                attention_dropout=attention_dropout,
+                windows,
+                depth,
+                positions,
+                dropout,
+                attention_dropout,
             ),
         )
 

@@ -110,7 +110,8 @@ class SnippetNet(nn.Module):
         attention_dropout: probability in the attention over the video.
 
     Raises:
-        WSVADError: if ``hidden_dim`` cannot be divided so.
+        WSVADError: if there is no window, one is not positive, ``depth`` is negative, or ``hidden_dim``
+            cannot be divided so.
     """
 
     def __init__(
@@ -125,6 +126,11 @@ class SnippetNet(nn.Module):
     ) -> None:
         super().__init__()
         heads = 4
+        if not windows or min(windows) < 1:
+            problem = "must be one distance in snippets or more, each at least 1"
+            raise WSVADError("model.windows", [*windows], problem, "Give such as [2, 4, 6, 8]")
+        if depth < 0:
+            raise WSVADError("model.depth", depth, "must be at least 0", "Give the number of layers")
         if hidden_dim < 1 or hidden_dim % heads or hidden_dim % len(windows):
             problem = f"it is divided among {heads} heads and {len(windows)} windows"
             raise WSVADError("model.hidden_dim", hidden_dim, problem, "Give a multiple of both, such as 1024")
