@@ -175,7 +175,7 @@ def published() -> MACILSD | None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "macil_sd.ckpt"
-        import_weights(str(file), method="macilsd", output=str(checkpoint))
+        import_weights([str(file)], method="macilsd", output=str(checkpoint))
         return MACILSD.load_from_checkpoint(checkpoint).eval()
 
 
