@@ -37,8 +37,8 @@ SWITCHES = {  # of the authors' option files
     "SVMAE": (
         "exp-name use_dic_gt abn_curve_save_root dataset sampling feature-group fusion feat-extractor "
         "feature-size feat-extractor-B feature-size-B caption-extractor emb_dim rgb-list test-rgb-list "
-        "vis_feature_path_B_folder copy2SSD_path gt gpus lr batch-size workers model-name pretrained- "
-        "model num-classes plot-freq plot-best seed max-epoch normal_weight abnormal_weight "
+        "vis_feature_path_B_folder copy2SSD_path gt gpus lr batch-size workers model-name pretrained-model "
+        "num-classes plot-freq plot-best seed max-epoch normal_weight abnormal_weight "
         "aggregate_text extra_loss save_test_results alpha emb_folder"
     ),
     "SST-WSVADL": (
