@@ -141,13 +141,13 @@ def test_a_broken_file_of_vadclip_is_refused_in_one_line(
     assert not checkpoint.exists()
 
 
-SEVERAL = [name for name in SCORING if hasattr(find_method(name), "NETWORKS")]
+SEVERAL = [name for name in SCORING if hasattr(find_method(name), "FILES")]
 
 
 def files_of_networks(name: str, folder: Path) -> list[str]:
     """Write a file for each network, as the authors of some methods do."""
     state, paths = read_official(official_file(name, folder)), []
-    for network in sorted(find_method(name).NETWORKS):
+    for network in sorted(find_method(name).FILES):
         paths.append(str(folder / f"{network}.pkl"))
         own = [key for key in state if key.startswith(f"{network}.")]
         torch.save({key.removeprefix(f"{network}."): state[key] for key in own}, paths[-1])

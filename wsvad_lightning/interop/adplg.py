@@ -11,7 +11,7 @@ from wsvad_lightning.interop.weights import KeyTable
 from wsvad_lightning.methods import ADPLG
 
 METHOD = ADPLG
-NETWORKS = {"net_v": ("Snippts_Fuse",), "net_s": ("LSA1",)}  # and what only their files hold
+FILES = {"net_v": ("Snippts_Fuse",), "net_s": ("LSA1",)}  # and what only their files hold
 DEPTH = "net_s.selfatt.layers."
 
 

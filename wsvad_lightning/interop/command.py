@@ -59,7 +59,7 @@ def import_weights(weights: list[str], *, method: str, output: str) -> None:
         if Path(weights[0]).is_dir() and hasattr(source, "read_folder"):
             state, init_args = source.read_folder(Path(_only(weights, method)))
         else:
-            state = read_networks(weights, getattr(source, "NETWORKS", {}), method)
+            state = read_networks(weights, getattr(source, "FILES", {}), method)
             init_args = source.init_args(state)
     except WSVADError:
         raise

@@ -15,7 +15,7 @@ from wsvad_lightning.interop.weights import KeyTable
 from wsvad_lightning.methods import SST
 
 METHOD = SST
-NETWORKS = {  # and what their files hold; the temporal network has nothing that the spatial one lacks
+FILES = {  # and what their files hold; the temporal network has nothing that the spatial one lacks
     "dtfe": ("pos_embed",),
     "spatial": ("psa", "cross_attention"),
     "temporal": ("Amemory",),
