@@ -48,7 +48,24 @@ def test_events_have_a_row_a_protocol_and_classes_a_row_each() -> None:
         ["repaired", "25.0", "12.5"],
         ["vadclip", "50.0", "75.0"],
     ]
-    assert lines[-2:] == [["[red]", "100.0", "n/a"], ["fall", "50.0", "0.0"]]
+    assert lines[-6:-3] == [["class", "auc"], ["[red]", "100.0"], ["fall", "50.0"]]
+    assert lines[-3][:2] == ["events", "of"]
+    assert lines[-2:] == [["[red]", "n/a", "n/a"], ["fall", "0.0", "50.0"]]
+
+
+def test_tables_of_classes_and_events_fit_a_terminal_of_80_columns() -> None:
+    thresholds = [f"@0.{i}" for i in range(1, 6)]
+    columns = ["auc", "ap", "auc_with_normal", "ap_with_normal", *(f"AP{one}" for one in thresholds)]
+    classes = {name: dict.fromkeys(columns, 1.0) for name in ("RoadAccidents", "Vandalism")}
+    metrics = {"auc": 1.0, **{f"vadclip_mAP{one}": 1.0 for one in (*thresholds, "")}}
+    ends = dict.fromkeys([*columns, *metrics], (0.5, 1.0))
+    tables = tables_of(metrics, classes, ends, dict.fromkeys(classes, ends))
+    narrow, wide = (Console(width=width, record=True, quiet=False) for width in (80, 200))
+    for console in (narrow, wide):
+        with console.capture():
+            console.print(*tables)
+    assert narrow.export_text() == wide.export_text()  # nothing is folded
+    assert len(tables) == 4
 
 
 def rows_of(path: Path) -> list[list[str]]:

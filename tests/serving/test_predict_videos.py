@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -173,6 +174,17 @@ def test_joined_patches_give_no_maps(
     (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
     assert "--maps='true': data.crops=concat joins the patches" in error
     assert not (tmp_path / "scored" / "version_1").exists()
+    caplog.clear()
+    (tmp_path / "where.csv").write_text(
+        "video,label,num_frames,intervals,regions\nn1,normal,10,,\na1,abnormal,16,2-6,masks.h5\n"
+    )
+    with h5py.File(tmp_path / "masks.h5", "w") as masks:
+        masks["a1"] = np.zeros((16, 48, 64), np.uint8)
+        masks["a1"][2:6] = 1
+    known = ["--data.annotations", str(tmp_path / "where.csv"), "--data.split", str(tmp_path / "split.json")]
+    (tmp_path / "split.json").write_text(json.dumps({"train": [], "test": ["n1", "a1"]}))
+    assert main(["test", *scored[1:], *known]) == 0
+    assert "No maps: data.crops=concat joins the patches" in caplog.text
 
 
 def test_videos_of_one_name_have_folders_of_their_own(

@@ -26,7 +26,6 @@ Clock = Callable[[int], float | None]  # from a frame to when it is shown; None 
 
 SHOWN = {"auc": "AUC", "auc_abnormal": "AUC inside abnormal", "ap": "AP"}  # by the metric's name
 OF_CLASSES = {"mAP": "event mAP"}  # shown where a method reports it
-LEFT_OUT = ("AP@0.2", "AP@0.4")  # not shown for each class, to keep the table narrow
 PROTOCOLS = {"": "repaired", "vadclip_": "vadclip", "vadclip_ucf_": "vadclip_ucf"}  # prefixes of mAP
 
 UNKNOWN = "n/a"  # an undefined value, or none
@@ -162,15 +161,18 @@ def tables_of(
         }
         for prefix, title in PROTOCOLS.items()
     }
-    classes = {
-        name: {
-            column: _with_interval(value, (of_classes or {}).get(name, {}).get(column))
-            for column, value in values.items()
-            if column not in LEFT_OUT
+    frames, found = (
+        {
+            name: {
+                column: _with_interval(value, (of_classes or {}).get(name, {}).get(column))
+                for column, value in values.items()
+                if column.startswith("AP@") == of_events
+            }
+            for name, values in per_class.items()
         }
-        for name, values in per_class.items()
-    }
-    laid_out = (("metric", plain), ("events", events), ("class", classes))
+        for of_events in (False, True)
+    )
+    laid_out = (("metric", plain), ("events", events), ("class", frames), ("events of", found))
     return [_lay_out(kind, rows) for kind, rows in laid_out if any(rows.values())]
 
 
@@ -180,7 +182,7 @@ def _is_of(name: str, prefix: str) -> bool:
 
 
 def _lay_out(kind: str, rows: Mapping[str, Mapping[str, str]]) -> Table:
-    """Make a table with a row each, of all columns that any row has."""
+    """Make a table with a row each, of all columns that any row has; it fits 80 columns of a terminal."""
     columns = dict.fromkeys(name for values in rows.values() for name in values)
     table = Table(Column(kind, overflow="fold"), *(column.replace("_", " ") for column in columns))
     for name, values in rows.items():
@@ -193,8 +195,11 @@ def _percent(value: float) -> str:
 
 
 def _with_interval(value: float, ends: tuple[float, float] | None) -> str:
-    """Cell of a metric, in percent, with its interval in a line below."""
-    return _percent(value) if ends is None else f"{_percent(value)}\n{' - '.join(map(_percent, ends))}"
+    """Cell of a metric, in percent, with its interval, rounded to be narrow, in a line below."""
+    if ends is None:
+        return _percent(value)
+    low, high = (f"{100 * end:.0f}" for end in ends)
+    return f"{_percent(value)}\n{low}-{high}"
 
 
 def _interval(ends: tuple[float, float] | None) -> dict[str, str]:

@@ -22,7 +22,6 @@ from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import find_videos, read_store, report
 from wsvad_lightning.extraction.job import PATIENCE, Outcome, Processes, extract_videos
-from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.metrics import expand_maps
 from wsvad_lightning.reporting.figures import VideoCurve, optional
 from wsvad_lightning.reporting.html.command import NAME, report_run
@@ -142,10 +141,9 @@ class PredictCLI(WSVADCLI):
         """
         wanted = self.config[self.config.subcommand].maps
         self.model.gives_maps = wanted is not False
-        own = type(self.model).patch_maps is not WSVADModule.patch_maps
-        if own or wanted is False or not self.datamodule.transform.joins_patches:
+        problem = self.model.why_no_maps(self.datamodule.transform)
+        if problem is None or wanted is False:
             return
-        problem = "data.crops=concat joins the patches, and the model knows no video with one of them"
         if wanted:
             raise WSVADError(
                 "--maps", "true", problem, "Train with --data.crops max or mean, or leave it out"

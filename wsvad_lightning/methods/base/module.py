@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from wsvad_lightning.calibration import Calibration, read_calibration
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
+from wsvad_lightning.data.loading.transform import FeatureTransform
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.evaluation import Evaluation
 from wsvad_lightning.methods.base.features import (
@@ -101,6 +103,17 @@ class WSVADModule(TrainingModule):
         grid = self.data.patch_grid
         scores = [self.score(batch._replace(features=bag))[0] for bag in self.advancing(bags, prod(grid))]
         return torch.stack(scores, dim=1).reshape(-1, *grid)
+
+    def why_no_maps(self, transform: FeatureTransform) -> str | None:
+        """Say why the patches of features give no maps; None where they do, or where there are none.
+
+        Args:
+            transform: of the features.
+        """
+        own = type(self).patch_maps is not WSVADModule.patch_maps
+        if own or not transform.joins_patches:
+            return None
+        return "data.crops=concat joins the patches, and the model knows no video with one of them"
 
     def advancing(self, parts: Iterable[Part], count: int) -> Iterator[Part]:
         """Go through the parts of a video, of which maps take long, and let the progress bar show them.
@@ -203,6 +216,8 @@ class WSVADModule(TrainingModule):
     def on_test_epoch_start(self) -> None:
         """Reset the evaluation; the classes came with the checkpoint."""
         locates = self.data.locates_anomalies
+        if locates and (problem := self.why_no_maps(self.data.transform)):
+            rank_zero_info(f"No maps: {problem}")
         self.evaluation = Evaluation(self.data.info, self.classes, locates=locates).to(self.device)
 
     def validation_step(self, batch: WSVADBatch, batch_idx: int) -> None:
