@@ -56,7 +56,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def fences(page: Path, *languages: str) -> list[str]:
-    """The code blocks of a page in these languages; ``""`` stands for none."""
+    """The code blocks of a page in these languages; ``""`` means none."""
     return [code for language, code in FENCE.findall(page.read_text()) if language in languages]
 
 

@@ -19,7 +19,7 @@ METHODS = pytest.mark.parametrize("name", SCORING)
 
 
 def left_out(name: str, feature_dim: int) -> dict[str, torch.Tensor]:
-    """What the authors' files hold besides: here with the parts that we read and do not keep."""
+    """What else the authors' files hold: here with the parts that we read and do not keep."""
     unused = {f"{prefix}.weight": torch.zeros(2) for prefix in find_method(name).TABLE.dropped}
     if name == "vadclip":
         del unused["clipmodel.weight"]

@@ -1,4 +1,4 @@
-"""Which snippets stand for a video."""
+"""Which snippets represent a video."""
 
 import torch
 

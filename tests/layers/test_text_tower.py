@@ -185,7 +185,7 @@ def test_words_of_another_width_are_refused() -> None:
 @pytest.mark.parametrize(("positions", "longest"), [(77, 77), (100, 77), (50, 50)])
 def test_what_clip_cannot_read_is_refused(positions: int, longest: int) -> None:
     tower, prompt = with_positions(tiny_tower(8, width=6), positions), LearnedPrompt(6)
-    fits = "a" * (longest - 22)  # beside 20 learnt vectors, start and end
+    fits = "a" * (longest - 22)  # next to 20 learnt vectors, start and end
     prompt.use(tower, [fits])
     message = f"model.prompts='a+': it takes {longest + 1} tokens.*CLIP reads {longest}"
     with pytest.raises(WSVADError, match=message):

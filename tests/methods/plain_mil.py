@@ -1,6 +1,6 @@
 """What methods that train on pseudo-labels are compared with: their encoder, trained by top-k MIL alone.
 
-The recipes of the comparison are in ``recipes/``; ``docs/methods`` tells what came out.
+The recipes of the comparison are in ``recipes/``; ``docs/methods`` has what came out.
 """
 
 from typing import Any, ClassVar

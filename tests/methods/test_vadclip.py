@@ -181,7 +181,7 @@ def test_a_new_class_takes_a_name_and_the_tower(desk: Path, capfd: pytest.Captur
 
 
 def header(desk: Path, *prompts: str) -> list[str]:
-    """The classes that a prediction tells apart, of which a store without classes says nothing."""
+    """The classes that a prediction distinguishes, of which a store without classes says nothing."""
     tower = ["--model.text_tower", str(desk / "elsewhere")]
     assert main(use("predict", desk, "--model.prompts", *prompts, *tower, store="unlabelled.h5")) == 0
     return list(class_columns(desk, "predict")[0])

@@ -35,7 +35,7 @@ def frame_labels(rule: str, root: Path) -> dict[str, Labels]:
 
     Args:
         rule: the sentence.
-        root: folder that the files are relative to; a bare name may also lie beside the first file.
+        root: folder that the files are relative to; a bare name may also lie next to the first file.
 
     Returns:
         0 and 1 per frame of each video; of one pseudo video ``all`` where the boundaries are unknown.

@@ -106,7 +106,7 @@ def sizes(truth: Truth) -> dict[str, int]:
 def measure(truth: Truth, scores: Scores) -> dict[str, Any]:
     """Compute every value of a case by the names of the reference.
 
-    What :class:`FrameMetrics` reports is taken from it, the rest from the functions beside it.
+    What :class:`FrameMetrics` reports is taken from it, the rest from the functions next to it.
     """
     abnormal = {video: labels for video, labels in truth.items() if labels.any()}
     normal = {video: labels for video, labels in truth.items() if not labels.any()}

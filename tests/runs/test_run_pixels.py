@@ -137,7 +137,7 @@ def test_two_processes_hold_half_of_the_network_each_and_one_goes_on(videos: Pat
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        (["--data.size", "[20,24]"], "data.size='20': is no multiple of 8"),
+        (["--data.size", "[20,24]"], "data.size='20': must be a multiple of 8"),
         (["--data.length", "8"], "differ from data.length and data.size: clips of 8 frames of 16 x 24"),
         (["--model.patch", "10"], "model.size='16': must be a multiple of model.patch=10"),
         (["--data.length", "40", "--model.frames", "40"], "spans 79 frames"),

@@ -30,7 +30,7 @@ DATA = {  # a recipe, and what it makes of the features
         "BNWVAD",
         ["--data.features", "[features, other]", "--data.normalize", "l2", "--data.pca_dim", "5"],
     ),
-    "a text beside the features": (
+    "a text next to the features": (
         "ucf_svmae.yaml",
         "SVMAE",
         [

@@ -92,7 +92,7 @@ class Webhook:
     def __init__(self, address: str, write: Any) -> None:
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise WSVADError("--webhook", address, "is no web address", "Give http://… or https://…")
+            raise WSVADError("--webhook", address, "is not a web address", "Give http://… or https://…")
         self._address, self._write = address, write
         self._waiting: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue(MOST_POSTS)
         self._thread = threading.Thread(target=self._run, daemon=True, name="webhook")

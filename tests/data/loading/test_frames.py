@@ -361,10 +361,10 @@ def test_sizes_must_be_multiples_of_the_patch(footage: Path) -> None:
     data = make(footage, length=6, size=(32, 40))
     data.check_patches("SVMAE", tubelet=2, patch=8)
     check(
-        "data.size='40': is no multiple of 16, which SVMAE cuts it into. Give 32, for example",
+        "data.size='40': must be a multiple of 16, which SVMAE cuts it into. Give 32, for example",
         lambda: data.check_patches("SVMAE", 2, 16),
     )
-    check("data.length='6': is no multiple of 4", lambda: data.check_patches("SVMAE", 4, 8))
+    check("data.length='6': must be a multiple of 4", lambda: data.check_patches("SVMAE", 4, 8))
 
 
 def test_depth_must_fit_the_videos(footage: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Streams that a method reads besides the features: the same snippets, in training and in evaluation."""
+"""Further streams that a method reads: the same snippets, in training and in evaluation."""
 
 from pathlib import Path
 

@@ -42,7 +42,7 @@ def make_streams(number: int) -> dict[str, Features]:
 
 
 def make_annotation(number: int) -> VideoAnnotation:
-    """Even videos are normal, odd ones abnormal; one tells the class of an interval."""
+    """Even videos are normal, odd ones abnormal; one has the class of an interval."""
     abnormal = number % 2 == 1
     return VideoAnnotation(
         video_id=f"video{number:02d}",

@@ -34,7 +34,7 @@ def loose(config: dict[str, Any]) -> dict[str, float]:
     """Allow more where the reference does: behind the first stage it has rounded one unit across zero.
 
     In stage 2 its gradients are 2e-4 off those of float64, from which ours are 2e-6 off. The official step
-    then moves the loss a thousandfold; ``small_step`` is what tells steps apart.
+    then moves the loss a thousandfold; ``small_step`` shows how steps differ.
     """
     return {} if config["stage"] == 1 else {"train/grad_norm": 1e-3, "train/loss_after_step": 1e-2}
 

@@ -191,7 +191,7 @@ class ClipDataModule(ResumableDataModule):
         ):
             if value % unit:
                 nearest = max(1, round(value / unit)) * unit
-                problem = f"is no multiple of {unit}, which {method} cuts it into"
+                problem = f"must be a multiple of {unit}, which {method} cuts it into"
                 raise WSVADError(name, value, problem, f"Give {nearest}, for example")
 
     def setup(self, stage: str) -> None:

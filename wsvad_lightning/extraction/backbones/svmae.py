@@ -122,7 +122,7 @@ def load_encoder(path: str) -> tuple[VideoViT, str]:
         The encoder, and the checksum of its weights.
 
     Raises:
-        WSVADError: if the file is no such checkpoint, or its sizes and weights do not fit together.
+        WSVADError: if the file is not such a checkpoint, or its sizes and weights do not fit together.
     """
     checkpoint = read_checkpoint(path, "weights")
     if (method := checkpoint.get("method")) != METHOD:

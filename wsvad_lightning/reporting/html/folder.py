@@ -274,7 +274,7 @@ def _drawn(folder: Path, name: str) -> Path | None:
 def _whole(row: Row, column: str) -> int:
     value = _number(row, column)
     if value != int(value) or not 0 <= value <= LONGEST:
-        _reject(row, f"{column} is {row.cells[column]!r}, which is no number of frames")
+        _reject(row, f"{column} is {row.cells[column]!r}, which is not a number of frames")
     return int(value)
 
 
