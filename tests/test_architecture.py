@@ -19,7 +19,7 @@ FLOORS: Floors = (
     ("errors",),
     ("alarms", "ops", "shared", "timeline"),
     ("files", "folders", "types", "configs", "checkpoint", "startup", "quiet", "signals"),
-    ("calibration", "layers", "losses", "parsing", "ranks", "slurm"),
+    ("calibration", "layers", "losses", "parsing", "ranks", "slurm", "start"),
     ("video", "metrics"),
     ("data.datasets",),
     ("data.store",),

@@ -5,7 +5,6 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
-from torch import nn
 from torch._utils import _rebuild_tensor_v2
 
 from wsvad_lightning.checkpoint import (
@@ -15,84 +14,8 @@ from wsvad_lightning.checkpoint import (
     read_checkpoint,
     read_official,
     sealed,
-    take_part,
 )
 from wsvad_lightning.errors import WSVADError
-
-
-class Part(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.first, self.second = nn.Linear(2, 3), nn.Linear(3, 1)
-
-
-def save(folder: Path, weights: dict[str, Any], method: str = "Other") -> Path:
-    path = folder / "other.ckpt"
-    torch.save({"method": method, "state_dict": weights}, path)
-    return path
-
-
-def weights_of(module: nn.Module, prefix: str = "net.encoder.") -> dict[str, Any]:
-    return {f"{prefix}{name}": value for name, value in module.state_dict().items()}
-
-
-def take(module: nn.Module, path: Path, **settings: Any) -> None:
-    take_part(module, path, "net.encoder", "model.start", **{"method": "Other", **settings})
-
-
-def test_all_weights_of_the_part_are_taken_and_no_others(tmp_path: Path) -> None:
-    source, target = Part(), Part()
-    source.first.weight.data.fill_(7.0)
-    take(target, save(tmp_path, {**weights_of(source), "net.head.weight": torch.ones(1)}))
-    assert all(torch.equal(value, target.state_dict()[name]) for name, value in source.state_dict().items())
-
-
-def test_weights_that_are_new_keep_their_values(tmp_path: Path) -> None:
-    source, target = Part(), Part()
-    source.first.weight.data.fill_(7.0)
-    kept = target.second.weight.clone()
-    take(target, save(tmp_path, weights_of(source.first, "net.encoder.first.")), new="second.")
-    assert torch.equal(target.second.weight, kept)
-    assert torch.equal(target.first.weight, source.first.weight)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"net.encoder.second.bias": None}, r"lacks net\.encoder\.second\.bias\. Give"),
-        (
-            {"net.encoder.third.bias": torch.ones(1)},
-            r"has net\.encoder\.third\.bias, which does not belong there",
-        ),
-        (
-            {"net.encoder.first.bias": torch.ones(4)},
-            r"net\.encoder\.first\.bias of shape \[4\], not \[3\]\. Give",
-        ),
-        (
-            {"net.encoder.second.bias": None, "net.encoder.third.bias": torch.ones(1)},
-            r"lacks net\.encoder\.second\.bias \(1 more differ\)",
-        ),
-    ],
-)
-def test_what_differs_is_named_and_nothing_is_taken(
-    change: dict[str, Any], message: str, tmp_path: Path
-) -> None:
-    source, target = Part(), Part()
-    source.first.weight.data.fill_(7.0)
-    weights = {name: value for name, value in {**weights_of(source), **change}.items() if value is not None}
-    before = target.first.weight.clone()
-    with pytest.raises(WSVADError, match=f"^model.start=.*{message}"):
-        take(target, save(tmp_path, weights))
-    assert torch.equal(target.first.weight, before)
-
-
-def test_another_method_and_a_missing_file_are_named_by_the_argument(tmp_path: Path) -> None:
-    with pytest.raises(WSVADError, match="^model.start=.*is of Third, not Other. Give a checkpoint of Other"):
-        take(Part(), save(tmp_path, weights_of(Part()), method="Third"))
-    with pytest.raises(WSVADError, match="^model.start=.*no such file"):
-        take(Part(), tmp_path / "none.ckpt")
-
 
 # ---------------------------------------------------------------------------------------- checksums
 

@@ -19,7 +19,7 @@ from types import NoneType, UnionType
 from typing import IO, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.shared import is_shared, load_shared
@@ -334,56 +334,3 @@ def record_of(kind: type[Record], values: Mapping[str, Any]) -> Record:
         return kind(**known)
     except TypeError:
         raise ValueError("a value is missing") from None
-
-
-def take_part(
-    module: nn.Module,
-    path: str | Path,
-    part: str,
-    argument: str,
-    *,
-    method: str | Sequence[str],
-    new: str | None = None,
-) -> None:
-    """Load a part of the method in another checkpoint into a module: all of its weights, and no others.
-
-    Args:
-        module: that takes the weights.
-        path: the checkpoint.
-        part: name of the part, such as ``net.encoder``.
-        argument: that names the checkpoint, for messages.
-        method: class of the method that the checkpoint is to be of, or several, one of which it is to be.
-        new: prefix of weights that only ``module`` has, which keep their values.
-
-    Raises:
-        WSVADError: if the checkpoint cannot be read, is of another method, or weights are missing, unexpected
-            or of another shape; names the first of these.
-    """
-    checkpoint = read_checkpoint(path, argument)
-    methods = [method] if isinstance(method, str) else method
-    if (found := checkpoint.get("method")) not in methods:
-        wanted = " or ".join(methods)
-        raise WSVADError(argument, path, f"is of {found}, not {wanted}", f"Give a checkpoint of {wanted}")
-    prefix = f"{part}."
-    weights: dict[str, Tensor] = {
-        name.removeprefix(prefix): value
-        for name, value in checkpoint["state_dict"].items()
-        if name.startswith(prefix)
-    }
-    own: dict[str, Tensor] = {
-        name: value for name, value in module.state_dict().items() if new is None or not name.startswith(new)
-    }
-    problems = [
-        *(f"lacks {prefix}{name}" for name in own if name not in weights),
-        *(f"has {prefix}{name}, which does not belong there" for name in weights if name not in own),
-        *(
-            f"has {prefix}{name} of shape {list(weights[name].shape)}, not {list(value.shape)}"
-            for name, value in own.items()
-            if name in weights and weights[name].shape != value.shape
-        ),
-    ]
-    if problems:
-        more = f" ({len(problems) - 1} more differ)" if len(problems) > 1 else ""
-        remedy = "Give one that was trained with the same features and settings"
-        raise WSVADError(argument, path, problems[0] + more, remedy)
-    module.load_state_dict(weights, strict=new is None)

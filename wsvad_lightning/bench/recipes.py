@@ -8,6 +8,7 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jsonargparse import Namespace
@@ -33,6 +34,7 @@ OWN = {  # what differs between the runs of a comparison, and the option of `ben
     "name": "--output",
     "ckpt_path": "--output",
 }
+START = ("init_from", "init_part")  # what trainings start from
 OF_PIXELS = {name.lower() for name in PIXELS}
 NOWHERE = "store.h5"  # the parser requires a store; nothing opens it
 
@@ -185,10 +187,11 @@ def as_text(recipe: Namespace, *, logger: bool = True) -> str:
         logger: whether to write where runs are logged, on which no result depends.
     """
     values = yaml.safe_load(parser_of_fit().dump(recipe, skip_unset=False))
-    parts = {
+    parts: dict[str, Any] = {
         part: {name: value for name, value in values[part].items() if f"{part}.{name}" not in OWN}
         for part in ("model", "data", "trainer")
     }
+    parts |= {name: values[name] for name in START if values.get(name) is not None}
     if not logger:
         parts["trainer"]["logger"] = None
     return yaml.safe_dump(parts, sort_keys=False)

@@ -35,11 +35,11 @@ from einops import rearrange
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from wsvad_lightning.checkpoint import take_part
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import Dropout, PreNormLayer, ScoreHead, init_xavier
 from wsvad_lightning.losses import probability_bce
 from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.start import take_part
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
 Memory = Literal["off", "any", "all"]

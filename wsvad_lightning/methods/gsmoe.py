@@ -44,13 +44,13 @@ from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from wsvad_lightning.checkpoint import take_part
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import CrossAttention, DistanceEncoder, PreNormLayer, SelfAttention
 from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.losses import Sigma, probability_bce, smoothness, splat, splatting_bce, topk_bce
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import halves, topk_mean
+from wsvad_lightning.start import take_part
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
 HEADS = 4

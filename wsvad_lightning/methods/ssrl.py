@@ -25,11 +25,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from wsvad_lightning.checkpoint import fits, read_checkpoint, take_part
+from wsvad_lightning.checkpoint import fits, read_checkpoint
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import Dropout, MultiScaleTemporal, ScoreHead, init_xavier, over_rows
 from wsvad_lightning.methods.base.magnitude import MagnitudeMIL, MagnitudeOutput
 from wsvad_lightning.methods.base.staged import StagedModule
+from wsvad_lightning.start import take_part
 from wsvad_lightning.types import FeatureRequirements, StreamShape, WSVADBatch
 from wsvad_lightning.video.views import parse_grid
 

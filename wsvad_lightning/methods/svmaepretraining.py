@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torchmetrics import MeanMetric
 
-from wsvad_lightning.checkpoint import take_part
 from wsvad_lightning.data.loading.frames import ClipDataModule, require_clips
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import (
@@ -47,6 +46,7 @@ from wsvad_lightning.layers.scene_maps import (
 )
 from wsvad_lightning.layers.token_masks import num_masked, random_split, tube_split, weighted_split
 from wsvad_lightning.methods.base.training import TrainingModule
+from wsvad_lightning.start import take_part
 from wsvad_lightning.types import ClipBatch
 
 LEVELS = (0.6, 0.8, 1.0, 1.2)

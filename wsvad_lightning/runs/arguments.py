@@ -19,6 +19,7 @@ from wsvad_lightning.runs.record import RunRecord
 from wsvad_lightning.runs.resuming import requeued_from
 from wsvad_lightning.runs.seeds import seed_of_data, seed_of_run
 from wsvad_lightning.runs.trained import IDS, check_resumable, data_class_of, peek
+from wsvad_lightning.start import INIT_FROM, INIT_PART
 
 ABOUT = {  # the commands
     "fit": "Train a method on the training videos of a store.",
@@ -120,7 +121,7 @@ class RunArguments(LightningCLI):
         return parser
 
     def add_own_arguments(self, parser: LightningArgumentParser) -> None:
-        """Add where a run is kept."""
+        """Add where a run is kept, and what a training starts from."""
         name = "name of the experiment's folder, by default that of the first configuration"
         parser.add_argument("--name", type=str | None, default=None, help=name)
         parser.add_argument("--output", default="runs", help="folder that holds the experiments")
@@ -128,6 +129,11 @@ class RunArguments(LightningCLI):
             about = f"{name} between two saves of last.ckpt at most; null for no limit"
             shown = about if self.command == "fit" else SUPPRESS
             parser.add_argument(f"--save_every_{name}", type=kind, default=default, help=shown)
+        if self.command == "fit":
+            start = "checkpoint whose weights a new training starts from, as far as they fit"
+            parser.add_argument(INIT_FROM, type=str | None, default=None, help=start)
+            part = "part of both methods to take alone, such as net.encoder"
+            parser.add_argument(INIT_PART, type=str | None, default=None, help=part)
 
     @staticmethod
     def add_method_and_data(parser: LightningArgumentParser, data_class: type[LightningDataModule]) -> None:
@@ -159,6 +165,9 @@ class RunArguments(LightningCLI):
                 raise WSVADError(f"--{key}", value, "has a NUL character", "No path or name has one")
         config.name = config.name or (self.recipes[0].stem if self.recipes else "wsvad")
         if self.command == "fit":
+            if config.init_part is not None and config.init_from is None:
+                problem = f"is a part of {INIT_FROM}, which is not given"
+                raise WSVADError(INIT_PART, config.init_part, problem, "Give both, or none")
             if config.ckpt_path is None and (path := requeued_from(Path(config.output, config.name))):
                 config.ckpt_path = str(path)
             check_resumable(config.ckpt_path)

@@ -54,6 +54,7 @@ def schema(output: str | None = None) -> None:
     parser.add_class_arguments(Trainer, "trainer", skip={*UNDESCRIBED}, fail_untyped=False)
     own: dict[str, Any] = {"seed_everything": int | bool, "name": str, "output": str}
     own |= {"save_every_steps": int | None, "save_every_minutes": float | None}
+    own |= dict.fromkeys(("init_from", "init_part"), str | None)
     for name, kind in own.items():
         parser.add_argument(f"--{name}", type=kind)
     described = json.loads(parser.get_completion_script("jsonschema"))

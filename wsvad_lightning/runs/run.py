@@ -28,6 +28,7 @@ from wsvad_lightning.runs.progress import StepProgress
 from wsvad_lightning.runs.resuming import Resuming
 from wsvad_lightning.runs.seeds import forget_shared_seed
 from wsvad_lightning.runs.settings import check_divisors, settings_explained
+from wsvad_lightning.runs.starting import StartFrom
 from wsvad_lightning.runs.stopping import StopAfterStep
 from wsvad_lightning.runs.summary import TrainingSummary
 from wsvad_lightning.runs.telemetry import Telemetry
@@ -123,6 +124,7 @@ class WSVADCLI(RunArguments):
             *([StepProgress()] if config.trainer.enable_progress_bar is not False else []),
             LastCheckpoint(self.signals, *intervals) if keeps else StopAfterStep(self.signals),
             Resuming(),
+            *([StartFrom(config.init_from, config.init_part)] if config.get("init_from") else []),
             TrainingSummary(),
             Telemetry(),
             (writer := ScoreWriter(self.picture)),

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsvad_lightning.checkpoint import content_checksum, read_checkpoint, record_of, take_part
+from wsvad_lightning.checkpoint import content_checksum, read_checkpoint, record_of
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.backbones.weights import hash_file
 from wsvad_lightning.layers import TubeGrid, VideoViT, take_tokens
 from wsvad_lightning.layers.depth_network import DepthNetwork
 from wsvad_lightning.layers.scene_maps import cube_difference, perspective_prior
+from wsvad_lightning.start import take_part
 
 METHOD = "SVMAEPretraining"
 REMEDY = f"Give a checkpoint of {METHOD}"

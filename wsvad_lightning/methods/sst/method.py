@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from wsvad_lightning.checkpoint import take_part
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import TubeGrid
 from wsvad_lightning.methods.base.dual_memory import (
@@ -24,6 +23,7 @@ from wsvad_lightning.methods.sst.frames import (
 from wsvad_lightning.methods.sst.networks import SSTNet
 from wsvad_lightning.methods.sst.patches import MaskedTokens, Motion
 from wsvad_lightning.ops import halves
+from wsvad_lightning.start import take_part
 from wsvad_lightning.types import WSVADBatch
 
 Repair = Literal["frames", "keys", "motion", "order"]
