@@ -125,15 +125,25 @@ class RunArguments(LightningCLI):
         name = "name of the experiment's folder, by default that of the first configuration"
         parser.add_argument("--name", type=str | None, default=None, help=name)
         parser.add_argument("--output", default="runs", help="folder that holds the experiments")
-        for name, kind, default in (("steps", int | None, 100), ("minutes", float | None, 5.0)):
-            about = f"{name} between two saves of last.ckpt at most; null for no limit"
+        of_training: tuple[tuple[str, Any, Any, str], ...] = (
+            (
+                "--save_every_steps",
+                int | None,
+                100,
+                "steps between two saves of last.ckpt at most; null: any",
+            ),
+            ("--save_every_minutes", float | None, 5.0, "minutes between two saves at most; null: any"),
+            (
+                INIT_FROM,
+                str | None,
+                None,
+                "checkpoint whose weights a new training starts from, where they fit",
+            ),
+            (INIT_PART, str | None, None, "part of both methods to take alone, such as net.encoder"),
+        )
+        for option, kind, default, about in of_training:  # recipes of trainings are taken by all commands
             shown = about if self.command == "fit" else SUPPRESS
-            parser.add_argument(f"--save_every_{name}", type=kind, default=default, help=shown)
-        if self.command == "fit":
-            start = "checkpoint whose weights a new training starts from, as far as they fit"
-            parser.add_argument(INIT_FROM, type=str | None, default=None, help=start)
-            part = "part of both methods to take alone, such as net.encoder"
-            parser.add_argument(INIT_PART, type=str | None, default=None, help=part)
+            parser.add_argument(option, type=kind, default=default, help=shown)
 
     @staticmethod
     def add_method_and_data(parser: LightningArgumentParser, data_class: type[LightningDataModule]) -> None:

@@ -124,7 +124,7 @@ class WSVADCLI(RunArguments):
             *([StepProgress()] if config.trainer.enable_progress_bar is not False else []),
             LastCheckpoint(self.signals, *intervals) if keeps else StopAfterStep(self.signals),
             Resuming(),
-            *([StartFrom(config.init_from, config.init_part)] if config.get("init_from") else []),
+            *([StartFrom(config.init_from, config.init_part)] if config.init_from else []),
             TrainingSummary(),
             Telemetry(),
             (writer := ScoreWriter(self.picture)),
