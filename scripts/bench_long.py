@@ -10,11 +10,12 @@ import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import torch
 from jsonargparse import auto_cli
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from rich.console import Console
 from rich.table import Table
 
@@ -23,6 +24,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import S3R
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.base.prompted import PromptedModule
+from wsvad_lightning.reporting.figures import INK, new_figure, save_figure, style
 from wsvad_lightning.speed.step import ATOMS, CLASSES, OFFICIAL, noise
 
 CHANNELS = 1024
@@ -141,27 +143,39 @@ def at_least(cost: Cost) -> str:
 
 
 def draw(costs: Costs, path: Path) -> None:
-    """Draw memory and time against T; of what was given up only the memory, as a hollow point."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-    colours = plt.get_cmap("tab20")
-    for number, (name, known) in enumerate(costs.items()):
-        colour = colours(number)
+    """Draw the time of all methods at the smallest T, and time and memory against T of those with several.
+
+    Of what was given up only the memory is shown, as a hollow point.
+    """
+    figure = new_figure(path, height=4.8)
+    bars, times, peaks = figure.subplots(1, 3, width_ratios=(1, 1.2, 1.2))
+    shortest = min((length for known in costs.values() for length in known), key=int)
+    seconds = {name: known[shortest].seconds for name, known in costs.items() if known[shortest].ended}
+    order = sorted(seconds, key=lambda name: -seconds[name])
+    bars.plot([seconds[name] for name in order], order, "o", color=INK)
+    bars.set(title=f"processor seconds, {int(shortest):,} snippets", xscale="log")
+    colours = iter(plt.get_cmap("Dark2").colors)  # type: ignore[attr-defined]  # a list of colours
+    for name, known in costs.items():
+        if len(known) == 1:
+            continue
+        line: dict[str, Any] = {"color": next(colours), "label": name, "marker": "o", "markersize": 4}
         points = sorted((int(length), cost) for length, cost in known.items())
-        peaks = [(length, cost.peak / GIB) for length, cost in points]
-        seconds = [(length, cost.seconds) for length, cost in points if cost.ended]
-        for axis, values in zip(axes, (peaks, seconds), strict=True):
-            axis.plot(*zip(*values, strict=True), "o-", color=colour, label=name, linewidth=1.2, markersize=4)
+        ended = [(length, cost.seconds) for length, cost in points if cost.ended]
+        times.plot(*zip(*ended, strict=True), **line)
+        peaks.plot([length for length, _ in points], [cost.peak / GIB for _, cost in points], **line)
         for length, cost in points:
             if not cost.ended:
-                axes[0].plot(
-                    length, cost.peak / GIB, "o", color=colour, markerfacecolor="white", markersize=4
-                )
-    for axis, title in zip(axes, ("peak memory, GiB", "processor time, s"), strict=True):
-        axis.set(xscale="log", yscale="log", xlabel="snippets", title=title)
-        axis.grid(alpha=0.3)
-    axes[0].axhline(4, color="grey", linestyle=":")
-    axes[1].legend(fontsize=8, ncols=2)
-    figure.savefig(path, dpi=110)
+                peaks.plot(length, cost.peak / GIB, **line | {"markerfacecolor": "white"})
+    times.set(title="processor seconds", xscale="log", yscale="log", xlabel="snippets")
+    peaks.set(title="peak memory, GiB", xscale="log", ylim=(0, None), xlabel="snippets")
+    for axes in (bars, times, peaks):
+        style(axes)
+        axes.title.set(fontsize=11, color=INK)
+    for axis in (bars.xaxis, times.xaxis, times.yaxis, peaks.xaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axis.set_minor_formatter(NullFormatter())
+    figure.legend(*times.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,26 @@
 """Make the pictures under docs/: ``python scripts/draw_docs.py --help``.
 
-Each is drawn from what the commands next to it in the documentation leave: the comparison on UCSD Ped2, tests
-with maps, and ``wsvad demo``. These commands keep what is finished, and are the user's to run.
+``PICTURES`` says how each of them is made, and from which source. A source is what the commands next to the
+picture in the documentation leave. These commands keep what is finished, and are the user's to run:
+
+    bench   wsvad bench --methods all ...          docs/benchmarks.md, UCSD Ped2, weakly supervised
+    panels  wsvad bench ... with/wandb.yaml        docs/wandb.md, Panels for thirty runs
+    maps    wsvad bench --methods rtfm ...         docs/benchmarks.md, Where in the frame
+    store   wsvad extract ... extract/motion.yaml  docs/benchmarks.md, UCSD Ped2, weakly supervised
+    demo    wsvad demo                             README.md, Try it
+    long    python scripts/bench_long.py           docs/benchmarks.md, Long videos
 """
 
 import json
+import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from shutil import copyfile, which
+from typing import Any
 
 import h5py
 import numpy as np
@@ -23,16 +32,22 @@ from wsvad_lightning.bench.results import Result, by_method, draw_results
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.datasets.splits import read_split
 from wsvad_lightning.data.datasets.table import read_annotations
+from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.reporting.figures import report_figure
 from wsvad_lightning.reporting.html.command import report_run
+from wsvad_lightning.reporting.html.folder import read_run
 from wsvad_lightning.reporting.maps import read_maps
-from wsvad_lightning.reporting.overlay import tint
+from wsvad_lightning.reporting.overlay import text, tint
 from wsvad_lightning.video.reader import VideoReader
 
 DOCS = Path(__file__).parent.parent / "docs"
 GAP = 8  # pixels between frames
+TITLE = 14  # height of the letters above them
+MOTION = "motion_4x6"
 OUTLINE = (255, 220, 60)
 Frame = NDArray[np.uint8]
+Maps = Mapping[str, NDArray[np.floating[Any]]]
 
 
 @dataclass(frozen=True)
@@ -41,14 +56,18 @@ class Sources:
 
     Attributes:
         bench: folder of the comparison on Ped2, ``--output`` of ``wsvad bench``.
-        maps: folder of a test with maps on split 0 of Ped2.
+        panels: folder of the comparison that was logged to Weights & Biases.
+        maps: folder of the tests of RTFM on fine patches.
+        store: motion features of Ped2.
         ped2: folder of Ped2: videos, annotations, splits and masks.
         demo: folder of ``wsvad demo``.
         long: file of ``scripts/bench_long.py``.
     """
 
     bench: Path
+    panels: Path
     maps: Path
+    store: Path
     ped2: Path
     demo: Path
     long: Path
@@ -60,7 +79,9 @@ Draw = Callable[[Sources, Path], None]
 def draw_docs(
     pictures: list[str] | None = None,
     bench: str = "runs/bench",
-    maps: str = "runs/ssrl_maps/split0",
+    panels: str = "runs/panels",
+    maps: str = "runs/where/rtfm/ped2_fine",
+    store: str = "stores/ped2.h5",
     ped2: str = "ped2",
     demo: str = "runs/demo",
     long: str = "runs/long.json",
@@ -71,13 +92,15 @@ def draw_docs(
     Args:
         pictures: their paths below docs/; all of them unless given.
         bench: folder of the comparison on Ped2, `--output` of `wsvad bench`.
-        maps: folder of a test with maps on split 0 of Ped2.
+        panels: folder of the comparison that was logged to Weights & Biases.
+        maps: folder of the tests of RTFM on fine patches.
+        store: motion features of Ped2.
         ped2: folder of Ped2: videos, annotations, splits and masks.
         demo: folder of `wsvad demo`.
         long: file of `scripts/bench_long.py`.
         output: folder to write to.
     """
-    sources = Sources(Path(bench), Path(maps), Path(ped2), Path(demo), Path(long))
+    sources = Sources(*map(Path, (bench, panels, maps, store, ped2, demo, long)))
     for name in pictures or PICTURES:
         if name not in PICTURES:
             raise WSVADError("pictures", name, "is not made here", f"Give some of {', '.join(PICTURES)}")
@@ -94,24 +117,25 @@ def draw_comparison(sources: Sources, path: Path) -> None:
     draw_results(by_method(results), path)
 
 
-def of_first_run(method: str, name: str = "scores.png") -> Draw:
-    """Take a picture of the comparison, as the run of the first split and seed drew it.
+def curves_of(method: str) -> Draw:
+    """Draw the scores of a method's run on the first split with the first seed."""
 
-    Args:
-        method: whose run.
-        name: of the picture in the folder of the run.
-    """
+    def draw(sources: Sources, path: Path) -> None:
+        run = newest(sources.bench / method, "*/split0_seed0_last/version_*/metrics.json").parent
+        report_figure([video.curve for video in read_run(run).videos], path)
 
-    def copy(sources: Sources, path: Path) -> None:
-        copyfile(newest(sources.bench / method, f"*/split0_seed0_last/version_*/{name}"), path)
+    return draw
 
-    return copy
+
+def draw_labels(sources: Sources, path: Path) -> None:
+    """Take the picture of ADPLG's labels, as its training on the first split drew it."""
+    copyfile(newest(sources.bench / "adplg", "*/split0_seed0_last/version_*/pseudo_labels.png"), path)
 
 
 def draw_panels(sources: Sources, path: Path) -> None:
     """Draw the panels of Weights & Biases, by the script that reads what the comparison logged offline."""
     script = Path(__file__).with_name("wandb_panels.py")
-    subprocess.run([sys.executable, str(script), str(sources.bench), str(path)], check=True)
+    subprocess.run([sys.executable, str(script), str(sources.panels), str(path)], check=True)
 
 
 def draw_long(sources: Sources, path: Path) -> None:
@@ -148,17 +172,51 @@ def draw_report(sources: Sources, path: Path) -> None:
 
 
 def draw_maps(sources: Sources, path: Path) -> None:
-    """Show the first three abnormal test clips, at the middle of their first event: the truth, and a map."""
+    """Show the first three abnormal test clips of the first split: truth, a map of motion, one of RTFM."""
     known = read_annotations(sources.ped2 / "annotations.csv")
-    names = [name for name in read_split(sources.ped2 / "splits.json", 0).test if known[name].intervals]
+    splits = sources.ped2 / "splits.json"
+    names = [name for name in read_split(splits, 0).test if known[name].intervals][:3]
+    data = WSVADDataModule(
+        str(sources.store), split=str(splits), features=[MOTION], normalize="zscore", clip=5.0
+    )
+    data.setup("fit")
+    bench_regions = runpy.run_path(str(Path(__file__).with_name("bench_regions.py")))
+    motion = bench_regions["motion_maps"](data, bench_regions["STATISTICS"].index("q95"))
+    run = newest(sources.maps, "split0_seed0_last/version_*/maps.h5")
+    columns = {
+        "motion in 4 x 6 patches, z-score of each": motion,
+        "RTFM, one patch of 8 x 12 left in": {name: read_maps(run, name) for name in names},
+    }
+    Image.fromarray(table_of_maps(sources.ped2, names, columns)).save(path)
+
+
+def table_of_maps(ped2: Path, names: Sequence[str], columns: Mapping[str, Maps]) -> Frame:
+    """Show a row a clip, at the middle of its first event: the outlined truth, and maps laid over it.
+
+    What lies above the median of the map of a clip is drawn red.
+    """
+    known = read_annotations(ped2 / "annotations.csv")
     rows = []
-    for name in names[:3]:
+    for name in names:
         start, end = (known[name].intervals or ((0, 1),))[0]
-        middle, levels = (start + end) // 2, read_maps(newest(sources.maps, "maps.h5"), name)
-        frame = outlined(sources.ped2, name, middle)
-        nearest = middle * len(levels) // (known[name].num_frames or 1)
-        rows.append(side_by_side([frame, tint(frame, levels[nearest])]))
-    Image.fromarray(np.concatenate(rows)).save(path)
+        middle, shown = (start + end) // 2, []
+        frame = outlined(ped2, name, middle)
+        for maps in columns.values():
+            low, high = np.median(maps[name]), maps[name].max()
+            nearest = maps[name][middle * len(maps[name]) // (known[name].num_frames or 1)]
+            shown.append(tint(frame, ((nearest - low) / max(high - low, 1e-9)).clip(0, 1)))
+        rows.append(side_by_side([frame, *shown]))
+    return np.concatenate([titles(("truth", *columns), rows[0].shape[1]), *rows])
+
+
+def titles(words: Sequence[str], width: int) -> Frame:
+    """Write what is shown in columns of equal width with gaps between them."""
+    row = np.full((2 * TITLE, width, 3), 255, np.uint8)
+    for column, word in enumerate(words):
+        ink = text(word, TITLE)[: 2 * TITLE, : width // len(words)]
+        left = column * (width + GAP) // len(words)
+        row[: ink.shape[0], left : left + ink.shape[1]] = (255 * (1 - ink[..., None])).astype(np.uint8)
+    return row
 
 
 def outlined(ped2: Path, name: str, index: int) -> Frame:
@@ -224,10 +282,12 @@ METHODS = (
     "s3r",
     "ssrl",
     "sultani",
+    "svmae",
+    "urdmu",
 )
 PICTURES: dict[str, Draw] = {
-    **{f"methods/{method}.png": of_first_run(method) for method in (*METHODS, "svmae", "urdmu")},
-    "methods/adplg_labels.png": of_first_run("adplg", "pseudo_labels.png"),
+    **{f"methods/{method}.png": curves_of(method) for method in METHODS},
+    "methods/adplg_labels.png": draw_labels,
     "ped2.png": draw_comparison,
     "long.png": draw_long,
     "report.png": draw_report,

@@ -10,18 +10,15 @@ from types import ModuleType
 import h5py
 import numpy as np
 import pytest
-import torch
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from wandb.proto.wandb_internal_pb2 import Record
 
 from tests.bench.test_results import RESULTS
+from tests.reporting.html.runs import make_run
 from tests.reporting.test_offline import write_log
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.reporting.maps import write_maps
 from wsvad_lightning.reporting.wandb import STEP
-from wsvad_lightning.timeline import SnippetGrid
-from wsvad_lightning.types import Prediction
 from wsvad_lightning.video.writer import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -51,16 +48,15 @@ def test_every_picture_of_the_documentation_is_drawn_by_it_and_shown() -> None:
     assert there == shown
 
 
-def test_pictures_of_runs_are_those_of_the_first_split_and_the_newest_run(tmp_path: Path) -> None:
-    for version in (0, 1):
-        run = tmp_path / "bench" / "urdmu" / "ped2" / "split0_seed0_last" / f"version_{version}"
-        run.mkdir(parents=True)
-        (run / "scores.png").write_text(str(version))
+def test_pictures_of_runs_are_drawn_from_the_scores_of_the_first_split(tmp_path: Path) -> None:
+    run = tmp_path / "bench" / "urdmu" / "ped2" / "split0_seed0_last" / "version_1"
+    run.mkdir(parents=True)
+    make_run(run)
     (tmp_path / "bench" / "results.json").write_text(json.dumps([asdict(result) for result in RESULTS]))
     where = {"bench": str(tmp_path / "bench"), "output": str(tmp_path / "docs")}
     SCRIPT.draw_docs(["methods/urdmu.png", "ped2.png"], **where)
-    assert (tmp_path / "docs" / "methods" / "urdmu.png").read_text() == "1"
-    assert imread(tmp_path / "docs" / "ped2.png").shape[1] > 1000
+    for name in ("methods/urdmu.png", "ped2.png"):
+        assert imread(tmp_path / "docs" / name).shape[1] > 1000
     with pytest.raises(WSVADError, match="has no \\*/split0_seed0_last"):
         SCRIPT.draw_docs(["methods/rtfm.png"], **where)
     with pytest.raises(WSVADError, match="is not made here"):
@@ -108,14 +104,17 @@ def test_maps_are_next_to_the_outlined_truth(tmp_path: Path) -> None:
     with write_video(tmp_path / "videos" / "a.mp4", fps=10, crf=0) as video:
         for _ in truth:
             video.write(np.full((48, 64, 3), 100, np.uint8))
-    maps = torch.zeros(2, 2, 2)
-    maps[1, 0, 1] = 1  # where the truth is, in the second half
-    write_maps(tmp_path / "maps.h5", [Prediction("a", torch.zeros(2), 8, maps=maps)], SnippetGrid(4, 4))
-    SCRIPT.draw_docs(["maps.png"], maps=str(tmp_path), ped2=str(tmp_path), output=str(tmp_path))
-    picture = (imread(tmp_path / "maps.png")[..., :3] * 255).round().astype(int)
-    assert picture.shape == (48, 64 + SCRIPT.GAP + 64, 3)
-    frame, tinted = picture[:, :64], picture[:, -64:]
+    maps = np.full((2, 2, 2), 0.2)
+    maps[1, 0, 1] = 0.6  # where the truth is, in the second half
+    columns = {"motion": {"a": np.zeros((1, 3, 4))}, "RTFM": {"a": maps}}
+    picture = SCRIPT.table_of_maps(tmp_path, ["a"], columns).astype(int)
+    assert picture.shape == (2 * SCRIPT.TITLE + 48, 3 * 64 + 2 * SCRIPT.GAP, 3)
+    heading, row = picture[: 2 * SCRIPT.TITLE], picture[2 * SCRIPT.TITLE :]
+    words = (heading < 128).any(axis=(0, 2))
+    assert [bool(words[left : left + 64].any()) for left in (0, 72, 144)] == [True] * 3
+    frame, calm, tinted = row[:, :64], row[:, 64 + SCRIPT.GAP : -64 - SCRIPT.GAP], row[:, -64:]
     np.testing.assert_array_equal(frame[10, 30:50], [SCRIPT.OUTLINE] * 20)
     assert (np.abs(frame[11:19, 31:49] - 100) < 4).all()
+    np.testing.assert_array_equal(calm, frame)  # a map that is the same everywhere
     assert (tinted[2:8, 40:60, 0] > 150).all()
-    assert (np.abs(tinted[30:, :] - 100) < 4).all()
+    assert (np.abs(tinted[30:, :] - 100) < 4).all()  # at the median
