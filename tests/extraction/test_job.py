@@ -3,14 +3,16 @@
 import errno
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.extraction import ranks
-from tests.processes import SERVER, free_port
+from tests.processes import SERVER, Command, free_port, run_command
 from tests.videos import VideoMaker
+from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.command import extract
@@ -106,6 +108,32 @@ def test_a_signal_to_one_process_ends_all_and_the_same_command_continues(
     assert set(FeatureStore(output)) == set(NAMES) - {"e"}
     assert run_ranks(videos, output) == [0, 0, 0]
     assert encoded(output) == NAMES
+
+
+def test_a_signal_to_the_first_process_ends_those_that_it_started(
+    make_video: VideoMaker, tmp_path: Path
+) -> None:
+    for name in NAMES:
+        make_video(f"videos/{name}.mp4", 300)
+    (tmp_path / "wsvad").write_text("from wsvad_lightning.cli import main\nraise SystemExit(main())\n")
+    extract_all = ["extract", "videos", "store.h5", "--config", "extract/motion.yaml"]
+    process = Command(*extract_all, "--trainer.accelerator", "cpu", "--trainer.devices", "2", cwd=tmp_path)
+    parts = tmp_path / "store.h5.parts"
+    while process.process.is_alive() and not [*parts.glob("*.h5")]:
+        time.sleep(0.02)
+    number = process.process.pid
+    started = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+    process.send_signal(signal.SIGTERM)
+    done = process.finish()
+    assert done.returncode == 143, done.stderr
+    assert done.stderr.splitlines()[-1] == "stopped by SIGTERM; the same command continues"
+    assert started
+    assert not [one for one in started if Path(f"/proc/{one}").exists()]
+    kept = {path.name for path in parts.glob("*.h5")}
+    assert 1 <= len(kept) < len(NAMES)
+    assert run_command(*extract_all, cwd=tmp_path).stderr.count(f"{len(NAMES) - len(kept)} new") == 1
+    assert main(["data", "verify", str(tmp_path / "store.h5")]) == 0
+    assert {*FeatureStore(tmp_path / "store.h5")} == {*NAMES}
 
 
 @pytest.mark.parametrize(("frames", "shown"), [(500, "0.25 frames/s, "), (50_000, "25 frames/s, ")])

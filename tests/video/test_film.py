@@ -146,6 +146,18 @@ def test_frames_that_are_lost_keep_their_places(recording: Path) -> None:
     assert reader.seconds == pytest.approx(5.9)
 
 
+def test_a_frame_that_comes_after_its_place_was_taken_is_left_out(make_video: VideoMaker) -> None:
+    """B-frames on both sides of what is lost: a late one comes after those that follow it."""
+    options = {"g": "20", "x264-params": "keyint=20:scenecut=0:bframes=3:crf=4"}
+    content = make_video("b.ts", 80, height=144, width=192, encoder=options).read_bytes()
+    path = make_video("cut.ts", 1)
+    packets = len(content) // PACKET
+    for part in (0.415, 0.447, 0.467):
+        path.write_bytes(content)
+        lose(path, int(part * packets) * PACKET, 100)
+        assert read(path).num_frames == 80, part
+
+
 def test_a_recording_that_begins_between_key_frames_is_named(recording: Path) -> None:
     whole = list(VideoReader(recording))
     (first, size), *_ = key_packets(recording)

@@ -16,7 +16,6 @@ from wsvad_lightning.video.stamps import TimeStamps
 from wsvad_lightning.video.upright import AS_STORED, WORDS, Orientation, orientation_of
 
 END = Shot(None, math.nan, doubtful=False)
-NO_GAP = math.nan, math.nan  # between the stamps of frames, filled by lost ones
 
 
 class Picture(NamedTuple):
@@ -107,7 +106,8 @@ class VideoReader:
             raise broken(self.path, "states no frame rate")
 
     def _restart(self) -> None:
-        self._stamps, self._oddities, self._gap = TimeStamps(0), Oddities(), NO_GAP
+        self._stamps, self._oddities = TimeStamps(0), Oddities()
+        self._gaps: list[tuple[float, float]] = []  # between the stamps of frames, filled by lost ones
         self.num_frames, self.seconds, self.fps, self.irregular = 0, 0.0, 0.0, False
         self.notes: tuple[str, ...] = ()
 
@@ -125,10 +125,10 @@ class VideoReader:
         """Every frame of the file, those that are lost included."""
         opened = open_images(self._folder) if self._folder else open_film(self.path, threaded=threaded)
         with opened as film:
-            self._stamps, self._oddities, self._gap = TimeStamps(film.rate), Oddities(), NO_GAP
+            self._stamps, self._oddities, self._gaps = TimeStamps(film.rate), Oddities(), []
             latest: Picture | None = None
             for shot, following in pairwise(chain(film.shots(), [END])):
-                if shot.doubtful and self._gap[0] < shot.stamp < self._gap[1]:
+                if shot.doubtful and any(begin < shot.stamp < end for begin, end in self._gaps):
                     continue  # given too late: its place is taken
                 if threaded and not self._folder and self._may_be_damaged(shot, following):
                     raise Damaged
@@ -159,7 +159,7 @@ class VideoReader:
         if number > len(failed):
             failed = self._stamps.between(shot.stamp, number)
         if failed:
-            self._gap = self._stamps.latest, shot.stamp
+            self._gaps.append((self._stamps.latest, shot.stamp))
         return failed
 
     def _lost_at_end(self, film: Film) -> list[float]:

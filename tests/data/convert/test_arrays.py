@@ -107,6 +107,23 @@ def test_arrays_of_objects_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays[0].read(), ARRAY)
 
 
+def test_a_saved_dictionary_is_read_as_a_pickle_is(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.array({"feature": ARRAY, "label": 1}), allow_pickle=True)
+    (array,) = held_by(SourceFile(tmp_path / "v.npy"))
+    assert (array.name, array.shape) == ("v.npy", ARRAY.shape)
+    np.testing.assert_array_equal(array.read(), ARRAY)
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".npy"])
+def test_pickles_that_declare_more_objects_than_they_hold(suffix: str, tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|O", "fortran_order": False, "shape": (1,)})
+    many = b"\x80\x02]r" + (2**30).to_bytes(4, "little") + b"."  # 8 GiB of places for objects
+    file = write(tmp_path / f"x{suffix}", (header.getvalue() if suffix == ".npy" else b"") + many)
+    with pytest.raises(WSVADError, match="cannot be read: it declares 1073741824 objects"):
+        read_all(file)
+
+
 def test_several_arrays_of_one_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "all.npz", Abuse001_x264=ARRAY, Arson002_x264=ARRAY + 1)
     np.savez(tmp_path / "one.npz", ARRAY)

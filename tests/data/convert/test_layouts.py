@@ -160,6 +160,12 @@ def test_axes_of_one_are_left_out(shape: tuple[int, ...], tmp_path: Path) -> Non
     np.testing.assert_array_equal(store.read("a"), array)
 
 
+def test_maps_are_no_features(tmp_path: Path) -> None:
+    save(tmp_path / "source" / "a.npy", np.zeros((9, 7, 7, 6), np.float32))
+    with pytest.raises(WSVADError, match=r"no features, such as .*a\.npy of shape \[9, 7, 7, 6\]"):
+        convert(tmp_path / "source", tmp_path / "store.h5")
+
+
 def test_ambiguous_axes_are_not_guessed(tmp_path: Path) -> None:
     save(tmp_path / "source" / "v000.npy", np.zeros((10, 10, 6), np.float32))
     with pytest.raises(WSVADError, match=r"looks like rtfm .*; or mgfn .*Say which it is by --from"):

@@ -83,6 +83,20 @@ def test_codes_of_xd_violence(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("label_A", Label(0)),
+        ("label_B2-G-0", Label(1, ("B2", "G"))),
+        ("Label: normal", Label(0)),
+        ("label=1", Label(1)),
+        ("label_printing", Label(1, ("label_printing",))),
+    ],
+)
+def test_a_label_that_says_that_it_is_one(text: str, label: Label) -> None:
+    assert label_of(text) == label
+
+
+@pytest.mark.parametrize(
     "word", ["Fighting", "RoadAccidents", "abnormal_running", "vehicle", "fight B2", "Notfall", "打架"]
 )
 def test_any_other_word_is_a_class(word: str) -> None:

@@ -91,8 +91,8 @@ def arrays_of(file: SourceFile) -> Held | None:
     Raises:
         WSVADError: if the file cannot be read.
     """
-    if file.suffix == ".npy":
-        return Held([Array(file.path.name, npy_shape(file), lambda: read_npy(file))])
+    if file.suffix == ".npy" and ((shape := npy_shape(file)) is not None or not _is_mapping(file)):
+        return Held([Array(file.path.name, shape, lambda: read_npy(file))])
     if file.suffix in TEXT_SUFFIXES:
         text = text_of(file)
         if text is None:
@@ -133,9 +133,7 @@ def read_npy(file: SourceFile, *, mapped: bool = False) -> Numbers:
             check_npy(opened, file.size)
             *_, dtype = _read_header(opened)
             if dtype.hasobject:
-                held = _SafeUnpickler(opened, encoding="latin1").load()
-                check_extent(held, file.size)
-                return np.array(held.tolist())
+                return np.array(load_pickle(file).tolist())
             opened.seek(0)
             if mapped and not isinstance(file.path, zipfile.Path):
                 mapping: Numbers = np.load(file.path, mmap_mode="r")
@@ -149,7 +147,7 @@ def read_npy(file: SourceFile, *, mapped: bool = False) -> Numbers:
 
 @lru_cache(maxsize=1)
 def load_pickle(file: SourceFile) -> Any:
-    """Load a pickle of arrays; it is held until the next one is loaded.
+    """Load a pickle of arrays, also from a ``.npy`` file of objects; it is held until the next one is loaded.
 
     Raises:
         WSVADError: if it is damaged, or asks for anything but arrays, numbers, texts, lists, dictionaries.
@@ -157,6 +155,8 @@ def load_pickle(file: SourceFile) -> Any:
 
     def load() -> Any:
         with file.open() as opened:
+            if file.suffix == ".npy":
+                _read_header(opened)
             check_pickle(opened)
             held = _SafeUnpickler(opened, encoding="latin1").load()
             check_extent(held, file.size)
@@ -263,9 +263,21 @@ def _leaf(file: SourceFile, path: str) -> Numbers:
     return dict(_leaves(load_pickle(file)))[path]
 
 
+def _is_mapping(file: SourceFile) -> bool:
+    """Whether a ``.npy`` file holds one dictionary, as ``numpy.save`` writes it."""
+    try:
+        with file.open() as opened:
+            shape, _, dtype = _read_header(opened)
+    except Exception:  # a damaged file fails anywhere in its reader
+        return False
+    return dtype.hasobject and shape == () and isinstance(load_pickle(file).item(), dict)
+
+
 def _leaves(held: Any, path: str = "") -> Iterator[tuple[str, Numbers]]:
     """The arrays of dictionaries in dictionaries, by path."""
-    if isinstance(held, np.ndarray):
+    if isinstance(held, np.ndarray) and held.dtype.hasobject and held.shape == ():
+        yield from _leaves(held.item(), path)
+    elif isinstance(held, np.ndarray):
         yield path, held
     elif isinstance(held, dict):
         for key, value in held.items():
@@ -288,6 +300,7 @@ def _archived(file: SourceFile) -> dict[str, Lazy]:
 
 READERS: Mapping[str, Callable[[SourceFile], dict[str, Lazy]]] = {
     ".npz": _archived,
+    ".npy": _pickled,
     **dict.fromkeys(PICKLE_SUFFIXES, _pickled),
     **dict.fromkeys(TORCH_SUFFIXES, torch_arrays),
     **dict.fromkeys(HDF5_SUFFIXES, hdf5_arrays),

@@ -79,16 +79,22 @@ def detect(source: Source) -> tuple[str, str]:
     signs = dict(_signs(source)) or dict(_forms(source))
     if len(signs) != 1:
         candidates = "; or ".join(f"{name} ({why})" for name, why in signs.items())
-        problem = f"the source looks like {candidates}" if signs else _lack(source)
-        remedy = "Say which it is by --from" if signs else f"Read are {', '.join(READ_SUFFIXES)}"
-        raise WSVADError("from", "auto", problem, remedy)
+        if not signs:
+            raise _lack(source)
+        problem = f"the source looks like {candidates}"
+        raise WSVADError("from", "auto", problem, "Say which it is by --from")
     return next(iter(signs.items()))
 
 
-def _lack(source: Source) -> str:
-    """Why there is nothing to recognise."""
+def _lack(source: Source) -> WSVADError:
+    """The error of a source in which there is nothing to recognise."""
+    if source.items:
+        first = source.items[0]
+        problem = f"its arrays are no features, such as {first.file} of shape {list(first.array.shape or ())}"
+        return WSVADError("from", "auto", problem, "Give [snippets, channels], with crops between or before")
     why = sorted(source.rest, key=lambda entry: entry.status != BROKEN)
-    return f"no arrays were found; {why[0].file}: {why[0].reason}" if why else "no arrays were found"
+    problem = f"no arrays were found; {why[0].file}: {why[0].reason}" if why else "no arrays were found"
+    return WSVADError("from", "auto", problem, f"Read are {', '.join(READ_SUFFIXES)}")
 
 
 def crop_axes(items: Iterable[Item]) -> dict[Group, int | None]:

@@ -18,6 +18,7 @@ from wsvad_lightning.types import ABNORMAL, LABELS, NORMAL, UNKNOWN
 RESERVED = (*LABELS.values(), "score")  # words that labels and tables use, so that no class can have them
 CODES = ("B1", "B2", "B4", "B5", "B6", "G")  # of XD-Violence, where A is normal and 0 fills up
 SHOWN = 20  # words in a line
+_INTRODUCED = re.compile(r"^label[\s_:=-]+", re.IGNORECASE)  # as in the names of XD-Violence: label_B2-G-0
 BOOLEANS = {"false": "0", "true": "1"}
 
 
@@ -41,14 +42,16 @@ def label_of(text: str) -> Label:
 
     Args:
         text: a word for normal, abnormal or unknown, see :func:`label_of_word`; ``0``, ``1`` or ``-1``, also
-            as ``1.0`` or ``true``; codes of XD-Violence; or the name of an anomaly class.
+            as ``1.0`` or ``true``; codes of XD-Violence; these also after ``label_``; or the name of an
+            anomaly class.
 
     Raises:
         WSVADError: if it is none of these: empty, another number, a mistyped word, or one that may as well be
             normal as a class.
     """
     text = text.strip()
-    if known := _label_of_number(text) or label_of_word(text) or label_of_codes(text):
+    word = _INTRODUCED.sub("", text)
+    if known := _label_of_number(word) or label_of_word(word) or label_of_codes(word):
         return known
     if doubt := _doubt(text):
         remedy = "Give normal, abnormal or unknown; a class of that name goes to the column 'classes'"

@@ -68,11 +68,12 @@ def read_npy(setting: str, path: str) -> NDArray[Any]:
 
 
 def check_pickle(opened: IO[bytes]) -> None:
-    """Refuse a pickle that takes memory for objects that it does not have."""
+    """Refuse a pickle that takes memory for objects that it does not have; it begins where the file is at."""
+    start = opened.tell()
     for opcode, argument, position in pickletools.genops(opened):
         if opcode.name in ("LONG_BINPUT", "PUT") and (argument or 0) > (position or 0):
             raise ValueError(f"it declares {argument} objects in {position} bytes")
-    opened.seek(0)
+    opened.seek(start)
 
 
 def check_extent(held: Any, size: int) -> None:
