@@ -1,5 +1,6 @@
 """FRD-UVAD as the golden cases see it: one step without the memory, then three with either kind."""
 
+import copy
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.parity.batches import evaluation_batch
-from tests.parity.case import Manifest, MethodCase, gradient_norms
+from tests.parity.case import Manifest, MethodCase, computed_once, gradient_norms
 from wsvad_lightning.data.loading.windows import window_batch, window_positions
 from wsvad_lightning.interop.frduvad import TABLE, init_args
 from wsvad_lightning.methods import FRDUVAD
@@ -107,25 +108,44 @@ def further(
     """Train with the memory: three steps with each kind, one with a memory that is easily reconstructed."""
     config, given = manifest["config"], training_batches(manifest, inputs)
     found: dict[str, Any] = {}
-    for kind, name in KINDS.items():
-        module = remembering(build(), kind, margin_of(name, manifest))
-        stepper = optimizer(config, module)
-        losses, sizes, means = [], [], []
-        for number, batch in enumerate(given, start=1):
+    for name, (module, stepper, first) in first_steps(manifest, given[0], build).items():
+        losses, banks = [first], [module.bank]
+        for number, batch in enumerate(given[1:], start=2):
             stepper.zero_grad()
             with torch.set_grad_enabled(number < len(given)):  # no step follows the last losses
                 losses.append(backward(module, batch))
-            sizes.append(len(module.bank))
-            means.append(mean_of(module.bank))
-            if (kind, number) == ("any", 2):
+            banks.append(module.bank)
+            if (name, number) == (KINDS["any"], 2):
                 found["grad_norm"] = gradient_norms(manifest, TABLE, module, CASE.norm_dtype)
             stepper.step()
-        found |= {f"{name}/losses": losses, f"{name}/size": sizes, f"{name}/mean": means}
+        found |= {f"{name}/losses": losses, f"{name}/size": [*map(len, banks)]}
+        found[f"{name}/mean"] = [*map(mean_of, banks)]
     module = remembering(build(), "any", config["delta"])
     module.bank = preset_scale(manifest) * given[1].features[: config["bank_size"]]
     found["preset_losses"] = backward(module, given[0])
     found["preset_grad_norm"] = gradient_norms(manifest, TABLE, module, CASE.norm_dtype)
     return {f"train_bank/{key}": np.array(value) for key, value in found.items()}
+
+
+def first_steps(
+    manifest: Manifest, batch: WSVADBatch, build: Callable[[], WSVADModule]
+) -> dict[str, tuple[FRDUVAD, torch.optim.Optimizer, list[float]]]:
+    """Take the step that no memory changes yet once; give a network of each kind after it, and its losses."""
+    common = build()
+    stepper, first = optimizer(manifest["config"], common), {}
+    with computed_once(common, CASE.passes):
+        for kind, name in KINDS.items():
+            module = remembering(common, kind, margin_of(name, manifest))
+            first[kind, name] = backward(module, batch), module.bank
+            module.bank = module.bank[:0]
+    stepper.step()
+    found = {}
+    for (kind, name), (losses, bank) in first.items():
+        copied, own_stepper = copy.deepcopy((common, stepper))
+        module = remembering(copied, kind, margin_of(name, manifest))
+        module.bank = bank
+        found[name] = module, own_stepper, losses
+    return found
 
 
 def mean_of(bank: Tensor) -> float:
