@@ -1,6 +1,8 @@
 """Fixtures that several folders share."""
 
+import gc
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +17,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs th
     signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # the tests are many and small, and run side by side
 
+RAM_DISK, ENOUGH = Path("/dev/shm"), 4 << 30  # whatever is written whole waits for the disk
+if RAM_DISK.is_dir() and shutil.disk_usage(RAM_DISK).free > ENOUGH:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(RAM_DISK))
+gc.disable()  # until all tests are collected, which makes much and drops little
+
 LONG = ("test_golden.py", "test_store_crash.py", "test_compare.py", "test_run.py", "test_ranks.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files whose tests take long: one that came last would leave other cores idle."""
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but not among what was imported: it stays to the end."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
