@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.browser import browser, open_address  # noqa: F401  # fixtures
 from tests.videos import make_video, texture  # noqa: F401  # fixtures
 from wsvad_lightning.data.store.synthetic import make_store
 

@@ -19,6 +19,7 @@ EXCEPTIONS = {
     "test_architecture.py": "which module may import which",
     "test_coverage.py": "the page that answers the switches of other systems",
     "test_bad_input.py": "mistakes at every command",
+    "test_dockerfile.py": "what the Dockerfile names",
     "test_docs.py": "what README and docs say",
     "test_draw_docs.py": "the script that draws the pictures of the documentation",
     "test_hostile_checkpoints.py": "checkpoints made to do harm",

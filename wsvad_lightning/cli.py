@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
     "validate": ("runs.command:validate", "measure a checkpoint on the held-out part of the training videos"),
     "predict": ("serving.command:predict", "score videos: wsvad predict --ckpt_path a.ckpt --videos a.mp4"),
     "watch": ("serving.watch:watch", "score cameras while they run: wsvad watch rtsp://… --ckpt_path a.ckpt"),
+    "serve": (
+        "serving.service.command:serve",
+        "score over HTTP, with a page: wsvad serve --ckpt_path a.ckpt",
+    ),
     "stages": ("runs.stages:run_stages", "train and test all stages of a method that is trained in stages"),
     "bench": ("bench.command:bench", "compare methods: wsvad bench --methods urdmu rtfm --store mine.h5"),
     "calibrate": (

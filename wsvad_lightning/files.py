@@ -89,6 +89,24 @@ def making_folder(path: str | Path) -> Iterator[Path]:
         raise WSVADError("folder", path, problem, "Free space or choose another folder") from error
 
 
+@contextmanager
+def scratch(folder: Path, name: str) -> Iterator[Path]:
+    """Yield the path of an empty file that is deleted when the block ends.
+
+    That of a killed process stays until :func:`remove_leftovers`, with this name as its suffix.
+
+    Args:
+        folder: where it takes its space.
+        name: part of its name.
+    """
+    path, lock = _make_temporary(folder / name)
+    try:
+        yield path
+    finally:
+        lock.close()
+        path.unlink(missing_ok=True)
+
+
 def remove_leftovers(folder: Path, suffix: str) -> None:
     """Remove the temporary files that killed processes left in a folder.
 

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from tests.processes import Command
-from tests.videos import VideoMaker, write_stamped
+from tests.videos import VideoMaker
 from wsvad_lightning import Detector
 from wsvad_lightning.calibration import KEY, Calibration, as_entry
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, read_checkpoint
@@ -28,32 +28,7 @@ from wsvad_lightning.files import write_tensors
 from wsvad_lightning.serving import sources
 from wsvad_lightning.serving.sources import Begin, End, Note, Shown, Source
 
-RECIPE = """
-snippet_length: 4
-snippet_stride: 4
-fps: 10
-streams:
-  - {name: features, backbone: flow_statistics, view: 1x2, size: 32}
-"""
 FRAMES = 24  # of a connection: fewer than wait, so that none is left out
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of motion features."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "videos").mkdir()
-    for name in ("n1", "a1"):
-        write_stamped(folder / "videos" / f"{name}.mp4", [t / 10 for t in range(10)])
-    (folder / "train.csv").write_text("video,label,split\nn1,normal,train\na1,abnormal,train\n")
-    (folder / "recipe.yaml").write_text(RECIPE)
-    store = folder / "train.h5"
-    options = ["--annotations", str(folder / "train.csv"), "--config", str(folder / "recipe.yaml")]
-    assert main(["extract", str(folder / "videos"), str(store), *options]) == 0
-    where = ["--data.store", str(store), "--output", str(folder), "--name", "model"]
-    small = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]
-    assert main(["fit", "--config", "ucf_sultani.yaml", *small, *where]) == 0
-    return folder / "model" / "version_0" / "checkpoints" / "last.ckpt"
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

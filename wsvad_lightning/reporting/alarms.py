@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from rich.table import Table
 
-from wsvad_lightning.alarms import Alarm
+from wsvad_lightning.alarms import Alarm, AlarmRule
 from wsvad_lightning.calibration import HOUR, Calibration, ScoredVideo
 from wsvad_lightning.files import write_table
 from wsvad_lightning.reporting.tables import SPAN, Clock, as_number, as_seconds, span_cells
-from wsvad_lightning.timeline import Event, SnippetGrid
+from wsvad_lightning.timeline import Event, Interval, SnippetGrid
 from wsvad_lightning.types import Prediction
 
 COLUMNS = ("video", *SPAN, "peak_seconds", "score", "calibrated")
@@ -139,14 +139,29 @@ def write_alarms(
         clock = clocks[prediction.video_id]
         if clock(0) is None:
             continue
-        video = scored_video(prediction, grid, clock)
-        for alarm in calibration.rule.alarms(*video):
-            first, last = np.searchsorted(video.times, (alarm.start, alarm.end)).tolist()
-            end = min(last * grid.stride, prediction.num_frames)
+        for alarm, frames in alarms_of(prediction, grid, clock, calibration.rule):
             of_peak = as_number(float(calibration.calibrated(alarm.peak_score)))
             cells = [as_seconds(alarm.peak_time), as_number(alarm.peak_score), of_peak]
-            rows.append([prediction.video_id, *span_cells(first * grid.stride, end, clock), *cells])
+            rows.append([prediction.video_id, *span_cells(*frames, clock), *cells])
     write_table(path, COLUMNS, rows)
+
+
+def alarms_of(
+    prediction: Prediction, grid: SnippetGrid, clock: Clock, rule: AlarmRule
+) -> list[tuple[Alarm, Interval]]:
+    """Find the alarms of a video, each with its frames.
+
+    Args:
+        prediction: of the video.
+        grid: of the snippets.
+        clock: of the video, which knows the time of every frame.
+        rule: when scores are an alarm.
+    """
+    video, found = scored_video(prediction, grid, clock), []
+    for alarm in rule.alarms(*video):
+        first, last = np.searchsorted(video.times, (alarm.start, alarm.end)).tolist()
+        found.append((alarm, (first * grid.stride, min(last * grid.stride, prediction.num_frames))))
+    return found
 
 
 def spans_of(events: Sequence[Event], clock: Clock) -> list[tuple[float, float]]:

@@ -2,66 +2,20 @@
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.browser import Opener, wait_until
 from tests.reporting.html.runs import HOSTILE, make_run
 from tests.videos import VideoMaker
 from wsvad_lightning.cli import main
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-LOCAL = re.compile("file:|data:|blob:")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on the path to open pages with")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
 
 @pytest.fixture
-def open_page(browser: Any) -> Iterator[Any]:
-    """Opens a page, and fails if it reports an error or asks for anything but files."""
-    pages: list[Any] = []
-    wrong: list[str] = []
-
-    def opened(path: Path, **settings: Any) -> Any:
-        page = browser.new_page(viewport={"width": 1200, "height": 900}, **settings)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on(
-            "console", lambda line: wrong.extend([line.text] if line.type in ("error", "warning") else [])
-        )
-        page.on("request", lambda request: wrong.extend([] if LOCAL.match(request.url) else [request.url]))
-        page.on("dialog", lambda dialog: wrong.append(dialog.message))
-        page.set_default_timeout(120_000)  # of a machine that does much else
-        pages.append(page)
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready]")
-        return page
-
-    yield opened
-    for page in pages:
-        page.close()
-    assert wrong == []
-
-
-def wait_until(tab: Any, condition: str) -> None:
-    """Playwright's own waiting evaluates text in the page, which the page's policy forbids."""
-    for _ in range(1200):
-        if tab.evaluate(condition):
-            return
-        tab.wait_for_timeout(100)
-    raise AssertionError(condition)
+def open_page(open_address: Opener) -> Opener:
+    """Opens a file."""
+    return lambda path, **settings: open_address(path.as_uri(), **settings)
 
 
 @pytest.fixture
@@ -73,7 +27,7 @@ def page(tmp_path: Path, make_video: VideoMaker) -> Path:
     return tmp_path / "a.html"
 
 
-def test_a_click_goes_there_and_the_video_moves_the_cursor(page: Path, open_page: Any) -> None:
+def test_a_click_goes_there_and_the_video_moves_the_cursor(page: Path, open_page: Opener) -> None:
     tab = open_page(page)
     own = "article[data-name=riot] .curve"
     curve = tab.locator(own)
@@ -96,7 +50,7 @@ def test_a_click_goes_there_and_the_video_moves_the_cursor(page: Path, open_page
     assert moved == pytest.approx(area["x"] + area["width"] * 33.5 / 40, abs=2)
 
 
-def test_failures_lead_to_their_curves_and_videos_are_found(page: Path, open_page: Any) -> None:
+def test_failures_lead_to_their_curves_and_videos_are_found(page: Path, open_page: Opener) -> None:
     tab = open_page(page, color_scheme="dark")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
     names = [article.get_attribute("data-name") for article in tab.locator("article").all()]

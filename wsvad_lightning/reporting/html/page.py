@@ -90,32 +90,49 @@ def packed_plotly() -> str:
     return base64.b64encode(gzip.compress(script.read_bytes(), 1)).decode()
 
 
-def write_page(path: Path, template: str, data: Mapping[str, Any], **values: Any) -> None:
-    """Write a page, whole or not at all.
+def render_page(
+    template: str, data: Mapping[str, Any], scripts: Sequence[str] = ("report.js",), **values: Any
+) -> str:
+    """Make a page that loads nothing from anywhere.
 
     Args:
-        path: of the HTML file.
         template: its name.
-        data: for the script of the page.
+        data: for the scripts of the page.
+        scripts: names of those, in their order.
         values: for the template.
 
     Raises:
-        WSVADError: if Jinja2 or plotly is not installed, or the file cannot be written.
+        WSVADError: if Jinja2 or plotly is not installed.
     """
     if find_spec("jinja2") is None:
         raise _without("jinja2")
-    text = (
+    return (
         environment()
         .get_template(template)
         .render(
             data=without_nan(data),
             style=(HERE / "report.css").read_text("utf-8"),
-            script=(HERE / "report.js").read_text("utf-8"),
+            script="\n".join((HERE / name).read_text("utf-8") for name in scripts),
             plotly=packed_plotly(),
             version=wsvad_lightning.__version__,
             **values,
         )
     )
+
+
+def write_page(path: Path, template: str, data: Mapping[str, Any], **values: Any) -> None:
+    """Write a page, whole or not at all.
+
+    Args:
+        path: of the HTML file.
+        template: see :func:`render_page`.
+        data: see :func:`render_page`.
+        values: see :func:`render_page`.
+
+    Raises:
+        WSVADError: if Jinja2 or plotly is not installed, or the file cannot be written.
+    """
+    text = render_page(template, data, **values)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -1,0 +1,1 @@
+"""``wsvad serve``: videos and features of others, scored over HTTP."""
