@@ -15,7 +15,8 @@ import json
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -152,23 +153,72 @@ def draw_report(sources: Sources, path: Path) -> None:
     Raises:
         WSVADError: if there is no such run, or no Chromium.
     """
-    from playwright.sync_api import sync_playwright
-
     run = newest(sources.bench / "urdmu", "*/split0_seed0_last/version_*/metrics.json").parent
-    chromium, page = which("chromium"), path.with_suffix(".html")
-    if chromium is None:
-        raise WSVADError("chromium", None, "is required on the path for this picture", "Install it")
+    page = path.with_suffix(".html")
     report_run(run, page, str(sources.ped2 / "videos"))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1200, "height": 1750})
-        tab.goto(page.absolute().as_uri())
-        tab.wait_for_selector("html[data-ready]")
-        tab.locator("article .curve").first.press("Enter")
-        tab.evaluate("document.activeElement.blur()")
-        tab.wait_for_timeout(5000)  # until the frame is shown
+    with opened(page.absolute().as_uri(), height=1750) as tab:
+        show_highest(tab)
         tab.screenshot(path=path)
     page.unlink()
+
+
+def draw_service(sources: Sources, path: Path) -> None:
+    """Take a picture of the page of ``wsvad serve`` with an abnormal test clip, scored by that run's model.
+
+    Raises:
+        WSVADError: if there is no such run, or no Chromium.
+    """
+    checkpoint = newest(sources.bench / "urdmu", "*/split0_seed0_last/version_*/checkpoints/last.ckpt")
+    known = read_annotations(sources.ped2 / "annotations.csv")
+    names = [name for name in read_split(sources.ped2 / "splits.json", 0).test if known[name].intervals]
+    command = [
+        sys.executable,
+        "-m",
+        "wsvad_lightning",
+        "serve",
+        "--ckpt_path",
+        str(checkpoint),
+        "--port",
+        "0",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
+        assert service.stderr is not None
+        try:
+            address = service.stderr.readline().split()[-1]
+            with opened(address, height=640) as tab:
+                tab.set_input_files("#files", str(sources.ped2 / "videos" / f"{names[0]}.mp4"))
+                tab.wait_for_selector(".curve.js-plotly-plot")
+                show_highest(tab)
+                tab.screenshot(path=path)
+        finally:
+            service.terminate()
+
+
+@contextmanager
+def opened(address: str, height: int) -> Iterator[Any]:
+    """Open a page in the Chromium of the machine.
+
+    Raises:
+        WSVADError: if there is none.
+    """
+    from playwright.sync_api import sync_playwright
+
+    chromium = which("chromium")
+    if chromium is None:
+        raise WSVADError("chromium", None, "is required on the path for this picture", "Install it")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1200, "height": height})
+        tab.goto(address)
+        tab.wait_for_selector("html[data-ready]")
+        yield tab
+
+
+def show_highest(tab: Any) -> None:
+    """Go to the highest score of the first video."""
+    tab.locator("article .curve").first.press("Enter")
+    tab.evaluate("document.activeElement.blur()")
+    tab.wait_for_timeout(5000)  # until the frame is shown
 
 
 def draw_maps(sources: Sources, path: Path) -> None:
@@ -291,6 +341,7 @@ PICTURES: dict[str, Draw] = {
     "ped2.png": draw_comparison,
     "long.png": draw_long,
     "report.png": draw_report,
+    "serve.png": draw_service,
     "maps.png": draw_maps,
     "wandb.png": draw_panels,
     "serving.png": film_strip("test_50_square_vehicle", 0.1, 0.3, 0.8),

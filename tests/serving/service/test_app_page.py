@@ -55,7 +55,7 @@ def test_running_cameras_are_shown_with_the_pictures_of_their_alarms(
     tab.wait_for_selector("#cameras img[src^=blob]")
     shown = tab.locator("#cameras article")
     assert shown.locator("h3").text_content() == HOSTILE
-    assert shown.locator(".facts").text_content() == "running · score 0.800 at 2.0 s · 1 alarms · 0 gaps"
+    assert shown.locator(".facts").text_content() == "running · score 0.800 at 2.0 s · 1 alarm · 0 gaps"
     assert shown.locator("figcaption").text_content() == "1.5 s to 2.5 s, 0.800"
     record.write("score", "yard", seconds=0.0, score=0.25)
     record.close()

@@ -10,6 +10,7 @@ if (secret) {
 }
 const bearer = () => (secret ? { Authorization: `Bearer ${secret.value.trim()}` } : {});
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 const clockOf = (seconds) => (seconds === null ? "" : `${seconds.toFixed(1)} s`);
 
 function make(kind, text = "", more = {}) {
@@ -79,8 +80,8 @@ function show(file, article, answer) {
   const scores = snippets.map((snippet) => snippet.score), timed = answer.seconds !== null;
   const highest = scores.reduce((best, score, i) => (score > scores[best] ? i : best), 0);
   const at = timed ? clockOf(snippets[highest].start_seconds) : `frame ${snippets[highest].start_frame}`;
-  const length = `${timed ? `${clockOf(answer.seconds)}, ` : ""}${answer.num_frames} frames`;
-  const parts = [length, `highest ${scores[highest].toPrecision(3)} at ${at}`, `${alarms.length} alarms`, ...notes];
+  const length = `${timed ? `${clockOf(answer.seconds)}, ` : ""}${count(answer.num_frames, "frame")}`;
+  const parts = [length, `highest ${scores[highest].toPrecision(3)} at ${at}`, count(alarms.length, "alarm"), ...notes];
   article.querySelector(".facts").textContent = parts.join(" · ");
   data.alarm = answer.threshold;
   const frames = [...snippets.map((snippet) => snippet.start_frame), answer.num_frames];
@@ -111,7 +112,7 @@ function show(file, article, answer) {
 
 // Alarms and events, each a button that goes there.
 function tableOf(rows, curve) {
-  const table = make("table"), body = make("tbody");
+  const table = make("table", "", { className: "spans" }), body = make("tbody");
   for (const [kind, span] of rows) {
     const row = make("tr"), head = make("th"), button = make("button", kind, { className: "jump", type: "button" });
     button.addEventListener("click", () => curve.go(span.start_frame));
@@ -156,7 +157,7 @@ function update(camera, alarm) {
   }
   const [, facts, plot, pictures] = article.children;
   const score = camera.score === null ? "no score yet" : `score ${camera.score.toFixed(3)} at ${clockOf(camera.seconds)}`;
-  const parts = [camera.state, score, camera.class, `${camera.alarm_count} alarms`, `${camera.gaps} gaps`, camera.note];
+  const parts = [camera.state, score, camera.class, count(camera.alarm_count, "alarm"), count(camera.gaps, "gap"), camera.note];
   facts.textContent = parts.filter(Boolean).join(" · ");
   article.classList.toggle("high", camera.state === "running" && alarm !== null && camera.score >= alarm);
   recent(plot, camera.scores, alarm);
