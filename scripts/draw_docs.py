@@ -171,16 +171,8 @@ def draw_service(sources: Sources, path: Path) -> None:
     checkpoint = newest(sources.bench / "urdmu", "*/split0_seed0_last/version_*/checkpoints/last.ckpt")
     known = read_annotations(sources.ped2 / "annotations.csv")
     names = [name for name in read_split(sources.ped2 / "splits.json", 0).test if known[name].intervals]
-    command = [
-        sys.executable,
-        "-m",
-        "wsvad_lightning",
-        "serve",
-        "--ckpt_path",
-        str(checkpoint),
-        "--port",
-        "0",
-    ]
+    of_model = ["--ckpt_path", str(checkpoint), "--port", "0"]
+    command = [sys.executable, "-m", "wsvad_lightning", "serve", *of_model]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
         assert service.stderr is not None
         try:

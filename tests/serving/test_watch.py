@@ -11,22 +11,28 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from tests.processes import Command
 from tests.videos import VideoMaker
 from wsvad_lightning import Detector
+from wsvad_lightning.alarms import AlarmRule
 from wsvad_lightning.calibration import KEY, Calibration, as_entry
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, read_checkpoint
 from wsvad_lightning.cli import main
 from wsvad_lightning.files import write_tensors
 from wsvad_lightning.serving import sources
+from wsvad_lightning.serving.record import Record
 from wsvad_lightning.serving.sources import Begin, End, Note, Shown, Source
+from wsvad_lightning.serving.watch import Watcher
+from wsvad_lightning.serving.watched import Watched
 
 FRAMES = 24  # of a connection: fewer than wait, so that none is left out
 
@@ -112,6 +118,9 @@ def test_an_alarm_has_a_picture_and_is_posted(trained: Path, make_video: VideoMa
     assert Receiver.received == [alarm]
     with Image.open(folder / alarm["picture"]) as picture:
         assert picture.size == (66, 50)
+    with av.open(folder / alarm["clip"]) as clip:
+        shown = list(clip.decode(video=0))
+    assert (len(shown), shown[0].width, shown[0].height) == (6, 66, 50)  # of 1.2 s, five a second
     assert main(["watch", str(video), *where, "--webhook", address]) == 0  # nobody listens any more
     (note,) = of_kind(folder, "note")
     assert "was not posted" in note["text"]
@@ -210,6 +219,23 @@ def test_frames_that_cannot_wait_are_dropped_counted_and_leave_a_gap() -> None:
     assert isinstance(end, End)
     assert begin == Begin("door", live=True, rate=10)
     assert len(shown) + end.dropped == sources.MOST_WAITING + 5
+
+
+def test_the_live_view_shows_what_runs_what_is_lost_and_what_is_over() -> None:
+    watcher = Watcher(SimpleNamespace(rule=AlarmRule(0.5, 0.4), record=Record(None)), None)  # type: ignore[arg-type]  # of a kit
+    door, gate = (Idle(name, threading.Event(), live=True) for name in ("door", "[red]gate" + 90 * "y"))
+    watcher.take(door, End("connection refused"))
+    watcher.watched[gate] = Watched(gate.name, live=False, latest=(0.75, 1.6))
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(watcher.table())
+    watcher.take(gate, End(""))
+    console.print(watcher.table())
+    shown = console.export_text()
+    assert all(len(line) <= 100 for line in shown.splitlines())
+    assert "lost: connection refused" in shown
+    before, after = [line.split("y…")[1].split() for line in shown.splitlines() if "[red]gatey" in line]
+    assert before == ["waits", "0.750", "█" * 6, "1.6", "s", "0", "0", "0"]
+    assert after[0] == "over"
 
 
 def test_new_files_of_a_folder_are_read_once_each(

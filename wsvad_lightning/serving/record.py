@@ -5,6 +5,7 @@ import queue
 import sys
 import threading
 import urllib.request
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing, without_nan
+from wsvad_lightning.serving.clip import write_clip
 
 LINES, PICTURES = "watch.jsonl", "alarms"
 MOST_POSTS = 64  # alarms that wait to be posted
@@ -54,18 +56,22 @@ class Record:
             self._file.write(f"{line}\n")
             self._file.flush()
 
-    def alarm(self, source: str, picture: NDArray[np.uint8] | None, **fields: Any) -> None:
-        """Write an alarm, with its picture ``[H, W, 3]``, and post it."""
-        if self._folder is not None and picture is not None:
-            name = f"{usable_as_path(_plain(source))}-{round(1000 * fields['start']):010d}.jpg"
+    def alarm(
+        self, source: str, picture: NDArray[np.uint8] | None, clip: Sequence[NDArray[np.uint8]], **fields: Any
+    ) -> None:
+        """Write an alarm, with its picture ``[H, W, 3]`` and the frames of its clip, and post it."""
+        if self._folder is not None:
+            name = f"{usable_as_path(_plain(source))}-{round(1000 * fields['start']):010d}"
             path = self._folder / PICTURES / name
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(path) as temporary:
-                    _save(picture, temporary)
-                fields["picture"] = f"{PICTURES}/{name}"
-            except OSError as error:
-                self.write("note", source, text=f"no picture of the alarm: {error.strerror}")
+                if picture is not None:
+                    save_picture(picture, path.with_name(f"{name}.jpg"))
+                    fields["picture"] = f"{PICTURES}/{name}.jpg"
+                if clip and clip[0].size:
+                    write_clip(clip, path.with_name(f"{name}.mp4"))
+                    fields["clip"] = f"{PICTURES}/{name}.mp4"
+            except WSVADError as error:
+                self.write("note", source, text=f"no picture or clip of the alarm: {error.problem}")
         self.write("alarm", source, **fields)
         if self._hook is not None:
             self._hook.post(source, {"kind": "alarm", "source": source, **fields})
@@ -138,7 +144,13 @@ def _plain(source: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in source)
 
 
-def _save(picture: NDArray[np.uint8], path: Path) -> None:
+def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
+    """Write a picture ``[H, W, 3]`` as JPEG.
+
+    Raises:
+        WSVADError: if it cannot be written.
+    """
     from PIL import Image  # of the extra `video`
 
-    Image.fromarray(picture).save(path, "JPEG", quality=85)
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary, "JPEG", quality=85)

@@ -48,7 +48,8 @@ def test_running_cameras_are_shown_with_the_pictures_of_their_alarms(
     record.write("start", "", alarm=0.5)
     for t in range(5):
         record.write("score", HOSTILE, seconds=t / 2, score=0.2 * t)
-    record.alarm(HOSTILE, np.zeros((48, 64, 3), np.uint8), start=1.5, end=2.5, score=0.8)
+    picture = np.zeros((48, 64, 3), np.uint8)
+    record.alarm(HOSTILE, picture, [picture] * 6, start=1.5, end=2.5, score=0.8)
     address = start(tmp_path / "watch")
     tab = open_address(f"{address}/cameras", f"{LOCAL}|{address}/")
     tab.wait_for_selector("#cameras .recent.js-plotly-plot")
@@ -57,6 +58,8 @@ def test_running_cameras_are_shown_with_the_pictures_of_their_alarms(
     assert shown.locator("h3").text_content() == HOSTILE
     assert shown.locator(".facts").text_content() == "running · score 0.800 at 2.0 s · 1 alarm · 0 gaps"
     assert shown.locator("figcaption").text_content() == "1.5 s to 2.5 s, 0.800"
+    shown.locator("img").click()
+    wait_until(tab, "document.querySelector('#cameras video')?.duration > 1")
     record.write("score", "yard", seconds=0.0, score=0.25)
     record.close()
     wait_until(tab, "document.querySelectorAll('#cameras article').length === 2")
