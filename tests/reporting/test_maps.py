@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.reporting.maps import read_maps, strongest_region, write_maps
+from wsvad_lightning.reporting.maps import read_maps, say_nothing, strongest_region, write_maps
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import Prediction
 
@@ -27,6 +27,14 @@ def test_maps_beyond_one_leave_no_file(tmp_path: Path) -> None:
     with pytest.raises(WSVADError, match="must be in"):
         write_maps(tmp_path / "maps.h5", [video], SnippetGrid(4, 4))
     assert not list(tmp_path.iterdir())
+
+
+def test_maps_say_nothing_where_no_score_is_told_apart() -> None:
+    tiny, other = torch.full((2, 1, 2), 1e-11), torch.tensor([[[1e-11, 1e-5]]])
+    flat = Prediction("a", torch.zeros(2), 8, maps=tiny), Prediction("b", torch.zeros(1), 4, maps=3 * tiny)
+    assert say_nothing(flat)
+    assert not say_nothing([*flat, Prediction("c", torch.zeros(1), 4, maps=other)])
+    assert not say_nothing([Prediction("d", torch.zeros(1), 4)])  # no maps
 
 
 def test_the_strongest_region_is_what_touches_the_peak_half_way_up_to_it() -> None:

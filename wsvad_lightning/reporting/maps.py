@@ -16,7 +16,7 @@ from wsvad_lightning.data.datasets.components import components
 from wsvad_lightning.data.datasets.names import digest_of
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
-from wsvad_lightning.metrics.cells import borders, check_maps
+from wsvad_lightning.metrics.cells import borders, check_maps, to_levels
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import Prediction
 
@@ -68,6 +68,12 @@ def read_maps(path: Path, video_id: str) -> NDArray[np.float32]:
     values: NDArray[np.float32] = np.asarray(maps, np.float32)
     check_maps(values, video_id)
     return values
+
+
+def say_nothing(predictions: Sequence[Prediction]) -> bool:
+    """Whether there are maps, and all have one score everywhere, as far as metrics tell scores apart."""
+    levels = [np.unique(to_levels(video.maps.numpy())) for video in predictions if video.maps is not None]
+    return bool(levels) and len(np.unique(np.concatenate(levels))) == 1
 
 
 def strongest_region(runs: Runs, start: int, end: int, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -30,7 +30,7 @@ from wsvad_lightning.reporting.alarms import (
     write_alarms,
 )
 from wsvad_lightning.reporting.figures import VideoCurve, log_picture, optional, report_figure
-from wsvad_lightning.reporting.maps import strongest_region, write_maps
+from wsvad_lightning.reporting.maps import say_nothing, strongest_region, write_maps
 from wsvad_lightning.reporting.receipt import receipt
 from wsvad_lightning.reporting.tables import Clock, steady_clock, tables_of, write_events, write_scores
 from wsvad_lightning.reporting.videos import truth_events, video_rows, write_truth, write_videos
@@ -153,6 +153,8 @@ class ScoreWriter(Callback):
         novelties = {video.video_id: video.novelty for video in predictions}
         write_videos(folder / "videos.csv", video_rows(self.curves, known, rates, novelties))
         name_unfamiliar(novelties)
+        if say_nothing(predictions):
+            rank_zero_info("The maps say nothing: their score is the same everywhere, see docs/serving.md")
         if trainer.testing:
             labels = {curve.video_id: curve.labels for curve in self.curves}
             events_of = {name: truth_events(video, labels[name]) for name, video in known.items()}
