@@ -40,6 +40,12 @@ def min_max(curves: Tensor) -> Tensor:
     return (curves - low) / (high - low + 1e-8)
 
 
+def run_lengths(holds: Tensor) -> Tensor:
+    """Count how many places in a row, up to each, something holds at: bool ``[..., T]`` to ``[..., T]``."""
+    place = torch.arange(holds.shape[-1], device=holds.device)
+    return place - place.where(~holds, -1).cummax(dim=-1).values
+
+
 def cosine(x: Tensor, y: Tensor) -> Tensor:
     """Cosines between all vectors of x and all of y, in float32 and outside autocast.
 

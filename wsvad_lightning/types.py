@@ -81,6 +81,8 @@ class WSVADBatch(NamedTuple):
         class_targets: ``[B, 1 + C]`` float, 1 for every class of a video: column 0 for normal, then those of
             the store; an abnormal video of unknown class has none. Not given in training by windows.
         regions: where the anomalies of a video are, or None where that is unknown; tests only.
+        glances: ``[B, T]`` bool, segments that hold a glance, a frame that a person marked inside an anomaly;
+            paired training only.
     """
 
     features: "Tensor"
@@ -95,6 +97,7 @@ class WSVADBatch(NamedTuple):
     views: list[int] | None = None
     class_targets: "Tensor | None" = None
     regions: "list[VideoRegions | None] | None" = None
+    glances: "Tensor | None" = None
 
 
 class ClipBatch(NamedTuple):
@@ -225,6 +228,7 @@ class StoreInfo:
         streams: the named streams of the store.
         text_aligned: whether the backbone has a text tower in the same space (CLIP).
         classes: names of the anomaly classes; empty where only normal and abnormal are known.
+        glances: whether a glance of any video is known.
         grid: positions of the snippets.
         moved_by: setting, and its value, by which the features delivered leave that space; None if they stay.
     """
@@ -236,6 +240,7 @@ class StoreInfo:
     streams: Mapping[str, StreamInfo] = field(default_factory=dict)
     text_aligned: bool = False
     classes: tuple[str, ...] = ()
+    glances: bool = False
     grid: SnippetGrid = field(default_factory=lambda: SnippetGrid(16, 16))
     moved_by: tuple[str, object] | None = None
 
@@ -248,6 +253,7 @@ class FeatureRequirements:
         streams: named streams required in addition to the features, and their shapes; batches carry them.
         text_aligned: the backbone must have a text tower, and features must stay in its space.
         classes: the store must name its anomaly classes.
+        glances: anomalies of the training videos must have been marked by a frame each.
         prepared: artefacts that must have been computed from the training videos, see
             :mod:`wsvad_lightning.data.store.artefacts`; a checkpoint carries their result.
         bags: what it trains on: as many normal as abnormal videos, or unlabelled windows of snippets.
@@ -256,6 +262,7 @@ class FeatureRequirements:
     streams: Mapping[str, StreamShape] = field(default_factory=dict)
     text_aligned: bool = False
     classes: bool = False
+    glances: bool = False
     prepared: tuple[str, ...] = ()
     bags: Bags = "paired"
 
@@ -318,3 +325,7 @@ class FeatureRequirements:
                 f"{method} needs the names of the anomaly classes, the store knows only normal and abnormal",
                 "Give data.annotations a table whose labels are class names",
             )
+        if self.glances and not info.glances:
+            problem = f"{method} needs glances, a frame inside each anomaly, and no video has any"
+            remedy = "Give data.annotations a table with the column glances"
+            raise WSVADError("data.store", info.path, problem, remedy)

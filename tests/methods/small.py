@@ -18,6 +18,7 @@ SMALLER: dict[str, dict[str, Any]] = {  # for methods whose width does not follo
     "C2FPL": {"hidden_dims": [16, 8]},
     "FRDUVAD": {"tokens": 2, "depth": 1, "hidden_dims": [16, 8]},
     "GSMoE": {"hidden_dim": 16, "experts_by": "clusters", "num_experts": 3, "warm_up": 0, "prominence": 0.0},
+    "GlanceVAD": {"hidden_dim": 16, "abnormal_slots": 20, "normal_slots": 18, "mine_from": 1},
     "MACILSD": {"audio_dim": 3, "hidden_dim": 8, "heads": 4, "mlp_dim": 8, "epoch_steps": 2},
     "MGFN": {"dims": [64, 64, 64], "depths": [1, 1, 1]},
     "PEL4VAD": {"prompt_dim": 16},

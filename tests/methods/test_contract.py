@@ -25,7 +25,8 @@ def paired(features: Tensor) -> WSVADBatch:
     batch = training_batch(*features.chunk(2))
     kinds = (batch.labels * (1 + torch.arange(len(features)) % len(CLASSES))).long()
     targets = F.one_hot(kinds, 1 + len(CLASSES)).float()
-    return batch._replace(positions=positions, class_targets=targets)
+    glances = (torch.arange(features.shape[2]) % 7 == 0) & (batch.labels[:, None] > 0)
+    return batch._replace(positions=positions, class_targets=targets, glances=glances)
 
 
 def train_once(method: WSVADModule, batch: WSVADBatch) -> Tensor:

@@ -127,7 +127,7 @@ def _differences(given: VideoAnnotation, record: VideoRecord) -> list[str]:
 
 
 def _compared(now: VideoAnnotation, then: VideoAnnotation) -> Iterator[str]:
-    for name in ("label", "classes", "intervals", "interval_classes", "split", "num_frames"):
+    for name in ("label", "classes", "intervals", "interval_classes", "glances", "split", "num_frames"):
         given, stored = getattr(now, name), getattr(then, name)
         implied = name == "intervals" and now.label != then.label and not given and not stored
         if given != stored and not (name == "num_frames" and given is None) and not implied:

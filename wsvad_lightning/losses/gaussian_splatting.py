@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wsvad_lightning.losses.mil import probability_bce
+from wsvad_lightning.ops import run_lengths
 
 LEAST_DEVIATION = 1e-3
 
@@ -64,7 +65,7 @@ def local_maxima(curves: Tensor) -> Tensor:
     """
     step = curves.diff(dim=-1)
     level = step == 0
-    before, behind = _run(F.pad(level, (1, 0))), _run_back(F.pad(level, (0, 1)))
+    before, behind = run_lengths(F.pad(level, (1, 0))), _run_back(F.pad(level, (0, 1)))
     middle = (behind - before == 0) | (behind - before == 1)
     rises, falls = F.pad(step > 0, (1, 0)), F.pad(step < 0, (0, 1))
     place = torch.arange(curves.shape[-1], device=curves.device)
@@ -113,18 +114,12 @@ def prominences(curves: Tensor, place: Tensor, neighbours: int | None) -> Tensor
 def _half_widths(curves: Tensor) -> Tensor:
     """Count the steps up to each snippet that rise, and those after it that fall: the fewer, ``[R, T]``."""
     step = curves.diff(dim=-1)
-    return torch.minimum(_run(F.pad(step > 0, (1, 0))), _run_back(F.pad(step < 0, (0, 1))))
-
-
-def _run(holds: Tensor) -> Tensor:
-    """Count how many places in a row, up to each, something holds at: bool ``[R, T]`` to ``[R, T]``."""
-    place = torch.arange(holds.shape[-1], device=holds.device)
-    return place - place.where(~holds, -1).cummax(dim=-1).values
+    return torch.minimum(run_lengths(F.pad(step > 0, (1, 0))), _run_back(F.pad(step < 0, (0, 1))))
 
 
 def _run_back(holds: Tensor) -> Tensor:
-    """Count the same from each place on."""
-    return _run(holds.flip(-1)).flip(-1)
+    """Count the same as :func:`run_lengths` from each place on."""
+    return run_lengths(holds.flip(-1)).flip(-1)
 
 
 def _offsets(curves: Tensor, place: Tensor) -> Tensor:

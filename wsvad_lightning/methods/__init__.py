@@ -8,6 +8,7 @@ from wsvad_lightning.methods.bnwvad import BNWVAD
 from wsvad_lightning.methods.c2fpl import C2FPL
 from wsvad_lightning.methods.cliptsa import CLIPTSA
 from wsvad_lightning.methods.frduvad import FRDUVAD
+from wsvad_lightning.methods.glancevad import GlanceVAD
 from wsvad_lightning.methods.gsmoe import GSMoE
 from wsvad_lightning.methods.hlnet import HLNet
 from wsvad_lightning.methods.macilsd import MACILSD
@@ -41,6 +42,7 @@ __all__ = [
     "TPWNG",
     "URDMU",
     "GSMoE",
+    "GlanceVAD",
     "HLNet",
     "Sultani",
     "VadCLIP",

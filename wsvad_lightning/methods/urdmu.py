@@ -27,62 +27,25 @@ columns instead of the rows of the distance prior sum to one. Deviation: unit ve
 norm of zero (below 1e-12), which changes no other number.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from wsvad_lightning.methods.base.dual_memory import (
-    DISTANCE_MARGIN,
     DUAL_MEMORY_WEIGHTS,
-    DualMemoryNet,
+    DualMemoryModule,
     dual_memory_losses,
 )
-from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import WSVADBatch
 
 
-class URDMU(WSVADModule):
+class URDMU(DualMemoryModule):
     """UR-DMU as a LightningModule; the recipe of the paper is in ``ucf_urdmu.yaml``.
 
-    Args:
-        feature_dim: D, channels of the features; taken from the store on the command line.
-        hidden_dim: channels of the encoder, the memories and the latents.
-        abnormal_slots: size of the abnormal memory.
-        normal_slots: size of the normal memory.
-        dropout: probability inside the transformer.
-        distance_margin: by how much the abnormal latent should be longer than the normal one.
-        **kwargs: arguments of :class:`WSVADModule`.
+    Its arguments are those of :class:`DualMemoryModule`.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = DUAL_MEMORY_WEIGHTS
-
-    net: DualMemoryNet
-
-    def __init__(
-        self,
-        feature_dim: int = 1024,
-        hidden_dim: int = 512,
-        abnormal_slots: int = 60,
-        normal_slots: int = 60,
-        dropout: float = 0.5,
-        distance_margin: float = DISTANCE_MARGIN,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(feature_dim=feature_dim, **kwargs)
-        self.distance_margin = distance_margin
-        self.net = DualMemoryNet(
-            feature_dim,
-            hidden_dim,
-            abnormal_slots,
-            normal_slots,
-            mlp_dim=hidden_dim,
-            dropout=dropout,
-        )
-
-    def score(self, batch: WSVADBatch) -> Tensor:
-        """Score snippets: ``[B, T]`` in [0, 1]."""
-        scores: Tensor = self.net(batch.features)
-        return scores
 
     def compute_losses(self, batch: WSVADBatch) -> dict[str, Tensor]:
         """Give the raw terms that the module's docstring lists."""

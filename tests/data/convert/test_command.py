@@ -96,6 +96,16 @@ def test_frames(num_frames: str, frames: str, kept: int, source: Path, tmp_path:
     assert verify(str(tmp_path / "store.h5")) == 0
 
 
+@pytest.mark.parametrize(("frames", "kept"), [("exact", (5, 111)), ("covered", (5, 111))])
+def test_glances_are_kept_up_to_the_last_frame(
+    frames: str, kept: tuple[int, ...], source: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "videos.csv"
+    table.write_text("video,label,num_frames,glances\nAbuse001_x264,Abuse,,5;111\n")
+    store = convert(source, tmp_path / "store.h5", "--annotations", str(table), "--frames", frames)
+    assert store["Abuse001_x264"].annotation.glances == kept
+
+
 def test_intervals_keep_their_classes_where_frames_are_dropped(source: Path, tmp_path: Path) -> None:
     row = "Abuse001_x264,Abuse,127,5-20:Riot;113-127;90-127:Abuse,test"
     table = write_table(tmp_path / "videos.csv", row)

@@ -41,7 +41,7 @@ def test_the_table_reads_back_and_the_summary_tells_all(
         labels = {name: arrays[name].tolist() for name in arrays}
     assert labels == {"Abuse028_x264": [0] * 5 + [1] * 16 + [0] * 11, "Normal_Videos_003_x264": [0] * 48}
     shown = " ".join(capsys.readouterr().out.split())
-    for reported in ("│ test │ 1 │ 1 │ 1 │ 0 │ 2 │ 53", "Arson │ 1 │ 0", "5-25 of 20", "notes.md"):
+    for reported in ("│ test │ 1 │ 1 │ 1 │ 0 │ 0 │ 2 │ 53", "Arson │ 1 │ 0", "5-25 of 20", "notes.md"):
         assert reported in shown
 
 

@@ -12,6 +12,7 @@ from scipy.io import savemat
 
 from wsvad_lightning.data.datasets import avenue, msad, shanghaitech, tad, ucf_crime, ucsd, xd_violence
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.clicks import draw_glances
 from wsvad_lightning.data.datasets.command import BenchmarkName, read_benchmark
 from wsvad_lightning.data.datasets.draft import Draft
 from wsvad_lightning.data.datasets.table import read_annotations
@@ -495,7 +496,7 @@ def test_shipped_tables_hold_what_the_official_files_say(real_data: Path, name: 
     shipped = read_annotations(name)
     assert list(shipped) == list(official)
     for video_id, video in shipped.items():
-        for entry in ("label", "split", "classes", "num_frames", "intervals"):
+        for entry in ("label", "split", "classes", "num_frames", "intervals", "glances"):
             if name != "shanghaitech" or entry in ("label", "split", "classes"):
                 assert getattr(video, entry) == getattr(official[video_id], entry)
 
@@ -507,3 +508,61 @@ def test_ucsd_masks_give_the_official_intervals(real_data: Path, tmp_path: Path)
             write_pictures(tmp_path / f"{clip}_gt", [bool(mask.any()) for mask in file[clip][()]])
     for clip, video in read_benchmark("ucsd", [tmp_path]).items():
         assert (video.num_frames, video.intervals) == (known[clip].num_frames, known[clip].intervals)
+
+
+GLANCES = ("video-id,glance", "Abuse001_x264,299", "Arson011_x264,0", "Abuse001_x264,17")
+
+
+def test_glances_join_the_lists_of_their_data_set(tmp_path: Path) -> None:
+    write(tmp_path / "Anomaly_Train.txt", "Abuse/Abuse001_x264.mp4", "Normal/Normal_Videos001_x264.mp4")
+    table = write(tmp_path / "ucf_glance_annotations.csv", *GLANCES)
+    abuse = VideoAnnotation("Abuse001_x264", 1, ("Abuse",), split="train", glances=(299, 17))
+    arson = VideoAnnotation("Arson011_x264", 1, ("Arson",), split="train", glances=(0,))
+    normal = VideoAnnotation("Normal_Videos001_x264", 0, split="train")
+    alone = read_benchmark("glances", [table])
+    assert alone == {"Abuse001_x264": abuse, "Arson011_x264": arson}
+    assert read_benchmark("ucf_crime", [tmp_path]) == {**alone, "Normal_Videos001_x264": normal}
+    xd = write(tmp_path / "xd_glances.csv", "video-id,glance", "Bad__#1_label_B2-G-0,5")
+    expected = VideoAnnotation("Bad__#1_label_B2-G-0", 1, ("B2", "G"), split="train", glances=(5,))
+    for benchmark in ("glances", "xd_violence"):
+        assert read_benchmark(benchmark, [xd]) == {"Bad__#1_label_B2-G-0": expected}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["video-id,glance", "Abuse001_x264,x"], "line 2.*glance 'x': is not a number of frames"),
+        (["video-id,glance", "Normal_Videos001_x264,5"], "glances are given of a video that is not abnormal"),
+        (["video-id,glance", "holiday,5"], "holiday.*is not a video of UCF-Crime"),
+        (["video-id,frame", "Abuse001_x264,5"], "lacks the column 'glance'"),
+    ],
+)
+def test_rows_that_are_no_glances_are_refused(tmp_path: Path, rows: list[str], message: str) -> None:
+    with pytest.raises(WSVADError, match=message):
+        read_benchmark("glances", [write(tmp_path / "a.csv", *rows)])
+
+
+def test_a_glance_is_drawn_in_every_interval() -> None:
+    spans = ((3, 4), (10, 12), (20, 400))
+    videos = {
+        "a": VideoAnnotation("a", 1, intervals=spans),
+        "b": VideoAnnotation("b", 0),
+        "c": VideoAnnotation("c", 1),
+    }
+    draws = [draw_glances(videos, seed) for seed in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+    assert (draws[0]["b"], draws[0]["c"]) == (videos["b"], videos["c"])
+    for drawn in draws:
+        assert all(start <= g < end for g, (start, end) in zip(drawn["a"].glances, spans, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "videos", "glances"), [("ucf_crime", 810, 2026), ("xd_violence", 1905, 4278)]
+)
+def test_the_published_glances_are_of_all_abnormal_training_videos(
+    real_data: Path, name: BenchmarkName, videos: int, glances: int
+) -> None:
+    read = read_benchmark(name, [real_data / "annotations" / name])
+    marked = [video for video in read.values() if video.glances]
+    assert (len(marked), sum(len(video.glances) for video in marked)) == (videos, glances)
+    assert {(video.label, video.split) for video in marked} == {(1, "train")}

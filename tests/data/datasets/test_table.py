@@ -145,6 +145,16 @@ WRONG_TABLES = {
         "video,label,num_frames,intervals\nx,1,99,4-100\n",
         "4-100 passes the end of the video at frame 99",
     ),
+    "glance": ("video,label,glances\nx,1,5;y\n", "line 2.*glances 'y': is not a number of frames"),
+    "glance before": ("video,label,glances\nx,1,-5\n", "line 2.*glances '-5': is not a number of frames"),
+    "glance behind": (
+        "video,label,num_frames,glances\nx,1,99,4;99\n",
+        "the glance 99 is behind the end of the video at frame 99",
+    ),
+    "glance of none": (
+        "video,label,glances\nx,0,4\n",
+        "line 2.*glances are given of a video that is not abnormal",
+    ),
     "no class": ("video,label,intervals\nx,1,4-10:\n", "line 2.*intervals '4-10:': is not an interval"),
     "normal": ("video,label,intervals\nx,0,4-10\n", "line 2.*a normal video has anomalous intervals"),
     "classes": ("video,label,classes\nx,0,Riot\n", "line 2.*a normal video has anomaly classes"),
@@ -230,6 +240,18 @@ def test_a_row_may_be_an_event(tmp_path: Path) -> None:
         ),
         "y": VideoAnnotation("y", 1),
     }
+
+
+def test_glances_are_read_and_written(tmp_path: Path) -> None:
+    """In the order in which they are given; those of the events of a video are joined."""
+    table = "video,label,glances\nn,0,\na,1,700; 0\nb,Riot,\n"
+    read = read_annotations(write(tmp_path / "videos.csv", table))
+    assert [video.glances for video in read.values()] == [(), (700, 0), ()]
+    write_annotations(tmp_path / "again.csv", read)
+    assert read_annotations(tmp_path / "again.csv") == read
+    rows = "video,label,start_frame,end_frame,glances\na,1,0,9,4\na,1,20,30,25\n"
+    events = read_annotations(write(tmp_path / "events.csv", rows))
+    assert events["a"].glances == (4, 25)
 
 
 def test_times_become_frames_by_the_frame_rate(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.dataset import BatchLoader
+from wsvad_lightning.data.loading.glances import Glances
 from wsvad_lightning.data.loading.sampling import mean_bins
 from wsvad_lightning.data.loading.transform import Crops
 from wsvad_lightning.data.store import FeatureStore
@@ -159,6 +162,24 @@ def test_a_training_batch_is_paired(store: str) -> None:
         assert batch.labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
         assert all(name.startswith("train_") for name in batch.video_ids)
     assert data.val_dataloader() == []
+
+
+def test_a_training_batch_marks_the_segments_of_glances(store: str, tmp_path: Path) -> None:
+    held = FeatureStore(store)
+    known = {name: held[name].annotation for name in held}
+    abnormal = {name: replace(video, glances=(0, 70)) for name, video in known.items() if video.label}
+    write_annotations(tmp_path / "a.csv", known | abnormal)
+    for glances in get_args(Glances):
+        data = WSVADDataModule(store, annotations=str(tmp_path / "a.csv"), glances=glances, segments=8)
+        data.setup("fit")
+        batch = next(iter(data.train_dataloader()))
+        marks = torch.zeros(len(batch.labels), 8, dtype=torch.bool)
+        for row, name in enumerate(batch.video_ids):
+            if name in abnormal and glances == "all":
+                marks[row, [0, int(70 / 16 / held[name].num_snippets * 8)]] = True
+        assert batch.glances is not None
+        assert torch.equal(batch.glances, marks)
+        assert data.info.glances
 
 
 @pytest.mark.parametrize("crops", ["each", "random"])

@@ -27,7 +27,7 @@ from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 
-SEGMENTS = 6
+SEGMENTS, STRIDE = 6, 16
 ALL_CROPS: tuple[Crops, ...] = ("all", "each", "random", "mean", "max", "concat")
 
 
@@ -56,7 +56,7 @@ def make_bags(store: FeatureStore, source: StoreSegments, cache: SegmentSource |
     lengths = [store[video_id].num_snippets for video_id in store]
     transform = source.reader.transform
     how = transform, source.sampling, SEGMENTS
-    return TrainingBags(cache or source, videos, lengths, *how, store.classes, {})
+    return TrainingBags(cache or source, videos, lengths, STRIDE, *how, store.classes, {})
 
 
 def draws(bags: TrainingBags) -> list[Draw]:

@@ -42,7 +42,7 @@ def make_streams(number: int) -> dict[str, Features]:
 
 
 def make_annotation(number: int) -> VideoAnnotation:
-    """Even videos are normal, odd ones abnormal; one has the class of an interval."""
+    """Even videos are normal, odd ones abnormal; one has the class of an interval, and glances."""
     abnormal = number % 2 == 1
     return VideoAnnotation(
         video_id=f"video{number:02d}",
@@ -52,6 +52,7 @@ def make_annotation(number: int) -> VideoAnnotation:
         intervals=((2, 9), (12, 16)) if abnormal else (),
         split="train" if number < 5 else "test",
         interval_classes=("Riot", None) if number == 3 else (),
+        glances=(13, 4) if number == 3 else (),
     )
 
 

@@ -39,6 +39,11 @@ def write_table(path: Path, numbers: range, change: Callable[[str], str] = str) 
     return str(path)
 
 
+def add_cells(text: str, column: str, cells: dict[str, str]) -> str:
+    header, *rows = text.splitlines()
+    return "\n".join([f"{header},{column}", *(f"{row},{cells.get(row.split(',')[0], '')}" for row in rows)])
+
+
 def mean_norm(stream: str) -> str:
     norms = [
         np.linalg.norm(make_streams(number)[stream].astype(float), axis=2).ravel() for number in range(8)
@@ -247,6 +252,15 @@ CHANGES: dict[str, tuple[range, Callable[[str], str], list[str]]] = {
         range(8),
         lambda text: text.replace("video04,0,", "video04,1,"),
         ["video04 │ label 1 in the annotations, 0 in the store"],
+    ),
+    "glances": (
+        range(8),
+        lambda text: add_cells(text, "glances", {"video01": "4", "video03": "13;4", "video05": "10"}),
+        [
+            "video01 │ glances (4,) in the annotations, () in the store",
+            "video05 │ has glances outside of its intervals: 10",
+            "video05 │ glances (10,) in the annotations, () in the store",
+        ],
     ),
     "classes": (
         range(8),

@@ -31,8 +31,14 @@ def build(config: dict[str, Any], inputs: dict[str, torch.Tensor]) -> WSVADModul
         distance_margin=config["distance_margin"],
         loss_weights={term: config["weights"][name] for name, terms in WEIGHTS.items() for term in terms},
     )
+    module.net = make_net(config)
+    return module
+
+
+def make_net(config: dict[str, Any]) -> DualMemoryNet:
+    """Make the network that the configuration describes, without dropout."""
     transformer = config["transformer"]
-    module.net = DualMemoryNet(
+    return DualMemoryNet(
         feature_dim=config["input_size"],
         hidden_dim=config["hidden"],
         abnormal_slots=config["a_nums"],
@@ -44,7 +50,6 @@ def build(config: dict[str, Any], inputs: dict[str, torch.Tensor]) -> WSVADModul
         score_dim=config["cls_hidden"],
         dropout=0.0,
     )
-    return module
 
 
 def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:

@@ -104,12 +104,14 @@ def settle_frames(
         WSVADError: if snippets and frames do not fit; names both.
     """
     covered = grid.covered(num_snippets)
-    last_end = max((end for _, end in annotation.intervals or ()), default=0)
+    ends = [*(end for _, end in annotation.intervals or ()), *(frame + 1 for frame in annotation.glances)]
+    last_end = max(ends, default=0)
     total = annotation.num_frames or max(covered, last_end)
     fewest, most = grid.bounds(total)
     if segments and num_snippets == SEGMENTS and not fewest <= num_snippets <= most:
-        note = f"{SEGMENTS} segments of the whole video: its frames and intervals are left out"
-        return replace(annotation, num_frames=None, intervals=None, interval_classes=()), covered, note
+        note = f"{SEGMENTS} segments of the whole video: its frames, intervals and glances are left out"
+        bare = replace(annotation, num_frames=None, intervals=None, interval_classes=(), glances=())
+        return bare, covered, note
     if frames == "covered" and covered < total <= covered + MOST_DROPPED * grid.stride:
         note = f"frames {covered} to {total} dropped, which no snippet covers"
         return _cut(annotation, covered), covered, note
@@ -123,6 +125,8 @@ def settle_frames(
 
 def _cut(annotation: VideoAnnotation, num_frames: int) -> VideoAnnotation:
     """Leave out what comes after so many frames."""
+    glances = tuple(frame for frame in annotation.glances if frame < num_frames)
+    annotation = replace(annotation, glances=glances)
     if annotation.intervals is None:
         return replace(annotation, num_frames=num_frames)
     kept = [start < num_frames for start, _ in annotation.intervals]

@@ -41,6 +41,7 @@ class VideoAnnotation:
         frame_size: width and height of the frames in pixels; None if unknown.
         regions: file or folder that says where in the frames the anomalies are, see
             :mod:`wsvad_lightning.data.datasets.regions`; None if that is unknown.
+        glances: frames that a person marked inside anomalies, in the order in which they are given.
 
     Raises:
         WSVADError: if the fields contradict each other, an interval is reversed or passes the end, a class
@@ -57,6 +58,7 @@ class VideoAnnotation:
     seconds: tuple[tuple[float, float], ...] | None = None
     frame_size: tuple[int, int] | None = None
     regions: str | None = None
+    glances: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.label not in (0, 1, UNKNOWN):
@@ -71,6 +73,10 @@ class VideoAnnotation:
             self._reject("a normal video has anomalous intervals", "Label it abnormal or drop the intervals")
         if self.label != 1 and self.regions is not None:
             self._reject("regions of anomalies are given of a video that is not abnormal", "Leave them out")
+        if self.label != 1 and self.glances:
+            self._reject("glances are given of a video that is not abnormal", "Leave them out")
+        if self.glances and min(self.glances) < 0:
+            self._reject(f"the glance {min(self.glances)} is not a frame", "Give frames, counted from 0")
         if self.frame_size is not None and min(self.frame_size) < 1:
             self._reject("its frames have no pixels", "Give width and height of at least 1, or none")
         if self.label == 0 and self.classes:
@@ -113,7 +119,8 @@ class VideoAnnotation:
             num_frames: frames of the video.
 
         Raises:
-            WSVADError: without frames, or if another number is annotated or an interval passes the end.
+            WSVADError: without frames, or if another number is annotated, or an interval or a glance passes
+                the end.
         """
         if num_frames < 1:
             self._reject(f"the video has {num_frames} frames", "Give the true number or leave it out")
@@ -128,6 +135,11 @@ class VideoAnnotation:
                     f"the interval {start}-{end} passes the end of the video at frame {num_frames}",
                     "Correct the interval; frames count from 0 and the end is excluded",
                 )
+        if max(self.glances, default=0) >= num_frames:
+            self._reject(
+                f"the glance {max(self.glances)} is behind the end of the video at frame {num_frames}",
+                "Correct the glance; frames count from 0",
+            )
 
     def of_size(self, frame_size: tuple[int, int] | None) -> "VideoAnnotation":
         """Take this width and height of the frames, unless others are annotated."""

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from wsvad_lightning.data.datasets import (
     avenue,
+    glances,
     msad,
     shanghaitech,
     sst_boxes,
@@ -31,7 +32,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 
 BenchmarkName = Literal[
-    "ucf_crime", "xd_violence", "shanghaitech", "msad", "ucsd", "avenue", "tad", "sst_boxes"
+    "ucf_crime", "xd_violence", "shanghaitech", "msad", "ucsd", "avenue", "tad", "sst_boxes", "glances"
 ]
 
 READERS: dict[str, Callable[[Sequence[Path], Draft], None]] = {
@@ -43,6 +44,7 @@ READERS: dict[str, Callable[[Sequence[Path], Draft], None]] = {
     "avenue": avenue.read,
     "tad": tad.read,
     "sst_boxes": sst_boxes.read,
+    "glances": glances.read,
 }
 SHOWN = 5  # videos of a repair
 
@@ -141,6 +143,7 @@ def _table_of_videos(videos: Mapping[str, VideoAnnotation], output: str) -> Tabl
         "abnormal",
         "with intervals",
         "with regions",
+        "with glances",
         "with frame counts",
         "frames",
     )
@@ -151,7 +154,8 @@ def _table_of_videos(videos: Mapping[str, VideoAnnotation], output: str) -> Tabl
         counts = [video.num_frames for video in own if video.num_frames is not None]
         located = sum(bool(video.intervals) for video in own)
         placed = sum(video.regions is not None for video in own)
-        cells = (labels.count(0), labels.count(1), located, placed, len(counts), sum(counts))
+        clicked = sum(bool(video.glances) for video in own)
+        cells = (labels.count(0), labels.count(1), located, placed, clicked, len(counts), sum(counts))
         table.add_row(split or "no split", *map(str, cells))
     return table
 

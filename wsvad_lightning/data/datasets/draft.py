@@ -36,6 +36,7 @@ class _Facts:
     split: str | None = None
     frame_size: tuple[int, int] | None = None
     regions: str | None = None
+    glances: tuple[int, ...] | None = None
     said_by: dict[str, Path] = field(default_factory=dict)
 
 
@@ -75,6 +76,7 @@ class Draft:
         split: str | None = None,
         frame_size: tuple[int, int] | None = None,
         regions: Path | None = None,
+        glances: Sequence[int] | None = None,
     ) -> None:
         """Add what a file says of a video; None where it says nothing.
 
@@ -90,6 +92,7 @@ class Draft:
             split: ``train``, ``val`` or ``test``.
             frame_size: width and height of the frames.
             regions: file or folder that says where in the frames the anomalies are.
+            glances: frames that a person marked inside anomalies.
 
         Raises:
             WSVADError: if another file says otherwise.
@@ -97,7 +100,8 @@ class Draft:
         joined = None if intervals is None else tuple(join(intervals))
         named = None if events is None else tuple(sorted(events))
         places = None if regions is None else str(regions)
-        said = _Facts(label, classes, num_frames, joined, named, split, frame_size, places)
+        marked = None if glances is None else tuple(glances)
+        said = _Facts(label, classes, num_frames, joined, named, split, frame_size, places, marked)
         video_id = canonical_id(video)
         facts = self._videos.setdefault(video_id, _Facts())
         for name in (entry.name for entry in fields(_Facts) if entry.name != "said_by"):
@@ -143,6 +147,7 @@ class Draft:
             interval_classes,
             frame_size=facts.frame_size,
             regions=facts.regions,
+            glances=facts.glances or (),
         )
 
     def _settle_events(self, video_id: str, facts: _Facts) -> tuple[Event, ...] | None:

@@ -12,6 +12,7 @@ Frames count from 0 and intervals are half-open: ``60-100`` covers the frames 60
 """
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ from wsvad_lightning.files import write_table
 from wsvad_lightning.types import LABELS
 
 COLUMNS = ("video", "label", "num_frames", "intervals", "classes", "split")
+GLANCES = "glances"  # column of tables that give a frame inside each anomaly
 PLACES = ("width", "height", "regions")  # columns of tables that say where in the frame an anomaly is
 
 
@@ -48,9 +50,10 @@ def read_annotations(
     Columns: ``video``; ``label``: a word for normal, abnormal or unknown, ``0``, ``1`` or ``-1``, codes of
     XD-Violence, or the name of an anomaly class; and optionally ``num_frames``; ``intervals`` (or
     ``anomalous_intervals``): ``start-end;start-end:class``; or ``start_frame`` and ``end_frame``, a row for
-    each event; ``classes``: anomaly classes separated by ``;``; ``split``; ``width`` and ``height`` of the
-    frames; ``regions``, see :mod:`wsvad_lightning.data.datasets.regions`. Where the header says so,
-    intervals are times: ``intervals_seconds``, ``start (s)``, ``end [mm:ss]``.
+    each event; ``classes``: anomaly classes separated by ``;``; ``split``; ``glances``: frames inside
+    anomalies, separated by ``;``; ``width`` and ``height`` of the frames; ``regions``, see
+    :mod:`wsvad_lightning.data.datasets.regions`. Where the header says so, intervals are
+    times: ``intervals_seconds``, ``start (s)``, ``end [mm:ss]``.
 
     An abnormal video without intervals is one of which only the label is known: its ``intervals`` are None,
     never empty, so that no metric takes its frames for normal.
@@ -120,7 +123,9 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
         WSVADError: if it cannot be written.
     """
     rows = []
-    places = any(video.regions or video.frame_size for video in annotations.values())
+    videos = annotations.values()
+    glances = (GLANCES,) if any(video.glances for video in videos) else ()
+    places = PLACES if any(video.regions or video.frame_size for video in videos) else ()
     for video in annotations.values():
         if video.seconds is not None:
             problem = "its intervals are seconds, and a table holds frames"
@@ -129,8 +134,9 @@ def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotatio
         intervals = ";".join(f"{s}-{e}:{name}" if name else f"{s}-{e}" for (s, e), name in spans)
         classes = ";".join(video.classes)
         row = (video.video_id, LABELS[video.label], video.num_frames, intervals, classes, video.split)
-        rows.append((*row, *_places(video, Path(path).parent)) if places else row)
-    write_table(path, (*COLUMNS, *PLACES) if places else COLUMNS, rows)
+        marked = (";".join(map(str, video.glances)),) if glances else ()
+        rows.append((*row, *marked, *(_places(video, Path(path).parent) if places else ())))
+    write_table(path, (*COLUMNS, *glances, *places), rows)
 
 
 def _places(video: VideoAnnotation, folder: Path) -> tuple[int | None, int | None, str | None]:
@@ -192,7 +198,13 @@ def _parse_row(row: Mapping[str, str], columns: SpanColumns, name: str, folder: 
         seconds=None if columns.in_frames else bounds,
         frame_size=_read_size(row),
         regions=str(_existing(folder, row["regions"])) if row.get("regions") else None,
+        glances=_read_glances(row.get(GLANCES, "")),
     )
+
+
+def _read_glances(cell: str) -> tuple[int, ...]:
+    """Frames, as ``120;960``, also separated by commas, bars or blanks."""
+    return tuple(read_whole(GLANCES, frame) for frame in re.split(r"[;,|\s]+", cell.strip(";,| ")) if frame)
 
 
 def _read_size(row: Mapping[str, str]) -> tuple[int, int] | None:
@@ -230,6 +242,7 @@ def _join(known: VideoAnnotation, other: VideoAnnotation, columns: SpanColumns) 
         intervals=tuple((int(start), int(end)) for start, end in spans) if known.seconds is None else None,
         seconds=None if known.seconds is None else spans,
         interval_classes=interval_classes,
+        glances=tuple(dict.fromkeys((*known.glances, *other.glances))),
     )
 
 
@@ -247,7 +260,8 @@ def _notes_on(path: str | Path, rows: Sequence[Row], spans: SpanColumns, repeate
         yield f"{path}: times are read from {' and '.join(map(repr, spans.columns.values()))}"
     if repeated:
         yield f"{path}: rows that repeat another were taken once: {repeated}"
-    read = {*COLUMNS, *PLACES, *spans.columns.values(), ""} - ({"intervals"} - set(spans.columns.values()))
+    of_spans = set(spans.columns.values())
+    read = {*COLUMNS, GLANCES, *PLACES, *of_spans, ""} - ({"intervals"} - of_spans)
     if rest := [name for name in rows[0].cells if name not in read]:
         yield f"{path}: columns not read as annotations: {', '.join(rest)}"
 

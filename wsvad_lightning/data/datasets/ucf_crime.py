@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from wsvad_lightning.data.datasets import clicks
 from wsvad_lightning.data.datasets.draft import Draft, files_of
 from wsvad_lightning.data.datasets.labels import Label, label_of
 from wsvad_lightning.data.datasets.regions import read_boxes
@@ -40,7 +41,8 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     """Read ``Temporal_Anomaly_Annotation.txt``, ``UCF_Annotation.txt`` and lists of names.
 
     Some lists leave out the ``_x264`` of names; a video that has both names has the whole one. The boxes of
-    SST-WSVADL, ``merged_ucf_crime.json``, become regions; the intervals are those of the authors.
+    SST-WSVADL, ``merged_ucf_crime.json``, become regions; the intervals are those of the authors. GlanceVAD's
+    ``ucf_glance_annotations.csv`` gives glances.
 
     Args:
         sources: files, or folders that hold them.
@@ -49,9 +51,11 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     Raises:
         WSVADError: if a name or a class is none of UCF-Crime, or the files contradict each other.
     """
-    paths = files_of(sources, (*FILES, *BOXES), draft)
+    paths = files_of(sources, (*FILES, *BOXES, *clicks.FILES), draft)
     drawn = [path for path in paths if ".json" in path.suffixes]
-    lines = [(path, line) for path in paths if path not in drawn for line in read_once(path, draft)]
+    clicked = [path for path in paths if clicks.holds_glances(path)]
+    lists = [path for path in paths if path not in (*drawn, *clicked)]
+    lines = [(path, line) for path in lists for line in read_once(path, draft)]
     names = {line.video_id for _, line in lines}
     for path, line in lines:
         label = label_of_name(line.video_id)
@@ -73,6 +77,8 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
     for path in drawn:
         for video in (video for video, boxes in read_boxes(path).items() if boxes):
             draft.add(video, path, label=1, frame_size=FRAME_SIZE, regions=path)
+    for path in clicked:
+        clicks.add_glances(path, draft, label_of_name)
 
 
 def label_of_name(video_id: str) -> Label:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from wsvad_lightning.data.datasets import clicks
 from wsvad_lightning.data.datasets.draft import Draft, files_of
 from wsvad_lightning.data.datasets.labels import CODES, Label, label_of_codes
 from wsvad_lightning.data.datasets.text import Line, check_label, infer_part, read_once
@@ -20,6 +21,7 @@ FILES = (
     "*rgb*.list",
     "*train*",
     "*test*",
+    *clicks.FILES,
 )
 LABEL = re.compile("(?:{0})(?:-(?:{0}))*".format("|".join(("A", "0", *CODES))))  # A normal, 0 nothing
 
@@ -27,8 +29,9 @@ LABEL = re.compile("(?:{0})(?:-(?:{0}))*".format("|".join(("A", "0", *CODES)))) 
 def read(sources: Sequence[Path], draft: Draft) -> None:
     """Read ``annotations.txt`` or ``XD_Annotation.txt``, and lists of names.
 
-    VadCLIP's ``annotations_multiclasses.txt`` also gives the class of each interval. No official file
-    holds frame counts: they come from the videos, or from the features.
+    VadCLIP's ``annotations_multiclasses.txt`` also gives the class of each interval, GlanceVAD's
+    ``xd_glance_annotations.csv`` glances. No official file holds frame counts: they come from the videos, or
+    from the features.
 
     Args:
         sources: files, or folders that hold them.
@@ -38,10 +41,13 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
         WSVADError: if a name is none of XD-Violence, or the files contradict each other.
     """
     for path in files_of(sources, FILES, draft):
+        if clicks.holds_glances(path):
+            clicks.add_glances(path, draft, label_of_name)
+            continue
         for line in read_once(path, draft):
             if line.pairs and line.name.lower().endswith(".mp4"):
                 draft.repair(f"stray .mp4 in {path.name}, removed", line.video_id)
-            label = _label_of_name(line.video_id)
+            label = label_of_name(line.video_id)
             by_event = len(line.words) == len(line.pairs) > 0 and set(line.words) <= set(CODES)
             if not by_event:
                 check_label(path, line, label)
@@ -63,7 +69,7 @@ def _events_of(line: Line, draft: Draft) -> list[Event]:
 
     Of segments that follow each other, the file lacks the frame between, which ``annotations.txt`` has.
     """
-    if not set(line.words) <= set(_label_of_name(line.video_id).classes):
+    if not set(line.words) <= set(label_of_name(line.video_id).classes):
         draft.repair("class that the name lacks, added", line.video_id)
     starts = {start for start, _ in line.pairs}
     events = []
@@ -74,7 +80,7 @@ def _events_of(line: Line, draft: Draft) -> list[Event]:
     return events
 
 
-def _label_of_name(video_id: str) -> Label:
+def label_of_name(video_id: str) -> Label:
     """The label that a name such as ``..._label_G-B2-0`` ends in."""
     label = label_of_codes(video_id.rpartition("_label_")[2])
     if "_label_" not in video_id or label is None:

@@ -1,6 +1,7 @@
 """The data module: one feature store, a split and a recipe become the loaders of every stage."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from wsvad_lightning.data.loading.dataset import (
     WholeVideos,
 )
 from wsvad_lightning.data.loading.familiarity import FEWEST, PREFIX, VIDEOS, Familiarity, evenly
+from wsvad_lightning.data.loading.glances import Glances, used_glances
 from wsvad_lightning.data.loading.readers import FeatureReader, FeatureReaders
 from wsvad_lightning.data.loading.sampling import DETERMINISTIC, Sampling
 from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Normalize
@@ -68,6 +70,8 @@ class WSVADDataModule(ResumableDataModule):
             videos, for each view and channel) or ``zscore_shared`` (for each channel over all views).
         clip: limit of the normalised values, such as 5 for ``zscore``; None for no limit.
         pca_dim: first principal axes of the normal training videos to keep, None for no PCA.
+        glances: which glances of training videos are learnt from: ``all``, or as GlanceVAD's authors have it
+            (``official``), none of a video whose first one is frame 0.
         batch_size: bags of each class, or windows, in a batch, on each device.
         val_fraction: part of the training videos of each class to hold out.
         num_workers: loading processes; 0 loads in the training process.
@@ -99,6 +103,7 @@ class WSVADDataModule(ResumableDataModule):
         normalize: Normalize = "none",
         clip: float | None = None,
         pca_dim: int | None = None,
+        glances: Glances = "all",
         batch_size: int = 32,
         val_fraction: float = 0.0,
         num_workers: int = 0,
@@ -113,6 +118,7 @@ class WSVADDataModule(ResumableDataModule):
         self.across_videos = across_videos
         self.segments, self.sampling, self.crops = segments, sampling, crops
         self.normalize, self.clip, self.pca_dim = normalize, clip, pca_dim
+        self.glances: Glances = glances
         self.cache_dir = cache_dir
         self.chosen: Collection[str] | None = None
         self._check_settings()
@@ -159,6 +165,11 @@ class WSVADDataModule(ResumableDataModule):
         return self.store.classes if self._predicting else self.catalogue.classes
 
     @property
+    def _known(self) -> Mapping[str, VideoAnnotation]:
+        """What is known of the videos; in prediction, where no table is read, by the store."""
+        return self.catalogue.written if self._predicting else self.annotations
+
+    @property
     def transform(self) -> FeatureTransform:
         """What happens to the features; fitted by ``setup("fit")`` or restored from a checkpoint."""
         return self._readers.features.transform
@@ -186,6 +197,7 @@ class WSVADDataModule(ResumableDataModule):
             streams=self.store.streams,
             text_aligned=source.text_aligned,
             classes=self.classes,
+            glances=any(video.glances for video in self._known.values()),
             grid=source.grid,
             moved_by=moving[0] if moving else None,
         )
@@ -298,11 +310,13 @@ class WSVADDataModule(ResumableDataModule):
                 self._readers.features, self.parts["train"], self.segments, across_videos=self.across_videos
             )
             return self.training_loader(windows, {"window": range(len(windows))})
-        videos = [self.annotations[video_id] for video_id in self.parts["train"]]
+        known = [self.annotations[video_id] for video_id in self.parts["train"]]
+        videos = [replace(video, glances=used_glances(video.glances, self.glances)) for video in known]
         bags = TrainingBags(
             self._training_source(self._readers.features),
             videos,
             [self.store[video.video_id].num_snippets for video in videos],
+            self.info.grid.stride,
             self.transform,
             self.sampling,
             self.segments,

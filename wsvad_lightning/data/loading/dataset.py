@@ -14,6 +14,7 @@ from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.regions import regions_of
 from wsvad_lightning.data.datasets.rules import Rule
 from wsvad_lightning.data.datasets.vectors import ReadyLabels
+from wsvad_lightning.data.loading.glances import mark_segments
 from wsvad_lightning.data.loading.readers import FeatureReader
 from wsvad_lightning.data.loading.sampler import Draw
 from wsvad_lightning.data.loading.sampling import Sampling, sample_segments, valid_segments
@@ -79,6 +80,7 @@ class TrainingBags(BatchDataset[WSVADBatch]):
         source: gives the bags.
         videos: what is known of each video.
         lengths: number of snippets of each video.
+        stride: frames from the start of one snippet to the start of the next.
         transform: what ``source`` applies; its ``crops`` says what becomes a bag. ``each``: every view of a
             video is one; otherwise every video, with all views, a ``random`` one, or the merged one.
         sampling: what ``source`` applies.
@@ -92,6 +94,7 @@ class TrainingBags(BatchDataset[WSVADBatch]):
         source: SegmentSource,
         videos: Sequence[VideoAnnotation],
         lengths: Sequence[int],
+        stride: int,
         transform: FeatureTransform,
         sampling: Sampling,
         segments: int,
@@ -104,6 +107,8 @@ class TrainingBags(BatchDataset[WSVADBatch]):
         self.num_views = transform.output_views
         views = 1 if transform.crops in ("each", "random") else transform.output_views
         self.bag_shape = (views, segments, transform.output_dim)
+        self.sampling, self.segments = sampling, segments
+        self.num_snippets, self.stride = lengths, stride
         self.lengths = [valid_segments(sampling, length, segments) for length in lengths]
 
     def __len__(self) -> int:
@@ -124,9 +129,11 @@ class TrainingBags(BatchDataset[WSVADBatch]):
             features[place] = self.source.read(self.videos[number].video_id, held[-1], rng)
         videos = [self.videos[number] for number in numbers]
         lengths = torch.tensor([self.lengths[number] for number in numbers])
+        glances = torch.from_numpy(np.stack([self._marks(draw) for draw in keys]))
         views = None if ALL_VIEWS in held else [view.start for view in held]
         streams = {name: self._read_stream(source, keys) for name, source in self.streams.items()}
-        return _make_batch(features, lengths, videos, self.classes, streams)._replace(views=views)
+        batch = _make_batch(features, lengths, videos, self.classes, streams)
+        return batch._replace(views=views, glances=glances)
 
     def _read_stream(self, source: SegmentSource, keys: list[Draw]) -> NDArray[np.float32]:
         """Read the segments of a stream that the features of these bags are of: ``[B, S, P, D]``."""
@@ -137,6 +144,14 @@ class TrainingBags(BatchDataset[WSVADBatch]):
             video = self.videos[draw.bag // self.bags_a_video]
             bags.append(source.read(video.video_id, ALL_VIEWS, rng).swapaxes(0, 1))
         return np.stack(bags)
+
+    def _marks(self, draw: Draw) -> NDArray[np.bool_]:
+        """Mark the segments of a bag that hold a glance: ``[S]``."""
+        number = draw.bag // self.bags_a_video
+        rng = np.random.default_rng(draw.seed)
+        self._views(draw.bag, rng)  # drawn before the segments
+        frames, length = self.videos[number].glances, self.num_snippets[number]
+        return mark_segments(frames, length, self.stride, self.sampling, self.segments, rng)
 
     def _views(self, bag: int, rng: np.random.Generator) -> slice:
         """Views that belong to a bag."""

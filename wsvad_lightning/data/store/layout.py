@@ -3,14 +3,14 @@
     store.h5                   schema and every field of Provenance: backbone, snippet_length, …; checksum
     └── videos
         └── <video_id>         label, classes, split, num_frames, fps, width, height,
-                               intervals [n, 2], interval_classes [n], notes [n]; name;
+                               intervals [n, 2], interval_classes [n], glances [n], notes [n]; name;
                                source, source_size, source_mtime_ns, source_sha256; checksum
             ├── features       [T, N, D] float16 or float32; checksum, mean_norm
             └── patches_2x3    [T, 6, D], and so on: one dataset a stream
 
-``split``, ``width``, ``height``, ``intervals``, ``interval_classes`` and ``source…`` are absent where they
-are unknown; ``views`` is JSON text. A group that cannot be called by the name of its video, as that has a
-``/``, is called by a digest, and its attribute ``name`` is the name.
+``split``, ``width``, ``height``, ``intervals``, ``interval_classes``, ``glances`` and ``source…`` are absent
+where they are unknown; ``views`` is JSON text. A group that cannot be called by the name of its video, as
+that has a ``/``, is called by a digest, and its attribute ``name`` is the name.
 
 Uncompressed datasets are contiguous and start at multiples of 64 bytes, so that any program can map them into
 memory. What the checksums cover, and what is refused, is in :mod:`wsvad_lightning.data.store.contents`.
@@ -187,7 +187,7 @@ def _write_name(group: h5py.Group, video_id: str) -> None:
 
 def _write_annotation(group: h5py.Group, annotation: VideoAnnotation) -> None:
     """Write what is known of a video, in place of what was."""
-    for name in ("split", "intervals", "interval_classes"):
+    for name in ("split", "intervals", "interval_classes", "glances"):
         group.attrs.pop(name, None)
     group.attrs["label"] = annotation.label
     group.attrs["classes"] = np.array(annotation.classes, dtype=h5py.string_dtype())
@@ -198,6 +198,8 @@ def _write_annotation(group: h5py.Group, annotation: VideoAnnotation) -> None:
     if annotation.interval_classes:
         names = [name or "" for name in annotation.interval_classes]
         group.attrs["interval_classes"] = np.array(names, dtype=h5py.string_dtype())
+    if annotation.glances:
+        group.attrs["glances"] = np.array(annotation.glances, dtype=np.int64)
 
 
 def open_file(path: Path) -> h5py.File:
@@ -283,6 +285,9 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
     interval_classes, notes = given.get("interval_classes", []), given.get("notes", [])
     if intervals is not None and not _is_list_of_pairs(intervals):
         raise ValueError("its intervals are not pairs of frames")
+    glances = given.get("glances", [])
+    if not isinstance(glances, list) or any(type(frame) is not int for frame in glances):
+        raise ValueError("its glances are not frames")
     lists = {"classes": given.get("classes"), "interval_classes": interval_classes, "notes": notes}
     for name, texts in lists.items():
         if not _is_list_of_texts(texts):
@@ -296,6 +301,7 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
         split=_typed(given, "split", str) if "split" in given else None,
         interval_classes=tuple(name or None for name in interval_classes),
         frame_size=(_typed(given, "width", int), _typed(given, "height", int)) if "width" in given else None,
+        glances=tuple(glances),
     )
     streams = {
         name: _locate_stream(name, dataset, path) for name, dataset in members(group, h5py.Dataset).items()

@@ -35,8 +35,9 @@ def make_store(
     """Write a store of synthetic videos that a detector can learn from.
 
     Snippets are Gaussian noise around a centre of their video's own; between a third and all of an abnormal
-    video is moved along a direction that belongs to its class. Videos are called ``train_normal_000``,
-    ``test_abnormal_002`` and so on. The last snippet of a video may cover frames that the video lacks.
+    video is moved along a direction that belongs to its class, and its middle is a glance. Videos are called
+    ``train_normal_000``, ``test_abnormal_002`` and so on. The last snippet of a video may cover frames that
+    the video lacks.
 
     Args:
         path: where to write it.
@@ -87,6 +88,7 @@ def make_store(
                 classes=(classes[kind],) if label and classes else (),
                 intervals=(frames,) if label else (),
                 split=split,
+                glances=((frames[0] + frames[1]) // 2,) if label else (),
             )
             writer.add(annotation, arrays, num_frames=num_frames, fps=25.0)
     return Path(path)

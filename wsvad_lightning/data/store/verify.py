@@ -168,6 +168,7 @@ def _check_features(store: FeatureStore, video_id: str) -> Iterator[Finding]:
         if len(array) != record.num_snippets:
             yield Finding(video_id, f"{name} has {len(array)} snippets, another stream {record.num_snippets}")
     yield from _check_length(video_id, record, store.provenance)
+    yield from _check_glances(record.annotation)
 
 
 def _check_checksums(store: FeatureStore) -> Iterator[Finding]:
@@ -214,7 +215,8 @@ def _check_annotations(
             given.check_num_frames(record.num_frames)
         except WSVADError as error:
             yield Finding(name, error.problem)
-        for entry in ("label", "classes", "intervals", "interval_classes", "split"):
+        yield from _check_glances(given)
+        for entry in ("label", "classes", "intervals", "interval_classes", "split", "glances"):
             now, then = getattr(given, entry), getattr(stored, entry)
             if now not in (None, (), UNKNOWN) and now != then:
                 yield Finding(name, f"{entry} {now} in the annotations, {then} in the store")
@@ -230,6 +232,16 @@ def _check_annotations(
         more = "" if len(sizeless) == 1 else f", as of {len(sizeless) - 1} more"
         problem = f"has boxes, and neither annotations nor store give the size of its frames{more}"
         yield Finding(sizeless[0], problem)
+
+
+def _check_glances(video: VideoAnnotation) -> Iterator[Finding]:
+    """A glance is in an interval, where these are known."""
+    if video.intervals is None:
+        return
+    outside = [g for g in video.glances if not any(start <= g < end for start, end in video.intervals)]
+    if outside:
+        problem = f"has glances outside of its intervals: {', '.join(map(str, outside))}"
+        yield Finding(video.video_id, problem)
 
 
 def _check_regions(video: VideoAnnotation, num_frames: int) -> Iterator[Finding]:

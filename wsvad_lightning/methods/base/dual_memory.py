@@ -1,9 +1,9 @@
-"""The network and the losses of UR-DMU, which SST computes twice: on snippets and on patches.
+"""The network and the losses of UR-DMU, which GlanceVAD shares and SST computes on snippets and on patches.
 
 The docstring of :mod:`wsvad_lightning.methods.urdmu` has the equations and says what each term is for.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from wsvad_lightning.layers import DistanceEncoder, MemoryUnit
 from wsvad_lightning.layers.blocks import in_blocks
 from wsvad_lightning.losses import probability_bce, topk_bce
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ops import gather_mean, halves
+from wsvad_lightning.types import WSVADBatch
 
 DUAL_MEMORY_WEIGHTS = {
     "video_bce": 1.0,
@@ -169,6 +171,48 @@ class DualMemoryNet(nn.Module):
         )
 
 
+class DualMemoryModule(WSVADModule):
+    """Base of methods whose network is the one above.
+
+    Args:
+        feature_dim: D, channels of the features; taken from the store on the command line.
+        hidden_dim: channels of the encoder, the memories and the latents.
+        abnormal_slots: size of the abnormal memory.
+        normal_slots: size of the normal memory.
+        dropout: probability inside the transformer.
+        distance_margin: by how much the abnormal latent should be longer than the normal one.
+        **kwargs: arguments of :class:`WSVADModule`.
+    """
+
+    net: DualMemoryNet
+
+    def __init__(
+        self,
+        feature_dim: int = 1024,
+        hidden_dim: int = 512,
+        abnormal_slots: int = 60,
+        normal_slots: int = 60,
+        dropout: float = 0.5,
+        distance_margin: float = DISTANCE_MARGIN,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(feature_dim=feature_dim, **kwargs)
+        self.distance_margin = distance_margin
+        self.net = DualMemoryNet(
+            feature_dim,
+            hidden_dim,
+            abnormal_slots,
+            normal_slots,
+            mlp_dim=hidden_dim,
+            dropout=dropout,
+        )
+
+    def score(self, batch: WSVADBatch) -> Tensor:
+        """Score snippets: ``[B, T]`` in [0, 1]."""
+        scores: Tensor = self.net(batch.features)
+        return scores
+
+
 def dual_memory_losses(
     out: DualMemoryOutput, labels: Tensor, distance_margin: float = DISTANCE_MARGIN
 ) -> dict[str, Tensor]:
@@ -179,9 +223,18 @@ def dual_memory_losses(
         labels: ``[B]`` of the videos.
         distance_margin: by how much the abnormal latent should be longer than the normal one.
     """
-    k = out.scores.shape[-1] // 16 + 1
+    k = representative(out)
+    return {"video_bce": topk_bce(out.scores, labels, k), **unlabelled_losses(out, k, distance_margin)}
+
+
+def representative(out: DualMemoryOutput) -> int:
+    """Number of snippets that represent a video."""
+    return out.scores.shape[-1] // 16 + 1
+
+
+def unlabelled_losses(out: DualMemoryOutput, k: int, distance_margin: float) -> dict[str, Tensor]:
+    """Give the terms that the scores have no part in; see :func:`dual_memory_losses`."""
     return {
-        "video_bce": topk_bce(out.scores, labels, k),
         **memory_losses(out, k),
         **representation_losses(out, k, distance_margin),
         "kl": gaussian_kl(out.latent_mean.float(), out.latent_logvar.float()),

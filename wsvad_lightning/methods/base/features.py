@@ -55,6 +55,16 @@ def other_features(data: "WSVADDataModule", given: object, trained: object) -> W
     )
 
 
+def note_unmarked_videos(data: "WSVADDataModule") -> None:
+    """Count the abnormal training videos without a glance, which are learnt as normal ones."""
+    videos = [video for name in data.parts["train"] if (video := data.annotations[name]).label == 1]
+    if unmarked := [video.video_id for video in videos if not video.glances]:
+        count = f"{len(unmarked)} of {len(videos)} abnormal training videos"
+        rank_zero_info(
+            f"note: {count}, such as {unmarked[0]}, have no glance: all of them is learnt as normal"
+        )
+
+
 def note_unseen_classes(data: "WSVADDataModule") -> None:
     """Name the classes without a training video: mistyped ones are among these."""
     seen = {name for video in data.parts["train"] for name in data.annotations[video].classes}

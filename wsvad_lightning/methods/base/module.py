@@ -21,6 +21,7 @@ from wsvad_lightning.methods.base.evaluation import Evaluation
 from wsvad_lightning.methods.base.features import (
     compare_features,
     described,
+    note_unmarked_videos,
     note_unseen_classes,
     other_features,
 )
@@ -159,8 +160,8 @@ class WSVADModule(TrainingModule):
             WSVADError: if they do not fit.
         """
         data, info = self.data, self.data.info
-        # What was trained brings the names of its classes along.
-        needs = self.requires if stage == "fit" else replace(self.requires, classes=False)
+        # What was trained brings the names of its classes along, and needs no glances.
+        needs = self.requires if stage == "fit" else replace(self.requires, classes=False, glances=False)
         needs.check(type(self).__name__, info)
         data.carry(self.requires.streams, stage)
         if info.dim != self.feature_dim:
@@ -174,6 +175,8 @@ class WSVADModule(TrainingModule):
             self.check_trainable()
             if self.requires.classes:
                 note_unseen_classes(data)
+            if self.requires.glances:
+                note_unmarked_videos(data)
             self.requires.check_bags(type(self).__name__, data.bags)
 
     # ---------------------------------------------------------------------------------------- evaluation
