@@ -10,6 +10,7 @@ about who wrote it.
 
 import argparse
 import hashlib
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -57,6 +58,7 @@ SETTINGS = (
 )
 OF_TRAINING = ("optimizer_states", "lr_schedulers", "loops", "callbacks")  # may be left out to share a model
 DEEPEST = 50  # levels of a checkpoint; ours have ten
+SHOWN = 120  # characters of what a reader says
 BLOCK = 2**24  # bytes that are hashed at once
 
 Record = TypeVar("Record")
@@ -77,10 +79,8 @@ def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str
     except FileNotFoundError:
         raise WSVADError(argument, path, "no such file", "Give the path of a checkpoint") from None
     except Exception as error:  # a file made to be odd fails anywhere in the reader
-        reason = " ".join(str(error).split())[:100]
-        raise WSVADError(
-            argument, path, f"not a readable checkpoint ({reason})", "Give a file that `wsvad fit` wrote"
-        ) from None
+        problem = f"not a readable checkpoint ({_reason(error)})"
+        raise WSVADError(argument, path, problem, "Give a file that `wsvad fit` wrote") from None
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise WSVADError(
             argument, path, "not a checkpoint", "Import the authors' weights by `wsvad import-weights`"
@@ -208,6 +208,14 @@ def _load(path: str | Path, *, mmap: bool) -> Any:
     return content
 
 
+def _reason(error: Exception) -> str:
+    """Say why PyTorch cannot read a file, without its advice to run what is in it."""
+    text = " ".join(str(error).split())
+    if asked := re.search(r"GLOBAL ([\w.]+)", text):
+        return f"it asks for {asked[1][:SHOWN]}, which is neither a tensor nor a plain value"
+    return text.rpartition("from a trusted source. ")[2][:SHOWN]
+
+
 def check_stored(file: IO[bytes], size: int) -> None:
     """Compare what a file of PyTorch declares with its size, before anything of it is loaded.
 
@@ -265,10 +273,8 @@ def read_official(path: str | Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise WSVADError("weights", path, "no such file", "Give the path of the authors' weights") from None
     except Exception as error:  # a file made to be odd fails anywhere in the reader
-        reason = " ".join(str(error).split())[:120]
-        raise WSVADError(
-            "weights", path, f"not a file of tensors ({reason})", "Give a state dict saved by torch.save"
-        ) from None
+        problem = f"not a file of tensors ({_reason(error)})"
+        raise WSVADError("weights", path, problem, "Give a state dict saved by torch.save") from None
     for key in WRAPPERS:
         state = state.get(key, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -135,6 +135,9 @@ class Draft:
         intervals = facts.intervals or () if events is None else tuple((e.start, e.end) for e in events)
         interval_classes = tuple(event.name for event in events or ())
         for start, end in intervals:
+            if last is not None and start >= last:
+                problem = f"the interval {start}-{end} lies after its {last} frames"
+                raise WSVADError("video", video_id, problem, "Correct the interval or the number of frames")
             if last is not None and end > last:
                 self.repair("end after the last frame, clipped", f"{video_id} {start}-{end} of {last}")
         return VideoAnnotation(

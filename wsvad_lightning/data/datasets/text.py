@@ -26,6 +26,7 @@ NAME = re.compile(  # quoted; or up to a suffix, as paths hold blanks; or up to 
     rf'\s*(?:"([^"]+)"|([^|;\t"]*?(?:{SUFFIXES}))(?=[\s,;|]|$)|([^\s,;|"]+))', re.IGNORECASE
 )
 NUMBER = re.compile(r"-?\d{1,15}(?:\.0+)?")
+RANGE = re.compile(r"(?<![\w-])(\d+)[-\u2013~](\d+)(?![\w-])")  # an interval in one cell
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 FIRST_COLUMN = ("video id", "video", "videos", "path", "name", "file", "filename", "file name")
 COLUMNS = {  # of lists that are tables, in the order in which a line has them
@@ -190,7 +191,7 @@ def _parse(path: Path, line: str) -> Line:
     if match is None:
         raise WSVADError("sources", path, f"has a line without a name: {line}", "Begin lines with the video")
     name = next(filter(None, match.groups()))
-    cells = re.sub(r"[\[\](){},;|]", " ", line[match.end() :]).split()
+    cells = re.sub(r"[\[\](){},;|]", " ", RANGE.sub(r"\1 \2", line[match.end() :])).split()
     numbers = [int(float(cell)) for cell in cells if NUMBER.fullmatch(cell)]
     words = tuple(cell for cell in cells if not NUMBER.fullmatch(cell))
     given = [number for number in numbers if number != -1]

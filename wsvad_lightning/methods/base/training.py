@@ -121,9 +121,8 @@ class TrainingModule(LightningModule):
         """
         method, own = checkpoint.get("method"), type(self).__name__
         if method != own:
-            raise WSVADError(
-                "--ckpt_path", method, f"it is of another method, not {own}", f"Give a checkpoint of {own}"
-            )
+            problem = f"is of {str(method)[:60]!r}, not {own}"
+            raise WSVADError("--ckpt_path", None, problem, f"Give a checkpoint of {own}")
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
