@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
     ),
     "data annotations": ("data.datasets.command:annotations", "official annotations to a table"),
     "data info": ("data.store.verify:info", "show what a store holds"),
+    "data inspect": ("data.store.inspect:inspect", "whose features a store holds, and what contradicts it"),
     "data verify": ("data.store.verify:verify", "check a store, annotations and splits"),
     "data split": ("data.store.split:split", "new training and test parts: wsvad data split a.h5 -o b.json"),
     "data remove": ("data.store.remove:remove", "take videos out of a store: wsvad data remove a.h5 gate_01"),
