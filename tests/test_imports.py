@@ -33,6 +33,13 @@ def test_every_module_imports_where_fcntl_is_absent() -> None:
 
 
 def test_stores_and_tables_are_read_without_torch() -> None:
-    modules = ("store", "store.verify", "store.export", "datasets.command", "convert.command")
+    modules = (
+        "store",
+        "store.verify",
+        "store.inspect",
+        "store.export",
+        "datasets.command",
+        "convert.command",
+    )
     imports = "; ".join(f"import wsvad_lightning.data.{module}" for module in modules)
     run(f"import sys; {imports}; assert not {{'torch', 'lightning', 'portalocker'}} & sys.modules.keys()")

@@ -15,6 +15,7 @@ Labels, those of test videos aside, are used for two numbers only: how well leng
 videos.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import NamedTuple
@@ -30,10 +31,10 @@ from wsvad_lightning.data.store.records import Provenance
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import UNKNOWN
-from wsvad_lightning.video.views import GRID_CELL
 
 Values = NDArray[np.float64]
 
+PATCH = re.compile(r"r\d+c\d+")  # name of a cell of a grid; the module that names them needs PyTorch
 VIDEOS, SNIPPETS = 200, 64  # that are read at most, evenly over the store and from the middle of a video
 FEWEST = 4  # videos that can be compared
 FOLDS, RIDGE = 5, 1.0  # of the linear probe
@@ -155,7 +156,7 @@ def find(
         provenance: what it says.
         views: names of the views; patches of a grid are no crops.
     """
-    if not any(map(GRID_CELL.fullmatch, views)):
+    if not any(map(PATCH.fullmatch, views)):
         yield from find_crops([sample.features for sample in samples.values()])
     yield from find_lineages(samples)
     yield from find_stride(samples, provenance.grid)
