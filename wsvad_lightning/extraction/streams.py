@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import EntryPoint
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -10,16 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, did_you_mean
 from wsvad_lightning.extraction.backbones.flow import measure_motion
 from wsvad_lightning.extraction.backbones.svmae import TokenFusion
 from wsvad_lightning.extraction.pooling import SnippetRecipe
+from wsvad_lightning.plugins import plugins
 
+GROUP: Literal["wsvad.backbones"] = "wsvad.backbones"
 STREAM_NAME = re.compile(r"\w+")
 MIN_SIZE = 32
 DIFF_GAIN = 4  # differences of frames are small: without it the network sees black
 
-Backbone = Literal[
+BACKBONES = (
     "efficientnet_lite0",
     "flow_statistics",
     "flow_histogram",
@@ -29,7 +32,7 @@ Backbone = Literal[
     "dinov2",
     "videomae",
     "svmae",
-]
+)
 SIZES = {"efficientnet_lite0": 224, "flow_statistics": 120, "flow_histogram": 120}  # others have theirs fixed
 FUSION = ("motion_share", "depth_weight", "depth_network")
 VIEWS = {"i3d_inception": "ten_crop", "i3d_resnet50": "ten_crop"}  # as published; others: full
@@ -44,7 +47,8 @@ class StreamSpec:
         backbone: ``efficientnet_lite0`` (1280 channels, ImageNet), or motion without learning:
             ``flow_statistics`` (10: how much moves, how fast) or ``flow_histogram`` (34: in which direction
             too). With released weights: ``i3d_inception`` (1024), ``i3d_resnet50`` (2048), ``clip``,
-            ``dinov2`` and ``videomae``. With weights of a pre-training by ``wsvad fit``: ``svmae``.
+            ``dinov2`` and ``videomae``. With weights of a pre-training by ``wsvad fit``: ``svmae``. Or one
+            that an installed package announces, see :class:`PluginBackbone`.
         view: ``full``, ``center``, ``five_crop``, ``ten_crop`` or a grid of patches such as ``2x3``; by
             default ``ten_crop`` for I3D and ``full`` for the others.
         input: what EfficientNet sees: the frames (``rgb``), or four times their absolute difference to the
@@ -61,7 +65,7 @@ class StreamSpec:
     """
 
     name: str = "features"
-    backbone: Backbone = "efficientnet_lite0"
+    backbone: str = "efficientnet_lite0"
     view: str | None = None
     input: Literal["rgb", "diff"] = "rgb"
     size: int | None = None
@@ -75,6 +79,10 @@ class StreamSpec:
             raise WSVADError(
                 "streams.name", self.name, "is not valid", "Give letters, digits and underscores"
             )
+        if self.backbone not in BACKBONES and self.plugin is None:
+            known = [*BACKBONES, *plugins(GROUP)]
+            remedy = f"{did_you_mean(self.backbone, known)}Give one of {', '.join(known)}"
+            raise WSVADError("streams.backbone", self.backbone, "no such backbone", remedy)
         if self.size is not None and self.size < MIN_SIZE:
             raise WSVADError("streams.size", self.size, "is too small", f"Give {MIN_SIZE} pixels or more")
         if self.size is not None and self.needs_weights:
@@ -113,8 +121,13 @@ class StreamSpec:
         return TokenFusion(**{name: value for name, value in given.items() if value is not None})
 
     @property
+    def plugin(self) -> EntryPoint | None:
+        """What an installed package announces by this name; None for a backbone of the suite."""
+        return None if self.backbone in BACKBONES else plugins(GROUP).get(self.backbone)
+
+    @property
     def needs_weights(self) -> bool:
-        """Whether the user has to say where the weights are."""
+        """Whether the user has to say where the weights are, or may where they are of a plug-in."""
         return self.backbone not in SIZES
 
     @property
@@ -131,6 +144,26 @@ class StreamSpec:
         settings = {"name": self.name, "backbone": self.backbone, "view": self.seen, "input": self.input}
         size = {} if self.needs_weights else {"size": self.size or SIZES[self.backbone]}
         return settings | size | details
+
+
+class PluginBackbone(Protocol):
+    """What a package gives by an entry point of the group ``wsvad.backbones``: a class of one's own.
+
+    It is made once a stream by ``(weights, device)``: a path or None, and where it is to run.
+
+    Attributes:
+        size: S, side of the square images that it sees.
+        clip_length: L, frames of a clip; None for single images.
+        recipe: what else its vectors depend on, in plain values, such as the hash of its weights.
+    """
+
+    size: int
+    clip_length: int | None
+    recipe: dict[str, Any]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Give ``[B, D]`` of RGB images ``[B, 3, S, S]`` in 0..255, or of clips ``[B, L, 3, S, S]``."""
+        ...
 
 
 class FrameWindow:

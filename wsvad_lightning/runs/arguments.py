@@ -18,7 +18,7 @@ from wsvad_lightning.quiet import be_quiet
 from wsvad_lightning.runs.record import RunRecord
 from wsvad_lightning.runs.resuming import requeued_from
 from wsvad_lightning.runs.seeds import seed_of_data, seed_of_run
-from wsvad_lightning.runs.trained import IDS, check_resumable, data_class_of, peek
+from wsvad_lightning.runs.trained import IDS, check_resumable, class_path_of, data_class_of, peek
 from wsvad_lightning.start import INIT_FROM, INIT_PART
 
 ABOUT = {  # the commands
@@ -39,7 +39,7 @@ def resolve_by_id(cls: type | tuple[type], name: str) -> str:
     if not isinstance(name, str):  # a recipe may hold anything
         raise ValueError(f"Not a valid subclass of {cls}. Got value: {name}")
     method = cls in (TrainingModule, (TrainingModule,))
-    return resolve_by_name(cls, IDS.get(name, name) if method else name)
+    return resolve_by_name(cls, class_path_of(name) if method else name)
 
 
 # jsonargparse finds classes by their names alone, whether typed, in a recipe or in the file of a method.

@@ -18,8 +18,17 @@ from wsvad_lightning.configs import find_config, included_by, read_config
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.parsing import explained
+from wsvad_lightning.plugins import path_of, plugins
 
 IDS = {name.lower(): name for name in sorted((*methods.__all__, *methods.PIXELS), key=str.lower)}
+
+
+def class_path_of(name: str) -> str:
+    """Give the class that an id means: one of the suite's, a plug-in's, or else the name as it is."""
+    if name in IDS:
+        return IDS[name]
+    plugin = plugins("wsvad.methods").get(name)
+    return name if plugin is None else path_of(plugin)
 
 
 def peek(command: str, args: Sequence[str]) -> Namespace:
@@ -39,9 +48,13 @@ def peek(command: str, args: Sequence[str]) -> Namespace:
 
 
 def named_methods(given: Namespace) -> list[str]:
-    """The methods that the user names in configurations or as ``--model``; the last one is in force."""
+    """The methods that the user names in configurations or as ``--model``; the last one is in force.
+
+    Plug-ins are given by their import paths, as checkpoints record them.
+    """
     named = [*(name for path in given.config for name in _methods_in(path)), *given.model]
-    return [name for name in named if isinstance(name, str)]
+    texts = [name for name in named if isinstance(name, str)]
+    return [name if name in IDS else class_path_of(name) for name in texts]
 
 
 def data_class_of(given: Namespace, carried: Mapping[str, Any]) -> type[LightningDataModule]:
