@@ -123,8 +123,9 @@ def _recorded(kind: type[Recipe], provenance: Provenance, weights: str | None) -
     if not (fits(recipe, dict[str, object]) and fits(recipe.get("streams"), dict[str, dict[str, object]])):
         raise ValueError("no streams")
     recorded = [{**stream, "weights": None} for stream in recipe["streams"].values()]
-    if foreign := [stream["backbone"] for stream in recorded if stream.get("backbone") not in BACKBONES]:
-        raise ValueError(f"its backbone {str(foreign[0])[:60]!r} is not one of the suite's")
+    for name in (stream.get("backbone", BACKBONES[0]) for stream in recorded):
+        if name not in BACKBONES:
+            raise ValueError(f"its backbone {str(name)[:60]!r} is not one of the suite's")
     streams = with_weights([record_of(StreamSpec, stream) for stream in recorded], weights)
     recorded_grid = {"length": provenance.snippet_length, "stride": provenance.snippet_stride}
     snippets = record_of(SnippetRecipe, asdict(provenance) | recorded_grid)
