@@ -13,6 +13,7 @@ exit status is 1 if anything was lost, failed or took too much memory.
 
 import contextlib
 import io
+import math
 import os
 import random
 import shutil
@@ -27,6 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 import torch
 from jsonargparse import auto_cli
@@ -48,6 +50,7 @@ MOST_MEMORY = 2 * 10**9  # bytes that a video of any length may take
 NOT_COMPARED = ("wsvad_config", "callbacks", "hyper_parameters")  # entries of checkpoints with paths
 QUIET = ("--trainer.enable_progress_bar", "false")
 WIDTH, HEIGHT = 160, 120  # of videos
+LOOP = 600  # frames that a long video repeats
 
 Task = Callable[[], object]
 
@@ -325,7 +328,7 @@ def hours(hours: float = 3.0, fps: int = 10, maps: bool = False) -> int:
         1 if a command failed, or took more than 2 GB.
     """
     warm_up()
-    frames = round(hours * 3600 * fps)
+    frames = math.ceil(hours * 3600 * fps / LOOP) * LOOP
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         long, table, store = folder / "long.mp4", folder / "table.csv", str(folder / "shorts.h5")
@@ -340,7 +343,7 @@ def hours(hours: float = 3.0, fps: int = 10, maps: bool = False) -> int:
         predict = ["predict", "--ckpt_path", str(last), "--videos", str(long), "--maps", str(maps).lower()]
         tasks: dict[str, Task] = {
             "libraries alone": lambda: 0,
-            "render": partial(film, long, frames, fps),
+            "render": partial(lengthen, film(folder / "loop.mp4", LOOP, fps), long, frames // LOOP),
             "`extract`, four short ones": partial(main, prepare),
             "`fit`, two steps on these": partial(main, [*fit, *output]),
             "`extract`": partial(main, ["extract", str(long), str(folder / "long.h5"), *motion]),
@@ -351,8 +354,8 @@ def hours(hours: float = 3.0, fps: int = 10, maps: bool = False) -> int:
     return int(failed or max(ended.memory for _, ended in rows) > MOST_MEMORY)
 
 
-def film(path: Path, num_frames: int, fps: int = 10, seed: int = 0) -> None:
-    """Make a video, H.264, of a bright square that wanders over a texture."""
+def film(path: Path, num_frames: int, fps: int = 10, seed: int = 0) -> Path:
+    """Make a video, H.264, of a bright square that wanders over a texture; give its path."""
     rng = np.random.default_rng(seed)
     texture = np.kron(
         rng.integers(40, 160, (HEIGHT // 8, WIDTH // 8, 3), np.uint8), np.ones((8, 8, 1), np.uint8)
@@ -363,6 +366,22 @@ def film(path: Path, num_frames: int, fps: int = 10, seed: int = 0) -> None:
             picture, x, y = texture.copy(), (2 * frame + 7 * seed) % (WIDTH - 16), frame // 9 % (HEIGHT - 16)
             picture[y : y + 16, x : x + 16] = 230
             video.write(picture)
+    return path
+
+
+def lengthen(short: Path, path: Path, times: int) -> None:
+    """Repeat the packets of a video: to encode hours would take long."""
+    with av.open(path, "w") as target:
+        copy = None
+        for number in range(times):
+            with av.open(short) as source:
+                track = source.streams.video[0]
+                copy = copy or target.add_stream_from_template(track)
+                begin = number * (track.duration or 0)
+                for packet in source.demux(track):
+                    if packet.pts is not None and packet.dts is not None:  # the last one is empty
+                        packet.pts, packet.dts, packet.stream = packet.pts + begin, packet.dts + begin, copy
+                        target.mux(packet)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from wsvad_lightning.data.store.remove import remove
+from wsvad_lightning.video.reader import VideoReader
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,6 +48,14 @@ def test_what_is_lost_or_damaged_is_found(script: Any, tmp_path: Path) -> None:
     content = (place / "store.h5").read_bytes()
     (place / "store.h5").write_bytes(content[:-16] + bytes(16))
     assert victim.find_lost(place, done) != ["00 is lost"]
+
+
+def test_a_long_video_is_a_short_one_repeated(script: Any, tmp_path: Path) -> None:
+    script.lengthen(script.film(tmp_path / "short.mp4", 15), tmp_path / "long.mp4", 4)
+    reader = VideoReader(tmp_path / "long.mp4")
+    frames = list(reader)
+    assert (len(frames), reader.fps, reader.notes) == (60, 10, ())
+    assert all((frames[t] == frames[t - 15]).all() for t in range(15, 60))
 
 
 def test_memory_and_status_are_of_the_process(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
