@@ -15,7 +15,7 @@ from wsvad_lightning.data.convert.files import LIST_SUFFIXES, SourceFile
 from wsvad_lightning.data.convert.report import BROKEN, SKIPPED, USED, Entry
 from wsvad_lightning.data.datasets.names import canonical_id
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.folders import series_of
+from wsvad_lightning.folders import examples, series_of
 
 SIDE = re.compile(r"(.+)_(fps|timestamps_ms)")  # as video_features writes them
 SNIPPET = re.compile(r"(.*?)[_. -]*[0-9]+")
@@ -74,15 +74,15 @@ def _name_by_files(found: Contents) -> Contents:
     rest = list(found.rest)
     for of_folder in groups.values():
         names = {frozenset(array.name for array in held) for held in of_folder.values()}
-        repeated = len(names) == 1 and len(of_folder) > len(next(iter(names)))
+        repeated = len(names) == 1 and len(of_folder) > 1  # a video is in one file
         for file, held in of_folder.items():
             if not repeated:
                 arrays += [(file, array) for array in held]
             elif len(held) == 1:
                 arrays.append((file, replace(held[0], name=file.path.name)))
             else:
-                called = ", ".join(array.name for array in held)
-                rest.append(Entry(str(file), "", BROKEN, f"holds {called}: call the features 'features'"))
+                why = f"holds {examples([array.name for array in held])}, as other files do"
+                rest.append(Entry(str(file), "", BROKEN, f"{why}: call the features 'features'"))
     return Contents(arrays, rest, found.notes)
 
 
