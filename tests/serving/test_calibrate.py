@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.methods.small import smaller
 from wsvad_lightning import Detector
 from wsvad_lightning.calibration import KEY, ScoredVideo, read_calibration
 from wsvad_lightning.checkpoint import content_checksum, read_checkpoint
@@ -59,6 +60,22 @@ def test_the_held_out_normal_videos_calibrate(calibrated: Path, trained: Path, s
     scores = Detector.from_checkpoint(trained).score_store(store, videos=held_out)
     highest = {float(one.scores.max()) for one in scores.values()}
     assert found.levels[-1] in highest  # that of the higher one of two
+
+
+def test_normal_videos_alone_train_a_method_without_labels_and_calibrate_it(
+    store: Path, tmp_path: Path
+) -> None:
+    normal = [name for name in FeatureStore(store) if "train_normal" in name]
+    (tmp_path / "split.json").write_text(json.dumps({"train": normal, "test": []}))
+    held_out = ["--data.split", str(tmp_path / "split.json"), "--data.val_fraction", "0.25"]
+    small = ["--config", "with/smoke.yaml", "--data.features", "features", *smaller("FRDUVAD", tmp_path, 6)]
+    where = ["--data.store", str(store), "--output", str(tmp_path), "--name", "run"]
+    assert main(["fit", "--config", "ped2_frduvad.yaml", *small, *held_out, *where]) == 0
+    checkpoint = tmp_path / "run" / "version_0" / "checkpoints" / "last.ckpt"
+    assert main(["calibrate", "--ckpt_path", str(checkpoint)]) == 0
+    calibration = Detector.from_checkpoint(checkpoint).calibration
+    assert calibration is not None
+    assert calibration.videos == round(0.25 * len(normal))
 
 
 def test_the_checkpoint_itself_is_replaced_whole(

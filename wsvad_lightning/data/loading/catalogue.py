@@ -137,7 +137,8 @@ class Parts(ABC):
             raise WSVADError("data.val_fraction", self.val_fraction, problem, "Set it to 0")
         if self.by_label:
             self._require_labels("train", parts["train"])
-            held_out = {name for label in (0, 1) for name in self._hold_out(parts["train"], label)}
+            labels = {self.annotations[name].label for name in parts["train"]}  # perhaps of normal ones alone
+            held_out = {name for label in labels for name in self._hold_out(parts["train"], label)}
         else:
             held_out = set(self._hold_out(parts["train"]))
         train = [name for name in parts["train"] if name not in held_out]
