@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.methods.small import small
-from tests.parity.batches import evaluation_batch, training_batch
+from tests.parity.batches import training_batch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import PEL4VAD
 from wsvad_lightning.methods.pel4vad import (
@@ -15,8 +14,6 @@ from wsvad_lightning.methods.pel4vad import (
     PEL4VADOutput,
     matching_loss,
     read_prompts,
-    smooth_ahead,
-    smooth_blocks,
 )
 
 
@@ -50,20 +47,6 @@ def test_the_strongest_snippets_are_the_foreground() -> None:
     torch.testing.assert_close(rows.features, torch.tensor([[0.0, 1, 0], [0.5, 0, 0.5]]))
 
 
-def test_smoothing() -> None:
-    scores = torch.tensor([[3.0, 6, 0, 3, 9]])
-    assert smooth_ahead(scores, 3).tolist() == [[3, 3, 4, 4, 3]]
-    assert smooth_blocks(scores, 3).tolist() == [[3, 3, 3, 4, 4]]
-    assert all(smooth(scores, 1).tolist() == scores.tolist() for smooth in (smooth_ahead, smooth_blocks))
-    method = small("PEL4VAD").eval()
-    assert isinstance(method, PEL4VAD)
-    batch = evaluation_batch(torch.randn(2, 12, 8))
-    with torch.no_grad():
-        plain = method.score(batch)
-        method.smoothing, method.smooth_over = "blocks", 4
-        assert torch.equal(method.score(batch), smooth_blocks(plain, 4))
-
-
 def test_vectors_are_read_by_the_names_of_classes(tmp_path: Path) -> None:
     path = str(tmp_path / "prompts.npy")
     np.save(path, np.arange(4)[:, None] * np.ones(2, np.float16))
@@ -83,7 +66,6 @@ def test_vectors_are_read_by_the_names_of_classes(tmp_path: Path) -> None:
     [
         ({"window": 4}, "model.window='4': must be odd"),
         ({"kernel": 0}, "model.kernel='0': must be odd"),
-        ({"smooth_over": 0}, "model.smooth_over='0': must be at least 1"),
         ({"temperature": 0.0}, "model.temperature='0.0': must be above 0"),
     ],
 )

@@ -19,9 +19,7 @@ Loss terms (names as in ``loss_weights``; k = T_i // 16 + 1, of the T_i valid sn
 The rows r of ``prompt`` are the foreground of every video, z = sum_t f_t V_t with f ~ exp(10 s) - 1, with the
 vector p of its class c, and the background of abnormal ones, f ~ exp(10 (1 - s)) - 1, with that of normal.
 
-Smoothing (``smoothing``, over ``smooth_over`` snippets k), after the mean over crops:
-    slide    s_t <- mean of s_t ... s_{t+k-1}, of zeros behind the end: it looks ahead
-    blocks   mean of consecutive blocks of k, the last one filled up with zeros
+The published figures are of smoothed scores, see :mod:`wsvad_lightning.methods.base.smoothing`.
 
 Numbers equal the authors' code, with its quirks: the norm runs over time, so that a snippet counts less in a
 long video; the zeros behind short videos are seen, as far as the longest video of the batch goes.
@@ -33,7 +31,7 @@ stays one, where the authors count 0.
 """
 
 import math
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -50,8 +48,6 @@ from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
 NEVER = -1e9  # a logit of what does not count
 SHARPNESS = 10.0  # of what scores weigh, and of which rows match
-
-Smoothing = Literal["none", "slide", "blocks"]
 
 
 class PEL4VADOutput(NamedTuple):
@@ -229,21 +225,6 @@ def matching_loss(rows: MatchedRows) -> Tensor:
     return (divergence * rows.counts).sum() / rows.counts.sum()
 
 
-def smooth_ahead(scores: Tensor, over: int) -> Tensor:
-    """Average each of ``[..., T]`` with those that follow, ``over`` in all; zeros follow the last."""
-    return F.pad(scores, (0, over - 1)).unfold(-1, over, 1).mean(dim=-1)
-
-
-def smooth_blocks(scores: Tensor, over: int) -> Tensor:
-    """Average consecutive blocks of ``over`` among ``[..., T]``; zeros fill up the last one."""
-    length = scores.shape[-1]
-    means = F.pad(scores, (0, -length % over)).unfold(-1, over, over).mean(dim=-1)
-    return means.repeat_interleave(over, dim=-1)[..., :length]
-
-
-SMOOTHERS = {"slide": smooth_ahead, "blocks": smooth_blocks}
-
-
 class PEL4VAD(WSVADModule):
     """PEL4VAD as a LightningModule; recipes ``ucf_pel4vad.yaml``, ``xd_pel4vad.yaml``, ``sht_pel4vad.yaml``.
 
@@ -258,8 +239,6 @@ class PEL4VAD(WSVADModule):
         kernel: snippets that a score is made of, an odd number, the last of them its own.
         temperature: of the matching with texts, at the start.
         dropout: probability.
-        smoothing: of scores: ``none``, ``slide`` or ``blocks``.
-        smooth_over: snippets that it averages.
         **kwargs: arguments of :class:`WSVADModule`.
 
     Raises:
@@ -285,21 +264,15 @@ class PEL4VAD(WSVADModule):
         kernel: int = 9,
         temperature: float = 0.09,
         dropout: float = 0.1,
-        smoothing: Smoothing = "none",
-        smooth_over: int = 7,
         **kwargs: Any,
     ) -> None:
         super().__init__(feature_dim=feature_dim, **kwargs)
         for name, value in (("window", window), ("kernel", kernel)):
             if value < 1 or value % 2 == 0:
                 raise WSVADError(f"model.{name}", value, "must be odd and at least 1", "Give snippets")
-        if smooth_over < 1:
-            raise WSVADError("model.smooth_over", smooth_over, "must be at least 1", "Give snippets")
         if not temperature > 0:
             raise WSVADError("model.temperature", temperature, "must be above 0", "Give one such as 0.09")
         self.prompt_file, self.prompt_classes = prompt_file, prompt_classes
-        self.smoothing: Smoothing = smoothing
-        self.smooth_over = smooth_over
         self.net = PEL4VADNet(
             feature_dim,
             prompt_dim=prompt_dim,
@@ -343,8 +316,7 @@ class PEL4VAD(WSVADModule):
 
     def score(self, batch: WSVADBatch) -> Tensor:
         """Score snippets: ``[B, T]`` in [0, 1]."""
-        scores = self.run(batch).crop_scores.mean(dim=1)
-        return scores if self.smoothing == "none" else SMOOTHERS[self.smoothing](scores, self.smooth_over)
+        return self.run(batch).crop_scores.mean(dim=1)
 
     def run(self, batch: WSVADBatch) -> PEL4VADOutput:
         """Pass a batch through the network."""

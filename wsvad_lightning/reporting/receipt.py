@@ -23,6 +23,7 @@ def receipt(trainer: Trainer) -> dict[str, Any]:
         trainer: the trainer that ran it.
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
+    method: Any = trainer.lightning_module
     return {
         "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
         "seed": data.seed if data.seeded else None,
@@ -34,6 +35,7 @@ def receipt(trainer: Trainer) -> dict[str, Any]:
         "gt_rule": data.gt_rule.name,
         "gt_vector": data.gt_vector,
         "precision": str(trainer.precision),
+        "smoothing": method.described_smoothing,
         **made_by(trainer),
     }
 

@@ -118,7 +118,7 @@ class ScoringModule(nn.Module):
         length = torch.full((1,), features.shape[0])
         streams = {name: stream[None] for name, stream in further.items()}
         batch = WSVADBatch(features.transpose(0, 1)[None], length, torch.zeros(1), ["video"], streams)
-        scores, classes = self.model.score_and_classify(batch)
+        scores, classes = self.model.reported(batch)
         return (scores[0].float(),) if classes is None else (scores[0].float(), classes[0].float())
 
 

@@ -1,7 +1,7 @@
 """Scores of snippets while they come in, in memory that does not grow with them.
 
 A score depends on some snippets before and after its own: the field of view of the method. Where that is
-finite (:attr:`WSVADModule.field_of_view`), the scores given here are those of the whole video. Elsewhere a
+finite (:attr:`WSVADModule.reported_view`), the scores given here are those of the whole video. Elsewhere a
 window that ends with the newest snippet is scored as if it were a video.
 """
 
@@ -186,7 +186,7 @@ class ScoreStream:
         window: W, snippets that are scored together; by default L more than the field of view has up to the
             one whose score is given, which are 64 where it is the whole video.
         look_ahead: L, snippets that must have come after one before its score is given; by default those that
-            the field of view takes, or 0.
+            the field of view, or smoothing, takes.
 
     Attributes:
         window: W in force.
@@ -204,7 +204,8 @@ class ScoreStream:
         window: int | None = None,
         look_ahead: int | None = None,
     ) -> None:
-        before, after = model.field_of_view or (WINDOW - 1, 0)
+        view = model.reported_view
+        before, after = view or (WINDOW - 1, model.look_ahead)
         self.look_ahead = after if look_ahead is None else look_ahead
         self.window = before + 1 + self.look_ahead if window is None else window
         if self.look_ahead < 0:
@@ -213,7 +214,7 @@ class ScoreStream:
             problem = f"must be longer than the look-ahead of {self.look_ahead} snippets"
             raise WSVADError("window", self.window, problem, "Give more snippets")
         enough = self.look_ahead >= after and self.window - 1 - self.look_ahead >= before
-        self.exact = model.field_of_view is not None and enough
+        self.exact = view is not None and enough
         self.preparation, self._model = preparation, model
         self._held: deque[tuple[Features, dict[str, Features]]] = deque(maxlen=self.window)
         self._came = 0
@@ -288,7 +289,7 @@ def score_together(
         },
     )
     with torch.inference_mode():
-        scores, classes = model.score_and_classify(batch)
+        scores, classes = model.reported(batch)
     return scores[0].float().cpu(), None if classes is None else classes[0].float().cpu()
 
 

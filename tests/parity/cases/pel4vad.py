@@ -15,7 +15,8 @@ from wsvad_lightning.data.loading.sampling import sample_segments
 from wsvad_lightning.interop.pel4vad import TABLE
 from wsvad_lightning.methods import PEL4VAD
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.methods.pel4vad import SHARPNESS, SMOOTHERS, PEL4VADNet, Smoothing
+from wsvad_lightning.methods.base.smoothing import Smoothing, smooth
+from wsvad_lightning.methods.pel4vad import SHARPNESS, PEL4VADNet
 from wsvad_lightning.types import WSVADBatch
 
 RULE = re.compile(r"rows t >= length are zero; lengths \[([\d, ]+)\]")
@@ -99,9 +100,9 @@ def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     visual, context = net.encode(first, seen)
     crop_scores = module.run(batch).crop_scores
     return {
-        "scores": crop_scores[0].mean(dim=0).numpy(),
+        "scores": module.score(batch)[0].numpy(),
         "crop_scores": crop_scores[0].numpy(),
-        "scores_smoothed": module.score(batch)[0].numpy(),
+        "scores_smoothed": module.reported(batch)[0][0].numpy(),
         "distance_row": net.attend.prior(len(first))[7, :24].numpy(),
         "attention_sub": net.attend(first, seen)[::4, ::16].numpy(),
         "visual_sub": visual[::4, ::8].numpy(),
@@ -141,8 +142,7 @@ def further(manifest: Manifest, inputs: dict[str, Tensor], build: Build) -> dict
             bag = sample_segments(places, "pad_or_pick", config["max_length"], np.random.default_rng(0))
             found[key] = bag.astype(int)
         if smoothed := re.fullmatch(r"smooth/(slide|fixed)_(\d+)", key):
-            smoother = SMOOTHERS[SMOOTHINGS[smoothed[1]]]
-            found[key] = smoother(inputs["curve"], int(smoothed[2])).numpy()
+            found[key] = smooth(inputs["curve"], SMOOTHINGS[smoothed[1]], int(smoothed[2])).numpy()
     return found
 
 

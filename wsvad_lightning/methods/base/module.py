@@ -6,7 +6,7 @@ A method gives ``__init__``, ``compute_losses(batch)`` and ``score(batch)``; eve
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from math import prod
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -25,6 +25,7 @@ from wsvad_lightning.methods.base.features import (
     note_unseen_classes,
     other_features,
 )
+from wsvad_lightning.methods.base.smoothing import Smoothing, smooth
 from wsvad_lightning.methods.base.training import TrainingModule
 from wsvad_lightning.types import FeatureRequirements, Prediction, ShowsParts, WSVADBatch
 
@@ -42,6 +43,8 @@ class WSVADModule(TrainingModule):
         draws_when_scoring: whether scores follow from noise that is drawn for the length of the video.
 
     Attributes:
+        smoothing: of reported scores, see :mod:`wsvad_lightning.methods.base.smoothing`.
+        smooth_over: snippets that it averages.
         classes: names of the anomaly classes that ``classify`` distinguishes, in its order.
         gives_maps: whether predictions say where in the frame as well, see :meth:`patch_maps`.
         calibration: what scores mean, and when they are an alarm; None before ``wsvad calibrate``.
@@ -49,10 +52,14 @@ class WSVADModule(TrainingModule):
 
     Args:
         feature_dim: D, channels of the features; taken from the store on the command line.
+        smoothing: of the scores of whole videos, in test and prediction: ``none``, ``slide``, which averages
+            each with those that follow, or ``blocks``, which averages consecutive ones.
+        smooth_over: snippets that it averages.
         kwargs: see :class:`TrainingModule`.
 
     Raises:
-        WSVADError: without channels, or as :class:`TrainingModule` does.
+        WSVADError: without channels, with a smoothing that there is not or of nothing, or as
+            :class:`TrainingModule` does.
     """
 
     requires: FeatureRequirements = FeatureRequirements()
@@ -63,13 +70,22 @@ class WSVADModule(TrainingModule):
     calibration: Calibration | None = None
     evaluation: Evaluation
 
-    def __init__(self, feature_dim: int, **kwargs: Any) -> None:
+    def __init__(
+        self, feature_dim: int, smoothing: Smoothing = "none", smooth_over: int = 7, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if feature_dim < 1:
             raise WSVADError(
                 "model.feature_dim", feature_dim, "must be at least 1", "Give the channels of the store"
             )
+        if smoothing not in get_args(Smoothing):
+            remedy = f"Give one of {', '.join(get_args(Smoothing))}"
+            raise WSVADError("model.smoothing", smoothing, "is no way of smoothing", remedy)
+        if smooth_over < 1:
+            raise WSVADError("model.smooth_over", smooth_over, "must be at least 1", "Give snippets")
         self.feature_dim = feature_dim
+        self.smoothing: Smoothing = smoothing
+        self.smooth_over = smooth_over
 
     # ------------------------------------------------------------------------------- what a method gives
 
@@ -88,6 +104,29 @@ class WSVADModule(TrainingModule):
     def score_and_classify(self, batch: WSVADBatch) -> tuple[Tensor, Tensor | None]:
         """Give both; overridden by a method whose network computes them in one pass."""
         return self.score(batch), self.classify(batch)
+
+    def reported(self, batch: WSVADBatch) -> tuple[Tensor, Tensor | None]:
+        """Give what is reported of whole videos: scores, smoothed if asked, and probabilities of classes."""
+        scores, probabilities = self.score_and_classify(batch)
+        return smooth(scores, self.smoothing, self.smooth_over), probabilities
+
+    @property
+    def described_smoothing(self) -> str | None:
+        """How scores are smoothed, for receipts, such as ``slide over 7``; None if they are not."""
+        return None if self.smoothing == "none" else f"{self.smoothing} over {self.smooth_over}"
+
+    @property
+    def look_ahead(self) -> int:
+        """How many snippets after its own a reported score is averaged with."""
+        return self.smooth_over - 1 if self.smoothing == "slide" else 0
+
+    @property
+    def reported_view(self) -> tuple[int, int] | None:
+        """``field_of_view`` of reported scores."""
+        if self.field_of_view is None or self.smoothing == "blocks":
+            return None
+        before, after = self.field_of_view
+        return before, after + self.look_ahead
 
     def patch_maps(self, batch: WSVADBatch) -> Tensor | None:
         """Give how anomalous each part of the frame is, ``[T, h, w]`` in [0, 1]; None if that is not known.
@@ -183,7 +222,7 @@ class WSVADModule(TrainingModule):
 
     def predict_step(self, batch: WSVADBatch, batch_idx: int) -> list[Prediction]:
         """Score a video without looking at labels."""
-        scores, probabilities = self.score_and_classify(batch)
+        scores, probabilities = self.reported(batch)
         maps = self.patch_maps(batch) if self._wants_maps else None
         of_classes = [None] * len(scores) if probabilities is None else list(probabilities.float().cpu())
         assert batch.num_frames is not None, "evaluation batches know their frame counts"
