@@ -184,6 +184,19 @@ def test_slow_and_broken_uploads_leave_nothing(start: Started, uploads: Path) ->
     assert 'status="499"} 1.0' in httpx.get(f"{address}/metrics").text
 
 
+def test_what_nobody_waits_for_is_given_up(start: Started, make_video: VideoMaker, uploads: Path) -> None:
+    address, body = start(), make_video("long.mp4", 600).read_bytes()
+    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as client:
+        client.sendall(
+            b"POST /score HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        wait_for(
+            lambda: f"wsvad_upload_bytes_total {float(len(body))!r}" in httpx.get(f"{address}/metrics").text
+        )
+    wait_for(lambda: 'status="499"} 1.0' in httpx.get(f"{address}/metrics").text)
+    assert list(uploads.iterdir()) == []
+
+
 async def posted(address: str, body: bytes) -> tuple[int, str, bytes]:
     """Post on a connection of its own, and give status, headers and body of the answer."""
     host, port = address.removeprefix("http://").split(":")
