@@ -44,7 +44,7 @@ class VideoRow(NamedTuple):
         lowest_event: of the annotated anomalies of the video, the one whose highest score is lowest; that
             score. None if there is no anomaly.
         lowest_event_frame: its first frame.
-        novelty: how unlike the training its features are; above 2.9 it is named, see
+        novelty: how unlike the training its features are; above the limit it is named, see
             :mod:`wsvad_lightning.data.loading.familiarity`. None if the checkpoint does not say.
     """
 

@@ -2,25 +2,26 @@
 
 A video of another camera, or of the same one at night, is scored like any other, and its scores mean nothing.
 What a checkpoint carries of its training videos distinguishes such a video from the usual ones, in two ways.
-Both begin with ``asinh(2 x / median |x|)`` of every channel x, which is linear near 0 and logarithmic beyond,
+Both begin with ``asinh(a x / median |x|)`` of every channel x, which is linear near 0 and logarithmic beyond,
 so that single large values count little. Crops of the whole frame are averaged.
 
-* **Places**, which another view changes: the mean of a video's snippets, of every channel at every place of
-  the frame. The channels, standardised, are folded into at most 512 by random signs (count sketch; M.
-  Charikar et al., Finding frequent items in data streams, 2002). The distance from the mean of the training
-  (P. C. Mahalanobis, 1936) is ``d^2 = y^T C^-1 y / K`` with the covariance C of the snippets.
-* **Grain**, which light, noise and compression change: how the channels of the finest grid are distributed,
-  whatever the place. They are folded into at most 32 and whitened (ZCA; A. J. Bell, T. J. Sejnowski, The
-  "independent components" of natural scenes are edge filters, 1997), so that a quantity which others
-  predict leaves what they do not predict. The distance is that of five quantiles of each channel from their
-  mean over the training videos, with their covariance C.
+* **Places**, which another view changes, with a = 2: the mean of a video's snippets, of every channel at
+  every place of the frame. The channels, standardised, are folded into at most 512 by random signs (count
+  sketch; M. Charikar et al., Finding frequent items in data streams, 2002). The distance from the mean of the
+  training (P. C. Mahalanobis, 1936) is ``d^2 = y^T C^-1 y / K`` with the covariance C of the snippets.
+* **Calm**, which light, noise and compression change: what the channels of the finest grid are where hardly
+  anything moves. With a = 100, so that small values are told apart, the half of a video's samples with the
+  lowest mean level, whatever the place, is folded into at most 32 channels and whitened (ZCA; A. J. Bell,
+  T. J. Sejnowski, The "independent components" of natural scenes are edge filters, 1997), so that a quantity
+  which others predict leaves what they do not predict. The distance is that of mean and log-deviation of each
+  channel from their mean over the training videos, with their covariance C.
 
 Each covariance is shrunk towards its diagonal (J. Schäfer, K. Strimmer, A shrinkage approach to large-scale
 covariance matrix estimation, 2005), by a fixed part.
 
 How far a usual video lies is measured on training videos, a tenth at a time, that are left out of everything
 above. The **novelty** of a video is by how many standard deviations its log-distance exceeds theirs, where
-the deviation allows for their number; the larger one of places and grain. Abnormal training videos belong to
+the deviation allows for their number; the larger one of both. Abnormal training videos belong to
 the usual ones, so that an anomaly is no reason for a warning.
 """
 
@@ -37,11 +38,12 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import StreamInfo
 from wsvad_lightning.video.views import grid_of
 
-LIMIT = 2.9  # novelty from which a video is named: by each way, one usual of 500, if log-distances are normal
-UNSURE = 3.3  # of N videos, a deviation is 1 + 3.3 / N too small at this limit, by Student's t distribution
+LIMIT = 3.3  # novelty from which a video is named; one usual video of 2000 by each way, if logs are normal
+UNSURE = 4.0  # of N videos, a deviation is 1 + 4 / N too small at this limit, by Student's t distribution
 VIDEOS = 100  # of the training that are compared with, spread evenly
 SNIPPETS = 64  # of a video that are compared, spread evenly
 PARTS = 10  # of the training videos, left out in turn
+LEAST_DEVIATION = 1e-3  # of a channel; one that is constant has none
 FEWEST = 24  # training videos; fewer do not show how far usual ones lie
 PREFIX = "training/familiarity/"  # of the statistics in a checkpoint; no stream has such a name
 TINY = float(np.finfo(np.float32).tiny)
@@ -96,8 +98,8 @@ class Places:
         return _fold((levels - usual["mean"]) / usual["deviation"], self.folded)
 
 
-class Grain:
-    """Compares the distributions of channels, see the module.
+class Calm:
+    """Compares the calm half of the samples of a grid, whatever the place; see the module.
 
     Args:
         start: of the stream's channels among all.
@@ -106,40 +108,47 @@ class Grain:
     """
 
     folded, shrinkage = 32, 0.2
-    quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
-    least = 1e-5  # variance of a whitened direction, relative to the largest
+    fineness = 50.0
+    least = 1e-3  # variance of a whitened direction, relative to the largest
 
     def __init__(self, start: int, cells: int, dim: int) -> None:
         self._part, self._dim = slice(start, start + cells * dim), dim
         width = min(dim, self.folded)
-        count = len(self.quantiles) * width
         whitening = {"mean": (width,), "whitening": (width, width)}
-        self.shapes = {"scale": (dim,), **whitening, "center": (count,), "precision": (count, count)}
+        self.shapes = {
+            "scale": (dim,),
+            **whitening,
+            "center": (2 * width,),
+            "precision": (2 * width, 2 * width),
+        }
 
     def fit(self, videos: Sequence[FloatArray]) -> Statistics:
-        """Learn what channels are like, and how the quantiles of videos vary."""
-        usual = {"scale": _scale(np.concatenate(videos)[:, self._part].reshape(-1, self._dim))}
+        """Learn what channels are like, and how their mean and deviation vary over videos."""
+        usual = {"scale": _scale(np.concatenate([self._samples(video) for video in videos]))}
         levels = np.concatenate([self._levels(video, usual) for video in videos])
         usual["mean"] = levels.mean(axis=0)
         variances, axes = np.linalg.eigh(np.cov(levels.T).reshape(2 * levels.shape[1:]))
         variances = np.maximum(variances, self.least * max(variances.max(), TINY))
         usual["whitening"] = axes / np.sqrt(variances) @ axes.T
-        described = np.stack([self._quantiles(video, usual) for video in videos])
-        usual["center"], usual["precision"] = _describe(described, self.shrinkage)
+        moments = np.stack([self._moments(video, usual) for video in videos])
+        usual["center"], usual["precision"] = _describe(moments, self.shrinkage)
         return usual
 
     def distance(self, video: FloatArray, usual: Statistics) -> float:
-        """Compare the quantiles."""
-        return _distance(self._quantiles(video, usual), usual)
+        """Compare mean and deviation."""
+        return _distance(self._moments(video, usual), usual)
+
+    def _samples(self, video: FloatArray) -> FloatArray:
+        return video[:, self._part].reshape(-1, self._dim)
 
     def _levels(self, video: FloatArray, usual: Statistics) -> FloatArray:
-        levels = np.arcsinh(video[:, self._part].reshape(-1, self._dim) / usual["scale"])
-        return _fold(levels, self.folded)
+        levels = np.arcsinh(self.fineness * self._samples(video) / usual["scale"])
+        height = np.abs(levels).mean(axis=1)
+        return _fold(levels[height <= np.median(height)], self.folded)
 
-    def _quantiles(self, video: FloatArray, usual: Statistics) -> FloatArray:
+    def _moments(self, video: FloatArray, usual: Statistics) -> FloatArray:
         white = (self._levels(video, usual) - usual["mean"]) @ usual["whitening"]
-        found: FloatArray = np.quantile(white, self.quantiles, axis=0).ravel()
-        return found
+        return np.concatenate([white.mean(axis=0), np.log(white.std(axis=0) + LEAST_DEVIATION)])
 
 
 class Familiarity:
@@ -156,8 +165,9 @@ class Familiarity:
         sizes = {name: self._cells[name] * info.dim for name, info in streams.items()}
         finest = max(self._cells, key=lambda name: self._cells[name])
         start = sum(sizes[name] for name in list(sizes)[: list(sizes).index(finest)])
-        grain = Grain(start, self._cells[finest], streams[finest].dim)
-        self._ways: dict[str, Way] = {"places": Places(sum(sizes.values())), "grain": grain}
+        grid = start, self._cells[finest], streams[finest].dim
+        places = Places(sum(sizes.values()))
+        self._ways: dict[str, Way] = {"places": places, "calm": Calm(*grid)}
         self._statistics: dict[str, Statistics] = {}
 
     def fit(self, videos: Iterable[Streams]) -> None:
@@ -167,7 +177,7 @@ class Familiarity:
             return
         for name, way in self._ways.items():
             logs = np.log(np.maximum(_left_out(way, raw), TINY))
-            spread = max(float(logs.std(ddof=1)), 1e-3) * (1 + UNSURE / len(logs))
+            spread = max(float(logs.std(ddof=1)), LEAST_DEVIATION) * (1 + UNSURE / len(logs))
             self._statistics[name] = way.fit(raw) | {"usual": np.array([logs.mean(), spread])}
 
     def novelty(self, streams: Streams) -> float | None:
@@ -179,9 +189,9 @@ class Familiarity:
         if not self._statistics:
             return None
         video, found = self._channels(streams), []
-        for name, way in self._ways.items():
-            mean, deviation = self._statistics[name]["usual"]
-            distance = way.distance(video, self._statistics[name])
+        for name, usual in self._statistics.items():
+            mean, deviation = usual["usual"]
+            distance = self._ways[name].distance(video, usual)
             found.append(float((np.log(max(distance, TINY)) - mean) / deviation))
         return max(found)
 
@@ -194,18 +204,19 @@ class Familiarity:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take the statistics over; a checkpoint that has none, or those of an earlier version, gives none.
+        """Take the statistics over; a checkpoint of an earlier version may have them of fewer ways, or none.
 
         Raises:
             WSVADError: if they are those of other features.
         """
+        ways = {f"{PREFIX}{name}/": way for name, way in self._ways.items()}
+        state = {name: values for name, values in state.items() if name.startswith(tuple(ways))}
         expected = {
-            f"{PREFIX}{name}/{key}": shape
-            for name, way in self._ways.items()
+            prefix + key: shape
+            for prefix, way in ways.items()
+            if any(name.startswith(prefix) for name in state)
             for key, shape in (way.shapes | {"usual": (2,)}).items()  # mean and deviation of log-distances
         }
-        ways = tuple(f"{PREFIX}{name}/" for name in self._ways)
-        state = {name: values for name, values in state.items() if name.startswith(ways)}
         shapes = {name: tuple(values.shape) for name, values in state.items()}
         if shapes and (shapes != expected or any(values.dtype != torch.float32 for values in state.values())):
             problem = f"are compared by statistics of {expected}, the checkpoint has {shapes}"
