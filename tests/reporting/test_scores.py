@@ -55,4 +55,4 @@ def test_many_are_counted_and_the_strangest_come_first(caplog: pytest.LogCapture
     lines = caplog.text.splitlines()
     assert "v19 is unlike the training videos, novelty 19.0" in lines[0]
     assert len(lines) == NAMED + 1
-    assert "17 of 20 videos" in lines[-1]
+    assert "16 of 20 videos" in lines[-1]
