@@ -86,16 +86,18 @@ PLUGINS = (
     "linearmil",
     "colours",
 )  # of files that pages print; test_plugin and test_plugins run them
+DATA_FILE = re.compile(r"[\w/.-]+\.(h5|json)\b")  # is not read: lines that differ in it alone are one
 WSVAD_LINES = sorted(
     {
-        line
+        DATA_FILE.sub(r"name.\1", line): line
         for page in PAGES
         for line in commands_of(page)
         if WSVAD_LINE.match(line) and line != MENTIONED and not any(plugin in line for plugin in PLUGINS)
-    }
+    }.values()
 )
 
 
+@cache
 def own_configs(page: Path) -> dict[str, str]:
     """The configurations that a page writes out itself: blocks whose first line is ``# name.yaml``."""
     blocks = fences(page, "yaml")
@@ -202,6 +204,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@cache
+def text_of(recipe: str) -> str:
+    """A recipe as a run saves it."""
+    return parser_of_fit().dump(composed(recipe))
+
+
 def leave_run(args: list[str]) -> None:
     """Make what a command reads of an earlier run or of Hugging Face: checkpoint and configuration."""
     args[:] = [word.replace("hf://", "hub/") for word in args]
@@ -212,7 +220,7 @@ def leave_run(args: list[str]) -> None:
         "--model.score_from": "xd_hlnet.yaml",
     }
     name = next((name for option, name in of_a_method.items() if option in given), "ucf_urdmu.yaml")
-    recipe = parser_of_fit().dump(composed(name))
+    recipe = text_of(name)
     carried = {CONFIG_KEY: recipe, VERSION_KEY: "2.6.6"}
     state = {"state_dict": {}, "optimizer_states": [], **carried}
     for option, value in pairwise(args):
