@@ -23,7 +23,14 @@ if RAM_DISK.is_dir() and shutil.disk_usage(RAM_DISK).free > ENOUGH:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(RAM_DISK))
 gc.disable()  # until all tests are collected, which makes much and drops little
 
-LONG = ("test_golden.py", "test_store_crash.py", "test_compare.py", "test_run.py", "test_ranks.py")
+LONG = (
+    "test_golden.py",
+    "test_store_crash.py",
+    "test_compare.py",
+    "test_run.py",
+    "test_ranks.py",
+    "test_real_video.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
