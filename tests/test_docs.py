@@ -207,7 +207,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @cache
 def text_of(recipe: str) -> str:
     """A recipe as a run saves it."""
-    return parser_of_fit().dump(composed(recipe))
+    text: str = parser_of_fit().dump(composed(recipe))
+    return text
 
 
 def leave_run(args: list[str]) -> None:

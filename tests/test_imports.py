@@ -21,7 +21,7 @@ def import_without_fcntl(names: list[str]) -> None:
 
     for name in [name for name in sys.modules if name.partition(".")[0] == own]:
         del sys.modules[name]
-    builtins.__import__ = without_fcntl
+    setattr(builtins, "__import__", without_fcntl)  # noqa: B010  # whose arguments mypy would have spelt out
     for name in names:
         importlib.import_module(name)
 
