@@ -32,7 +32,7 @@ unknown frame labels of abnormal videos of all: video-level metrics only; of som
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +47,11 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics.curves import (
     FloatArray,
     LabelArray,
-    average_precision,
-    roc_auc,
     undefined,
 )
 from wsvad_lightning.metrics.expand import check_num_snippets, expand_scores
 from wsvad_lightning.metrics.intervals import Interval, bootstrap_intervals
-from wsvad_lightning.metrics.pools import MEASURES, OF_CLASS, Pool, measure
+from wsvad_lightning.metrics.pools import MEASURES, OF_CLASS, Measure, Pool, measure
 from wsvad_lightning.timeline import SnippetGrid
 
 FIELDS = 5  # of a video, before its classes
@@ -154,9 +152,9 @@ class FrameMetrics(Metric):
         pools = pools_of(videos, known)
         values = measure(pools, np.ones((1, len(videos))))
         return {
-            name: float(values[name][0]) if (why := _missing(pools, name)) is None else undefined(name, why)
-            for name, (pool, *_) in MEASURES.items()
-            if known or pool == "videos"
+            name: float(values[name][0]) if (why := _missing(pools, own)) is None else undefined(name, why)
+            for name, own in MEASURES.items()
+            if known or own.pool == "videos"
         }
 
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -184,17 +182,10 @@ class FrameMetrics(Metric):
             videos = sorted(self._collect(), key=lambda video: video.video_id)
         if not _frame_labels_known(videos):
             return {}
-        frames, intervals = [_frames(video) for video in videos], {}
-        for name in self.classes:
-            kinds = np.array([2 * (name in video.classes) + (not video.label) for video in videos])
-            if len(own := np.flatnonzero(kinds == OF_THE_CLASS)):
-                both = np.flatnonzero(kinds != OF_OTHERS)
-                pools = {
-                    "own": Pool([frames[i] for i in own], own),
-                    "both": Pool([frames[i] for i in both], both),
-                }
-                intervals[name] = bootstrap_intervals(pools, kinds, measures=OF_CLASS)
-        return intervals
+        return {
+            name: bootstrap_intervals(pools, kinds, measures=OF_CLASS)
+            for name, kinds, pools in self._pools_of_classes(videos)
+        }
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Metrics of each class that has videos, by class name; nothing where frame labels are unknown.
@@ -210,17 +201,31 @@ class FrameMetrics(Metric):
             videos = self._collect()
         if not _frame_labels_known(videos):
             return {}
-        normal = [video for video in videos if not video.label]
         metrics = {}
-        for name in self.classes:
-            if own := [video for video in videos if name in video.classes]:
-                metrics[name] = {
-                    "auc": roc_auc(*_pool(own), f"auc of {name}"),
-                    "ap": average_precision(*_pool(own), f"ap of {name}"),
-                    "auc_with_normal": roc_auc(*_pool(own + normal), f"auc_with_normal of {name}"),
-                    "ap_with_normal": average_precision(*_pool(own + normal), f"ap_with_normal of {name}"),
-                }
+        for name, _, pools in self._pools_of_classes(videos):
+            values = measure(pools, np.ones((1, len(videos))), OF_CLASS)
+            metrics[name] = {
+                key: float(values[key][0])
+                if (why := _missing(pools, own)) is None
+                else undefined(f"{key} of {name}", why)
+                for key, own in OF_CLASS.items()
+            }
         return metrics
+
+    def _pools_of_classes(
+        self, videos: list[_Video]
+    ) -> Iterator[tuple[str, NDArray[np.int64], dict[str, Pool]]]:
+        """Give each class that has videos, what they all are to it, and the frames that it is measured on."""
+        frames = [_frames(video) for video in videos]
+        for name in self.classes:
+            kinds = np.array([2 * (name in video.classes) + (not video.label) for video in videos])
+            members = {
+                "own": np.flatnonzero(kinds == OF_THE_CLASS),
+                "both": np.flatnonzero(kinds != OF_OTHERS),
+            }
+            if len(members["own"]):
+                pools = {pool: Pool([frames[i] for i in own], own) for pool, own in members.items()}
+                yield name, kinds, pools
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather the states of all ranks.
@@ -295,11 +300,6 @@ def _frame_labels_known(videos: list[_Video]) -> bool:
     return not unknown
 
 
-def _pool(videos: list[_Video]) -> tuple[FloatArray, LabelArray]:
-    scores, labels = zip(*map(_frames, videos), strict=True)
-    return np.concatenate(scores), np.concatenate(labels)
-
-
 def pools_of(videos: list[_Video], frame_labels_known: bool) -> dict[str, Pool]:
     """Gather the samples that metrics are over; a pool without any is left out.
 
@@ -328,10 +328,9 @@ def _frames(video: _Video) -> tuple[FloatArray, LabelArray]:
     return video.frame_scores, video.frame_labels
 
 
-def _missing(pools: Mapping[str, Pool], name: str) -> str | None:
+def _missing(pools: Mapping[str, Pool], own: Measure) -> str | None:
     """Why a metric is undefined; None if it is not."""
-    pool, _, classes = MEASURES[name]
-    if pool not in pools:
-        return NO_VIDEO[pool]
-    missing = pools[pool].missing(classes)
+    if own.pool not in pools:
+        return NO_VIDEO[own.pool]
+    missing = pools[own.pool].missing(own.classes)
     return None if missing is None else f"no {missing} sample"
