@@ -189,8 +189,8 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
         paths = re.findall(r"class_path '([^']+)'", message) if found[1] is None else []
         given = paths[-1] if paths else unknown
         return WSVADError(argument, given, "no such class", remedy)
-    if found := re.search(r"Literal\[(.*?)\]", message):
-        choices = re.findall(r"'([^']*)'", found[1])
+    if sets := re.findall(r"Literal\[(.*?)\]", message):
+        choices = list(dict.fromkeys(one.strip(" '") for each in sets for one in each.split(",")))
         return WSVADError(
             argument, value, f"must be one of {', '.join(choices)}", did_you_mean(value or "", choices) + see
         )

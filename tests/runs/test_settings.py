@@ -13,6 +13,7 @@ from wsvad_lightning.runs.summary import note_precision
 
 ODD = {
     "--trainer.barebones=true": "--trainer.barebones='True': leaves out the logs and checkpoints",
+    "--trainer.precision=8": "--trainer.precision='8': must be one of 64, 32, 16, transformer-engine, ",
     "--trainer.accelerator=odd": "--trainer does not work: You selected an invalid accelerator name",
     "--trainer.devices=-1": "--trainer does not work: `devices` selected with `CPUAccelerator`",
     "--trainer.strategy=ddp_spawn": "--trainer.strategy='ddp_spawn': starts processes by 'spawn'",
