@@ -1,6 +1,8 @@
 """Temporal blocks that several methods share: ``[..., T, D]`` in and out, whatever the leading axes."""
 
+from wsvad_lightning.layers.adapted_texts import AdaptedTexts
 from wsvad_lightning.layers.adaptive_span import AdaptiveSpanAttention
+from wsvad_lightning.layers.class_texts import ClassTexts
 from wsvad_lightning.layers.cross_attention import CrossAttention
 from wsvad_lightning.layers.distance_transformer import (
     DistanceEncoder,
@@ -41,8 +43,10 @@ from wsvad_lightning.layers.vit import (
 from wsvad_lightning.layers.window_attention import WindowAttention, valid_positions
 
 __all__ = [
+    "AdaptedTexts",
     "AdaptiveSpanAttention",
     "ChannelNorm",
+    "ClassTexts",
     "CrossAttention",
     "DistanceEncoder",
     "DistanceTransformer",

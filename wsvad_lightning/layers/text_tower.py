@@ -1,13 +1,14 @@
 """The text tower of CLIP, frozen, from a local folder."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
 
@@ -45,6 +46,7 @@ class TextTower:
         width: W, channels of token vectors.
         dim: D, channels of features.
         context: most tokens of a text.
+        depth: blocks of the tower.
     """
 
     def __init__(self, model: "CLIPTextModelWithProjection", tokenize: Tokenize) -> None:
@@ -54,6 +56,7 @@ class TextTower:
         self.tokenize = tokenize
         self.width, self.dim = model.config.hidden_size, model.config.projection_dim
         self.context = model.config.max_position_embeddings
+        self.depth = model.config.num_hidden_layers
 
     @classmethod
     def open(cls, folder: str | Path, argument: str = "model.text_tower") -> "TextTower":
@@ -98,19 +101,22 @@ class TextTower:
         vectors: Tensor = self.model.get_input_embeddings()(torch.tensor(tokens, device=self.model.device))
         return vectors
 
-    def read(self, vectors: Tensor, ends: Tensor) -> Tensor:
+    def read(self, vectors: Tensor, ends: Tensor, between: Iterable[nn.Module] = ()) -> Tensor:
         """Read texts.
 
         Args:
             vectors: ``[C, L, W]`` of the tokens, without position.
             ends: ``[C]`` positions of the end tokens; nothing after one is seen.
+            between: what ``[C, L, W]`` passes through behind the first block, the second and so on.
 
         Returns:
             ``[C, W]`` what the end tokens have become, before the projection.
         """
         text = self.model.to(vectors).text_model
-        placed = text.embeddings(inputs_embeds=vectors)
-        seen = text.encoder(inputs_embeds=placed, is_causal=True).last_hidden_state
+        seen = text.embeddings(inputs_embeds=vectors)
+        for block, behind in zip_longest(text.encoder.layers, between):
+            seen = block(seen, None, is_causal=True)
+            seen = seen if behind is None else behind(seen)
         last: Tensor = text.final_layer_norm(seen)[torch.arange(len(ends), device=ends.device), ends]
         return last
 
