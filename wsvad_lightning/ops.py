@@ -62,6 +62,26 @@ def cosine(x: Tensor, y: Tensor) -> Tensor:
         return F.normalize(x.float(), dim=-1) @ F.normalize(y.float(), dim=-1).transpose(-1, -2)
 
 
+def pool_by_scores(
+    features: Tensor, scores: Tensor, counts: Tensor | None = None, scale: float = 10.0
+) -> Tensor:
+    """Mean of features over time in float32, weighted by ``exp(scale s) - 1``: high scores by far the most.
+
+    Args:
+        features: ``[..., T, D]``.
+        scores: ``[..., T]`` in [0, 1].
+        counts: bool, what expands to ``[..., T]``: what the mean is of; None for all.
+        scale: of the scores.
+
+    Returns:
+        ``[..., D]``, zero if all scores are.
+    """
+    weights = (scale * scores.float()).exp() - 1
+    weights = F.normalize(weights if counts is None else weights * counts, p=1, dim=-1)
+    with torch.autocast(features.device.type, enabled=False):
+        return (weights[..., None, :] @ features.float()).squeeze(-2)
+
+
 def gather_mean(features: Tensor, index: Tensor) -> Tensor:
     """Mean of the snippets at ``index``.
 

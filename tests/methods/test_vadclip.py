@@ -17,14 +17,15 @@ from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import VadCLIP
-from wsvad_lightning.methods.vadclip import Padding, ScoreFrom, VadCLIPNet
+from wsvad_lightning.methods.base.two_branch import Padding, ScoreFrom
+from wsvad_lightning.methods.vadclip import VadCLIPNet
 
 CLASSES = ("Fall", "Fight")
 
 
 def make_net(length: int, padding: Padding = "seen", window: int = 4) -> VadCLIPNet:
     torch.manual_seed(0)
-    net = VadCLIPNet(8, length, layers=2, window=window, text_dim=8, padding=padding)
+    net = VadCLIPNet(8, 8, length=length, window=window, padding=padding)
     net.prompt.use(tiny_tower(8), ["normal", "fall"])
     return net.eval()
 
@@ -102,6 +103,8 @@ def test_a_window_divides_the_length() -> None:
         VadCLIP(window=7)
     with pytest.raises(WSVADError, match="model.length='0'"):
         VadCLIP(length=0)
+    with pytest.raises(WSVADError, match="model.heads='3': does not divide model.feature_dim 512"):
+        VadCLIP(heads=3)
 
 
 # ------------------------------------------------------------------------------------------ classes

@@ -158,7 +158,7 @@ def complete(module: WSVADModule, state: Mapping[str, Tensor]) -> str:
 
 def _check_sizes(tower: TextTower, module: VadCLIP) -> None:
     """Compare the text tower with the tokens, with what is learnt among them, and with the features."""
-    rows, learnt = tower.model.config.vocab_size, module.net.prompt.vectors.shape[1]
+    rows, learnt = tower.model.config.vocab_size, module.net.prompt.width
     for name, fits, problem in (
         ("token_embedding.weight", rows > END, f"has {rows} rows, the tokens go up to {END}"),
         ("token_embedding.weight", tower.width == learnt, f"has width {tower.width}, the prompts {learnt}"),

@@ -28,7 +28,8 @@ class TextAdapter(nn.Module):
         """Mix ``[..., dim]``."""
         learnt = F.leaky_relu(self.linear(x)).float()
         scale = x.float().norm(dim=-1, keepdim=True) / (learnt.norm(dim=-1, keepdim=True) + 1e-6)
-        return self.share * (learnt * scale).to(x) + (1 - self.share) * x
+        mixed: Tensor = self.share * learnt * scale + (1 - self.share) * x
+        return mixed.to(x)
 
 
 class AdaptedTexts(ClassTexts):

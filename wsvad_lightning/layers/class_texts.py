@@ -17,8 +17,8 @@ class ClassTexts(nn.Module):
 
         start | prefix slots | words of the class | postfix slots | end
 
-    While training, the tower reads the texts again in each step; elsewhere their features are constants, which
-    need no tower.
+    While training, the tower reads the texts again in each step; elsewhere their features are constants,
+    which need no tower.
 
     Args:
         width: W, channels of token vectors.

@@ -43,7 +43,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.layers import Dropout, TemporalConv, valid_positions
 from wsvad_lightning.losses import probability_bce
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.ops import cosine, topk_mean_each
+from wsvad_lightning.ops import cosine, pool_by_scores, topk_mean_each
 from wsvad_lightning.types import FeatureRequirements, WSVADBatch
 
 NEVER = -1e9  # a logit of what does not count
@@ -196,8 +196,10 @@ class PEL4VADNet(nn.Module):
         """
         crops = out.crop_scores.shape[1]
         targets = targets.repeat_interleave(crops, dim=0)
-        scores, visual = out.crop_scores.flatten(0, 1), out.visual.flatten(0, 1).float()
-        shown = torch.stack([pool(x, visual, out.seen) for x in (scores, 1 - scores)], dim=1)
+        scores, visual = out.crop_scores.flatten(0, 1), out.visual.flatten(0, 1)
+        shown = torch.stack(
+            [pool_by_scores(visual, x, out.seen, SHARPNESS) for x in (scores, 1 - scores)], dim=1
+        )
         normal = torch.zeros_like(targets)
         normal[:, 0] = 1
         classes = torch.stack([targets, normal], dim=1).flatten(0, 1)  # as features: [2 R, 1 + C]
@@ -206,12 +208,6 @@ class PEL4VADNet(nn.Module):
         texts = (classes / classes.sum(dim=-1, keepdim=True).clamp_min(1)) @ prompts
         logits = self.logit_scale.float().exp() * cosine(features, texts)
         return MatchedRows(features, classes.argmax(dim=-1), logits, counts)
-
-
-def pool(scores: Tensor, visual: Tensor, seen: Tensor) -> Tensor:
-    """Weigh ``visual [R, T, P]`` by ``scores [R, T]``, high ones by far the most: ``[R, P]``."""
-    weights = F.normalize(((SHARPNESS * scores).exp() - 1) * seen, p=1, dim=-1)
-    return (weights[:, None] @ visual).squeeze(1)
 
 
 def matching_loss(rows: MatchedRows) -> Tensor:

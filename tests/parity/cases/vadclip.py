@@ -45,13 +45,13 @@ def sizes(state: dict[str, Tensor]) -> dict[str, int]:
 
 def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
     """Build the method that the configuration describes."""
-    assert config["visual_heads"] == 1
     assert config["temperature"] == 0.07
     module = VadCLIP(
         feature_dim=config["visual_width"],
         length=config["visual_length"],
         layers=config["visual_layers"],
         window=config["attention_window"],
+        heads=config["visual_heads"],
         text_dim=config["text_dim"],
         loss_weights={"text": 0.1 if config["dataset_variant"] == "ucf" else 1e-4},
     )

@@ -11,6 +11,7 @@ from wsvad_lightning.methods.base.prepared import PreparedModule
 from wsvad_lightning.methods.base.prompted import PromptedModule, PromptedNet
 from wsvad_lightning.methods.base.staged import StagedModule, stage_of
 from wsvad_lightning.methods.base.training import TrainingModule
+from wsvad_lightning.methods.base.two_branch import TwoBranchModule, TwoBranchNet
 
 __all__ = [
     "Evaluation",
@@ -22,6 +23,8 @@ __all__ = [
     "PromptedNet",
     "StagedModule",
     "TrainingModule",
+    "TwoBranchModule",
+    "TwoBranchNet",
     "WSVADModule",
     "stage_of",
 ]

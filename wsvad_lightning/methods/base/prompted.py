@@ -11,15 +11,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.layers import LearnedPrompt, TextTower
+from wsvad_lightning.layers import ClassTexts, TextTower
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.types import NORMAL, FeatureRequirements
 
 
 class PromptedNet(nn.Module):
-    """A network with prompts."""
+    """A network with classes that are texts."""
 
-    prompt: LearnedPrompt
+    prompt: ClassTexts
 
 
 class PromptedModule(WSVADModule):
