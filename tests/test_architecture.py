@@ -19,7 +19,7 @@ FLOORS: Floors = (
     ("errors",),
     ("alarms", "ops", "shared", "timeline"),
     ("files", "folders", "types", "configs", "plugins", "checkpoint", "startup", "quiet", "signals"),
-    ("calibration", "layers", "losses", "parsing", "ranks", "slurm", "start"),
+    ("calibration", "layers", "losses", "optimizers", "parsing", "ranks", "slurm", "start"),
     ("video", "metrics"),
     ("data.datasets",),
     ("data.store",),

@@ -21,7 +21,7 @@ METHODS = pytest.mark.parametrize("name", SCORING)
 def left_out(name: str, feature_dim: int) -> dict[str, torch.Tensor]:
     """What else the authors' files hold: here with the parts that we read and do not keep."""
     unused = {f"{prefix}.weight": torch.zeros(2) for prefix in find_method(name).TABLE.dropped}
-    if name == "vadclip":
+    if name in ("vadclip", "dsanet"):
         del unused["clipmodel.weight"]
         unused |= {f"clipmodel.{key}": value for key, value in openai_clip(feature_dim).items()}
     return unused
@@ -198,6 +198,7 @@ def test_a_method_of_one_file_takes_no_second(tmp_path: Path, capfd: pytest.Capt
 
 REPORTED = {
     "adplg": ("model.windows are 2, 4, 6 and 8", "if it was trained so"),
+    "dsanet": ("taken for the model of XD-Violence", "heads of that tower: 1, as OpenAI's CLIP"),
     "vadclip": ("taken for the model of XD-Violence", "heads of that tower: 1, as OpenAI's CLIP"),
     "cliptsa": ("model.keep is 0.95, UCF-Crime's", "--model.keep 0.9 (XD-Violence) or 0.01 (ShanghaiTech)"),
 }

@@ -16,6 +16,7 @@ SMALLER: dict[str, dict[str, Any]] = {  # for methods whose width does not follo
     "ADPLG": {"hidden_dim": 16, "attention_dim": 8, "positions": 64},
     "BNWVAD": {"hidden_dim": 32},
     "C2FPL": {"hidden_dims": [16, 8]},
+    "DSANet": {"layers": 1, "window": 64, "adapted_blocks": 1, "decoder_depth": 1},
     "FRDUVAD": {"tokens": 2, "depth": 1, "hidden_dims": [16, 8]},
     "GSMoE": {"hidden_dim": 16, "experts_by": "clusters", "num_experts": 3, "warm_up": 0, "prominence": 0.0},
     "GlanceVAD": {"hidden_dim": 16, "abnormal_slots": 20, "normal_slots": 18, "mine_from": 1},

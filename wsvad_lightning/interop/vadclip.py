@@ -11,34 +11,35 @@ from wsvad_lightning.interop.weights import KeyTable
 from wsvad_lightning.layers.text_tower import TextTower, Tokenize
 from wsvad_lightning.methods import VadCLIP
 from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.two_branch import TwoBranchModule
 from wsvad_lightning.types import NORMAL
 
 METHOD = VadCLIP
 
 CLIP = "clipmodel"
 
+VISUAL = (  # what DSANet has, too
+    ("temporal.resblocks.*.attn.in_proj_weight", "context.*.attention.project_in.weight"),
+    ("temporal.resblocks.*.attn.in_proj_bias", "context.*.attention.project_in.bias"),
+    ("temporal.resblocks.*.attn.out_proj", "context.*.attention.project_out"),
+    ("temporal.resblocks.*.ln_1", "context.*.attention_norm"),
+    ("temporal.resblocks.*.ln_2", "context.*.mlp_norm"),
+    ("temporal.resblocks.*.mlp.c_fc", "context.*.mlp.0"),
+    ("temporal.resblocks.*.mlp.c_proj", "context.*.mlp.3"),
+    ("gc1", "mix_alike.0"),
+    ("gc2", "mix_alike.1"),
+    ("gc3", "mix_near.0"),
+    ("gc4", "mix_near.1"),
+    ("linear", "fuse"),
+    ("mlp1.c_fc", "refine_text.0"),
+    ("mlp1.c_proj", "refine_text.2"),
+    ("mlp2.c_fc", "refine_visual.0"),
+    ("mlp2.c_proj", "refine_visual.2"),
+    ("classifier", "to_logit"),
+    ("frame_position_embeddings.weight", "position"),
+)
 TABLE = KeyTable(
-    (
-        ("temporal.resblocks.*.attn.in_proj_weight", "context.*.attention.project_in.weight"),
-        ("temporal.resblocks.*.attn.in_proj_bias", "context.*.attention.project_in.bias"),
-        ("temporal.resblocks.*.attn.out_proj", "context.*.attention.project_out"),
-        ("temporal.resblocks.*.ln_1", "context.*.attention_norm"),
-        ("temporal.resblocks.*.ln_2", "context.*.mlp_norm"),
-        ("temporal.resblocks.*.mlp.c_fc", "context.*.mlp.0"),
-        ("temporal.resblocks.*.mlp.c_proj", "context.*.mlp.3"),
-        ("gc1", "mix_alike.0"),
-        ("gc2", "mix_alike.1"),
-        ("gc3", "mix_near.0"),
-        ("gc4", "mix_near.1"),
-        ("linear", "fuse"),
-        ("mlp1.c_fc", "refine_text.0"),
-        ("mlp1.c_proj", "refine_text.2"),
-        ("mlp2.c_fc", "refine_visual.0"),
-        ("mlp2.c_proj", "refine_visual.2"),
-        ("classifier", "to_logit"),
-        ("frame_position_embeddings.weight", "position"),
-        ("text_prompt_embeddings.weight", "prompt.vectors"),
-    ),
+    (*VISUAL, ("text_prompt_embeddings.weight", "prompt.vectors")),
     dropped=("disAdj", CLIP),
 )
 
@@ -100,21 +101,23 @@ def init_args(state: Mapping[str, Tensor]) -> dict[str, Any]:
     Raises:
         WSVADError: if they are of neither model.
     """
+    sizes = {**visual_sizes(state), "text_dim": state["text_prompt_embeddings.weight"].shape[1]}
+    of_xd = {"prompts": XD_CLASSES, "score_from": "text", "loss_weights": {"text": 1e-4}}
+    return sizes if of_ucf_crime(state) else {**sizes, **of_xd}
+
+
+def visual_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read the sizes of the visual side off the authors' parameters.
+
+    Raises:
+        WSVADError: if they are of neither model.
+    """
     length, feature_dim = state[POSITIONS].shape
-    of_ucf = of_ucf_crime(state)
-    layers, window = (2, 8) if of_ucf else (1, 64)
+    layers, window = (2, 8) if of_ucf_crime(state) else (1, 64)
     if length == 0 or length % window:
         problem = f"has {length} rows, which is not a multiple of the window, {window}"
         raise WSVADError("weights", POSITIONS, problem, REMEDY)
-    sizes = {
-        "feature_dim": feature_dim,
-        "length": length,
-        "text_dim": state["text_prompt_embeddings.weight"].shape[1],
-        "layers": layers,
-        "window": window,
-    }
-    of_xd = {"prompts": XD_CLASSES, "score_from": "text", "loss_weights": {"text": 1e-4}}
-    return sizes if of_ucf else {**sizes, **of_xd}
+    return {"feature_dim": feature_dim, "length": length, "layers": layers, "window": window}
 
 
 def of_ucf_crime(state: Mapping[str, Tensor]) -> bool:
@@ -139,12 +142,12 @@ def complete(module: WSVADModule, state: Mapping[str, Tensor]) -> str:
     Raises:
         WSVADError: if the file has no such tower, or one that does not fit.
     """
-    assert isinstance(module, VadCLIP)
+    assert isinstance(module, TwoBranchModule)
     of_ucf = of_ucf_crime(state)
     module.classes = UCF_CLASSES if of_ucf else tuple(XD_CLASSES)
     texts = module.texts_of([NORMAL, *module.classes])
     tower = copied_tower(state, tokenize)
-    _check_sizes(tower, module)
+    check_sizes(tower, module)
     module.net.prompt.use(tower, texts)
     heads = tower.model.config.num_attention_heads
     return "\n".join(
@@ -156,8 +159,12 @@ def complete(module: WSVADModule, state: Mapping[str, Tensor]) -> str:
     )
 
 
-def _check_sizes(tower: TextTower, module: VadCLIP) -> None:
-    """Compare the text tower with the tokens, with what is learnt among them, and with the features."""
+def check_sizes(tower: TextTower, module: TwoBranchModule) -> None:
+    """Compare the text tower with the tokens, with what is learnt of them, and with the features.
+
+    Raises:
+        WSVADError: if they do not fit.
+    """
     rows, learnt = tower.model.config.vocab_size, module.net.prompt.width
     for name, fits, problem in (
         ("token_embedding.weight", rows > END, f"has {rows} rows, the tokens go up to {END}"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wsvad_lightning.errors import WSVADError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModelWithProjection
 
 Tokenize = Callable[[Sequence[str]], list[list[int]]]
+Between = Callable[[Tensor], Tensor]
 
 TEXT_MODELS = ("clip", "clip_text_model")  # what a configuration may say of itself
 PARTS = {  # files of which a folder must hold one set, each
@@ -101,7 +102,7 @@ class TextTower:
         vectors: Tensor = self.model.get_input_embeddings()(torch.tensor(tokens, device=self.model.device))
         return vectors
 
-    def read(self, vectors: Tensor, ends: Tensor, between: Iterable[nn.Module] = ()) -> Tensor:
+    def read(self, vectors: Tensor, ends: Tensor, between: Iterable[Between] = ()) -> Tensor:
         """Read texts.
 
         Args:

@@ -7,6 +7,7 @@ from wsvad_lightning.methods.adplg import ADPLG
 from wsvad_lightning.methods.bnwvad import BNWVAD
 from wsvad_lightning.methods.c2fpl import C2FPL
 from wsvad_lightning.methods.cliptsa import CLIPTSA
+from wsvad_lightning.methods.dsanet import DSANet
 from wsvad_lightning.methods.frduvad import FRDUVAD
 from wsvad_lightning.methods.glancevad import GlanceVAD
 from wsvad_lightning.methods.gsmoe import GSMoE
@@ -41,6 +42,7 @@ __all__ = [
     "SVMAE",
     "TPWNG",
     "URDMU",
+    "DSANet",
     "GSMoE",
     "GlanceVAD",
     "HLNet",

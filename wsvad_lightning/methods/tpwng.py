@@ -78,6 +78,8 @@ class TPWNGNet(PromptedNet):
         text_dim: channels of the text tower's token vectors.
     """
 
+    prompt: LearnedPrompt
+
     def __init__(
         self,
         feature_dim: int = 512,

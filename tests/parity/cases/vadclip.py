@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.parity.batches import evaluation_batch, training_batch
-from tests.parity.case import Manifest, MethodCase
+from tests.parity.case import Manifest, MethodCase, computed_once
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.loading.dataset import class_target
 from wsvad_lightning.interop.vadclip import TABLE, UCF_CLASSES, XD_CLASSES, copied_tower, tokenize
 from wsvad_lightning.layers import valid_positions
 from wsvad_lightning.methods import VadCLIP
 from wsvad_lightning.methods.base.module import WSVADModule
+from wsvad_lightning.methods.base.two_branch import ScoreFrom, TwoBranchModule
 from wsvad_lightning.types import NORMAL, WSVADBatch
 
+CLASSES = {"ucf": UCF_CLASSES, "xd": tuple(XD_CLASSES.values())}
 RULE = re.compile(r"frames = ([\d.]+) \* l2normalise\(([\d.]+) \* base\[:, t // (\d+)\] \+ noise\[:, t\]\)")
 
 
@@ -66,10 +68,16 @@ def complete(
 ) -> None:
     """Let the text tower of the case read its classes."""
     assert isinstance(module, VadCLIP)
-    recorded = inputs[f"eval/tokens_{config['dataset_variant']}"].tolist()
+    read_classes(config, inputs[f"eval/tokens_{config['dataset_variant']}"], module, state)
+
+
+def read_classes(
+    config: dict[str, Any], tokens: Tensor, module: TwoBranchModule, state: dict[str, Tensor]
+) -> None:
+    """Let the text tower of a case read its classes, of recorded tokens ``[C, L]``."""
 
     def tokens_of(texts: Sequence[str]) -> list[list[int]]:
-        return [row[: row.index(max(row)) + 1] for row in recorded]  # no token is above the end
+        return [row[: row.index(max(row)) + 1] for row in tokens.tolist()]  # no token is above the end
 
     tower = copied_tower(state, tokens_of, config["text_encoder_of_this_case"]["heads"])
     module.net.prompt.use(tower, config["classes"])
@@ -93,19 +101,21 @@ def batches(manifest: Manifest, inputs: dict[str, Tensor]) -> dict[str, WSVADBat
 
 
 @torch.no_grad()
-def evaluate(module: VadCLIP, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
+def evaluate(module: TwoBranchModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Score a video, and give what the network computes on the way."""
     seen: list[Tensor] = []
     hook = module.net.fuse.register_forward_hook(lambda _, __, visual: seen.append(visual))
     out = module.run(batch)
     hook.remove()
     scores = {}
-    for branch in ("binary", "text"):
+    branches: tuple[ScoreFrom, ...] = ("binary", "text")
+    for branch in branches:
         module.score_from = branch
         scores[branch] = module.score(batch).squeeze(0).numpy()
     return {
         "scores": scores["binary"],
         "scores2": scores["text"],
+        "class_scores": module.classify(batch).squeeze(0).numpy(),
         "logits1": out.logits[0, 0].numpy(),
         "logits2": out.class_logits[0, 0].numpy(),
         "lengths": np.array(chunk_lengths(batch.features.shape[2], module.net.length)),
@@ -138,12 +148,20 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
 
 def further(manifest: dict[str, Any], inputs: dict[str, Tensor], build: Any) -> dict[str, NDArray[Any]]:
     """Give the scores of the test videos, the classes of the others, and the tokens that the import knows."""
-    module = build().eval()
+    found = scores_of(manifest, inputs, build().eval())
+    return found | classes_of(manifest["config"]["label_keys"], inputs) | known_tokens(inputs)
+
+
+def scores_of(
+    manifest: dict[str, Any], inputs: dict[str, Tensor], module: TwoBranchModule
+) -> dict[str, NDArray[Any]]:
+    """Give the features of the classes, and the scores of the test videos."""
     found = {"eval/text_features": module.net.prompt.features.numpy()}
     for name in (name for name in inputs if re.fullmatch("eval(_.+)?", name)):
-        values, ending = evaluate(module, evaluation_batch(inputs[name])), ending_of(name, manifest)
+        with computed_once(module, ("run",)):
+            values, ending = evaluate(module, evaluation_batch(inputs[name])), ending_of(name, manifest)
         found |= {f"eval/{key}{ending}": value for key, value in values.items()}
-    return found | classes_of(manifest["config"]["label_keys"], inputs) | known_tokens(inputs)
+    return found
 
 
 def ending_of(name: str, manifest: dict[str, Any]) -> str:
@@ -165,14 +183,14 @@ def classes_of(keys: list[str], inputs: dict[str, Tensor]) -> dict[str, NDArray[
 
 def known_tokens(inputs: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
     """Give the tokens that the import knows, as wide as the recorded ones."""
-    found = {}
-    for variant, names in (("ucf", UCF_CLASSES), ("xd", XD_CLASSES.values())):
-        key = f"eval/tokens_{variant}"
-        if key in inputs:
-            tokens = tokenize([NORMAL, *(name.lower() for name in names)])
-            width = inputs[key].shape[1]
-            found[key] = np.array([row + [0] * (width - len(row)) for row in tokens])
-    return found
+    keys = {variant: f"eval/tokens_{variant}" for variant in CLASSES}
+    return {key: tokens_of(variant, inputs[key].shape[1]) for variant, key in keys.items() if key in inputs}
+
+
+def tokens_of(variant: str, width: int) -> NDArray[Any]:
+    """Give the tokens that the import knows of the classes of a data set, filled up with zeros."""
+    tokens = tokenize([NORMAL, *(name.lower() for name in CLASSES[variant])])
+    return np.array([row + [0] * (width - len(row)) for row in tokens])
 
 
 CASE = MethodCase(

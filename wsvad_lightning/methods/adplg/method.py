@@ -197,8 +197,7 @@ class ADPLG(WSVADModule):
         self.manual_backward(total)
         video_optimizer.step()
         if self.trainer.global_step > self.warm_up:
-            # The trainer would count the step of a second optimizer as one more of its own.
-            self.trainer.strategy.optimizer_step(snippet_optimizer.optimizer, lambda: None, self)
+            self.step_uncounted(snippet_optimizer)
             scheduler: Any = self.lr_schedulers()
             if scheduler is not None:
                 scheduler.step()

@@ -95,6 +95,13 @@ class TrainingModule(LightningModule):
         self.log("loss", total.detach(), prog_bar=True, logger=False, batch_size=len(batch.labels))
         return total
 
+    def step_uncounted(self, optimizer: Any) -> None:
+        """Step a second optimizer, in a ``training_step`` that steps optimizers by itself.
+
+        The trainer would count that step as one more of its own.
+        """
+        self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None, self)
+
     def trained_parameters(self) -> Iterable[Any]:
         """Give what the optimizer takes: parameters, or groups of them."""
         return self.parameters()
