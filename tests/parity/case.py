@@ -183,6 +183,18 @@ class MethodCase(Case):
         return found | self.after(config, module, losses)
 
 
+def adam(config: Config, module: WSVADModule) -> torch.optim.Optimizer:
+    """Build the optimizer of a recipe that trains all of a network by one Adam."""
+    assert config["optimizer"].split()[0] == "Adam"
+    return torch.optim.Adam(
+        module.parameters(),
+        lr=config["lr"],
+        betas=tuple(config["betas"]),
+        weight_decay=config["weight_decay"],
+        fused=True,
+    )
+
+
 @contextmanager
 def computed_once(module: WSVADModule, passes: Iterable[str]) -> Iterator[None]:
     """Let methods of a module, by dotted names, give again what they gave for the same argument."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.parity.batches import pair_by_name
-from tests.parity.case import Manifest, MethodCase
+from tests.parity.case import Manifest, MethodCase, adam
 from wsvad_lightning.interop.bnwvad import TABLE
 from wsvad_lightning.methods import BNWVAD
 from wsvad_lightning.methods.base.module import WSVADModule
@@ -48,17 +48,6 @@ def build(config: dict[str, Any], inputs: dict[str, Tensor]) -> WSVADModule:
         mlp_dim=transformer["ffn"],
     )
     return module
-
-
-def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:
-    """Build the recipe's optimizer."""
-    return torch.optim.Adam(
-        module.parameters(),
-        lr=config["lr"],
-        betas=tuple(config["betas"]),
-        weight_decay=config["weight_decay"],
-        fused=True,
-    )
 
 
 def clip(config: dict[str, Any], module: WSVADModule) -> NDArray[Any]:
@@ -116,7 +105,7 @@ def extra(config: dict[str, Any], module: WSVADModule, losses: dict[str, Tensor]
 CASE = MethodCase(
     table=TABLE,
     build=build,
-    optimizer=optimizer,
+    optimizer=adam,
     evaluate=evaluate,
     train_outputs=train_outputs,
     batches=batches,

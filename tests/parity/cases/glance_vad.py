@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.parity.batches import evaluation_batch, pair_by_name
-from tests.parity.case import Build, Config, Manifest, MethodCase
+from tests.parity.case import Build, Config, Manifest, MethodCase, adam
 from tests.parity.cases import ur_dmu
 from wsvad_lightning.data.loading.glances import mark_segments, used_glances
 from wsvad_lightning.interop.glancevad import TABLE
@@ -122,7 +122,7 @@ def further(manifest: Manifest, inputs: dict[str, Tensor], build: Build) -> dict
 CASE = MethodCase(
     table=TABLE,
     build=build,
-    optimizer=ur_dmu.optimizer,
+    optimizer=adam,
     evaluate=evaluate,
     train_outputs=train_outputs,
     passes=("net.forward_pairs",),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.parity.batches import evaluation_batch, training_batch
-from tests.parity.case import Build, Config, Manifest, MethodCase
+from tests.parity.case import Build, Config, Manifest, MethodCase, adam
 from wsvad_lightning.data.loading.sampling import sample_segments
 from wsvad_lightning.interop.pel4vad import TABLE
 from wsvad_lightning.methods import PEL4VAD
@@ -80,18 +80,6 @@ def build(config: Config, inputs: dict[str, Tensor]) -> WSVADModule:
     return module
 
 
-def optimizer(config: Config, module: WSVADModule) -> torch.optim.Optimizer:
-    """Build the recipe's optimizer."""
-    assert config["optimizer"] == "Adam"
-    return torch.optim.Adam(
-        module.parameters(),
-        lr=config["lr"],
-        betas=tuple(config["betas"]),
-        weight_decay=config["weight_decay"],
-        fused=True,
-    )
-
-
 def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Score a video with and without smoothing, and give what the network computes on the way."""
     assert isinstance(module, PEL4VAD)
@@ -149,7 +137,7 @@ def further(manifest: Manifest, inputs: dict[str, Tensor], build: Build) -> dict
 CASE = MethodCase(
     table=TABLE,
     build=build,
-    optimizer=optimizer,
+    optimizer=adam,
     evaluate=evaluate,
     train_outputs=train_outputs,
     given=("train/labels",),

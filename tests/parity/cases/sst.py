@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.parity.batches import evaluation_batch, training_batch
-from tests.parity.case import Manifest, MethodCase, Tensors
+from tests.parity.case import Manifest, MethodCase, Tensors, adam
 from tests.parity.compare import Outputs
 from wsvad_lightning.interop.sst import TABLE
 from wsvad_lightning.methods import SST
@@ -90,17 +90,6 @@ def build(config: dict[str, Any], inputs: Tensors) -> WSVADModule:
     clips = torch.cat([inputs["clip_normal"], inputs["clip_abnormal"]])
     module.clips = lambda batch, chosen: clips  # type: ignore[method-assign]  # the frames are given
     return module
-
-
-def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:
-    """Build the recipe's optimizer over the three networks."""
-    return torch.optim.Adam(
-        module.parameters(),
-        lr=config["lr"],
-        betas=tuple(config["betas"]),
-        weight_decay=config["weight_decay"],
-        fused=True,
-    )
 
 
 def batches(manifest: Manifest, inputs: Tensors) -> dict[str, WSVADBatch]:
@@ -247,7 +236,7 @@ CASE = SSTCase(
     given=(FRAMES_KEY,),
     table=TABLE,
     build=build,
-    optimizer=optimizer,
+    optimizer=adam,
     evaluate=lambda module, batch: {"scores": module.score(batch).squeeze(0).numpy()},
     train_outputs=lambda module, batch: {},
     batches=batches,

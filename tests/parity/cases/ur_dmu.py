@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 from numpy.typing import NDArray
 
-from tests.parity.case import MethodCase
+from tests.parity.case import MethodCase, adam
 from wsvad_lightning.interop.urdmu import TABLE
 from wsvad_lightning.methods import URDMU
 from wsvad_lightning.methods.base.dual_memory import DualMemoryNet
@@ -52,17 +52,6 @@ def make_net(config: dict[str, Any]) -> DualMemoryNet:
     )
 
 
-def optimizer(config: dict[str, Any], module: WSVADModule) -> torch.optim.Optimizer:
-    """Build the recipe's optimizer."""
-    return torch.optim.Adam(
-        module.parameters(),
-        lr=config["lr"],
-        betas=tuple(config["betas"]),
-        weight_decay=config["weight_decay"],
-        fused=True,
-    )
-
-
 def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Score a video, and give what the network computes on the way."""
     assert isinstance(module, URDMU)
@@ -95,7 +84,7 @@ def train_outputs(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[A
 CASE = MethodCase(
     table=TABLE,
     build=build,
-    optimizer=optimizer,
+    optimizer=adam,
     evaluate=evaluate,
     train_outputs=train_outputs,
 )
