@@ -2,13 +2,15 @@
 
 import pytest
 import torch
+from torch import nn
 
-from wsvad_lightning.layers import MultiScaleTemporal, NonLocalBlock
+from wsvad_lightning.layers import MultiScaleTemporal, NonLocalBlock, TemporalConv
 from wsvad_lightning.layers.multi_scale import TemporalNorm
+from wsvad_lightning.layers.norms import BatchNormRows, GroupNormRows
 
 
 def test_a_new_non_local_block_changes_nothing() -> None:
-    x = torch.randn(2, 6, 5)
+    x = torch.randn(2, 5, 6)
     assert torch.equal(NonLocalBlock(6)(x), x)
 
 
@@ -21,8 +23,8 @@ def test_non_local_attention_by_hand() -> None:
             layer.bias.zero_()
         block.norm.weight.fill_(1.0)
         block.norm.eps = 0.0
-    x = torch.tensor([[[1.0, 2.0], [0.0, 1.0]]])  # channel sums over time: 1 and 3
-    attended = torch.tensor([1.0, 3.0]) * (1.0 * 1.0 + 3.0 * 3.0) / 2  # q (k v summed over time) / T
+    x = torch.tensor([[[1.0, 0.0], [2.0, 1.0]]])  # channel sums over time: 1 and 3
+    attended = torch.tensor([[1.0], [3.0]]) * (1.0 * 1.0 + 3.0 * 3.0) / 2  # q (k v summed over time) / T
     torch.testing.assert_close(block(x), x + attended)
 
 
@@ -36,8 +38,8 @@ def test_any_width_keeps_its_shape(norm: TemporalNorm, dim: int) -> None:
 
 def test_the_order_of_normalisation_is_the_paper_s() -> None:
     batch, group = MultiScaleTemporal(32), MultiScaleTemporal(32, "group")
-    assert [type(layer).__name__ for layer in batch.fuse] == ["Conv1d", "ReLU", "BatchNorm1d"]
-    assert [type(layer).__name__ for layer in group.fuse] == ["Conv1d", "GroupNorm", "ReLU"]
+    assert [type(layer) for layer in batch.fuse] == [TemporalConv, nn.ReLU, BatchNormRows]
+    assert [type(layer) for layer in group.fuse] == [TemporalConv, GroupNormRows, nn.ReLU]
 
 
 def test_context_reaches_four_snippets_and_the_non_local_branch_all() -> None:
@@ -57,7 +59,7 @@ def test_long_and_short_videos_take_the_same_product() -> None:
     torch.manual_seed(0)
     block = NonLocalBlock(8).double().eval()
     torch.nn.init.ones_(block.norm.weight)
-    x = torch.randn(1, 8, 50, dtype=torch.float64)
+    x = torch.randn(1, 50, 8, dtype=torch.float64)
     query, key, value = block.query(x)[0], block.key(x)[0], block.value(x)[0]
-    attended = value @ (key.T @ query) / 50
+    attended = (query @ key.T) @ value / 50
     torch.testing.assert_close(block(x), x + block.norm(block.project_out(attended[None])))

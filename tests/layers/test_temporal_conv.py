@@ -46,3 +46,9 @@ def test_a_long_video_is_convolved_block_by_block(causal: bool, monkeypatch: pyt
         whole = convolution(x)
         monkeypatch.setattr(blocks, "AT_ONCE", 200)
         torch.testing.assert_close(convolution(x), whole)
+
+
+def test_the_product_takes_the_weights_as_they_are() -> None:
+    convolution = TemporalConv(4, 6, kernel_size=3)
+    convolution.load_state_dict(nn.Conv1d(4, 6, kernel_size=3).state_dict())
+    assert convolution.weight.permute(2, 0, 1).is_contiguous()

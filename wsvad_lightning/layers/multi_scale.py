@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from wsvad_lightning.layers.blocks import blocks_of, in_blocks, joined
 from wsvad_lightning.layers.non_local import NonLocalBlock
+from wsvad_lightning.layers.norms import BatchNormRows, GroupNormRows
 from wsvad_lightning.layers.rows import over_rows
+from wsvad_lightning.layers.temporal_conv import TemporalConv
 
 TemporalNorm = Literal["batch", "group"]
 DILATIONS = (1, 2, 4)
@@ -33,13 +35,12 @@ class MultiScaleTemporal(nn.Module):
         super().__init__()
         width = max(2, dim // 4)
         self.dilated = nn.ModuleList(
-            _convolution(nn.Conv1d(dim, width, kernel_size=3, dilation=d, padding=d), norm) for d in DILATIONS
+            _convolution(TemporalConv(dim, width, kernel_size=3, dilation=d), norm) for d in DILATIONS
         )
-        self.reduce = nn.Conv1d(dim, width, kernel_size=1, bias=False)
+        self.reduce = TemporalConv(dim, width, bias=False)
         self.non_local = NonLocalBlock(width)
         self.norm = norm
-        fuse = nn.Conv1d(4 * width, dim, kernel_size=3, padding=1, bias=False)
-        self.fuse = _convolution(fuse, norm)
+        self.fuse = _convolution(TemporalConv(4 * width, dim, kernel_size=3, bias=False), norm)
 
     @over_rows
     def forward(self, x: Tensor) -> Tensor:
@@ -54,29 +55,24 @@ class MultiScaleTemporal(nn.Module):
         return in_blocks(partial(self._join, summary=summary), x, width, REACH)
 
     def _join(self, x: Tensor, summary: Tensor | None = None) -> Tensor:
-        channels_first = rearrange(x, "r t d -> r d t").contiguous()
-        branches = [convolve(channels_first) for convolve in self.dilated]
-        branches.append(self.non_local(torch.relu(self.reduce(channels_first)), summary))
-        fused = self.fuse(torch.cat(branches, dim=1)) + channels_first
-        out: Tensor = rearrange(fused, "r d t -> r t d")
+        branches = [convolve(x) for convolve in self.dilated]
+        branches.append(self.non_local(torch.relu(self.reduce(x)), summary))
+        out: Tensor = self.fuse(torch.cat(branches, dim=-1)) + x
         return out
 
     def _join_by_groups(self, x: Tensor, summary: Tensor) -> Tensor:
         """Join a long video block by block, where the variances are those of the whole video."""
         width = 4 * x.shape[-1]
-        *dilated, (join, norm) = self._grouped()
+        *dilated, (join, norm) = map(_grouped, (*self.dilated, self.fuse))
 
         def convolve(part: Tensor) -> Tensor:
-            channels_first = rearrange(part, "r t d -> r d t")
-            branches = [convolution(channels_first) for convolution, _ in dilated]
-            branches.append(self.non_local(torch.relu(self.reduce(channels_first)), summary))
-            return rearrange(torch.cat(branches, dim=1), "r d t -> r t d")
+            branches = [convolution(part) for convolution, _ in dilated]
+            return torch.cat([*branches, self.non_local(torch.relu(self.reduce(part)), summary)], dim=-1)
 
         def fuse(part: Tensor) -> Tensor:
             local, non_local = part.tensor_split([gain.shape[-1]], dim=-1)
-            both = torch.cat([torch.relu(local * gain + shift), non_local], dim=-1)
-            out: Tensor = join(rearrange(both, "r t d -> r d t"))
-            return rearrange(out, "r d t -> r t d")
+            out: Tensor = join(torch.cat([torch.relu(local * gain + shift), non_local], dim=-1))
+            return out
 
         def finish(block: slice) -> Tensor:
             return torch.relu(fused[:, block] * gain + shift) + x[:, block]
@@ -90,17 +86,8 @@ class MultiScaleTemporal(nn.Module):
         gain, shift = group_affine(norm, fused)
         return joined(finish, blocks_of(x, width))
 
-    def _grouped(self) -> list[tuple[nn.Conv1d, nn.GroupNorm]]:
-        pairs = []
-        for layers in (*self.dilated, self.fuse):
-            convolution, norm, _ = layers.children()
-            assert isinstance(convolution, nn.Conv1d)
-            assert isinstance(norm, nn.GroupNorm)
-            pairs.append((convolution, norm))
-        return pairs
-
     def _summarise(self, x: Tensor, length: int) -> Tensor:
-        return self.non_local.summarise(torch.relu(self.reduce(rearrange(x, "r t d -> r d t"))), length)
+        return self.non_local.summarise(torch.relu(self.reduce(x)), length)
 
 
 def group_affine(norm: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,11 +106,18 @@ def group_affine(norm: nn.GroupNorm, x: Tensor) -> tuple[Tensor, Tensor]:
     return gain.to(x), shift.to(x)
 
 
-def _convolution(convolution: nn.Conv1d, norm: TemporalNorm) -> nn.Sequential:
+def _grouped(layers: nn.Module) -> tuple[TemporalConv, GroupNormRows]:
+    convolution, norm, _ = layers.children()
+    assert isinstance(convolution, TemporalConv)
+    assert isinstance(norm, GroupNormRows)
+    return convolution, norm
+
+
+def _convolution(convolution: TemporalConv, norm: TemporalNorm) -> nn.Sequential:
     channels = convolution.out_channels
     if norm == "batch":
-        return nn.Sequential(convolution, nn.ReLU(), nn.BatchNorm1d(channels))
+        return nn.Sequential(convolution, nn.ReLU(), BatchNormRows(channels))
     groups = math.gcd(GROUPS, channels)
     if groups == channels:  # a group of one channel and one snippet has no variance
         groups = max(1, groups // 2)
-    return nn.Sequential(convolution, nn.GroupNorm(groups, channels), nn.ReLU())
+    return nn.Sequential(convolution, GroupNormRows(groups, channels), nn.ReLU())

@@ -1,5 +1,8 @@
 """Convolution along time."""
 
+from functools import reduce
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -10,8 +13,9 @@ from wsvad_lightning.layers.rows import over_rows
 class TemporalConv(nn.Conv1d):
     """``nn.Conv1d`` on ``[..., T, D]``: it keeps the length, and the weights have the shape of ``nn.Conv1d``.
 
-    Nothing is transposed in memory. PyTorch copies the transposed input of a one-dimensional convolution, but
-    takes that of a two-dimensional one as it is ("channels last"): the snippets become an image of one row.
+    One matrix product multiplies every snippet with all taps of the kernel, and what the taps give is shifted
+    along time and summed. The taps lie one after the other in memory: the product takes them as they are.
+    Training on a CPU is faster than by PyTorch's convolutions in either memory layout.
 
     Args:
         in_dim: channels in.
@@ -32,18 +36,27 @@ class TemporalConv(nn.Conv1d):
         causal: bool = False,
     ) -> None:
         super().__init__(in_dim, out_dim, kernel_size, dilation=dilation, bias=bias)
-        self.shift = dilation * (kernel_size // 2) if causal else 0
+        self.weight = nn.Parameter(self.weight.detach().permute(2, 0, 1).contiguous().permute(1, 2, 0))
+        self.before = dilation * (kernel_size - 1 if causal else kernel_size // 2)
+        self.after = dilation * (kernel_size - 1) - self.before
 
     @over_rows
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``[..., T, in_dim]`` to ``[..., T, out_dim]``."""
-        reach = self.kernel_size[0] // 2 * self.dilation[0] + self.shift
-        return in_blocks(self._convolve, x, self.in_channels + self.out_channels, reach)
+        (taps,) = self.kernel_size
+        width = self.in_channels + taps * self.out_channels
+        return in_blocks(self._convolve, x, width, max(self.before, self.after))
 
     def _convolve(self, x: Tensor) -> Tensor:
-        image = x.transpose(1, 2).unsqueeze(2)
-        if self.shift:
-            image = F.pad(image, (self.shift, 0))
-        weight, dilation = self.weight.unsqueeze(2), (1, *self.dilation)
-        convolved = F.conv2d(image, weight, self.bias, padding="same", dilation=dilation)
-        return convolved.squeeze(2).transpose(1, 2)[:, : x.shape[1]]
+        (taps,), (dilation,), length = self.kernel_size, self.dilation, x.shape[1]
+        if taps == 1:
+            return F.linear(x, self.weight.squeeze(-1), self.bias)
+
+        def shifted(tap: int, part: Tensor) -> Tensor:
+            first = tap * dilation
+            if first == self.before:
+                return part if self.bias is None else part + self.bias.to(part)
+            return F.pad(part, (0, 0, self.before, self.after))[:, first : first + length]
+
+        products = F.linear(x, self.weight.permute(2, 0, 1).flatten(0, 1)).chunk(taps, dim=-1)
+        return reduce(torch.add, map(shifted, range(taps), products))
