@@ -133,6 +133,7 @@ def test_info_tells_what_is_there(store: Path, capsys: pytest.CaptureFixture[str
     assert ["backbone", "tiny"] in lines
     assert ["preprocessing", '{"size": 8}'] in lines
     assert ["classes", "Fighting Riot"] in lines
+    assert "glances: 2, in 1 videos" in shown
     assert ["checksum", FeatureStore(store).checksum()] in lines
     assert len(lines) < 40
 

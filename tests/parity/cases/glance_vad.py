@@ -1,5 +1,6 @@
 """GlanceVAD as the golden cases see it."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -110,12 +111,12 @@ def further(manifest: Manifest, inputs: dict[str, Tensor], build: Build) -> dict
         "mining/rendered_kernel": splat_marks(kernel, config["sigma"]),
     }
     arrays: dict[str, NDArray[Any]] = {key: value.numpy() for key, value in found.items()}
-    segments = config["segments"]
     for name, video in case["glance_frames"].items():
         frames = used_glances(tuple(video["frames"]), "official")
-        rng = np.random.default_rng(0)
-        held = mark_segments(frames, video["snippets"], STRIDE, "mean_bins", segments, rng)
-        arrays[f"data/segments_{name}"] = np.flatnonzero(held)
+        key, rng = f"data/segments_{name}", np.random.default_rng(0)
+        (segments,) = re.findall(r"marked segments of (\d+)", manifest["outputs"][key]["meaning"])
+        held = mark_segments(frames, video["snippets"], STRIDE, "mean_bins", int(segments), rng)
+        arrays[key] = np.flatnonzero(held)
     return arrays
 
 

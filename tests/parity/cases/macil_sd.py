@@ -131,13 +131,14 @@ def own_total(module: MACILSD, losses: dict[str, Tensor]) -> Tensor:
 def further(manifest: Manifest, inputs: dict[str, Tensor], build: Build) -> dict[str, NDArray[Any]]:
     """Give what an exchange of weights changes, rows of bags, and the scores of the published weights."""
     config, scored = manifest["config"], batches(manifest, inputs)["eval"]
+    epochs = re.findall(r"\d+", manifest["outputs"]["ema/momenta"]["meaning"])
     module = build().eval()
     assert isinstance(module, MACILSD)
     momentum = module.momentum_after(config["epoch_of_the_ema"])
     module.net.pull(momentum)
     found = {
         "ema/momentum": np.array(momentum, np.float32),
-        "ema/momenta": np.array([module.momentum_after(e) for e in (0, 1, 10, 25, 40, 49)], np.float32),
+        "ema/momenta": np.array([module.momentum_after(int(epoch)) for epoch in epochs], np.float32),
         "ema/av_norms": norms_after(manifest, module, momentum),
         "train/lengths": inputs["train/lengths"].numpy(),
     }

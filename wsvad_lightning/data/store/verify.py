@@ -61,6 +61,9 @@ def info(store: str) -> None:
     console.print(_table_of_videos(opened))
     if opened.classes:
         console.print(table_of_classes(opened[video_id].annotation for video_id in opened))
+    glances = [len(marked) for video_id in opened if (marked := opened[video_id].annotation.glances)]
+    if glances:
+        console.print(f"glances: {sum(glances)}, in {len(glances)} videos")
     console.print(_table_of_streams(opened), _table_of_provenance(opened))
     _show_notes({video_id: opened[video_id] for video_id in opened}, console)
     prepared = [(path, read_artefact(path)) for path in artefacts_of(opened)]
