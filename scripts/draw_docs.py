@@ -12,15 +12,17 @@ picture in the documentation leave. These commands keep what is finished, and ar
 """
 
 import json
+import re
 import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from shutil import copyfile, which
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import h5py
@@ -32,7 +34,7 @@ from PIL import Image
 from wsvad_lightning.bench.results import Result, by_method, draw_results
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.datasets.splits import read_split
-from wsvad_lightning.data.datasets.table import read_annotations
+from wsvad_lightning.data.datasets.table import read_annotations, write_annotations
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.reporting.figures import report_figure
@@ -171,17 +173,47 @@ def draw_service(sources: Sources, path: Path) -> None:
     checkpoint = newest(sources.bench / "urdmu", "*/split0_seed0_last/version_*/checkpoints/last.ckpt")
     known = read_annotations(sources.ped2 / "annotations.csv")
     names = [name for name in read_split(sources.ped2 / "splits.json", 0).test if known[name].intervals]
-    of_model = ["--ckpt_path", str(checkpoint), "--port", "0"]
-    command = [sys.executable, "-m", "wsvad_lightning", "serve", *of_model]
+    with served("serve", "--ckpt_path", str(checkpoint), height=640) as tab:
+        tab.set_input_files("#files", str(sources.ped2 / "videos" / f"{names[0]}.mp4"))
+        tab.wait_for_selector(".curve.js-plotly-plot")
+        show_highest(tab)
+        tab.screenshot(path=path)
+
+
+def draw_labelling(sources: Sources, path: Path) -> None:
+    """Take a picture of the page of ``wsvad label`` with the first clip that has a known event, marked.
+
+    Raises:
+        WSVADError: if there is no Chromium.
+    """
+    known = read_annotations(sources.ped2 / "annotations.csv")
+    video = next(video for video in known.values() if video.intervals)
+    clip = sources.ped2 / "videos" / f"{video.video_id}.mp4"
+    with TemporaryDirectory() as folder:
+        table = Path(folder, "videos.csv")
+        marked = replace(video, intervals=((60, 101),), glances=(80,), classes=("cycling",), frame_size=None)
+        write_annotations(table, {video.video_id: replace(marked, regions=None)})
+        with served("label", str(clip), "-o", str(table), height=960) as tab:
+            tab.wait_for_selector("#desk[data-ready]", state="attached")
+            tab.locator("#marks button").nth(1).click()
+            tab.wait_for_timeout(2000)  # until the frame is shown
+            tab.screenshot(path=path)
+
+
+@contextmanager
+def served(*args: str, height: int) -> Iterator[Any]:
+    """Run a command that serves a page on a free port, and open the page.
+
+    Raises:
+        WSVADError: if there is no Chromium.
+    """
+    command = [sys.executable, "-m", "wsvad_lightning", *args, "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
         assert service.stderr is not None
         try:
-            address = service.stderr.readline().split()[-1]
-            with opened(address, height=640) as tab:
-                tab.set_input_files("#files", str(sources.ped2 / "videos" / f"{names[0]}.mp4"))
-                tab.wait_for_selector(".curve.js-plotly-plot")
-                show_highest(tab)
-                tab.screenshot(path=path)
+            said = next(line for line in service.stderr if "http://" in line)
+            with opened(re.findall(r"http://[\d.:]+", said)[0], height=height) as tab:
+                yield tab
         finally:
             service.terminate()
 
@@ -334,6 +366,7 @@ PICTURES: dict[str, Draw] = {
     "long.png": draw_long,
     "report.png": draw_report,
     "serve.png": draw_service,
+    "label.png": draw_labelling,
     "maps.png": draw_maps,
     "wandb.png": draw_panels,
     "serving.png": film_strip("test_50_square_vehicle", 0.1, 0.3, 0.8),

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
         "a model as a file of its own: wsvad export --ckpt_path a.ckpt -o a",
     ),
     "share": ("serving.share:share", "a model as a folder with a card: wsvad share --ckpt_path a.ckpt -o a"),
+    "label": ("serving.labelling.command:label", "label videos on a page: wsvad label videos/ -o videos.csv"),
     "import-weights": ("interop.command:import_weights", "the authors' weights to a checkpoint"),
     "demo": ("demo.run:demo", "render videos, extract, train and test, in minutes"),
     "schema": ("runs.command:schema", "write the JSON schema of recipes, for editors"),

@@ -112,6 +112,17 @@ def read_column(path: str | Path, column: str) -> dict[str, str]:
     return {name: row[column.lower()] for (_, row), name in zip(rows, names, strict=True)}
 
 
+def unread_columns(path: str | Path) -> list[str]:
+    """Name the columns of a table that :func:`read_annotations` passes over.
+
+    Raises:
+        WSVADError: if the file cannot be read.
+    """
+    rows = read_rows(path, "annotations", ("video", "label"))
+    with located("annotations", str(path)):
+        return _unread(rows, find_spans(rows[0].cells))
+
+
 def write_annotations(path: str | Path, annotations: Mapping[str, VideoAnnotation]) -> None:
     """Write a table that :func:`read_annotations` reads back as it was.
 
@@ -260,10 +271,14 @@ def _notes_on(path: str | Path, rows: Sequence[Row], spans: SpanColumns, repeate
         yield f"{path}: times are read from {' and '.join(map(repr, spans.columns.values()))}"
     if repeated:
         yield f"{path}: rows that repeat another were taken once: {repeated}"
+    if rest := _unread(rows, spans):
+        yield f"{path}: columns not read as annotations: {', '.join(rest)}"
+
+
+def _unread(rows: Sequence[Row], spans: SpanColumns) -> list[str]:
     of_spans = set(spans.columns.values())
     read = {*COLUMNS, GLANCES, *PLACES, *of_spans, ""} - ({"intervals"} - of_spans)
-    if rest := [name for name in rows[0].cells if name not in read]:
-        yield f"{path}: columns not read as annotations: {', '.join(rest)}"
+    return [name for name in rows[0].cells if name not in read]
 
 
 def _inferred_parts(rows: Sequence[Row]) -> Iterator[str]:
