@@ -134,10 +134,10 @@ def test_a_part_may_be_of_another_method(tmp_path: Path) -> None:
     take_fitting(target, path, method="Mine", part="net.encoder")
     means = {name: float(value.mean()) for name, value in target.state_dict().items()}
     assert (means["net.encoder.weight"], means["net.head.weight"]) == (7.0, 1.0)
-    with pytest.raises(WSVADError, match="--init_part='net.enc': is no part of Mine"):
+    with pytest.raises(WSVADError, match="--init_part='net.enc': is not a part of Mine"):
         take_fitting(target, path, method="Mine", part="net.enc")
     lacking = save(tmp_path, {"net.head.bias": torch.ones(1)}, "Theirs")
-    with pytest.raises(WSVADError, match="--init_part='net.encoder': is no part of .*other.ckpt"):
+    with pytest.raises(WSVADError, match="--init_part='net.encoder': is not a part of .*other.ckpt"):
         take_fitting(target, lacking, method="Mine", part="net.encoder")
 
 

@@ -155,7 +155,7 @@ def take_fitting(module: nn.Module, path: str | Path, *, method: str, part: str 
     own = below(part, module.state_dict(keep_vars=True))
     for names, where in ((own, method), (weights, str(path))):
         if part and not names:
-            problem = f"is no part of {where}"
+            problem = f"is not a part of {where}"
             raise WSVADError(INIT_PART, part, problem, "Name one of both methods, such as net.encoder")
     compared = compare(own, weights)
     if not compared.fitting:

@@ -27,7 +27,9 @@ from wsvad_lightning.runs.parsed import ParsedRun
 
 RECIPES = [name for name in recipes_of(methods.__all__) if not includes_another(name)]
 # Those of Ped2 are compared with the recipes of `wsvad bench`, whose tests train all of them.
-DERIVED = [name for name in {*recipes_of(methods.__all__)} - {*RECIPES} if not name.startswith("ped2_")]
+DERIVED = [
+    name for name in recipes_of(methods.__all__) if name not in RECIPES and not name.startswith("ped2_")
+]
 PIXEL_RECIPES = recipes_of(methods.PIXELS)
 OF_METHODS = [next(name for name in RECIPES if class_of(name) == method) for method in methods.__all__]
 OVERLAYS = sorted(path.name for path in (config_folder() / "with").glob("*.yaml"))

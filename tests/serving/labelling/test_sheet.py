@@ -74,7 +74,7 @@ def test_a_table_that_would_lose_a_column_is_refused(tmp_path: Path) -> None:
     ("given", "problem"),
     [
         ({"label": "normal"}, "must have label, classes"),
-        (said(label="odd"), "is no label"),
+        (said(label="odd"), "is not a label"),
         (said(label=1), "is of another type"),
         (said(label="abnormal", intervals=[[1, 2]]), "must be start, end, class"),
         (said(label="abnormal", intervals=[["1", 2, None]]), "must be start, end, class"),

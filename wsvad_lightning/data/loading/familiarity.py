@@ -10,7 +10,7 @@ so that single large values count little. Crops of the whole frame are averaged.
   sketch; M. Charikar et al., Finding frequent items in data streams, 2002). The distance from the mean of the
   training (P. C. Mahalanobis, 1936) is ``d^2 = y^T C^-1 y / K`` with the covariance C of the snippets.
 * **Calm**, which light, noise and compression change: what the channels of the finest grid are where hardly
-  anything moves. With a = 100, so that small values are told apart, the half of a video's samples with the
+  anything moves. With a = 100, so that small values differ, the half of a video's samples with the
   lowest mean level, whatever the place, is folded into at most 32 channels and whitened (ZCA; A. J. Bell,
   T. J. Sejnowski, The "independent components" of natural scenes are edge filters, 1997), so that a quantity
   which others predict leaves what they do not predict. The distance is that of mean and log-deviation of each

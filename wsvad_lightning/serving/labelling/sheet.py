@@ -107,7 +107,7 @@ def annotation_of(name: str, given: object, known: VideoAnnotation | None) -> Vi
         if not fits(given[field], hint):
             raise WSVADError(field, str(given[field])[:40], "is of another type", "Reload the page")
     if given["label"] not in LABEL_OF:
-        raise WSVADError("label", given["label"], "is no label", f"Give one of {', '.join(LABEL_OF)}")
+        raise WSVADError("label", given["label"], "is not a label", f"Give one of {', '.join(LABEL_OF)}")
     spans = [span for span in given["intervals"] if fits(span[:2], list[int]) and len(span) == 3]
     if len(spans) < len(given["intervals"]) or not fits([span[2] for span in spans], list[str | None]):
         raise WSVADError(

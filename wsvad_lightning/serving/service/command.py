@@ -39,7 +39,7 @@ def serve(
         host: address to listen at; other machines reach 0.0.0.0, which requires a token in WSVAD_TOKEN.
         watch: `--output` of a `wsvad watch`, whose cameras are shown.
         most_megabytes: of a body.
-        waiting: requests that may be there at once; others are told to come again.
+        waiting: requests that may be there at once; others get 429 and try again.
         timeout: seconds to send a body, and as many until it is scored.
         weights: of the backbone, where the checkpoint names but does not bring them.
 

@@ -1,4 +1,4 @@
-"""Uploads to answers: what a request is told of its video or features."""
+"""Uploads to answers: what a request gets of its video or features."""
 
 from collections.abc import Callable
 from pathlib import Path
