@@ -51,7 +51,7 @@ def open_address(browser: Any) -> Iterator[Opener]:
     yield opened
     for page in pages:
         page.close()
-    assert wrong == []
+    assert not wrong, wrong
 
 
 def wait_until(tab: Any, condition: str) -> None:

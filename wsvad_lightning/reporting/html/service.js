@@ -135,14 +135,14 @@ async function follow_cameras() {
   const age = document.getElementById("age");
   for (;;) {
     if (!document.hidden) {
-      const answer = await fetch("cameras.json", { headers: bearer() }).catch(() => null);
+      const answer = await whole("cameras.json", (one) => one.json());
       if (answer?.ok) {
-        const state = await answer.json();
+        const state = answer.body;
         age.textContent = state.age === null ? "Nothing yet." : `The last line is ${Math.round(state.age)} s old.`;
         state.cameras.forEach((camera) => update(camera, state.alarm));
         const names = new Set(state.cameras.map((camera) => camera.name));
         [...board.children].filter((article) => !names.has(article.dataset.name)).forEach((article) => article.remove());
-      } else age.textContent = answer ? (await answer.json()).error : "The service is not reached.";
+      } else age.textContent = answer ? answer.body.error : "The service is not reached.";
     }
     await wait(BEAT);
   }
@@ -179,13 +179,23 @@ async function picture(pictures, alarm) {
   const figure = make("figure", "", { dataset: { file: alarm.picture } }), image = make("img", "", { alt: "the highest score of the alarm" });
   figure.append(image, make("figcaption", `${clockOf(alarm.start)} to ${clockOf(alarm.end)}, ${alarm.score.toFixed(3)}`));
   pictures.prepend(figure);
-  image.src = await held(alarm.picture);
+  const address = await held(alarm.picture);
+  if (!address) { figure.remove(); return; } // it is tried again
+  image.src = address;
   if (!alarm.clip) return;
   image.title = "Click to play";
   image.addEventListener("click", async () => image.replaceWith(make("video", "", { controls: true, muted: true, autoplay: true, src: await held(alarm.clip) })));
 }
 
 async function held(name) {
-  const answer = await fetch(`alarms/${encodeURIComponent(name)}`, { headers: bearer() });
-  return URL.createObjectURL(await answer.blob());
+  const answer = await whole(`alarms/${encodeURIComponent(name)}`, (one) => one.blob());
+  return answer?.ok ? URL.createObjectURL(answer.body) : null;
+}
+
+// An answer with its body; null if the service was not reached, or went away before the end.
+async function whole(address, read) {
+  try {
+    const answer = await fetch(address, { headers: bearer() });
+    return { ok: answer.ok, body: await read(answer) };
+  } catch { return null; }
 }
