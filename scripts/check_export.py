@@ -22,7 +22,7 @@ from wsvad_lightning import methods
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.serving import export
 from wsvad_lightning.serving.exported import ScoringModule, scoring_module
-from wsvad_lightning.serving.stream import Preparation
+from wsvad_lightning.serving.preparation import Preparation
 
 TURNS = 15
 CROPS = 1

@@ -3,9 +3,9 @@
 Layout letters used everywhere: B videos, N crops, T snippets, D channels, P patches, C classes, F frames.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event, SnippetGrid
@@ -61,6 +61,20 @@ class VideoRegions(Protocol):
         ...
 
 
+class Patches(NamedTuple):
+    """A video whose grids of patches have one patch left in, by which maps say where an anomaly is.
+
+    Attributes:
+        grid: rows and columns of the finest grid; None if the features are of no grid.
+        centred: whether 0 is the mean of the normal videos.
+        left_in: gives the features ``[T, N', D']`` for each cell of the grid, row by row.
+    """
+
+    grid: tuple[int, int] | None
+    centred: bool
+    left_in: "Callable[[], Iterable[NDArray[Any]]]"
+
+
 class WSVADBatch(NamedTuple):
     """A batch of bags. In paired training the normal half comes first, then as many abnormal bags.
 
@@ -83,6 +97,7 @@ class WSVADBatch(NamedTuple):
         regions: where the anomalies of a video are, or None where that is unknown; tests only.
         glances: ``[B, T]`` bool, segments that hold a glance, a frame that a person marked inside an anomaly;
             paired training only.
+        patches: of a single whole video, where its map is asked for.
     """
 
     features: "Tensor"
@@ -98,6 +113,7 @@ class WSVADBatch(NamedTuple):
     class_targets: "Tensor | None" = None
     regions: "list[VideoRegions | None] | None" = None
     glances: "Tensor | None" = None
+    patches: Patches | None = None
 
 
 class ClipBatch(NamedTuple):

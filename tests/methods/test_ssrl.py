@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from tests.parity.batches import evaluation_batch, training_batch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import SSRL
 from wsvad_lightning.methods.ssrl import AT_ONCE, GridBranch, patch_count
-from wsvad_lightning.types import WSVADBatch
+from wsvad_lightning.types import Patches, WSVADBatch
 
 GRIDS = ["2x3", "3x5", "4x7"]
 DIM = 8
@@ -154,12 +153,12 @@ def test_hazards_give_finite_gradients_in_the_last_stage() -> None:
 
 @pytest.mark.parametrize("centred", [True, False])
 def test_maps_have_the_finest_grid_and_depend_on_the_patch_left_in(
-    centred: bool, monkeypatch: pytest.MonkeyPatch
+    centred: bool,
 ) -> None:
-    monkeypatch.setattr(SSRL, "data", SimpleNamespace(transform=SimpleNamespace(centred=centred)))
     torch.manual_seed(0)
     method = SSRL(DIM, 4).eval()
     batch = with_patches(evaluation_batch(torch.randn(2, 5, DIM)))
+    batch = batch._replace(patches=Patches(None, centred, list))
     maps = method.patch_maps(batch)
     assert maps is not None
     assert maps.shape == (5, 4, 7)

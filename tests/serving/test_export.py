@@ -19,7 +19,7 @@ from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.serving.export import COMPARED, TOLERANCE, drawn, largest_difference, refuse_draws, trace
 from wsvad_lightning.serving.exported import TransformModule, scoring_module
-from wsvad_lightning.serving.stream import Preparation
+from wsvad_lightning.serving.preparation import Preparation
 from wsvad_lightning.types import StreamInfo
 
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"

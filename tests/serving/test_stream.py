@@ -9,7 +9,8 @@ from tests.parity.batches import evaluation_batch
 from wsvad_lightning import methods
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.serving.stream import Preparation, ScoreStream, SnippetScore
+from wsvad_lightning.serving.preparation import Preparation
+from wsvad_lightning.serving.stream import ScoreStream, SnippetScore
 
 FINITE = {"C2FPL", "FRDUVAD", "Sultani"}
 LENGTH = 90
@@ -64,7 +65,7 @@ def test_elsewhere_the_window_up_to_the_look_ahead_is_scored(name: str) -> None:
     found = streamed(stream, features, 5)
     crops = torch.from_numpy(features).transpose(0, 1)
     with torch.inference_mode():
-        for snippet, score, classes in found:
+        for snippet, score, classes, _ in found:
             end = min(snippet + ahead + 1, len(features))
             start = max(0, end - window)
             batch = evaluation_batch(crops[:, start:end])

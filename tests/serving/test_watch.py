@@ -17,6 +17,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
@@ -28,6 +29,7 @@ from wsvad_lightning.calibration import KEY, Calibration, as_entry
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, read_checkpoint
 from wsvad_lightning.cli import main
 from wsvad_lightning.files import write_tensors
+from wsvad_lightning.reporting.maps import read_maps, same_everywhere, strongest_region
 from wsvad_lightning.serving import sources
 from wsvad_lightning.serving.record import Record
 from wsvad_lightning.serving.sources import Begin, End, Note, Shown, Source
@@ -63,6 +65,30 @@ def test_a_file_gets_the_scores_of_its_features(
     assert [(line["frame"], line["seconds"]) for line in scores] == [(4 * t, 4 * t / 10) for t in range(7)]
     assert (alarm["kind"], alarm["start"], alarm["end"]) == ("alarm", 0.0, 2.6)
     assert (end["kind"], end["frames"], end["snippets"], end["alarms"]) == ("end", 26, 7, 1)
+
+
+def test_lines_of_an_alarm_say_where_as_predict_does(
+    trained: Path, make_video: VideoMaker, tmp_path: Path
+) -> None:
+    video, folder = make_video("gate.mp4", 26, width=66, height=50), tmp_path / "out"
+    where = ["--ckpt_path", str(trained), "--output"]
+    assert main(["watch", str(video), *where, str(folder), "--alarm", "0"]) == 0
+    assert main(["predict", "--videos", str(video), *where, str(tmp_path), "--name", "whole"]) == 0
+    (path,) = (tmp_path / "whole").glob("version_0/maps.h5")
+    maps = read_maps(path, "gate")
+    runs = [[(0, 1, values)] for values in maps]
+    regions = [list(strongest_region(run, 0, 1, (66, 50))) for run in runs]
+    flat = [same_everywhere([torch.from_numpy(values)]) for values in maps]
+    found = of_kind(folder, "score")
+    expected = [None if says_nothing else own for own, says_nothing in zip(regions, flat, strict=True)]
+    assert [line.get("region") for line in found] == expected
+    assert [33, 0, 33, 50] in expected
+    highest = max(found, key=lambda line: line["score"])
+    (alarm,) = of_kind(folder, "alarm")
+    assert alarm.get("region") == highest.get("region")
+    calm = ["--alarm", str(highest["score"] + 0.01)]
+    assert main(["watch", str(video), *where, str(tmp_path / "calm"), *calm]) == 0
+    assert not [line for line in lines(tmp_path / "calm") if "region" in line]
 
 
 def changed(checkpoint: Path, path: Path, **entries: object) -> Path:

@@ -194,9 +194,10 @@ class SSRL(StagedModule, MagnitudeMIL):
         """
         if not self.grids:
             return super().patch_maps(batch)
-        sizes = [parse_grid(grid, "model.grids") for grid in self.grids]
+        assert batch.patches is not None, "maps are asked for with patches"
+        centred, sizes = batch.patches.centred, [parse_grid(grid, "model.grids") for grid in self.grids]
         rows, columns = max(sizes, key=lambda size: size[0] * size[1])
-        features = torch.zeros_like(batch.features) if self.data.transform.centred else batch.features
+        features = torch.zeros_like(batch.features) if centred else batch.features
         scores = []
         for cell in self.advancing(range(rows * columns), rows * columns):
             row, column = (cell // columns + 0.5) / rows, (cell % columns + 0.5) / columns

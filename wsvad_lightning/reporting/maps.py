@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from wsvad_lightning.data.datasets.components import components
 from wsvad_lightning.data.datasets.names import digest_of
@@ -72,8 +73,14 @@ def read_maps(path: Path, video_id: str) -> NDArray[np.float32]:
 
 def say_nothing(predictions: Sequence[Prediction]) -> bool:
     """Whether there are maps, and all have one score everywhere, as far as metrics tell scores apart."""
-    levels = [np.unique(to_levels(video.maps.numpy())) for video in predictions if video.maps is not None]
-    return bool(levels) and len(np.unique(np.concatenate(levels))) == 1
+    maps = [video.maps for video in predictions if video.maps is not None]
+    return bool(maps) and same_everywhere(maps)
+
+
+def same_everywhere(maps: Sequence[Tensor]) -> bool:
+    """Whether maps, ``[..., h, w]`` in [0, 1] each, have one score, as far as metrics tell scores apart."""
+    levels = [np.unique(to_levels(values.numpy())) for values in maps]
+    return len(np.unique(np.concatenate(levels))) == 1
 
 
 def strongest_region(runs: Runs, start: int, end: int, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -20,7 +20,8 @@ from wsvad_lightning.quiet import leave_out_tips
 from wsvad_lightning.reporting.scores import name_unfamiliar
 from wsvad_lightning.runs.checkpoints import WholeCheckpoints
 from wsvad_lightning.serving.extractor import Extractor
-from wsvad_lightning.serving.stream import STATE, Preparation, ScoreStream, Streams, score_together
+from wsvad_lightning.serving.preparation import STATE, Preparation, Streams
+from wsvad_lightning.serving.stream import ScoreStream, score_together
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import Prediction
 

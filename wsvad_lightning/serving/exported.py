@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from wsvad_lightning.data.loading.transform import FeatureTransform
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.serving.stream import Preparation
+from wsvad_lightning.serving.preparation import Preparation
 from wsvad_lightning.types import StreamShape, WSVADBatch
 
 

@@ -6,25 +6,20 @@ window that ends with the newest snippet is scored as if it were a video.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wsvad_lightning.data.loading.familiarity import PREFIX, Familiarity
-from wsvad_lightning.data.loading.transform import FeatureTransform
 from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.types import UNKNOWN, StreamInfo, WSVADBatch
+from wsvad_lightning.serving.preparation import Preparation, Streams
+from wsvad_lightning.types import UNKNOWN, WSVADBatch
 
 WINDOW = 64  # snippets, where the field of view is the whole video
-FEATURES = "features"  # the stream that a bare array is of
-STATE = "WSVADDataModule"  # entry of a checkpoint: statistics of the features
-
-Streams = Mapping[str, Features]
 
 
 class SnippetScore(NamedTuple):
@@ -34,147 +29,27 @@ class SnippetScore(NamedTuple):
         snippet: its number, from 0.
         score: as the method defines it.
         class_scores: ``[1 + C]`` probabilities of normal and of the classes; None if the method knows none.
+        map: ``[h, w]`` how anomalous each part of the frame is; None if that is not known, or not wanted.
     """
 
     snippet: int
     score: float
     class_scores: Tensor | None = None
+    map: Tensor | None = None
 
 
-class Preparation:
-    """What a checkpoint says is done to stored features before a method sees them.
-
-    Args:
-        checkpoint: as read.
-        settings: of :class:`FeatureTransform`, and the names of its streams (``features``).
-        model: whose checkpoint it is.
+class Held(NamedTuple):
+    """A snippet in the window.
 
     Attributes:
-        streams: names of the streams that snippets must have.
-        joined: names of those that make up the features.
-        transform: of the streams that make up the features; known once the shapes are.
-        further: transforms of the further streams by name; likewise.
+        features: ``[N', D']``, as the method sees them.
+        streams: further ones, ``[P, D]`` each.
+        stored: what the features were made of, ``[N, D]`` each; empty where no maps are wanted.
     """
 
-    transform: FeatureTransform
-    further: dict[str, FeatureTransform]
-
-    def __init__(
-        self, checkpoint: Mapping[str, Any], settings: Mapping[str, Any], model: WSVADModule
-    ) -> None:
-        named = settings.get("features", FEATURES)
-        self.joined = [named] if isinstance(named, str) else list(named)
-        self._further = list(model.requires.streams)
-        self._settings = {name: settings[name] for name in settings.keys() - {"features"}}
-        self._model, self._state = model, dict(checkpoint.get(STATE, {}))
-        self._views: Mapping[str, Any] = (checkpoint.get("provenance") or {}).get("views", {})
-        self._shapes: dict[str, StreamInfo] = {}
-        self.streams = tuple(dict.fromkeys([*self.joined, *self._further]))
-
-    def __call__(self, streams: Streams) -> tuple[Features, dict[str, Features]]:
-        """Prepare snippets: what a method calls features, ``[T, N', D']``, and its further streams.
-
-        Raises:
-            WSVADError: if they are of another shape than the training's or before, or not finite.
-        """
-        shapes = {name: self._shape(name, streams[name]) for name in self.streams}
-        if not self._shapes:
-            self.build(shapes)
-        for name, info in shapes.items():
-            if info != self._shapes[name]:
-                raise _wrong(streams[name], f"{name} has another shape than the snippets before", "Keep it")
-        joined = self.transform({name: streams[name] for name in self.joined})
-        further = {name: one({name: streams[name]}) for name, one in self.further.items()}
-        for values in (joined, *further.values()):
-            if not np.isfinite(values).all():
-                raise _wrong(values, "hold NaN or infinite values", "Leave such snippets out")
-        return joined, further
-
-    def named(self, features: Features | Streams) -> dict[str, Features]:
-        """Give the streams by name that snippets must have, of one number of snippets.
-
-        Args:
-            features: ``[T, N, D]``; several streams by name.
-
-        Raises:
-            WSVADError: if one is missing, has another shape, or does not hold numbers.
-        """
-        bare = self.streams[0] if len(self.streams) == 1 else FEATURES
-        given = features if isinstance(features, Mapping) else {bare: features}
-        named: dict[str, Features] = {}
-        for name in self.streams:
-            if name not in given:
-                needed = ", ".join(self.streams)
-                raise WSVADError("features", name, "is missing", f"Give the streams {needed} by name")
-            values = named[name] = np.asarray(given[name])
-            if values.ndim != 3:
-                raise _wrong(values, f"{name} must be [T, N, D]", "Give snippets, views and channels")
-            if values.dtype.kind not in "fiu":
-                raise _wrong(values, f"{name} holds {values.dtype}, not numbers", "Give numbers")
-            if len(values) != len(named[self.streams[0]]):
-                problem = f"{name} and {self.streams[0]} differ in the number of snippets"
-                raise _wrong(values, problem, "Give the streams of one video")
-        return named
-
-    def familiarity(self) -> Familiarity:
-        """What compares snippets with those of the training; known once some came."""
-        compared = Familiarity({name: self._shapes[name] for name in self.joined})
-        compared.load_state_dict({name: v for name, v in self._state.items() if name.startswith(PREFIX)})
-        return compared
-
-    def build(self, shapes: Mapping[str, StreamInfo]) -> None:
-        """Take the shapes of the streams, which the first snippets show otherwise.
-
-        Raises:
-            WSVADError: if they are not those of the training.
-        """
-        scale = {name: self._settings[name] for name in ("normalize", "clip") if name in self._settings}
-        transform = FeatureTransform({name: shapes[name] for name in self.joined}, **self._settings)
-        if transform.output_dim != self._model.feature_dim:
-            given = f"{transform.output_dim} channels, the model was made for {self._model.feature_dim}"
-            raise WSVADError(
-                "features", ", ".join(self.joined), f"have {given}", "Give those of the training"
-            )
-        transforms = {name: FeatureTransform({name: shapes[name]}, **scale) for name in self._further}
-        for one in (transform, *transforms.values()):
-            names = (*one.streams, "") if one is transform else (*one.streams,)
-            one.load_state_dict({k: v for k, v in self._state.items() if k.rpartition("/")[0] in names})
-        self.transform, self.further, self._shapes = transform, transforms, dict(shapes)
-
-    def recorded_shapes(self) -> dict[str, StreamInfo] | None:
-        """Give the shapes of the streams, as far as they matter; None if the checkpoint does not imply them.
-
-        How many views a stream has matters where it is joined to others or along its channels, or each view
-        has statistics of its own.
-        """
-        shapes, alone = {}, len(self.joined) == 1
-        concat, axes = self._settings.get("crops") == "concat", self._state.get("axes")
-        width = self._model.feature_dim if axes is None else len(axes)
-        for name in self.streams:
-            mean, required = self._state.get(f"{name}/mean"), self._model.requires.streams.get(name)
-            views = self._views.get(name)
-            if views is None and self._settings.get("normalize") == "zscore" and mean is not None:
-                views = [str(view) for view in range(len(mean))]
-            if mean is not None:
-                dim = mean.shape[-1]
-            elif required is not None:
-                dim = required.dim
-            elif alone and not (concat and views is None):
-                dim = width // (len(views) if concat and views else 1)
-            else:
-                return None
-            if views is None and name in self.joined and (concat or not alone):
-                return None
-            shapes[name] = StreamInfo(dim, tuple(views or ("0",)))
-        return shapes
-
-    def _shape(self, name: str, values: Features) -> StreamInfo:
-        """Describe snippets of a stream, which must have the views of the training, where these are known."""
-        views = self._views.get(name) or [str(view) for view in range(values.shape[1])]
-        if len(views) != values.shape[1]:
-            problem = f"{name} has {values.shape[1]} views, in the training {len(views)}"
-            raise _wrong(values, problem, "Give the views of the training")
-        return StreamInfo(values.shape[2], tuple(views))
+    features: Features
+    streams: dict[str, Features]
+    stored: dict[str, Features]
 
 
 class ScoreStream:
@@ -187,6 +62,8 @@ class ScoreStream:
             one whose score is given, which are 64 where it is the whole video.
         look_ahead: L, snippets that must have come after one before its score is given; by default those that
             the field of view, or smoothing, takes.
+        wants_map: whether to give the map of a snippet of some score; it takes one more scoring of what is
+            held for each patch. None for no maps.
 
     Attributes:
         window: W in force.
@@ -203,6 +80,7 @@ class ScoreStream:
         preparation: Preparation,
         window: int | None = None,
         look_ahead: int | None = None,
+        wants_map: Callable[[float], bool] | None = None,
     ) -> None:
         view = model.reported_view
         before, after = view or (WINDOW - 1, model.look_ahead)
@@ -215,8 +93,8 @@ class ScoreStream:
             raise WSVADError("window", self.window, problem, "Give more snippets")
         enough = self.look_ahead >= after and self.window - 1 - self.look_ahead >= before
         self.exact = view is not None and enough
-        self.preparation, self._model = preparation, model
-        self._held: deque[tuple[Features, dict[str, Features]]] = deque(maxlen=self.window)
+        self.preparation, self._model, self._wants_map = preparation, model, wants_map
+        self._held: deque[Held] = deque(maxlen=self.window)
         self._came = 0
 
     def update(self, features: Features | Streams) -> list[SnippetScore]:
@@ -232,10 +110,11 @@ class ScoreStream:
         if not len(streams[self.preparation.streams[0]]):
             return []
         joined, further = self.preparation(streams)
+        stored = {} if self._wants_map is None else {name: streams[name] for name in self.preparation.joined}
         return [
             score
             for t in range(len(joined))
-            for score in self._add(joined[t], {name: values[t] for name, values in further.items()})
+            for score in self._add(Held(joined[t], _at(further, t), _at(stored, t)))
         ]
 
     def close(self) -> list[SnippetScore]:
@@ -246,21 +125,33 @@ class ScoreStream:
         self._came = 0
         return scores
 
-    def _add(self, features: Features, streams: dict[str, Features]) -> Iterator[SnippetScore]:
-        self._held.append((features, streams))
+    def _add(self, snippet: Held) -> Iterator[SnippetScore]:
+        self._held.append(snippet)
         self._came += 1
         if self._came > self.look_ahead:
             yield from self._score(self._came - 1 - self.look_ahead, 1)
 
     def _score(self, first: int, count: int) -> Iterator[SnippetScore]:
         """Score what is held as a video, and give the scores of some snippets."""
-        features = np.stack([features for features, _ in self._held])
-        streams = {name: np.stack([one[name] for _, one in self._held]) for name in self._held[-1][1]}
+        features = np.stack([one.features for one in self._held])
+        streams = _joined([one.streams for one in self._held])
         scores, classes = score_together(self._model, features, streams)
-        begins = self._came - len(self._held)
+        begins, maps = self._came - len(self._held), None
         for snippet in range(first, first + count):
             row = snippet - begins
-            yield SnippetScore(snippet, float(scores[row]), None if classes is None else classes[row])
+            score, of_classes = float(scores[row]), None if classes is None else classes[row]
+            wanted = self._wants_map is not None and self._wants_map(score)
+            if wanted and maps is None:
+                maps = self._maps(features, streams)
+            yield SnippetScore(snippet, score, of_classes, maps[row] if wanted and maps is not None else None)
+
+    def _maps(self, features: Features, streams: dict[str, Features]) -> Tensor | None:
+        """Give the maps ``[T, h, w]`` of what is held, as if it were a video."""
+        patches = self.preparation.transform.patches(lambda: _joined([one.stored for one in self._held]))
+        batch = batch_of(self._model, features, streams)._replace(patches=patches)
+        with torch.inference_mode():
+            maps = self._model.patch_maps(batch)
+        return None if maps is None else maps.float().cpu()
 
 
 def score_together(
@@ -276,9 +167,16 @@ def score_together(
     Returns:
         ``[T]`` float32 scores, and ``[T, 1 + C]`` probabilities of classes, None if the method knows none.
     """
+    with torch.inference_mode():
+        scores, classes = model.reported(batch_of(model, features, streams))
+    return scores[0].float().cpu(), None if classes is None else classes[0].float().cpu()
+
+
+def batch_of(model: WSVADModule, features: Features, streams: Mapping[str, Features]) -> WSVADBatch:
+    """Make a batch of a whole video; see :func:`score_together`."""
     device = model.device
     bag = np.array(features.swapaxes(0, 1)[None], dtype=np.float32, order="C")
-    batch = WSVADBatch(
+    return WSVADBatch(
         features=torch.from_numpy(bag).to(device),
         lengths=torch.tensor([len(features)], device=device),
         labels=torch.tensor([float(UNKNOWN)], device=device),
@@ -288,10 +186,13 @@ def score_together(
             for name, values in streams.items()
         },
     )
-    with torch.inference_mode():
-        scores, classes = model.reported(batch)
-    return scores[0].float().cpu(), None if classes is None else classes[0].float().cpu()
 
 
-def _wrong(values: Any, problem: str, remedy: str) -> WSVADError:
-    return WSVADError("features", f"array of shape {list(np.shape(values))}", problem, remedy)
+def _at(streams: Streams, t: int) -> dict[str, Features]:
+    """The snippet t of each stream."""
+    return {name: values[t] for name, values in streams.items()}
+
+
+def _joined(snippets: Sequence[Streams]) -> dict[str, Features]:
+    """Streams of snippets, one after the other."""
+    return {name: np.stack([one[name] for one in snippets]) for name in snippets[-1]}

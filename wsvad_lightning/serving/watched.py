@@ -2,24 +2,31 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from wsvad_lightning.alarms import Alarm, AlarmRule, Alarms
 from wsvad_lightning.data.loading.familiarity import LIMIT, SNIPPETS
 from wsvad_lightning.extraction.live import Snippet, SnippetStream
 from wsvad_lightning.extraction.recipe import ExtractionRecipe
 from wsvad_lightning.extraction.streams import Encoder
+from wsvad_lightning.reporting.maps import same_everywhere, strongest_region
 from wsvad_lightning.serving.clip import Clip
 from wsvad_lightning.serving.detector import Detector
+from wsvad_lightning.serving.preparation import Preparation
 from wsvad_lightning.serving.record import Record, utc
 from wsvad_lightning.serving.sources import Shown
-from wsvad_lightning.serving.stream import Preparation, ScoreStream, SnippetScore
+from wsvad_lightning.serving.stream import ScoreStream, SnippetScore
 from wsvad_lightning.video.live import CameraFrame, EvenRate
+
+LATE = 1.0  # seconds that a camera may be behind for maps to be drawn
+
+Region = tuple[int, int, int, int]
 
 
 class Scored(NamedTuple):
@@ -38,6 +45,20 @@ class Scored(NamedTuple):
     frame: int
     arrived: float
     picture: NDArray[np.uint8]
+
+
+class Peak(NamedTuple):
+    """The highest snippet of an alarm.
+
+    Attributes:
+        score: of it.
+        picture: its last frame.
+        region: left, top, width and height in pixels of where it is strongest; None if that is not known.
+    """
+
+    score: float
+    picture: NDArray[np.uint8]
+    region: Region | None
 
 
 @dataclass
@@ -64,9 +85,9 @@ class Kit:
     window: int | None
     look_ahead: int | None
 
-    def scores(self) -> ScoreStream:
+    def scores(self, wants_map: Callable[[float], bool]) -> ScoreStream:
         """Open a stream of scores."""
-        return ScoreStream(self.detector.model, self.preparation, self.window, self.look_ahead)
+        return ScoreStream(self.detector.model, self.preparation, self.window, self.look_ahead, wants_map)
 
 
 @dataclass
@@ -104,10 +125,10 @@ class Run:
         self._kit, self._watched, self.origin = kit, watched, origin
         self._even = None if rate is None else EvenRate(rate)
         self._snippets = SnippetStream(kit.encoders, kit.recipe)
-        self._scores, self._alarms = kit.scores(), Alarms(kit.rule)
+        self._scores, self._alarms = kit.scores(self._wants_map), Alarms(kit.rule)
         self._base, self._waiting = watched.counts.frames, deque[Scored]()
         self._arrived, self.end = 0.0, origin
-        self._peak: tuple[float, NDArray[np.uint8]] | None = None
+        self._peak: Peak | None = None
         self._clip = Clip()
         self._compared: list[dict[str, Any]] | None = [] if watched.compares else None
 
@@ -160,6 +181,8 @@ class Run:
         if score.class_scores is not None:
             names = ("normal", *kit.detector.classes)
             fields["class"] = names[int(score.class_scores.argmax())]
+        if (region := _region(score.map, scored.picture)) is not None:
+            fields["region"] = region
         if watched.live:
             fields |= {"time": utc(watched.began + scored.start)}
             fields |= {"delay": round(max(0.0, time.time() - scored.arrived), 3)}
@@ -172,8 +195,13 @@ class Run:
             self._clip.begin()
         if not score.score >= kit.rule.release:
             self._peak = None
-        elif self._peak is None or score.score > self._peak[0]:
-            self._peak = score.score, scored.picture
+        elif self._peak is None or score.score > self._peak.score:
+            self._peak = Peak(score.score, scored.picture, region)
+
+    def _wants_map(self, score: float) -> bool:
+        """Maps are of alarms, and left out while a camera is behind, which they would delay further."""
+        behind = self._watched.live and time.time() - self._arrived > LATE
+        return score >= self._kit.rule.release and not behind
 
     def _alarm(self, alarm: Alarm | None) -> None:
         if alarm is None:
@@ -184,7 +212,9 @@ class Run:
         fields |= {"peak": round(alarm.peak_time, 3), "score": round(alarm.peak_score, 4)}
         if watched.live:
             fields["time"] = utc(watched.began + alarm.start)
-        picture = self._peak[1] if self._peak else None
+        if self._peak is not None and self._peak.region is not None:
+            fields["region"] = self._peak.region
+        picture = self._peak.picture if self._peak else None
         self._kit.record.alarm(watched.name, picture, self._clip.end(), **fields)
 
     def _compare(self, streams: dict[str, Any]) -> None:
@@ -240,3 +270,11 @@ class Watched:
         if self.gap is not None:
             return f"lost: {self.gap[1]}"
         return "waits" if self.run is None else "runs"
+
+
+def _region(values: Tensor | None, picture: NDArray[np.uint8]) -> Region | None:
+    """Where the map ``[h, w]`` of a snippet is strongest, in pixels; None where it says nothing."""
+    if values is None or same_everywhere([values]):
+        return None
+    height, width, _ = picture.shape
+    return strongest_region([(0, 1, values.numpy())], 0, 1, (width, height))

@@ -9,7 +9,8 @@ from tests.parity.batches import evaluation_batch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import RTFM, HLNet
 from wsvad_lightning.methods.base.smoothing import Smoothing, smooth
-from wsvad_lightning.serving.stream import Preparation, ScoreStream
+from wsvad_lightning.serving.preparation import Preparation
+from wsvad_lightning.serving.stream import ScoreStream
 
 
 def test_scores_are_averaged_with_those_ahead_or_by_blocks() -> None:

@@ -1,6 +1,6 @@
 """The data module: one feature store, a split and a recipe become the loaders of every stage."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ from wsvad_lightning.data.loading.windows import TrainingWindows
 from wsvad_lightning.data.store import Features, FeatureStore
 from wsvad_lightning.data.store.artefacts import artefact_path, read_artefact
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.types import Bags, StoreInfo, WSVADBatch
+from wsvad_lightning.types import Bags, Patches, StoreInfo, WSVADBatch
 
 
 class WSVADDataModule(ResumableDataModule):
@@ -233,16 +233,9 @@ class WSVADDataModule(ResumableDataModule):
         """
         return self._familiarity.novelty(self._readers.features.read_stored(video_id))
 
-    def read_patches(self, video_id: str) -> Iterator[Features]:
-        """Give the features of a video with one patch left in, for each cell of ``patch_grid``, row by row.
-
-        See :meth:`FeatureTransform.leave_in`.
-        """
-        rows, columns = self.patch_grid or (0, 0)
-        streams = self._readers.features.read_stored(video_id)
-        for row in range(rows):
-            for column in range(columns):
-                yield self.transform.leave_in(streams, (row + 0.5) / rows, (column + 0.5) / columns)
+    def patches(self, video_id: str) -> Patches:
+        """Give a video with one patch left in, for its maps."""
+        return self.transform.patches(lambda: self._readers.features.read_stored(video_id))
 
     @property
     def locates_anomalies(self) -> bool:

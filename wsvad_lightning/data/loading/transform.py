@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.types import StreamInfo
+from wsvad_lightning.types import Patches, StreamInfo
 from wsvad_lightning.video.views import grid_of
 
 Normalize = Literal["none", "l2", "zscore", "zscore_shared"]
@@ -134,6 +134,20 @@ class FeatureTransform:
         """Transform a video, of which only ``views`` are wanted; without any step nothing is copied."""
         joined = self._join(streams, views)
         return joined if self.pca_dim is None else self._project(joined)
+
+    def patches(self, read: Callable[[], Streams]) -> Patches:
+        """Give a video with one patch left in, for each cell of ``patch_grid``; see :meth:`leave_in`.
+
+        Args:
+            read: gives the streams of the video, as they are stored.
+        """
+        return Patches(self.patch_grid, self.centred, lambda: self._left_in(read()))
+
+    def _left_in(self, streams: Streams) -> Iterator[Features]:
+        rows, columns = self.patch_grid or (0, 0)
+        for row in range(rows):
+            for column in range(columns):
+                yield self.leave_in(streams, (row + 0.5) / rows, (column + 0.5) / columns)
 
     def leave_in(self, streams: Streams, row: float, column: float) -> Features:
         """Transform a video of which each grid has one patch left: the one that holds a place of the frame.

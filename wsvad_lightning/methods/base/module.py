@@ -131,16 +131,15 @@ class WSVADModule(TrainingModule):
     def patch_maps(self, batch: WSVADBatch) -> Tensor | None:
         """Give how anomalous each part of the frame is, ``[T, h, w]`` in [0, 1]; None if that is not known.
 
-        Called with a single whole video. Here, for features of a grid of patches, it is the score of the
-        video with one patch left in; the rest is that of an average normal frame where that is known, see
-        :meth:`FeatureTransform.leave_in`.
+        Called with a single whole video and its ``patches``. Here, for features of a grid of patches, it is
+        the score of the video with one patch left in; the rest is that of an average normal frame where that
+        is known, see :meth:`FeatureTransform.leave_in`.
         """
-        if self.data.patch_grid is None:
+        if batch.patches is None or batch.patches.grid is None:
             return None
-        (video_id,) = batch.video_ids
-        left_in = (torch.tensor(features) for features in self.data.read_patches(video_id))
+        left_in = (torch.tensor(features) for features in batch.patches.left_in())
         bags = (features.transpose(0, 1)[None].to(batch.features) for features in left_in)
-        grid = self.data.patch_grid
+        grid = batch.patches.grid
         scores = [self.score(batch._replace(features=bag))[0] for bag in self.advancing(bags, prod(grid))]
         return torch.stack(scores, dim=1).reshape(-1, *grid)
 
@@ -223,7 +222,7 @@ class WSVADModule(TrainingModule):
     def predict_step(self, batch: WSVADBatch, batch_idx: int) -> list[Prediction]:
         """Score a video without looking at labels."""
         scores, probabilities = self.reported(batch)
-        maps = self.patch_maps(batch) if self._wants_maps else None
+        maps = self._maps(batch) if self._wants_maps else None
         of_classes = [None] * len(scores) if probabilities is None else list(probabilities.float().cpu())
         assert batch.num_frames is not None, "evaluation batches know their frame counts"
         return [
@@ -243,6 +242,10 @@ class WSVADModule(TrainingModule):
                 strict=True,
             )
         ]
+
+    def _maps(self, batch: WSVADBatch) -> Tensor | None:
+        (video_id,) = batch.video_ids
+        return self.patch_maps(batch._replace(patches=self.data.patches(video_id)))
 
     @property
     def _wants_maps(self) -> bool:

@@ -218,13 +218,13 @@ class SST(WSVADModule):
         """Give the score of every patch of a single whole video, ``[T, rows, columns]`` in [0, 1].
 
         It is the highest over the tubelets of a snippet, times the score of the snippet. Patches that were
-        dropped, and snippets that were not looked at, have the score 0. Without a folder of videos, maps are
-        those of any method on features of patches.
+        dropped, and snippets that were not looked at, have the score 0. Without a folder of videos, or a run
+        that knows which of them is scored, maps are those of any method on features of patches.
 
         Raises:
             WSVADError: if the video is missing or cannot be decoded.
         """
-        if self.videos is None:
+        if self.videos is None or self._trainer is None:
             return super().patch_maps(batch)
         (video_id,) = batch.video_ids
         source = self.open_videos(self.videos)
