@@ -11,7 +11,7 @@ from wsvad_lightning.video.film import OPTIONS, Film, Shot, import_av
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 IMAGE_FPS = 30.0  # of folders whose rate nobody states
-MASKS = "_gt"  # UCSD: the masks of Test001 are images in Test001_gt
+MASKS = ("_gt", "_annotations")  # UCSD: the masks of Test001 are images in Test001_gt; UBnormal
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def frame_folder(images: Sequence[Path], fps: float = IMAGE_FPS) -> FrameFolder 
     """
     folder = images[0].parent
     if is_masks(folder):
-        return f"of masks, as of {folder.name.removesuffix(MASKS)}"
+        return f"of masks, as of {_unmasked(folder).name}"
     series = series_of(images)
     if isinstance(series, str):
         return series
@@ -114,9 +114,18 @@ def frame_folder(images: Sequence[Path], fps: float = IMAGE_FPS) -> FrameFolder 
 
 
 def is_masks(folder: Path) -> bool:
-    """Whether a folder holds the masks of the folder next to it."""
-    name = folder.absolute().name
-    return name.endswith(MASKS) and folder.with_name(name.removesuffix(MASKS) or name).is_dir()
+    """Whether a folder holds the masks of the folder, or of the ``.mp4`` file, next to it."""
+    video = _unmasked(folder)
+    return video.name != folder.absolute().name and (video.is_dir() or Path(f"{video}.mp4").is_file())
+
+
+def _unmasked(folder: Path) -> Path:
+    """The path of a folder without what names of masks end in."""
+    folder = folder.absolute()
+    for end in MASKS:
+        if folder.name.endswith(end) and folder.name != end:
+            return folder.with_name(folder.name.removesuffix(end))
+    return folder
 
 
 def images_of(folder: Path) -> list[Path]:

@@ -113,3 +113,18 @@ def test_the_command_line_takes_several_files(folder: Path, capsys: pytest.Captu
     assert {video.split for video in read_annotations(table).values()} == {"train"}
     assert main(["data", "merge", str(folder / "a.h5"), str(folder / "b.h5"), "-o", "c.h5"]) == 2
     assert "no such store" in capsys.readouterr().err
+
+
+def test_texts_of_events_are_written_with_their_seconds(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "Abuse001_x264 00:03.4 00:07.5 ##=A man, a door"
+    (folder / "UCFCrime_Test.txt").write_text(line)
+    texts = folder / "texts.csv"
+    command = ["data", "annotations", "-o", str(folder / "table.csv"), "--captions", str(texts)]
+    assert main([*command, str(folder / "UCFCrime_Test.txt"), "--from", "uca"]) == 0
+    assert texts.read_text() == 'video,start,end,text\nAbuse001_x264,3.4,7.5,"\'=A man, a door"\n'
+    texts.unlink()
+    assert main([*command, str(folder / "UCF_Annotation.txt"), "--from", "ucf_crime"]) == 2
+    assert "the files hold no texts of events" in capsys.readouterr().err
+    assert not texts.exists()

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,9 +13,12 @@ from scipy.io import savemat
 
 from wsvad_lightning.data.datasets import avenue, msad, shanghaitech, tad, ucf_crime, ucsd, xd_violence
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.captions import Caption
 from wsvad_lightning.data.datasets.clicks import draw_glances
 from wsvad_lightning.data.datasets.command import BenchmarkName, read_benchmark
 from wsvad_lightning.data.datasets.draft import Draft
+from wsvad_lightning.data.datasets.footage import find_footage
+from wsvad_lightning.data.datasets.regions import regions_of
 from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event
@@ -567,3 +571,178 @@ def test_the_published_glances_are_of_all_abnormal_training_videos(
     marked = [video for video in read.values() if video.glances]
     assert (len(marked), sum(len(video.glances) for video in marked)) == (videos, glances)
     assert {(video.label, video.split) for video in marked} == {(1, "train")}
+
+
+def test_nwpu_campus_takes_labels_by_name_and_classes_and_parts_by_lists(tmp_path: Path) -> None:
+    labels: dict[str, Any] = {"D001_03": np.array([0, 1, 1, 0, 1], np.uint8), "N002_01": np.zeros(4)}
+    np.savez(tmp_path / "NWPU_Campus_gt.npz", **labels)
+    write(tmp_path / "classes.txt", "D001_03 climbing_fence")
+    write(tmp_path / "train.txt", "D005_12.avi", "N002_04.avi")
+    assert read_benchmark("nwpu_campus", [tmp_path]) == {
+        "D001_03": VideoAnnotation("D001_03", 1, ("climbing_fence",), 5, ((1, 3), (4, 5)), "test"),
+        "D005_12": VideoAnnotation("D005_12", 0, split="train"),
+        "N002_01": VideoAnnotation("N002_01", 0, (), 4, (), "test"),
+        "N002_04": VideoAnnotation("N002_04", 0, split="train"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"01_0014": [0, 1]}, "01_0014.*not a video of NWPU Campus"),
+        ({"D001_01": [0, 2]}, "not a 0 or 1 for each frame"),
+        ({"D001_01": [[0, 1]]}, r"shape \(1, 2\) for D001_01"),
+        ({"D001_01": np.array([None])}, "cannot be read"),
+    ],
+)
+def test_labels_that_are_none_of_nwpu_campus(tmp_path: Path, labels: dict[str, Any], message: str) -> None:
+    path = tmp_path / "gt.npz"
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in labels.items()}
+    np.savez(path, **arrays)
+    with pytest.raises(WSVADError, match=message):
+        read_benchmark("nwpu_campus", [path])
+
+
+def write_masks(folder: Path, name: str, objects: list[int]) -> None:
+    """One mask a frame, in which an object of that number is at its own place; 0 is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for frame, number in enumerate(objects):
+        mask = np.zeros((6, 8), np.uint8)
+        mask[1, number] = number
+        Image.fromarray(mask).save(folder / f"{name}_{frame:04d}_gt.png")
+
+
+def test_ubnormal_reads_scenes_tracks_and_masks(tmp_path: Path) -> None:
+    name, other = "abnormal_scene_2_scenario_1", "abnormal_scene_2_scenario_3_fog"
+    scene = tmp_path / "Scene2"
+    write_masks(scene / f"{name}_annotations", name, [0, 2, 2, 0, 5])
+    write(scene / f"{name}_annotations" / f"{name}_tracks.txt", "2.0,1.0,9.0")
+    write(scene / f"{name}_annotations" / f"{name}_new_tracks.txt", "2.0,1.0,2.0", "5.0,4.0,4.0")
+    write(scene / f"{other}_annotations" / f"{other}_tracks.txt", "1,0,7")
+    for video in (name, other, "normal_scene_2_scenario1_1"):
+        write(scene / f"{video}.mp4", "x")
+    for part in ("training", "test"):
+        write(tmp_path / "scripts" / f"abnormal_{part}_video_names.txt", name if part == "test" else other)
+    videos = read_benchmark("ubnormal", [tmp_path])
+    annotated = scene / f"{name}_annotations"
+    assert videos == {
+        name: VideoAnnotation(
+            name, 1, (), None, ((1, 3), (4, 5)), "test", frame_size=(8, 6), regions=str(annotated)
+        ),
+        other: VideoAnnotation(other, 1, intervals=((0, 8),), split="train"),
+        "normal_scene_2_scenario1_1": VideoAnnotation("normal_scene_2_scenario1_1", 0),
+    }
+    regions = regions_of(videos[name], 5)
+    assert regions is not None
+    assert [(s.start, s.tracks, s.masks.sum()) for s in regions.spans()] == [
+        (1, (0,), 1),
+        (2, (0,), 1),
+        (4, (1,), 1),
+    ]
+    assert [Path(path).name for path in find_footage(tmp_path).videos] == sorted(
+        f"{video}.mp4" for video in videos
+    )  # and not the masks
+
+
+def test_ubnormal_says_which_masks_it_does_not_take(tmp_path: Path) -> None:
+    name = "abnormal_scene_1_scenario_1"
+    folder = tmp_path / f"{name}_annotations"
+    write_masks(folder, name, [0, 1, 1])
+    (folder / f"{name}_0000_gt.png").unlink()
+    draft = Draft()
+    assert read_benchmark("ubnormal", [folder], draft)[name].regions is None
+    assert repaired(draft) == [("masks of some frames only, not taken", name)]
+    write(folder / f"{name}_tracks.txt", "1;0;2")
+    with pytest.raises(WSVADError, match="holds no tracks"):
+        read_benchmark("ubnormal", [folder])
+    with pytest.raises(WSVADError, match="01_0014.*not a video of UBnormal"):
+        read_benchmark("ubnormal", [write(tmp_path / "normal_test_video_names.txt", "01_0014")])
+
+
+EVENTS = {
+    "Abuse001_x264": {
+        "n_frames": 900,
+        "fps": 30.0,
+        "label": ["Abuse"],
+        "events": [[3.933, 15.867], [24.7, 42.5]],
+        "events_summary": ["A man is hit.", "He lies\non the floor."],
+    },
+    "Normal_Videos001_x264": {"n_frames": 60, "fps": 30, "label": [], "events": [[0, 1]]},
+}
+
+
+def test_hivau_gives_events_in_frames_and_their_texts(tmp_path: Path) -> None:
+    write(tmp_path / "ucf_database_train.json", json.dumps(EVENTS))
+    film = {"n_frames": 3273, "fps": 24.0, "label": ["Riot"], "events": [[82.083, 126.583]]}
+    write(tmp_path / "xd_database_test.json", json.dumps({"v=S__#1_label_B4-0-0": film}))
+    draft = Draft()
+    assert read_benchmark("hivau", [tmp_path], draft) == {
+        "Abuse001_x264": VideoAnnotation(
+            "Abuse001_x264", 1, ("Abuse",), 900, ((118, 476), (741, 900)), "train"
+        ),
+        "Normal_Videos001_x264": VideoAnnotation("Normal_Videos001_x264", 0, (), 60, (), "train"),
+        "v=S__#1_label_B4-0-0": VideoAnnotation(
+            "v=S__#1_label_B4-0-0", 1, ("B4",), 3273, ((1970, 3038),), "test"
+        ),
+    }
+    assert draft.captions == {
+        Caption("Abuse001_x264", 3.933, 15.867, "A man is hit."),
+        Caption("Abuse001_x264", 24.7, 42.5, "He lies on the floor."),
+    }
+    assert repaired(draft) == [
+        ("parts of interest in normal videos, not taken for anomalies", "Normal_Videos001_x264"),
+        ("end after the last frame, clipped", "Abuse001_x264 741-1275 of 900"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fps": "fast"}, "does not describe Abuse001_x264"),
+        ({"label": []}, r"labels Abuse001_x264 \[\], the name says abnormal"),
+        ({"events_summary": ["one"]}, "does not describe"),
+        ({"events_summary": [1, 2]}, "events_summary holds a int"),
+        ({"events": [[9, 3], [1, 2]], "events_summary": ["a", "b"]}, "from 9 to 3 seconds"),
+    ],
+)
+def test_events_of_another_form_are_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    entry = {"Abuse001_x264": EVENTS["Abuse001_x264"] | changes}
+    with pytest.raises(WSVADError, match=message):
+        read_benchmark("hivau", [write(tmp_path / "ucf_database_train.json", json.dumps(entry))])
+
+
+def test_uca_reads_texts_from_both_of_its_forms(tmp_path: Path) -> None:
+    sentences = {"timestamps": [[3.4, 7.4], [67.0, 70.1]], "sentences": ["A door opens.", "Somebody runs."]}
+    held = {"Abuse043_x264": {"duration": 129.08, **sentences}}
+    write(tmp_path / "UCFCrime_Val.json", json.dumps(held))
+    write(
+        tmp_path / "UCFCrime_Train.txt",
+        "Normal_Videos001_x264 00:00.0 00:05.5 ##A ## is drawn.",
+        "",
+        "Normal_Videos001_x264 59:58.5 1:00:00.0 ##Nothing moves.",
+    )
+    draft = Draft()
+    assert read_benchmark("uca", [tmp_path], draft) == {
+        "Abuse043_x264": VideoAnnotation("Abuse043_x264", 1, ("Abuse",), split="val"),
+        "Normal_Videos001_x264": VideoAnnotation("Normal_Videos001_x264", 0, split="train"),
+    }
+    assert draft.captions == {
+        Caption("Abuse043_x264", 3.4, 7.4, "A door opens."),
+        Caption("Abuse043_x264", 67.0, 70.1, "Somebody runs."),
+        Caption("Normal_Videos001_x264", 0.0, 5.5, "A ## is drawn."),
+        Caption("Normal_Videos001_x264", 3598.5, 3600.0, "Nothing moves."),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("UCFCrime_Val.json", '{"Abuse043_x264": {"timestamps": [[1, 2]], "sentences": []}}', "no sentences"),
+        ("UCFCrime_Val.txt", "Abuse043_x264 1 2 ##text", "line 1.*is not a name, two times"),
+        ("UCFCrime_Val.txt", "Abuse043_x264 00:02.0 00:01.0 ##text", "from 2 to 1 seconds"),
+        ("UCFCrime_Val.txt", "holiday 00:02.0 00:03.0 ##text", "is not a video of UCF-Crime"),
+    ],
+)
+def test_texts_of_another_form_are_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(WSVADError, match=message):
+        read_benchmark("uca", [write(tmp_path / name, content)])

@@ -14,15 +14,20 @@ from rich.table import Table
 from wsvad_lightning.data.datasets import (
     avenue,
     glances,
+    hivau,
     msad,
+    nwpu_campus,
     shanghaitech,
     sst_boxes,
     tad,
+    ubnormal,
+    uca,
     ucf_crime,
     ucsd,
     xd_violence,
 )
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.captions import write_captions
 from wsvad_lightning.data.datasets.counts import table_of_classes
 from wsvad_lightning.data.datasets.draft import Draft
 from wsvad_lightning.data.datasets.regions import needs_size
@@ -32,7 +37,19 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 
 BenchmarkName = Literal[
-    "ucf_crime", "xd_violence", "shanghaitech", "msad", "ucsd", "avenue", "tad", "sst_boxes", "glances"
+    "ucf_crime",
+    "xd_violence",
+    "shanghaitech",
+    "msad",
+    "ucsd",
+    "avenue",
+    "tad",
+    "nwpu_campus",
+    "ubnormal",
+    "hivau",
+    "uca",
+    "sst_boxes",
+    "glances",
 ]
 
 READERS: dict[str, Callable[[Sequence[Path], Draft], None]] = {
@@ -43,6 +60,10 @@ READERS: dict[str, Callable[[Sequence[Path], Draft], None]] = {
     "ucsd": ucsd.read,
     "avenue": avenue.read,
     "tad": tad.read,
+    "nwpu_campus": nwpu_campus.read,
+    "ubnormal": ubnormal.read,
+    "hivau": hivau.read,
+    "uca": uca.read,
     "sst_boxes": sst_boxes.read,
     "glances": glances.read,
 }
@@ -56,6 +77,7 @@ def annotations(
     output: str,
     gt_rule: str = "exact",
     gt_vectors: str | None = None,
+    captions: str | None = None,
 ) -> None:
     """Turn the official annotation files of a benchmark into a table for every other command.
 
@@ -65,15 +87,21 @@ def annotations(
         output: CSV file to write.
         gt_rule: how the frames of ``gt_vectors`` are labelled: ``exact``, or as authors do.
         gt_vectors: file for the frame labels of all test videos, one array of 0 and 1 per video (.npz).
+        captions: CSV file for the texts of what happens in the videos, with the seconds that each describes;
+            ``hivau`` and ``uca`` have them.
 
     Raises:
         WSVADError: if the files are not those of the benchmark, contradict each other or lack something.
     """
     rule, draft = find_rule(gt_rule), Draft()
     videos = read_benchmark(from_, [Path(source) for source in sources], draft)
+    if captions is not None and not draft.captions:
+        raise WSVADError("captions", captions, "the files hold no texts of events", "Leave it out")
     if gt_vectors is not None:
         _write_vectors(Path(gt_vectors), label_tests(videos, rule))
     write_annotations(output, videos)
+    if captions is not None:
+        write_captions(captions, draft.captions)
     console = Console()
     console.print(
         _table_of_videos(videos, output), table_of_classes(videos.values()), *_tables_of_notes(draft)

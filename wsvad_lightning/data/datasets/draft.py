@@ -1,12 +1,14 @@
 """What the files of a benchmark say of its videos, put together by name, with what was repaired."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
+from wsvad_lightning.data.datasets.captions import Caption
 from wsvad_lightning.data.datasets.names import canonical_id
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Event, Interval, join
@@ -47,12 +49,14 @@ class Draft:
         repairs: what was wrong with the files and handled.
         inferred: what the files do not say in so many words, and by what it is known; of which videos.
         left_out: files of the given folders that were not read.
+        captions: texts of what happens in the videos.
     """
 
     def __init__(self) -> None:
         self.repairs: list[Repair] = []
         self.inferred: dict[str, set[str]] = {}
         self.left_out: list[Path] = []
+        self.captions: set[Caption] = set()
         self._videos: dict[str, _Facts] = {}
 
     def repair(self, what: str, where: str) -> None:
@@ -62,6 +66,17 @@ class Draft:
     def infer(self, what: str, video_id: str) -> None:
         """Note what is known of a video, and by what."""
         self.inferred.setdefault(what, set()).add(video_id)
+
+    def describe(self, caption: Caption, source: Path) -> None:
+        """Add a text of a part of a video, once.
+
+        Raises:
+            WSVADError: if the part is empty or reversed.
+        """
+        if not 0 <= caption.start < caption.end < math.inf:
+            problem = f"describes {caption.video_id} from {caption.start:g} to {caption.end:g} seconds"
+            raise WSVADError("sources", source, problem, "Give start < end")
+        self.captions.add(caption._replace(text=" ".join(caption.text.split())))
 
     def add(
         self,
@@ -195,3 +210,22 @@ def files_of(sources: Sequence[Path], patterns: Sequence[str], draft: Draft) -> 
         files += fitting
         draft.left_out += [path for path in inside if path not in fitting]
     return files
+
+
+def find_inside(sources: Sequence[Path], pattern: str) -> Iterator[Path]:
+    """The sources, and what is inside of them at any depth, with names that fit a pattern.
+
+    Args:
+        sources: files and folders.
+        pattern: of names.
+
+    Raises:
+        WSVADError: if the file or folder does not exist.
+    """
+    for source in sources:
+        if not source.exists():
+            raise WSVADError("sources", source, "no such file or folder", "Correct the path")
+        if source.match(pattern):
+            yield source
+        if source.is_dir():
+            yield from sorted(path for path in source.rglob(pattern) if path.name[0] != ".")

@@ -23,9 +23,10 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
         WSVADError: if a file holds no glances, or a video is of neither data set.
     """
     for path in files_of(sources, FILES, draft):
-        add_glances(path, draft, _label_of_name)
+        add_glances(path, draft, label_of_name)
 
 
-def _label_of_name(video: str) -> Label:
+def label_of_name(video: str) -> Label:
+    """The label that a name of UCF-Crime or of XD-Violence gives."""
     of_xd = "_label_" in video
     return xd_violence.label_of_name(video) if of_xd else ucf_crime.label_of_name(video)

@@ -67,6 +67,22 @@ def read_npy(setting: str, path: str) -> NDArray[Any]:
     return values
 
 
+def read_npz(setting: str, path: str) -> dict[str, NDArray[Any]]:
+    """Read the arrays of the ``.npz`` file that a setting names, by their names.
+
+    Raises:
+        WSVADError: if the file cannot be read, or declares more than it holds.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_archive(archive)
+        with np.load(path, allow_pickle=False) as held:
+            return {name: held[name] for name in held.files}
+    except Exception as error:  # a damaged file fails anywhere in its reader
+        reason = " ".join(str(error).split())
+        raise WSVADError(setting, path, f"cannot be read ({reason})", "Give a .npy or .npz file") from None
+
+
 def check_pickle(opened: IO[bytes]) -> None:
     """Refuse a pickle that takes memory for objects that it does not have; it begins where the file is at."""
     start = opened.tell()

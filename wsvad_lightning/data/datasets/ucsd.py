@@ -1,12 +1,12 @@
 """UCSD Ped1 and Ped2: folders of frames, the anomalous ones in a MATLAB list or as mask pictures."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from wsvad_lightning.data.datasets.draft import Draft
+from wsvad_lightning.data.datasets.draft import Draft, find_inside
 from wsvad_lightning.data.datasets.masks import picture_size, read_pictures
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import Interval, join, runs
@@ -32,11 +32,11 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
         WSVADError: if the folder does not exist, or the parts contradict each other.
     """
     listed: dict[str, list[Interval]] = {}
-    for path in _find(sources, "*.m"):
+    for path in find_inside(sources, "*.m"):
         listed |= _read_list(path)
         for video, intervals in listed.items():
             draft.add(video, path, label=1, intervals=intervals, split="test")
-    for folder in _find(sources, "T*"):
+    for folder in find_inside(sources, "T*"):
         match = CLIP.fullmatch(folder.name)
         if match is None or not folder.is_dir():
             continue
@@ -52,16 +52,6 @@ def read(sources: Sequence[Path], draft: Draft) -> None:
                 split=split,
                 frame_size=picture_size(folder),
             )
-
-
-def _find(sources: Sequence[Path], pattern: str) -> Iterator[Path]:
-    for source in sources:
-        if not source.exists():
-            raise WSVADError("sources", source, "no such file or folder", "Correct the path")
-        if source.match(pattern):
-            yield source
-        if source.is_dir():
-            yield from sorted(path for path in source.rglob(pattern) if path.name[0] != ".")
 
 
 def _read_list(path: Path) -> dict[str, list[Interval]]:

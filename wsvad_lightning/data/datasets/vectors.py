@@ -5,7 +5,6 @@ features. A ``.npz`` file has an array for each video, by its name, and needs no
 are as many as it has frames, or as its snippets cover, as authors repeat the score of a snippet.
 """
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
-from wsvad_lightning.data.datasets.limits import check_archive, read_npy
+from wsvad_lightning.data.datasets.limits import read_npy, read_npz
 from wsvad_lightning.data.datasets.names import match_videos
 from wsvad_lightning.data.datasets.text import read_lines
 from wsvad_lightning.errors import WSVADError
@@ -75,7 +74,7 @@ def read_vector(path: str, listed_in: str | None, videos: Mapping[str, Listed]) 
     if Path(path).suffix.lower() == ".npz":
         if listed_in is not None:
             raise WSVADError(LIST, listed_in, f"{path} names its videos itself", "Leave it out")
-        given = _read_npz(path)
+        given = read_npz(VECTOR, path)
         named = _named(VECTOR, path, [*given], videos)
         parts = {video: given[name] for video, name in named.items()}
     elif listed_in is None:
@@ -88,17 +87,6 @@ def read_vector(path: str, listed_in: str | None, videos: Mapping[str, Listed]) 
         _check(path, name, part, videos[name])
     labels = {name: part.astype(np.uint8) for name, part in parts.items()}
     return ReadyLabels(labels, _compare(path, labels, videos))
-
-
-def _read_npz(path: str) -> dict[str, NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            check_archive(archive)
-        with np.load(path, allow_pickle=False) as held:
-            return {name: held[name] for name in held.files}
-    except Exception as error:  # a damaged file fails anywhere in its reader
-        reason = " ".join(str(error).split())
-        raise WSVADError(VECTOR, path, f"cannot be read ({reason})", "Give a .npy or .npz file") from None
 
 
 def _read_list(path: str) -> list[str]:
