@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import cell_of, write_json, write_table
+from wsvad_lightning.files import cell_of, making_folder, remove_leftovers, write_json, write_table
 
 
 def test_undefined_numbers_are_null_at_any_depth(tmp_path: Path) -> None:
@@ -63,3 +63,17 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
         assert not any(part.startswith(("=", "@", "+", "-", "\t", "\uff1d")) for part in cell.split(";"))
     assert [cell_of(cell) for cell in cells] == COMPUTED + KEPT
     assert {number for _, number in rows} == {"-1.5"}
+
+
+def test_what_a_killed_process_left_goes_when_the_same_is_written_again(tmp_path: Path) -> None:
+    names = ("out", "a[1].json", "other.json")
+    folder, file, other = (tmp_path / f".{name}.abcdefgh.tmp" for name in names)
+    (folder / "features").mkdir(parents=True)
+    for path in (folder / "features" / "x.npy", file, other):
+        path.write_text("half")
+    write_json({}, tmp_path / "a[1].json")
+    with making_folder(tmp_path / "out") as made:
+        (made / "x.npy").touch()
+        remove_leftovers(tmp_path, "out")
+        assert (made / "x.npy").exists()  # of a live process
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "a[1].json", "out"]

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and tensors, JSON and tables in them."""
 
 import csv
+import glob
 import json
 import math
 import os
@@ -8,9 +9,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from wsvad_lightning.errors import WSVADError
 
@@ -23,8 +24,8 @@ FORMULA = re.compile(rf"'*(?:[=@\uff1d\uff20\t\r]|[+\-\uff0b\uff0d](?!{NUMBER}))
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``, and move it to ``path`` when the block succeeds.
 
-    A killed process leaves the old file, or none, and perhaps a temporary one (see :func:`remove_leftovers`).
-    After an error nothing of the new one is left.
+    A killed process leaves the old file, or none, and perhaps a temporary one, which the next call for the
+    same path removes (see :func:`remove_leftovers`). After an error nothing of the new one is left.
 
     Args:
         path: the file to make or replace; its folder is made.
@@ -35,6 +36,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent, glob.escape(path.name))
         temporary, lock = _make_temporary(path)
         try:
             yield temporary
@@ -56,7 +58,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def making_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder next to ``path``, and give it that name when the block succeeds.
 
-    After an error or a signal nothing of it is left; a process that is killed leaves the temporary one.
+    After an error or a signal nothing of it is left. A process that is killed leaves the temporary one, which
+    the next call for the same path removes.
 
     Args:
         path: the folder to make, absent or empty.
@@ -71,7 +74,8 @@ def making_folder(path: str | Path) -> Iterator[Path]:
         raise WSVADError("folder", path, "is not an empty folder", "Give one that is absent or empty")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+        remove_leftovers(target.parent, glob.escape(target.name))
+        temporary, lock = _make_temporary(target, folder=True)
         try:
             yield temporary
             for file in temporary.rglob("*"):
@@ -83,6 +87,7 @@ def making_folder(path: str | Path) -> Iterator[Path]:
             temporary.rename(target)
             _write_through(target.parent)
         finally:
+            lock.close()
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         problem = f"cannot be written ({error.strerror})"
@@ -93,7 +98,7 @@ def making_folder(path: str | Path) -> Iterator[Path]:
 def scratch(folder: Path, name: str) -> Iterator[Path]:
     """Yield the path of an empty file that is deleted when the block ends.
 
-    That of a killed process stays until :func:`remove_leftovers`, with this name as its suffix.
+    That of a killed process stays until :func:`remove_leftovers`, with this name at the end of its own.
 
     Args:
         folder: where it takes its space.
@@ -107,40 +112,49 @@ def scratch(folder: Path, name: str) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path, suffix: str) -> None:
-    """Remove the temporary files that killed processes left in a folder.
+def remove_leftovers(folder: Path, names: str = "*") -> None:
+    """Remove the temporary files and folders that killed processes left in a folder.
+
+    Those of a live process are locked and stay; where folders cannot be locked, so do all folders.
 
     Args:
         folder: where to look, not below it.
-        suffix: of the files that they were to become.
+        names: of what they were to become, a glob pattern.
     """
-    for path in folder.glob(f".*{suffix}.????????.tmp"):
-        with suppress(OSError), path.open("rb+") as file:
-            if _lock(file, exclusive=True):  # its writer, if alive, has it
-                path.unlink()
+    for path in folder.glob(f".{names}.????????.tmp"):
+        lock = _lock(path, exclusive=True)
+        if lock is not None:
+            with lock, suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _make_temporary(path: Path) -> tuple[Path, IO[bytes]]:
-    """Make a temporary file next to a path, and lock it for as long as this process lives."""
+def _make_temporary(path: Path, *, folder: bool = False) -> tuple[Path, ExitStack]:
+    """Make a temporary file or folder next to a path, and lock it for as long as this process lives."""
+    naming: dict[str, Any] = {"prefix": f".{path.name}.", "suffix": ".tmp", "dir": path.parent}
     while True:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        file = os.fdopen(handle, "rb+")
-        _lock(file, exclusive=False)
+        if folder:
+            name = tempfile.mkdtemp(**naming)
+        else:
+            handle, name = tempfile.mkstemp(**naming)
+            os.close(handle)
+        lock = _lock(Path(name), exclusive=False)
         if Path(name).exists():
-            return Path(name), file
-        file.close()  # it was taken for a leftover before it was locked
+            return Path(name), lock or ExitStack()
+        if lock is not None:  # it was taken for a leftover before it was locked
+            lock.close()
 
 
-def _lock(file: IO[bytes], *, exclusive: bool) -> bool:
-    """Lock a file without waiting; False if a process has it, or the file system has no locks."""
-    import portalocker  # on use: what reads stores and tables starts without it
+def _lock(path: Path, *, exclusive: bool) -> ExitStack | None:
+    """Lock a file or folder; None if it cannot be locked, or a process has what is wanted exclusively."""
+    from portalocker import LockException, LockFlags, lock  # on use: what reads stores starts without it
 
-    kind = portalocker.LockFlags.EXCLUSIVE if exclusive else portalocker.LockFlags.SHARED
-    try:
-        portalocker.lock(file, kind | portalocker.LockFlags.NON_BLOCKING)
-    except portalocker.LockException:
-        return False
-    return True
+    kind = LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING if exclusive else LockFlags.SHARED
+    with ExitStack() as held, suppress(OSError, LockException):
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        held.callback(os.close, handle)
+        lock(handle, kind)
+        return held.pop_all()
+    return None
 
 
 def _sync(path: Path) -> None:

@@ -108,6 +108,16 @@ def test_order_does_not_matter_and_reset_starts_anew() -> None:
     assert values[0] == values[1]
 
 
+def test_an_abnormal_video_without_a_normal_frame_says_where_none_is() -> None:
+    metrics = FrameMetrics(SnippetGrid(2, 2))
+    metrics.update("a", torch.tensor([0.9, 0.2]), 1, 4, torch.ones(4))
+    metrics.update("b", torch.tensor([0.4, 0.2]), 0, 4)
+    with pytest.warns(
+        UserWarning, match="_abnormal is NaN: there is no normal sample inside abnormal"
+    ):
+        metrics.compute()
+
+
 def test_unknown_frame_labels_leave_the_video_level() -> None:
     metrics = FrameMetrics(SnippetGrid(2, 2), ["fall"])
     metrics.update("a", torch.tensor([0.9, 0.2]), 1, 4, None, ["fall"])

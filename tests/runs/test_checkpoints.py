@@ -68,7 +68,7 @@ def test_a_kill_in_any_step_of_a_save_leaves_a_whole_checkpoint(
         with pytest.raises(KilledError):
             WholeCheckpoints().save_checkpoint(NEW, last)
     assert loaded(last) == (1 if step == "_write_through" else 0)
-    remove_leftovers(last.parent, ".ckpt")
+    remove_leftovers(last.parent, "*.ckpt")
     WholeCheckpoints().save_checkpoint(NEW, last)
     assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
     assert loaded(last) == 1
@@ -92,7 +92,7 @@ def test_a_real_kill_while_it_is_written(last: Path) -> None:
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert loaded(last) == 1
-    remove_leftovers(last.parent, ".ckpt")
+    remove_leftovers(last.parent, "*.ckpt")
     assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
 
 
@@ -119,7 +119,7 @@ def test_what_a_live_process_writes_is_no_leftover(tmp_path: Path) -> None:
     (tmp_path / ".hidden").touch()
     with replacing(tmp_path / "last.ckpt") as temporary:
         temporary.write_text("whole")
-        remove_leftovers(tmp_path, ".ckpt")
+        remove_leftovers(tmp_path, "*.ckpt")
         assert temporary.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "last.ckpt"]
 

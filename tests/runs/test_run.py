@@ -165,7 +165,10 @@ def test_a_checkpoint_works_from_any_folder(
     monkeypatch.chdir(store.parent)
     trained = fit("ucf_urdmu.yaml", Path(store.name), tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert run("test", f"--ckpt_path={trained / 'checkpoints' / 'last.ckpt'}") == 0
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert run("test", f"--ckpt_path={checkpoint.relative_to(tmp_path)}") == 0
+    receipt = json.loads((newest(trained.parent) / "metrics.json").read_text())["receipt"]
+    assert (receipt["checkpoint"], receipt["store"]) == (str(checkpoint), str(store))
 
 
 def test_a_fast_run_leaves_nothing(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

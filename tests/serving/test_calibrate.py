@@ -87,7 +87,7 @@ def test_the_checkpoint_itself_is_replaced_whole(
     assert main(["calibrate", "--ckpt_path", str(link)]) == 0
     assert link.is_symlink()
     assert KEY in read_checkpoint(path)
-    assert "too few to promise 1 false alarms an hour, which takes 3 h without any" in caplog.text
+    assert "too few to promise 1 an hour: 3 h without a false alarm are required" in caplog.text
     assert sorted(one.name for one in tmp_path.iterdir()) == ["link.ckpt", "mine.ckpt"]
 
 

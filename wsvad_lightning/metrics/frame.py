@@ -56,6 +56,7 @@ from wsvad_lightning.timeline import SnippetGrid
 
 FIELDS = 5  # of a video, before its classes
 OF_OTHERS, OF_THE_CLASS = 0, 2  # videos as a class sees them; normal ones are 1
+WITHIN = {"abnormal": " inside abnormal videos"}  # samples of other pools are those of all videos
 NO_VIDEO = {"abnormal": "no video with an anomalous frame", "normal": "no normal video"}  # an empty pool
 
 
@@ -333,4 +334,4 @@ def _missing(pools: Mapping[str, Pool], own: Measure) -> str | None:
     if own.pool not in pools:
         return NO_VIDEO[own.pool]
     missing = pools[own.pool].missing(own.classes)
-    return None if missing is None else f"no {missing} sample"
+    return None if missing is None else f"no {missing} sample{WITHIN.get(own.pool, '')}"

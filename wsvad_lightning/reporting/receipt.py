@@ -17,7 +17,7 @@ from wsvad_lightning.types import LABELS
 
 
 def receipt(trainer: Trainer) -> dict[str, Any]:
-    """Describe a finished evaluation in plain values.
+    """Describe a finished evaluation in plain values, with absolute paths.
 
     Args:
         trainer: the trainer that ran it.
@@ -25,15 +25,15 @@ def receipt(trainer: Trainer) -> dict[str, Any]:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning types the trainer without it
     method: Any = trainer.lightning_module
     return {
-        "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
+        "checkpoint": absolute(trainer.ckpt_path),
         "seed": data.seed if data.seeded else None,
-        "store": data.info.path,
+        "store": absolute(data.info.path),
         "store_checksum": data.store.checksum(),
-        "annotations": data.catalogue.annotations_path,
-        "split": data.catalogue.split_path,
+        "annotations": absolute(data.catalogue.annotations_path),
+        "split": absolute(data.catalogue.split_path),
         "split_index": data.catalogue.split_index,
         "gt_rule": data.gt_rule.name,
-        "gt_vector": data.gt_vector,
+        "gt_vector": absolute(data.gt_vector),
         "precision": str(trainer.precision),
         "smoothing": method.described_smoothing,
         **made_by(trainer),
@@ -48,7 +48,6 @@ def origin_of(trainer: Trainer) -> dict[str, Any]:
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # as above
     store = getattr(data, "store", None)  # there is none where pixels are read
-    checkpoint = None if trainer.ckpt_path is None else os.path.abspath(trainer.ckpt_path)  # noqa: PTH100
     parts = {} if trainer.predicting else data.parts  # a split of other videos is not read to score these
     videos = {
         part: dict(Counter(LABELS[data.annotations[name].label] for name in names))
@@ -56,11 +55,18 @@ def origin_of(trainer: Trainer) -> dict[str, Any]:
         if names
     }
     return {
-        "checkpoint": checkpoint,
+        "checkpoint": absolute(trainer.ckpt_path),
         "store_checksum": None if store is None else store.checksum(),
         "videos": videos,
         **made_by(trainer),
     }
+
+
+def absolute(path: str | os.PathLike[str] | list[str] | None) -> str | list[str] | None:
+    """Make paths and patterns hold from any folder."""
+    if isinstance(path, list):
+        return [os.path.abspath(one) for one in path]  # noqa: PTH100  # a pattern is not a path
+    return None if path is None else os.path.abspath(path)  # noqa: PTH100
 
 
 def made_by(trainer: Trainer) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class LastCheckpoint(StopAfterStep, ModelCheckpoint):
         of_experiment = Path(self.dirpath or ".").parent.parent.glob("version_*/checkpoints")
         resumed = [] if trainer.ckpt_path is None else [Path(trainer.ckpt_path).parent]
         for folder in (*of_experiment, *resumed) if trainer.is_global_zero else ():
-            remove_leftovers(folder, ".ckpt")
+            remove_leftovers(folder, "*.ckpt")
 
     def is_due(self, trainer: Trainer) -> bool:
         """Whether an interval has passed."""

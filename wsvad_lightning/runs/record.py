@@ -1,6 +1,5 @@
 """The configuration of a run: a file in its folder, and text in its checkpoints."""
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
@@ -17,10 +16,10 @@ from wsvad_lightning.carried import write_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.methods.base.training import TrainingModule
-from wsvad_lightning.reporting.receipt import origin_of, receipt
+from wsvad_lightning.reporting.receipt import absolute, origin_of, receipt
 from wsvad_lightning.runs.tracking import discard_run, is_continued, remember_run
 
-PATHS = ("store", "split", "annotations", "videos")  # of the data modules
+PATHS = ("store", "split", "annotations", "videos", "gt_vector", "gt_list")  # of the data modules
 MEASURED = ("test/", "val/", "train/loss/")  # what TensorBoard's table of hyper-parameters shows of a run
 
 
@@ -162,12 +161,10 @@ def remove_logs(folder: Path, output: Path) -> None:
 
 
 def receipt_of(trainer: Trainer) -> dict[str, Any]:
-    """Give the receipt of what scores videos, in values and with absolute paths; empty for what does not."""
+    """Give the receipt of what scores videos, in values; empty for what does not."""
     if not isinstance(trainer.lightning_module, WSVADModule):
         return {}
-    record = receipt(trainer)
-    paths = {key: absolute(record[key]) for key in ("checkpoint", "store", "annotations", "split")}
-    made: dict[str, Any] = with_values(record | paths)
+    made: dict[str, Any] = with_values(receipt(trainer))
     return made
 
 
@@ -190,10 +187,3 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str | float | 
         else:
             found[f"{prefix}{name}"] = value if isinstance(value, str | int | float) else str(value)
     return found
-
-
-def absolute(path: str | list[str] | None) -> str | list[str] | None:
-    """Make paths and patterns hold from any folder."""
-    if isinstance(path, list):
-        return [os.path.abspath(one) for one in path]  # noqa: PTH100  # a pattern is not a path
-    return None if path is None else os.path.abspath(path)  # noqa: PTH100

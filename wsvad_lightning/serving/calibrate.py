@@ -150,7 +150,7 @@ def table_of(calibration: Calibration) -> Table:
     """Lay out what was found."""
     rows = {
         "normal video": f"{calibration.videos} videos, {calibration.hours:.3g} h",
-        "promised": f"at most {calibration.promised:g} false alarms an hour",
+        "promised false alarms": f"{calibration.promised:g} an hour at most",
         "threshold": f"{calibration.threshold:.6g}, released below {calibration.release:.6g}",
         "alarms on it": f"{calibration.alarms}, {calibration.alarms / calibration.hours:.3g} an hour",
         "upper bound": f"{calibration.bound:.3g} an hour, at 95 % confidence",
@@ -167,8 +167,8 @@ def warnings_of(calibration: Calibration) -> list[str]:
     if not calibration.keeps:
         needed = hours_needed(calibration.promised)
         found.append(
-            f"{calibration.hours:.3g} h of normal video are too few to promise {calibration.promised:g} "
-            f"false alarms an hour, which takes {needed:.2g} h without any: at most {calibration.bound:.3g}"
+            f"{calibration.hours:.3g} h of normal video are too few to promise {calibration.promised:g} an hour: "
+            f"{needed:.2g} h without a false alarm are required, these allow {calibration.bound:.3g} at most"
         )
     if calibration.threshold > 1 >= calibration.levels[-1]:
         found.append("normal video scores up to 1, so that no score is an alarm")

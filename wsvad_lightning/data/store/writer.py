@@ -39,6 +39,7 @@ from wsvad_lightning.data.store.records import (
     join_decoders,
 )
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import remove_leftovers
 from wsvad_lightning.types import StreamInfo
 
 
@@ -215,9 +216,8 @@ class StoreWriter:
 
     def _tidy(self, join: bool) -> None:
         """Remove what killed writers left, and join the parts if asked to; no other writer is at work."""
-        half_joined = f".{glob.escape(self.path.name)}.{'?' * 8}.tmp"
-        for leftover in [*self._parts.glob("*.tmp"), *self.path.parent.glob(half_joined)]:
-            leftover.unlink()
+        remove_leftovers(self._parts)
+        remove_leftovers(self.path.parent, glob.escape(self.path.name))
         parts = sorted(self._parts.glob("*.h5"))
         if parts and join:
             self._join(parts)

@@ -24,7 +24,7 @@ NPY, NPZ = b"\x93NUMPY", b"PK\x03\x04"  # how files begin
 
 def remove_uploads() -> None:
     """Remove the uploads that killed services left."""
-    remove_leftovers(Path(tempfile.gettempdir()), NAME)
+    remove_leftovers(Path(tempfile.gettempdir()), f"*{NAME}")
 
 
 @contextmanager
