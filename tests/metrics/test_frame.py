@@ -112,9 +112,7 @@ def test_an_abnormal_video_without_a_normal_frame_says_where_none_is() -> None:
     metrics = FrameMetrics(SnippetGrid(2, 2))
     metrics.update("a", torch.tensor([0.9, 0.2]), 1, 4, torch.ones(4))
     metrics.update("b", torch.tensor([0.4, 0.2]), 0, 4)
-    with pytest.warns(
-        UserWarning, match="_abnormal is NaN: there is no normal sample inside abnormal"
-    ):
+    with pytest.warns(UserWarning, match="_abnormal is NaN: there is no normal sample inside abnormal"):
         metrics.compute()
 
 

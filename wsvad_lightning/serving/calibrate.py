@@ -167,8 +167,8 @@ def warnings_of(calibration: Calibration) -> list[str]:
     if not calibration.keeps:
         needed = hours_needed(calibration.promised)
         found.append(
-            f"{calibration.hours:.3g} h of normal video are too few to promise {calibration.promised:g} an hour: "
-            f"{needed:.2g} h without a false alarm are required, these allow {calibration.bound:.3g} at most"
+            f"{calibration.hours:.3g} h of normal video are too few to promise {calibration.promised:g} an "
+            f"hour: {needed:.2g} h without a false alarm are required, these allow {calibration.bound:.3g}"
         )
     if calibration.threshold > 1 >= calibration.levels[-1]:
         found.append("normal video scores up to 1, so that no score is an alarm")

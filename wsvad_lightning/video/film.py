@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.video.endings import is_cut
 
 ATTACHED_PICTURE = 1 << 10  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
 DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
@@ -137,6 +138,9 @@ class Film:
         unseen = set(packets) - set(frames)
         if self._threaded and unseen and (cut or surplus == len(unseen)):
             raise Damaged  # at the end of a film threads lose frames without an error
+        if self._doubtful:  # after damage a decoder may give nothing until a key frame, and no error
+            latest = max((pts for pts in frames if pts is not None), default=0)
+            self.failed += [self._seconds(pts) for pts in unseen if pts > latest]
 
     def stated_counts(self) -> list[float]:
         """Numbers of frames that the header states, in whichever ways it does; known after the last shot."""
@@ -163,8 +167,12 @@ class Film:
                 file.seek(-1, SEEK_END)
                 return 0.0 if rest <= len(GIF_END) and file.read() == GIF_END else max(1, rest) / size
         part, number = MOST_UNREAD
-        known = self._end and self._format != "mpegts" and not self.stated_counts()
+        known = self._end and not self.stated_counts()
         return rest / size if known and rest > part * size and rest > number else 0.0
+
+    def is_cut(self) -> bool:
+        """Whether the file does not end as its format does; known of formats without a number of frames."""
+        return is_cut(Path(self.container.name), self._format)
 
     def without_frames(self) -> str:
         """Say what is wrong if not a single frame could be decoded."""

@@ -41,6 +41,8 @@ class Oddities:
         if self.damaged:
             notes.append(f"{len(self.damaged)} of {num_frames} frames damaged ({spans(self.damaged)})")
         notes += _of_counts(num_frames, film.stated_counts(), stamps.irregular and not resampled)
+        if film.is_cut():
+            notes.append("the file does not end with a whole packet: it is cut, and may have had more frames")
         if unread := film.unread():
             notes.append(f"no frame in the last {max(unread, 0.01):.0%} of the file")
         notes += _of_stamps(stamps)
