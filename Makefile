@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test pytest lint clean
+.PHONY: setup demo test pytest lint docs clean
 
 setup: .venv/installed
 
@@ -25,5 +25,8 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: setup
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache runs
+	rm -rf site .venv .mypy_cache .pytest_cache .ruff_cache runs

@@ -21,6 +21,7 @@ EXCEPTIONS = {
     "test_bad_input.py": "mistakes at every command",
     "test_dockerfile.py": "what the Dockerfile names",
     "test_docs.py": "what README and docs say",
+    "test_docs_site.py": "the site that is built from README, docs and docstrings",
     "test_draw_docs.py": "the script that draws the pictures of the documentation",
     "test_hostile_checkpoints.py": "checkpoints made to do harm",
     "test_imports.py": "what every command imports",

@@ -12,6 +12,7 @@ from wsvad_lightning.ops import run_lengths
 LEAST_DEVIATION = 1e-3
 
 Sigma = Literal["snippets", "score"]
+"""The spread of a Gaussian: half the width of its peak in snippets, or the deviation of scores around it."""
 
 
 def splat(curves: Tensor, prominence: float, neighbours: int | None, sigma: Sigma) -> Tensor:

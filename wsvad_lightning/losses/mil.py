@@ -9,6 +9,7 @@ from torch import Tensor
 from wsvad_lightning.ops import topk_mean
 
 Pairing = Literal["all", "matched"]
+"""Which halves of a batch are compared: every abnormal with every normal video, or the i-th with the i-th."""
 
 
 def probability_bce(probabilities: Tensor, target: Tensor | float, counts: Tensor | None = None) -> Tensor:

@@ -14,6 +14,7 @@ from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import StreamInfo
 
 Features = NDArray[np.floating[Any]]
+"""The features of a video, ``[T, N, D]``."""
 Compression = Literal["gzip", "lzf"]
 
 
