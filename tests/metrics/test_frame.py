@@ -141,7 +141,27 @@ def test_normal_videos_alone_give_false_alarms_and_named_nans() -> None:
     undefined = {name for name, value in values.items() if np.isnan(value)}
     inside = {"auc_abnormal", "ap_abnormal", "far_abnormal"}
     assert undefined == {"auc", "pr_auc", "ap", "eer", "video_auc"} | inside
-    assert {str(warning.message).split(" is NaN")[0] for warning in caught} == undefined
+    named = [str(warning.message).partition(": ") for warning in caught]
+    assert [names for names, _, _ in named] == [
+        "auc, pr_auc, ap, eer are NaN",
+        "auc_abnormal, ap_abnormal, far_abnormal are NaN",
+        "video_auc is NaN",
+    ]
+    assert [why for _, _, why in named] == [
+        "there is no anomalous sample",
+        "there is no video with an anomalous frame",
+        "there is no anomalous sample",
+    ]
+
+
+def test_what_is_missing_inside_abnormal_videos_is_named_once() -> None:
+    metrics = FrameMetrics(SnippetGrid(2, 2))
+    metrics.update("a", torch.tensor([0.9, 0.2]), 0, 4)
+    metrics.update("b", torch.tensor([0.9, 0.2]), 1, 4, torch.ones(4))
+    reason = "far_abnormal are NaN: there is no normal sample inside abnormal videos"
+    with pytest.warns(UserWarning) as caught:
+        metrics.compute()
+    assert [str(warning.message) for warning in caught] == [f"auc_abnormal, ap_abnormal, {reason}"]
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def false_alarm_rate(
     values, anomalous = _checked(scores, labels)
     normal = values[~anomalous]
     if not len(normal):
-        return undefined(name, "no normal sample")
+        return undefined([name], "no normal sample")
     return float(np.mean(normal >= threshold if inclusive else normal > threshold))
 
 
@@ -232,21 +232,22 @@ def _counts(scores: ArrayLike, labels: ArrayLike, name: str) -> Counts:
     false_positives = last_of_ties + 1 - true_positives
     for missing, count in (("anomalous", true_positives[-1]), ("normal", false_positives[-1])):
         if not count:
-            undefined(name, f"no {missing} sample")
+            undefined([name], f"no {missing} sample")
     thresholds = np.insert(values[last_of_ties], 0, np.inf)
     return Counts(np.insert(false_positives, 0, 0), np.insert(true_positives, 0, 0), thresholds)
 
 
-def undefined(name: str, missing: str, also: Sequence[str] = ()) -> float:
+def undefined(names: Sequence[str], missing: str, also: Sequence[str] = ()) -> float:
     """Give NaN, warn of it, and note it for :func:`reasons`.
 
     Args:
-        name: of the metric.
+        names: of the metrics.
         missing: what there would have to be.
-        also: metrics that are NaN with it.
+        also: metrics that are NaN with them, which the warning does not name.
     """
-    warnings.warn(f"{name} is NaN: there is {missing}", UserWarning, stacklevel=2)
-    _NOTED.get({}).update(dict.fromkeys((name, *also), f"there is {missing}"))
+    are = "is" if len(names) == 1 else "are"
+    warnings.warn(f"{', '.join(names)} {are} NaN: there is {missing}", UserWarning, stacklevel=2)
+    _NOTED.get({}).update(dict.fromkeys((*names, *also), f"there is {missing}"))
     return np.nan
 
 

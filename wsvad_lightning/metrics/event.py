@@ -228,7 +228,7 @@ class EventMetrics(Metric):
         annotated, joined = self.average_precisions()
         present = self._num_events().sum(axis=0)[1, 1:] > 0
         if not present.any():
-            undefined("mAP", "no event of an anomaly class", also=[f"mAP@{iou}" for iou in IOUS])
+            undefined(["mAP"], "no event of an anomaly class", also=[f"mAP@{iou}" for iou in IOUS])
         detected = torch.unique(dim_zero_cat(self.detections)[:, 0])
         vadclip = annotated * (len(detected) == 1 + len(self.classes))
         protocols = {

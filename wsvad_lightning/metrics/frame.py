@@ -151,12 +151,8 @@ class FrameMetrics(Metric):
         videos = self._collect()
         known = _frame_labels_known(videos)
         pools = pools_of(videos, known)
-        values = measure(pools, np.ones((1, len(videos))))
-        return {
-            name: float(values[name][0]) if (why := _missing(pools, own)) is None else undefined(name, why)
-            for name, own in MEASURES.items()
-            if known or own.pool == "videos"
-        }
+        wanted = {name: own for name, own in MEASURES.items() if known or own.pool == "videos"}
+        return _values(pools, len(videos), wanted)
 
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Intervals of 95 % of the metrics that have one, see :mod:`wsvad_lightning.metrics.intervals`.
@@ -202,16 +198,10 @@ class FrameMetrics(Metric):
             videos = self._collect()
         if not _frame_labels_known(videos):
             return {}
-        metrics = {}
-        for name, _, pools in self._pools_of_classes(videos):
-            values = measure(pools, np.ones((1, len(videos))), OF_CLASS)
-            metrics[name] = {
-                key: float(values[key][0])
-                if (why := _missing(pools, own)) is None
-                else undefined(f"{key} of {name}", why)
-                for key, own in OF_CLASS.items()
-            }
-        return metrics
+        return {
+            name: _values(pools, len(videos), OF_CLASS, f" of {name}")
+            for name, _, pools in self._pools_of_classes(videos)
+        }
 
     def _pools_of_classes(
         self, videos: list[_Video]
@@ -327,6 +317,17 @@ def pools_of(videos: list[_Video], frame_labels_known: bool) -> dict[str, Pool]:
 def _frames(video: _Video) -> tuple[FloatArray, LabelArray]:
     assert video.frame_labels is not None
     return video.frame_scores, video.frame_labels
+
+
+def _values(
+    pools: Mapping[str, Pool], num_videos: int, measures: Mapping[str, Measure], of: str = ""
+) -> dict[str, float]:
+    """Metrics by name; those that are undefined are NaN, and one warning for each reason names them."""
+    values = measure(pools, np.ones((1, num_videos)), measures)
+    missing = {name: _missing(pools, own) for name, own in measures.items()}
+    for why in dict.fromkeys(filter(None, missing.values())):
+        undefined([f"{name}{of}" for name, own in missing.items() if own == why], why)
+    return {name: np.nan if missing[name] else float(values[name][0]) for name in measures}
 
 
 def _missing(pools: Mapping[str, Pool], own: Measure) -> str | None:

@@ -293,7 +293,7 @@ class RegionMetrics(Metric):
             continuation: see the module; the metric's unless given.
         """
         if not self.totals[1]:
-            return undefined("rbdc" if kind == "region" else "tbdc", "no anomalous region")
+            return undefined(["rbdc" if kind == "region" else "tbdc"], "no anomalous region")
         return float(area_to_one(*self.curve(kind), continuation or self.continuation))
 
 
@@ -456,7 +456,7 @@ def _rates(counts: Counts, name: str) -> tuple[NDArray[np.float64], NDArray[np.f
     totals = counts.sum(axis=1)
     for missing, total in zip(("normal", "anomalous"), totals, strict=True):
         if not total:
-            undefined(name, f"no {missing} sample")
+            undefined([name], f"no {missing} sample")
             return np.full(counts.shape[1] + 1, np.nan), np.full(counts.shape[1] + 1, np.nan)
     rates = np.cumsum(counts[:, ::-1], axis=1) / totals[:, None]
     return np.append(0, rates[0]), np.append(0, rates[1])
