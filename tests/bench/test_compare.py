@@ -345,6 +345,18 @@ def test_the_best_is_chosen_among_ten() -> None:
     assert [one["class_path"].rpartition(".")[2] for one in best["trainer"]["callbacks"]] == ["BestOnVal"]
 
 
+@pytest.mark.parametrize(
+    ("given", "interval"),
+    [
+        (["--trainer.max_steps", "5"], 1),
+        (["--trainer.max_steps", "300", "--trainer.val_check_interval", "7"], 7),
+    ],
+)
+def test_the_ten_are_of_as_many_steps_as_the_arguments_leave(given: list[str], interval: int) -> None:
+    best = composed("rtfm", ["bench/default.yaml"], "best-on-val", *given)
+    assert best["trainer"]["val_check_interval"] == interval
+
+
 def test_streams_are_those_of_the_store_where_it_lacks_the_recipes(
     desk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -370,7 +382,7 @@ def test_streams_are_those_of_the_store_where_it_lacks_the_recipes(
 
 @pytest.fixture
 def one_step(desk: Path, tmp_path: Path) -> Plan:
-    overrides = [*FEW, "--trainer.max_steps", "1"]
+    overrides = [*FEW, "--trainer.max_steps", "1", "--trainer.val_check_interval", "2"]
     return replace(plan(desk, tmp_path), splits=None, selections=["last"], arguments=overrides)
 
 
@@ -444,7 +456,7 @@ def test_a_mistake_is_reported_before_anything_runs(
 def test_too_few_steps_to_choose_from_are_reported(desk: Path, tmp_path: Path) -> None:
     short = replace(plan(desk, tmp_path), selections=["best-on-val"], arguments=FEW)
     (tmp_path / "long.yaml").write_text(yaml.safe_dump({**TINY, "trainer": {"max_steps": 20}}))
-    overrides = [*FEW, "--trainer.max_steps", "1"]
+    overrides = [*FEW, "--trainer.max_steps", "1", "--trainer.val_check_interval", "2"]
     cell = make_cells(replace(short, methods=[str(tmp_path / "long.yaml")], arguments=overrides))[0]
     with pytest.raises(ValueError, match="trainer.val_check_interval='2': the training ends before"):
         measure(cell)

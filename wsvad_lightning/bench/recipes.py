@@ -111,8 +111,10 @@ def compose(
             with explained(parser):
                 recipe = parser.parse_args([*shared, *no_method, *own, "--data.store", NOWHERE])
                 settings |= (known := recipe.model.init_args.as_dict().keys())
-                more = [*look_often(recipe), *arguments] if best else arguments
-                recipes[selection, method] = parser.parse_args(share_of(more, known), namespace=recipe)
+                more = share_of(arguments, known)
+                if best:  # of as many steps as the arguments leave
+                    more = [*look_often(parser.parse_args(more, namespace=recipe.clone())), *more]
+                recipes[selection, method] = parser.parse_args(more, namespace=recipe)
     for option in by_option(arguments):
         if (name := setting_of(option)) and name not in settings:
             problem = "none of the methods has this setting"
