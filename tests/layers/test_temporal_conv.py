@@ -18,6 +18,8 @@ def test_it_is_conv1d_along_time(kernel_size: int, dilation: int, bias: bool, le
     found, expected = x.clone().requires_grad_(), x.clone().requires_grad_()
     out, reference = ours(found), theirs(expected.transpose(1, 2)).transpose(1, 2)
     torch.testing.assert_close(out, reference)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), reference)
     torch.autograd.backward([out.square().sum(), reference.square().sum()])
     torch.testing.assert_close(found.grad, expected.grad)
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
@@ -32,11 +34,30 @@ def test_a_causal_one_is_conv1d_behind_zeros(kernel_size: int, dilation: int, le
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(2, length, 4)
     padded = nn.functional.pad(x.transpose(1, 2), (dilation * (kernel_size - 1), 0))
-    torch.testing.assert_close(ours(x), theirs(padded).transpose(1, 2))
+    expected = theirs(padded).transpose(1, 2)
+    torch.testing.assert_close(ours(x), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), expected)
 
 
 def test_nothing_is_transposed_in_memory() -> None:
     assert TemporalConv(4, 6, kernel_size=3)(torch.randn(2, 9, 4)).is_contiguous()
+
+
+@pytest.mark.parametrize(("wanted", "grad"), [(torch.float64, False), (torch.float32, True)])
+def test_pytorchs_convolution_takes_over_only_where_a_cpu_scores_in_float32(
+    wanted: torch.dtype, grad: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convolution = TemporalConv(4, 6, kernel_size=3)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            convolution(x := torch.randn(2, 9, 4)), convolution.double()(x.double()).float()
+        )
+    monkeypatch.setattr(nn.functional, "conv1d", None)
+    with torch.set_grad_enabled(grad):
+        assert convolution.to(wanted)(x.to(wanted)).dtype == wanted
+    with torch.no_grad(), pytest.raises(TypeError):
+        convolution.float()(x)
 
 
 @pytest.mark.parametrize("causal", [False, True])
