@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ torch.set_num_threads(1)  # the tests are many and small, and run side by side
 
 RAM_DISK, ENOUGH = Path("/dev/shm"), 4 << 30  # whatever is written whole waits for the disk
 if RAM_DISK.is_dir() and shutil.disk_usage(RAM_DISK).free > ENOUGH:
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(RAM_DISK))
+    os.environ["TMPDIR"] = tempfile.tempdir = str(RAM_DISK)  # a move from one disk to another is a copy
 gc.disable()  # until all tests are collected, which makes much and drops little
 
 LONG = (
@@ -31,6 +32,11 @@ LONG = (
     "test_ranks.py",
     "test_real_video.py",
 )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Work with one more than there are cores: tests wait for processes and pages a seventh of their time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
