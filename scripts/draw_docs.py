@@ -7,7 +7,7 @@ picture in the documentation leave. These commands keep what is finished, and ar
     panels  wsvad bench ... with/wandb.yaml        docs/wandb.md, Panels for thirty runs
     maps    wsvad bench --methods rtfm ...         docs/benchmarks.md, Where in the frame
     store   wsvad extract ... extract/motion.yaml  docs/benchmarks.md, UCSD Ped2, weakly supervised
-    demo    wsvad demo                             README.md, Try it
+    demo    wsvad demo                             docs/demo.md
     long    python scripts/bench_long.py           docs/benchmarks.md, Long videos
 """
 
