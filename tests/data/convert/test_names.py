@@ -259,3 +259,8 @@ def test_forms_of_lists(tmp_path: Path, text: str, encoding: str) -> None:
     (tmp_path / "x.list").write_bytes(text.encode(encoding))
     lines, _ = read_list(tmp_path / "x.list")
     assert [tuple(line) for line in lines] == [("a/x.npy", "1.0"), ("b c.npy", "0.0")]
+
+
+def test_names_that_differ_in_the_suffix_of_the_video_alone_keep_it() -> None:
+    found = parse_names(["c.avi.npy", "c.mp4.npy", "d.mkv.npy", "e.npy", "e.npz"])
+    assert [name.video for name in found.values()] == ["c.avi", "c.mp4", "d", "e", "e"]

@@ -1,14 +1,22 @@
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.data.store.store_cases import file_size_limit, make_annotation, make_streams, write_store
+from tests.data.store.store_cases import (
+    PROVENANCE,
+    file_size_limit,
+    make_annotation,
+    make_streams,
+    write_store,
+)
 from wsvad_lightning.cli import main
+from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.table import read_annotations
-from wsvad_lightning.data.store import Features
+from wsvad_lightning.data.store import Features, FeatureStore, StoreWriter
 from wsvad_lightning.data.store.export import export, write_array
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.signals import Stopped
@@ -78,3 +86,20 @@ def test_a_folder_appears_when_it_is_complete(
 def test_where_a_file_system_begins_nothing_can_be_put_in_place(store: str) -> None:
     with pytest.raises(WSVADError, match="Give a folder below it"):
         export(store, "/")
+
+
+def test_names_that_need_folder_and_suffix_survive_export_and_convert(tmp_path: Path) -> None:
+    """Also a folder with a single array, of as many snippets as there may be crops."""
+    lengths = {"c.avi": 7, "c.mp4": 7, "d": 4, "sub/c": 5}
+    with StoreWriter(tmp_path / "store.h5", replace(PROVENANCE, views={})) as writer:
+        for name, length in lengths.items():
+            array = np.full((length, 24, 3), length, np.float32)
+            writer.add(VideoAnnotation(name, 0), {"features": array}, num_frames=16 * length, fps=10)
+    export(str(tmp_path / "store.h5"), str(tmp_path / "out"))
+    for number, known in enumerate(([], ["--annotations", str(tmp_path / "out" / "annotations.csv")])):
+        again = str(tmp_path / f"again{number}.h5")
+        assert main(["data", "convert", str(tmp_path / "out" / "features"), "-o", again, *known]) == 0
+        opened = FeatureStore(again)
+        assert {name: opened.read(name, "features").shape for name in opened} == {
+            name: (length, 24, 3) for name, length in lengths.items()
+        }

@@ -111,7 +111,7 @@ def convert(
     opened, name, why = _open(source, from_, folder, nalist, names, streams or {}, known)
     if annotations is not None:  # again, by the names of the videos that were found
         table = read_annotations(
-            annotations, {name: name for item in opened.items for name in spellings(item.video)}
+            annotations, {name: item.path_of(name) for item in opened.items for name in spellings(item.video)}
         )
     for line in (f"layout {name}: {why}", *opened.notes):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -30,6 +30,7 @@ LayoutName = Literal[
     "sultani",
     "plain",
 ]
+Shapes = list[tuple[int, ...]]
 Group = tuple[str, tuple[str, ...]]  # stream and folders
 CROP_COUNTS = (1, 5, 10)
 
@@ -100,14 +101,21 @@ def _lack(source: Source) -> WSVADError:
 def crop_axes(items: Iterable[Item]) -> dict[Group, int | None]:
     """Which axis of arrays of three axes is that of the crops, by stream and folder.
 
-    That is the axis that is the same in all arrays of the folder, next to one that is not; or else the one
-    that :func:`axis_of` gives for all; None where neither helps.
+    That is the axis that is the same in all arrays of the folder, next to one that is not; or else in all of
+    the stream; or else the one that :func:`axis_of` gives for all of the folder; None where nothing helps.
     """
-    shapes: dict[Group, list[tuple[int, ...]]] = defaultdict(list)
+    shapes: dict[Group, Shapes] = defaultdict(list)
+    of_streams: dict[str, Shapes] = defaultdict(list)
     for item in items:
         if item.array.shape is not None and len(item.array.shape) == 3:
             shapes[group_of(item)].append(item.array.shape)
-    return {group: _vote(held, view_counts(group[0])) for group, held in shapes.items()}
+            of_streams[item.stream].append(item.array.shape)
+    voted = {stream: _vote(held) for stream, held in of_streams.items()}
+    axes: dict[Group, int | None] = {}
+    for group, held in shapes.items():
+        ways = (_vote(held), voted[group[0]], _implied(held, view_counts(group[0])))
+        axes[group] = next((axis for axis in ways if axis is not None), None)
+    return axes
 
 
 def group_of(item: Item) -> Group:
@@ -127,10 +135,14 @@ def axis_of(shape: Sequence[int], counts: Sequence[int]) -> int | None:
     return None if first == second else int(second)
 
 
-def _vote(shapes: Sequence[tuple[int, ...]], counts: Sequence[int]) -> int | None:
+def _vote(shapes: Shapes) -> int | None:
+    """The axis that is the same in all, next to one that is not."""
     same = [len({shape[axis] for shape in shapes}) == 1 for axis in (0, 1)]
-    if same[0] != same[1]:
-        return int(same[1])
+    return int(same[1]) if same[0] != same[1] else None
+
+
+def _implied(shapes: Shapes, counts: Sequence[int]) -> int | None:
+    """The axis that the shapes of all imply, as far as they imply one."""
     axes = {axis_of(shape, counts) for shape in shapes} - {None}
     return axes.pop() if len(axes) == 1 else None
 

@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 from wsvad_lightning.data.convert.parts import all_known, part_of_name, words_of
 from wsvad_lightning.data.datasets import msad, ucf_crime, xd_violence
 from wsvad_lightning.data.datasets.labels import Label, label_of_codes, label_of_word
-from wsvad_lightning.data.datasets.names import canonical_id
+from wsvad_lightning.data.datasets.names import FEATURE_SUFFIXES, canonical_id
 from wsvad_lightning.types import UNKNOWN
 
 FEATURES = "features"  # the stream that all others accompany
@@ -99,7 +99,7 @@ def parse_names(
         reading: how to read them.
         ignored: streams of which endings such as ``_flow`` say nothing: they belong to the names of videos.
     """
-    stems = {name: canonical_id(name) for name in names}
+    stems = _stems(names)
     parsed = {name: _parse(stem, reading.known, ignored, [CROP, UNDERSCORES]) for name, stem in stems.items()}
     for stream in {name.stream for name in parsed.values()}:
         of_stream = {given: name for given, name in parsed.items() if name.stream == stream}
@@ -107,6 +107,16 @@ def parse_names(
             of_stream = {given: _parse(stems[given], reading.known, ignored, [CROP]) for given in of_stream}
         parsed |= of_stream | _split_digits(of_stream, reading)
     return parsed
+
+
+def _stems(names: Iterable[str]) -> dict[str, str]:
+    """Names without suffixes; those of videos stay where names differ in them alone (``c.mp4.npy``)."""
+    stems = {name: canonical_id(name) for name in names}
+    whole = {name: canonical_id(name, FEATURE_SUFFIXES) for name in stems}
+    meant: dict[str, set[str]] = defaultdict(set)
+    for name, stem in stems.items():
+        meant[stem].add(whole[name])
+    return {name: stem if len(meant[stem]) == 1 else whole[name] for name, stem in stems.items()}
 
 
 def is_complete(crops: Iterable[int | None]) -> bool:

@@ -34,7 +34,7 @@ from wsvad_lightning.data.convert.names import (
     stream_of,
 )
 from wsvad_lightning.data.convert.report import BROKEN, SKIPPED, USED, Entry
-from wsvad_lightning.data.datasets.names import base_of, folder_of, name_videos, path_id, stem_of
+from wsvad_lightning.data.datasets.names import base_of, folder_of, name_videos, path_id
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.folders import name_passed
 
@@ -64,6 +64,11 @@ class Item:
     crop: int | None
     split: Said[str] | None
     stream_by: str = ""
+
+    def path_of(self, video: str) -> str:
+        """The path below the source of this video, which may be named by its path already."""
+        folders = (*places_of(self.file.folders), f"{folder_of(self.array.name)}{video}")
+        return video if "/" in video else path_id("/".join(folders))
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ def open_matrix(path: Path, nalist: Path | None, names: Path | None) -> Source:
     names_file = _one("names", names, lists, folder, f"list of {len(ranges)} videos, as in {ranges_file}")
     lines = _lines(names_file)
     matrix = read_npy(matrix_file, mapped=True)
-    _check_ranges(ranges_file, ranges, matrix, names_file, list(map(stem_of, lines)))
+    _check_ranges(ranges_file, ranges, matrix, names_file, list(map(path_id, lines)))
     parsed = parse_names(lines)
     split = split_of([Path(file.path.name).stem for file in (names_file, matrix_file)])
     videos = name_videos([f"{folder_of(line)}{parsed[line].video}" for line in lines])
@@ -238,21 +243,18 @@ def _told_apart(items: Sequence[Item]) -> list[Item]:
     """
     crops: dict[str, dict[str, dict[str, set[int | None]]]] = {}
     for item in items:
-        places = crops.setdefault(item.video, {}).setdefault(item.stream, {})
-        places.setdefault(_place(item), set()).add(item.crop)
+        places = crops.setdefault(base_of(item.video), {}).setdefault(item.stream, {})
+        places.setdefault(item.path_of(item.video), set()).add(item.crop)
     several = {
         video
         for video, streams in crops.items()
         if any(len(places) > 1 for places in streams.values())
         and all(held == other for places in streams.values() for held, other in pairwise(places.values()))
     }
-    return [replace(item, video=_place(item)) if item.video in several else item for item in items]
-
-
-def _place(item: Item) -> str:
-    """The folders of a video and its name."""
-    folders = (*places_of(item.file.folders), f"{folder_of(item.array.name)}{item.video}")
-    return path_id("/".join(folders))
+    return [
+        replace(item, video=item.path_of(item.video)) if base_of(item.video) in several else item
+        for item in items
+    ]
 
 
 def _read_names(arrays: Arrays, reading: Reading, stream: str | None) -> tuple[list[Name], list[str]]:

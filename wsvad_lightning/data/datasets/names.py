@@ -45,19 +45,20 @@ LONGEST_PATH = 1000  # bytes of a path below a folder
 SHOWN = 10  # candidates in a message
 
 
-def canonical_id(name: str) -> str:
+def canonical_id(name: str, suffixes: tuple[str, ...] = VIDEO_SUFFIXES + FEATURE_SUFFIXES) -> str:
     """The base name of a video (of a path of any system), without the suffixes of video and feature files.
 
     Only known suffixes go, since names such as ``Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6`` hold dots.
 
     Args:
         name: file name, path or name of a video.
+        suffixes: that go.
 
     Raises:
         WSVADError: if nothing is left.
     """
     base = printable(re.split(r"[/\\]", name.strip().rstrip("/\\"))[-1]).strip()
-    while base.lower().endswith(VIDEO_SUFFIXES + FEATURE_SUFFIXES):
+    while base.lower().endswith(suffixes):
         base = base.rpartition(".")[0].rstrip()
     if base in ("", ".", ".."):
         raise WSVADError("video", name, "is not a name of a video", "Name the video by its file name")
