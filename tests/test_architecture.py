@@ -30,6 +30,7 @@ FLOORS: Floors = (
     ("interop", "reporting"),
     ("runs",),
     ("bench", "demo", "serving", "speed"),
+    ("search",),
     ("cli",),
     ("__main__",),
 )

@@ -128,8 +128,8 @@ def underscored(option: str) -> str:
 
 
 def options_of(args: list[str]) -> frozenset[str]:
-    """The options that a subcommand takes; a comparison and a row of stages hand on those of `fit`."""
-    handed_on = help_of("fit") if args[0] in ("bench", "stages") else frozenset[str]()
+    """The options that a subcommand takes; those of `fit` too where it is run by it."""
+    handed_on = help_of("fit") if args[0] in ("bench", "search", "stages") else frozenset[str]()
     return help_of(*subcommand(args)) | handed_on
 
 
@@ -240,7 +240,9 @@ def test_command_parses(line: str, workplace: Path) -> None:
     args = arguments_of(line)
     leave_run(args)
     try:
-        at = len(subcommand(args)) if args[0] == "bench" else len(args)  # what follows "--" is of `fit`
+        at = (
+            len(subcommand(args)) if args[0] in ("bench", "search") else len(args)
+        )  # what follows "--" is of `fit`
         status = main([*args[:at], "--print_config", *args[at:]])  # parses, and runs nothing
     except SystemExit as stop:
         status = int(stop.code or 0)

@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
     ),
     "stages": ("runs.stages:run_stages", "train and test all stages of a method that is trained in stages"),
     "bench": ("bench.command:bench", "compare methods: wsvad bench --methods urdmu rtfm --store mine.h5"),
+    "search": (
+        "search.command:search",
+        "settings by held-out training videos: wsvad search --config ped2_urdmu.yaml --space a.yaml",
+    ),
     "calibrate": (
         "serving.calibrate:calibrate",
         "the alarm threshold of a promised rate: wsvad calibrate --ckpt_path a.ckpt",

@@ -3,7 +3,8 @@
 import json
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,16 +77,30 @@ def train_and_test(cell: Cell) -> str:
     Raises:
         RuntimeError: if anything went wrong, in a line.
     """
-    cell.folder.mkdir(parents=True, exist_ok=True)
-    write_output_to(cell.folder / "log.txt")
-    try:
+    with in_a_line(cell.folder):
         result = measure(cell)
+    write_json(asdict(result), cell.folder / "result.json")
+    return str(result)
+
+
+@contextmanager
+def in_a_line(folder: Path) -> Iterator[None]:
+    """Send what this process prints from now on to ``log.txt``, and put what goes wrong into a line.
+
+    Args:
+        folder: of the log; it is made.
+
+    Raises:
+        RuntimeError: in place of any other error.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_output_to(folder / "log.txt")
+    try:
+        yield
     except Exception as error:
         traceback.print_exc()
         message = str(error) if isinstance(error, WSVADError) else f"{type(error).__name__}: {error}"
         raise RuntimeError(" ".join(message.split())) from None
-    write_json(asdict(result), cell.folder / "result.json")
-    return str(result)
 
 
 def measure(cell: Cell) -> Result:

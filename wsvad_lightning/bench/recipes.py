@@ -184,16 +184,17 @@ def setting_of(option: Sequence[str]) -> str:
     return found[1] if found else ""
 
 
-def as_text(recipe: Namespace, *, logger: bool = True) -> str:
-    """Write a recipe as YAML, without what differs between the runs of a comparison.
+def as_text(recipe: Namespace, *, logger: bool = True, without: Container[str] = OWN) -> str:
+    """Write a recipe as YAML.
 
     Args:
         recipe: of a method.
         logger: whether to write where runs are logged, on which no result depends.
+        without: settings to leave out, by default what differs between the runs of a comparison.
     """
     values = yaml.safe_load(parser_of_fit().dump(recipe, skip_unset=False))
     parts: dict[str, Any] = {
-        part: {name: value for name, value in values[part].items() if f"{part}.{name}" not in OWN}
+        part: {name: value for name, value in values[part].items() if f"{part}.{name}" not in without}
         for part in ("model", "data", "trainer")
     }
     parts |= {name: values[name] for name in START if values.get(name) is not None}

@@ -1,0 +1,1 @@
+"""Settings searched for on held-out training videos."""
