@@ -36,6 +36,7 @@ from wsvad_lightning.extraction.pooling import Pooling, Tail
 from wsvad_lightning.extraction.streams import StreamSpec
 from wsvad_lightning.runs.arguments import ABOUT
 from wsvad_lightning.runs.parsed import parser_of_fit
+from wsvad_lightning.search.outcome import BEST
 from wsvad_lightning.timeline import SnippetGrid
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +81,7 @@ def arguments_of(line: str) -> list[str]:
 
 
 WSVAD_LINE = re.compile(r"(?:\w+=\S+ )*wsvad ")
-MENTIONED = "wsvad stages"  # a name in the text, not a whole command
+MENTIONED = ("wsvad stages", "wsvad search")  # names in the text, not whole commands
 PLUGINS = (
     "my_method.",
     "linearmil",
@@ -92,7 +93,7 @@ WSVAD_LINES = sorted(
         DATA_FILE.sub(r"name.\1", line): line
         for page in PAGES
         for line in commands_of(page)
-        if WSVAD_LINE.match(line) and line != MENTIONED and not any(plugin in line for plugin in PLUGINS)
+        if WSVAD_LINE.match(line) and line not in MENTIONED and not any(plugin in line for plugin in PLUGINS)
     }.values()
 )
 
@@ -171,7 +172,7 @@ def test_named_files_exist(page: Path) -> None:
 @each_page
 def test_named_configurations_exist(page: Path) -> None:
     written = {f"{command}.yaml" for command in ABOUT} | {ExperimentWriter.NAME_HPARAMS_FILE}
-    written |= own_configs(page).keys()
+    written |= {*own_configs(page), BEST, "sweep.yaml"}
     for name in YAML_NAME.findall(page.read_text()):
         shipped = config_folder().glob(re.sub(r"<\w+>", "*", name.removeprefix("configs/")))
         assert Path(name).name in written or (ROOT / name).is_file() or any(shipped), f"there is no {name}"
@@ -240,9 +241,8 @@ def test_command_parses(line: str, workplace: Path) -> None:
     args = arguments_of(line)
     leave_run(args)
     try:
-        at = (
-            len(subcommand(args)) if args[0] in ("bench", "search") else len(args)
-        )  # what follows "--" is of `fit`
+        hands_on = args[0] in ("bench", "search")  # what follows "--" is of `fit`
+        at = len(subcommand(args)) if hands_on else len(args)
         status = main([*args[:at], "--print_config", *args[at:]])  # parses, and runs nothing
     except SystemExit as stop:
         status = int(stop.code or 0)

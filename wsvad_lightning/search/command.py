@@ -47,7 +47,7 @@ def search(args: Sequence[str]) -> int:
     with explained(parser):
         given = parser.parse_args(list(args))
     check_given(given)
-    arguments = [*(word for path in given.configs for word in ("--config", path)), *given.arguments]
+    arguments = [*(word for path in given.config for word in ("--config", path)), *given.arguments]
     recipe = parse_fit(arguments)
     space = read_space(given.space, recipe.as_dict())
     for values in space.examples():
@@ -92,7 +92,7 @@ def parser_of(command: str) -> ArgumentParser:
     )
     several: dict[str, Any] = {"nargs": "+", "metavar": "X"}
     recipe = "recipe; later ones override earlier ones"
-    parser.add_argument("--config", dest="configs", action="append", required=True, metavar="X", help=recipe)
+    parser.add_argument("--config", action="append", required=True, metavar="X", help=recipe)
     space = "YAML of what varies: a setting on each line, with {low, high, log} or a list of choices"
     parser.add_argument("--space", type=str, required=True, help=space)
     parser.add_argument("--trials", type=PositiveInt, default=40, help="trials, those finished before too")
