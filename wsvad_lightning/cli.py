@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
     "data remove": ("data.store.remove:remove", "take videos out of a store: wsvad data remove a.h5 gate_01"),
     "data merge": ("data.store.merge:merge", "several stores into one: wsvad data merge a.h5 b.h5 -o c.h5"),
     "data export": ("data.store.export:export", "a store to .npy files"),
+    "data share": (
+        "serving.share_store:share_store",
+        "a store as a folder with a card: wsvad data share a.h5 -o a",
+    ),
     "export": (
         "serving.export:export",
         "a model as a file of its own: wsvad export --ckpt_path a.ckpt -o a",

@@ -17,7 +17,7 @@ from wsvad_lightning.reporting.figures import optional
 from wsvad_lightning.reporting.html.command import NAME
 from wsvad_lightning.reporting.html.comparison import BENCH, compare_results
 from wsvad_lightning.reporting.html.paired import difference_over_splits
-from wsvad_lightning.reporting.tables import OF_CLASSES, SHOWN
+from wsvad_lightning.reporting.tables import OF_CLASSES, SHOWN, as_markdown
 
 Key = tuple[str, str, str]  # method, store and selection
 
@@ -99,11 +99,6 @@ def laid_out(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def as_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table in Markdown."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def differences(groups: Mapping[Key, Sequence[Result]]) -> list[list[str]]:

@@ -205,3 +205,8 @@ def _with_interval(value: float, ends: tuple[float, float] | None) -> str:
 def _interval(ends: tuple[float, float] | None) -> dict[str, str]:
     """Cell of an interval, in percent; none where there is no interval."""
     return {} if ends is None else {"95 % interval": " to ".join(map(_percent, ends))}
+
+
+def as_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))

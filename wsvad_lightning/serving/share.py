@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import rich
 import yaml
@@ -14,13 +14,11 @@ from wsvad_lightning.calibration import read_calibration
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, CONFIG_KEY, OF_TRAINING, read_checkpoint
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import making_folder
-from wsvad_lightning.reporting.tables import SHOWN
+from wsvad_lightning.reporting.tables import SHOWN, as_markdown
 from wsvad_lightning.shared import CARD, HUB, save_shared, without_folders
 
 PACKAGES = ("safetensors", "huggingface_hub")
-TEXT = """---
-{front}---
-
+TEXT = """{front}
 # {method}: a detector of anomalies in videos
 
 It was trained with one label a video, and gives a score for each snippet of a video.
@@ -76,8 +74,7 @@ def share(*, ckpt_path: str, output: str, license: str, push: str | None = None)
     """
     if missing := [name for name in PACKAGES if not RequirementCache(name)]:
         raise WSVADError("share", ", ".join(missing), "is missing", 'Install "wsvad-lightning[share]"')
-    if not license.strip():
-        raise WSVADError("--license", license, "is empty", "Name the licence of the weights")
+    require_licence(license, "the weights")
     left_out = {*OF_TRAINING, CHECKSUMS_KEY}
     checkpoint = {name: v for name, v in read_checkpoint(ckpt_path).items() if name not in left_out}
     card = card_of(checkpoint, find_test(Path(ckpt_path)), license)
@@ -86,7 +83,8 @@ def share(*, ckpt_path: str, output: str, license: str, push: str | None = None)
         (folder / CARD).write_text(card, encoding="utf-8")
     rich.print(f"{output}: `wsvad test`, `predict` and others take it as --ckpt_path")
     if push is not None:
-        upload(output, push)
+        upload(output, push, "model")
+        rich.print(f"--ckpt_path {HUB}{push} reads it")
 
 
 def find_test(checkpoint: Path) -> dict[str, Any]:
@@ -111,49 +109,70 @@ def card_of(checkpoint: Mapping[str, Any], test: Mapping[str, Any], licence: str
     """
     method = str(checkpoint.get("method"))
     tags = ["video-anomaly-detection", "weakly-supervised", method.lower()]
-    front = {"license": licence, "library_name": "wsvad-lightning", "tags": tags}
     receipt: dict[str, Any] = without_folders(test.get("receipt", {}))
     versions = receipt.pop("versions", {"wsvad_lightning": __version__})
     return TEXT.format(
-        front=yaml.safe_dump(front, sort_keys=False),
+        front=front_matter(licence, tags, library_name="wsvad-lightning"),
         method=method,
-        features=_listed({**checkpoint.get("features", {}), **(checkpoint.get("transform") or {})}),
+        features=listed({**checkpoint.get("features", {}), **(checkpoint.get("transform") or {})}),
         metrics=_metrics(test),
         alarms=_alarms(checkpoint),
-        origin=_listed(receipt | versions),
+        origin=listed(receipt | versions),
     )
 
 
-def upload(folder: str, name: str) -> None:
-    """Upload a shared model.
+def require_licence(licence: str, of: str) -> None:
+    """Validate that a licence is named.
 
     Raises:
-        WSVADError: if Hugging Face refuses, or cannot be reached.
+        WSVADError: if not.
     """
+    if not licence.strip():
+        raise WSVADError("--license", licence, "is empty", f"Name the licence of {of}")
+
+
+def front_matter(licence: str, tags: list[str], **more: str) -> str:
+    """Write what Hugging Face reads at the head of a card."""
+    front = {"license": licence, **more, "tags": tags}
+    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n"
+
+
+def upload(folder: str, name: str, kind: Literal["model", "dataset"]) -> None:
+    """Upload a shared model or store.
+
+    Args:
+        folder: what to upload.
+        name: owner/name on Hugging Face.
+        kind: of repository.
+
+    Raises:
+        WSVADError: if huggingface_hub is missing, or Hugging Face refuses or cannot be reached.
+    """
+    if not RequirementCache("huggingface_hub"):
+        raise WSVADError("--push", name, "needs huggingface_hub", 'Install "wsvad-lightning[share]"')
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
     try:
         api = HfApi()
-        api.create_repo(name, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=folder, commit_message=f"wsvad {__version__}")
+        api.create_repo(name, repo_type=kind, exist_ok=True)
+        message = f"wsvad {__version__}"
+        api.upload_folder(repo_id=name, repo_type=kind, folder_path=folder, commit_message=message)
     except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
         problem = f"cannot be uploaded ({' '.join(str(error).split())[:150]})"
         raise WSVADError("--push", name, problem, "Log in by `hf auth login`") from None
-    rich.print(f"uploaded: --ckpt_path {HUB}{name}")
+    rich.print(f"uploaded to {name}")
 
 
 def _metrics(test: Mapping[str, Any]) -> str:
     if not test:
         return "Nothing: no test of it is in the folder of its run."
-    rows = ["| metric | percent | 95 % interval over test videos |", "| --- | --- | --- |"]
+    rows = []
     for name, title in SHOWN.items():
         if (value := test["metrics"].get(name)) is not None:
             ends = test["intervals"].get(name, ())
-            rows.append(
-                f"| {title} | {100 * value:.1f} | {' to '.join(f'{100 * end:.1f}' for end in ends)} |"
-            )
-    return "\n".join(rows)
+            rows.append([title, f"{100 * value:.1f}", " to ".join(f"{100 * end:.1f}" for end in ends)])
+    return as_markdown(["metric", "percent", "95 % interval over test videos"], rows)
 
 
 def _alarms(checkpoint: Mapping[str, Any]) -> str:
@@ -163,5 +182,6 @@ def _alarms(checkpoint: Mapping[str, Any]) -> str:
     return f"Threshold {found.threshold:.6g}: {seen}, at most {found.bound:.3g} an hour at 95 % confidence."
 
 
-def _listed(values: Mapping[str, Any]) -> str:
+def listed(values: Mapping[str, Any]) -> str:
+    """Write values as a list in Markdown, without those that are None."""
     return "\n".join(f"* {name}: {v}" for name, v in values.items() if v is not None) or "Not recorded."
