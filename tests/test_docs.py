@@ -86,6 +86,7 @@ PLUGINS = (
     "my_method.",
     "linearmil",
     "colours",
+    "floats",
 )  # of files that pages print; test_plugin and test_plugins run them
 DATA_FILE = re.compile(r"[\w/.-]+\.(h5|json)\b")  # is not read: lines that differ in it alone are one
 WSVAD_LINES = sorted(

@@ -1,10 +1,11 @@
-"""A package of a method and a backbone, as the page prints it: installed, and used by every command."""
+"""A package of a method, a backbone and a layout, as the page prints it: installed and used by commands."""
 
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.videos import VideoMaker
@@ -78,6 +79,37 @@ def test_the_printed_package_extracts_trains_tests_and_compares(
     assert "its backbone 'colours' is not one of the suite's" in capfd.readouterr().err
     (recipe,) = compose(find_methods(["linearmil"]), ["bench/default.yaml"], ["last"], []).values()
     assert recipe.model.class_path == "wsvad_example.LinearMIL"
+
+
+def test_the_printed_layout_is_converted(
+    installed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = np.arange(30, dtype="<f4").reshape(5, 6)  # a size that could be crops
+    (tmp_path / "floats" / "deep").mkdir(parents=True)
+    rows.tofile(tmp_path / "floats" / "a.f32")
+    (rows + 1).tofile(tmp_path / "floats" / "deep" / "b.f32")
+    (tmp_path / "videos.csv").write_text("video,label,num_frames\na,normal,20\nb,abnormal,20\n")
+    line = "data convert floats -o floats.h5 --annotations videos.csv --snippet_length 4 --from"
+    assert run(f"{line} floats") == 0
+    store = FeatureStore(tmp_path / "floats.h5")
+    assert store["b"].annotation.label == 1
+    assert np.array_equal(store.read("b"), rows[:, np.newaxis] + 1)
+    assert store.provenance.source == "published features in the layout floats, of wsvad-example 1.0"
+    assert "layout floats: of wsvad-example 1.0" in capfd.readouterr().out
+
+    assert run(f"{line} flaots") == 2
+    assert "Did you mean floats?" in capfd.readouterr().err
+    (tmp_path / "floats" / "a.f32").write_bytes(b"1234")
+    (tmp_path / "floats.h5").unlink()
+    assert run(f"{line} floats") == 2
+    error = capfd.readouterr().err
+    assert "a: a.f32 cannot be read (ValueError: cannot reshape array of size 1 into shape (6)" in error
+    assert error.count("\n") == 1
+    module = installed / f"{NAME}.py"
+    module.write_text(module.read_text().replace("rglob", "rglobe"))
+    sys.modules.pop(NAME)
+    assert run(f"{line} floats") == 2
+    assert "wsvad-example 1.0 cannot list the arrays of floats (AttributeError" in capfd.readouterr().err
 
 
 def test_mistakes_are_named(

@@ -1,4 +1,4 @@
-"""Methods and backbones of other packages, which these announce by entry points.
+"""Methods, backbones and layouts of features of other packages, which these announce by entry points.
 
 Installing a package is the user's decision, and naming one of its plug-ins is another: nothing is imported
 before, and never because a checkpoint or a store names it. The names of the suite's own come first.
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from wsvad_lightning.errors import WSVADError
 
-Group = Literal["wsvad.methods", "wsvad.backbones"]
+Group = Literal["wsvad.methods", "wsvad.backbones", "wsvad.layouts"]
 
 
 @cache

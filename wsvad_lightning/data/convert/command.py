@@ -11,9 +11,10 @@ from rich.progress import track
 from wsvad_lightning.data.convert.annotate import Frames, Table, annotate, find_name, settle_frames, spellings
 from wsvad_lightning.data.convert.arrays import FEATURE_KEYS
 from wsvad_lightning.data.convert.inferred import Inferred
-from wsvad_lightning.data.convert.layouts import LAYOUTS, LayoutName, detect
+from wsvad_lightning.data.convert.layouts import detect
 from wsvad_lightning.data.convert.names import FEATURES
 from wsvad_lightning.data.convert.parts import words_of
+from wsvad_lightning.data.convert.plugged import is_plugin, layout_of, open_plugin
 from wsvad_lightning.data.convert.report import BROKEN, MISSING, SKIPPED, USED, Entry, table_of, write_report
 from wsvad_lightning.data.convert.source import Item, Source, open_matrix, open_source
 from wsvad_lightning.data.convert.streams import AudioClock, Dtype, StreamReader, Unequal
@@ -42,7 +43,7 @@ def convert(
     source: str,
     *,
     output: str,
-    from_: LayoutName = "auto",
+    from_: str = "auto",
     annotations: str | None = None,
     folder: str | None = None,
     streams: dict[str, str] | None = None,
@@ -67,7 +68,7 @@ def convert(
             of them; or one file.
         output: the store to make or to add to. What became of every file is written next to it, into
             ``store.h5.report.csv``.
-        from_: layout of the source; ``auto`` recognises it and reports by what.
+        from_: layout of the source, also one of a plug-in; ``auto`` recognises it and reports by what.
         annotations: table of the videos; others are left out. Without it, labels and splits are those that
             the names and lists give.
         folder: where the files of lists are, by default next to each.
@@ -115,12 +116,12 @@ def convert(
         )
     for line in (f"layout {name}: {why}", *opened.notes):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    layout, stride = LAYOUTS[name], snippet_length if snippet_stride is None else snippet_stride
+    layout, stride = layout_of(name), snippet_length if snippet_stride is None else snippet_stride
     grid = SnippetGrid(snippet_length, stride)
     clock = None if audio_hop is None else AudioClock(audio_hop, rate, grid)
     recipe = Provenance(
         backbone=backbone,
-        source=f"published features in the layout {name}",
+        source=f"published features in the layout {name}{f', {why}' if layout.stated else ''}",
         snippet_length=grid.length,
         snippet_stride=grid.stride,
         pooling="not told",
@@ -206,7 +207,7 @@ class _Adder:
 
 def _open(
     source: str,
-    layout: LayoutName,
+    layout: str,
     folder: str | None,
     nalist: str | None,
     names: str | None,
@@ -214,7 +215,7 @@ def _open(
     known: Container[str],
 ) -> tuple[Source, str, str]:
     """Find the arrays of a source, its layout, and what that was recognised by."""
-    path, why = Path(source), "as given"
+    path, why, plugin = Path(source), "as given", is_plugin(layout)
     if nalist or names:
         if layout not in ("auto", "c2fpl"):
             raise WSVADError("from", layout, "knows no --nalist and --names", "Give --from c2fpl")
@@ -222,7 +223,11 @@ def _open(
     if layout != "c2fpl":
         where = None if folder is None else Path(folder)
         others = {name: open_source(Path(given), where, known, name) for name, given in streams.items()}
-        found = open_source(path, where, known, numbered=layout == "urdmu").joined(others)
+        if plugin:
+            found, why = open_plugin(layout, path)
+        else:
+            found = open_source(path, where, known, numbered=layout == "urdmu")
+        found = found.joined(others)
         if layout != "auto":
             return found, layout, why
         name, why = detect(found)

@@ -44,11 +44,13 @@ class Layout:
             that imply another one are refused. None: it follows from the shapes alone.
         text_aligned: whether the backbone is CLIP's image tower.
         segments: whether arrays of 32 rows may be segments of whole videos, in place of snippets.
+        stated: whether the crop axis is stated, so that no shape implies another one.
     """
 
     crop_axis: int | None = None
     text_aligned: bool = False
     segments: bool = False
+    stated: bool = False
 
 
 LAYOUTS: Mapping[str, Layout] = {

@@ -143,6 +143,8 @@ class StreamReader:
     def _axis(self, item: Item, values: Numbers) -> int:
         """The axis of the crops."""
         voted, wanted = self._axes.get(group_of(item)), self.layout.crop_axis
+        if self.layout.stated and wanted is not None:
+            return wanted
         implied = axis_of(values.shape, view_counts(item.stream)) if voted is None else voted
         if wanted is not None and implied not in (None, wanted):
             problem = f"is of shape {values.shape}, which looks like [crops, snippets, channels]"
