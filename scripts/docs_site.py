@@ -19,7 +19,7 @@ OF_THE_ROOT = {
     "CHANGELOG.md": "changelog.md",
 }
 FOLDERS = {"methods/": "docs/methods/*.md", "notebooks/": "notebooks/*.py"}  # the navigation lists all
-LINK = re.compile(r"(?<=\]\()([^)\s:#]+\.(?:md|png))")
+LINK = re.compile(r"(?<=\]\()([^)\s:#]+\.(?:md|png|py))")
 
 
 def on_config(config: MkDocsConfig) -> None:
@@ -52,6 +52,7 @@ def relinked(target: str, source: str, here: str) -> str:
     """A link of a file of the repository, as the page made from it needs it."""
     named = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
     page = OF_THE_ROOT.get(named, named.removeprefix("docs/"))
+    page = re.sub(r"^(notebooks/\w+)\.py$", r"\1.md", page)
     return posixpath.relpath(page, posixpath.dirname(here) or ".")
 
 

@@ -74,6 +74,7 @@ def test_roles_of_docstrings_are_links(site: Path) -> None:
         ("CONTRIBUTING.md", "README.md", "index.md", "contributing.md"),
         ("../../README.md", "docs/methods/rtfm.md", "methods/rtfm.md", "../index.md"),
         ("../docs/maps.png", "notebooks/train.py", "notebooks/train.md", "../maps.png"),
+        ("notebooks/train.py", "README.md", "index.md", "notebooks/train.md"),
         ("urdmu.png", "docs/methods/urdmu.md", "methods/urdmu.md", "urdmu.png"),
     ],
 )

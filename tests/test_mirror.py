@@ -27,6 +27,7 @@ EXCEPTIONS = {
     "test_imports.py": "what every command imports",
     "test_load.py": "the script that puts load on wsvad",
     "test_mirror.py": "this file",
+    "test_notebooks.py": "the notebooks, as scripts",
     "test_places.py": "the places that a new method touches",
     "test_plugin.py": "a method outside the package",
     "test_real_video.py": "a whole run on real video",
