@@ -7,6 +7,9 @@ process of its own::
     python scripts/soak.py last.ckpt --cameras 8 --minutes 3
     python scripts/soak.py last.ckpt --faults 1000 --minutes 30
 
+Cuts, silences and jumps of the clock interrupt a camera. Each must lie in a gap that ``watch`` wrote; if not,
+the exit status is 1. Damage and other sizes need not interrupt it.
+
 Printed are the memory of ``watch`` over time, the delay from the arrival of a snippet's last frame to its
 score, and the load of the machine meanwhile: on a machine with other work, delays say little.
 """
@@ -36,7 +39,12 @@ SIZES = ((360, 240), (240, 160))  # of frames; the second one after a change of 
 FPS = 10
 KEY = 10  # frames from one key frame to the next
 FAULTS = ("cut", "damage", "silence", "jump", "size")
+INTERRUPTING = ("cut", "silence", "jump")
 SILENCE = 3.0  # seconds that `watch` waits for a frame
+SHORT = 1_200  # frames of a film that faults interrupt anyway
+JUMP = 300  # frames, of the clock
+LOST = 2.0  # seconds that a fault takes on average, until frames come again
+NEAR = 4.0  # seconds by which a camera and `watch` may differ: a stream is probed before it begins
 
 
 @dataclass
@@ -82,17 +90,17 @@ class Camera:
         films: of each size.
         pause: frames from one fault to the next, on average; 0 for none.
         seed: of the faults.
-        sent: faults by kind.
+        faults: when each came, in seconds after the first frame, and its kind.
     """
 
     films: list[Film]
     pause: float
     seed: int
-    sent: Counter[str] = field(default_factory=Counter)
+    faults: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
-        self._rng = random.Random(self.seed)
+        self._rng, self._began = random.Random(self.seed), 0.0
         threading.Thread(target=self._serve, daemon=True).start()
 
     @property
@@ -109,10 +117,9 @@ class Camera:
     def _send(self, connection: socket.socket) -> None:
         film, frame = self.films[0], 0
         due = time.monotonic()
-        while frame < len(film.frames):
-            data = film.frames[frame]
-            fault = self._rng.choice(FAULTS) if self.pause and self._rng.random() < 1 / self.pause else ""
-            self.sent[fault] += bool(fault)
+        self._began = self._began or due
+        while not hung_up(connection):
+            data, fault = film.frames[frame], self._draw()
             if fault == "cut":
                 connection.sendall(data[: len(data) // 2])
                 return
@@ -123,28 +130,56 @@ class Camera:
             if fault == "silence":
                 due += SILENCE + 1
             if fault == "jump":
-                frame += self._rng.choice((-200, 300)) // KEY * KEY
+                frame = (frame + JUMP) % (len(film.frames) // KEY * KEY)
             if fault == "size":
                 film = self.films[self._rng.randrange(len(self.films))]
             time.sleep(max(0.0, due - time.monotonic()))
             connection.sendall(data)
             due += 1 / FPS
-            frame = max(0, frame + 1)
+            frame += 1
+            if frame == len(film.frames):  # from the beginning: the clock goes back
+                frame = 0
+                self.faults.append((time.monotonic() - self._began, "jump"))
+
+    def _draw(self) -> str:
+        if not self.pause or self._rng.random() >= 1 / self.pause:
+            return ""
+        fault = self._rng.choice(FAULTS)
+        self.faults.append((time.monotonic() - self._began, fault))
+        return fault
 
 
-def soak(checkpoint: str, minutes: float = 30.0, cameras: int = 1, faults: int = 0, window: int = 64) -> None:
+def hung_up(connection: socket.socket) -> bool:
+    """Whether nobody listens any more."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+
+
+def soak(
+    checkpoint: str,
+    minutes: float = 30.0,
+    cameras: int = 1,
+    faults: int = 0,
+    window: int = 64,
+    record: str | None = None,
+) -> None:
     """Watch cameras and print what came of it.
 
     Args:
         checkpoint: of motion features or others that carry their recipe.
         minutes: how long.
         cameras: how many.
-        faults: how many to make in that time, in all: cuts, damage, silence, jumps of the clock, other sizes.
+        faults: about how many to make in that time, in all: cuts, damage, silence, jumps of the clock, other
+            sizes.
         window: of snippets that are scored together.
+        record: file for the memory of each second, in MB, which `scripts/draw_docs.py` draws.
     """
     length = int(60 * minutes * FPS) + 60 * FPS
-    films = [encode(min(length, 18_000), size) for size in SIZES[: 1 + bool(faults)]]
-    pause = cameras * 60 * minutes * FPS / faults if faults else 0.0
+    longest = SHORT if faults else 18_000
+    films = [encode(min(length, longest), size) for size in SIZES[: 1 + bool(faults)]]
+    pause = max(1.0, (cameras * 60 * minutes / faults - LOST) * FPS) if faults else 0.0
     served = [Camera(films, pause, seed) for seed in range(cameras)]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "wsvad_lightning", "watch", *(camera.address for camera in served)]
@@ -167,7 +202,26 @@ def soak(checkpoint: str, minutes: float = 30.0, cameras: int = 1, faults: int =
             sys.exit(said)
         lines = [json.loads(line) for line in Path(folder, "watch.jsonl").read_text("utf-8").splitlines()]
     _report(lines, memory, loads, process.returncode, said)
-    print("faults", dict(sum((camera.sent for camera in served), Counter())))
+    lost = [one for camera in served for one in unrecorded(camera, lines)]
+    print("faults", dict(Counter(kind for camera in served for _, kind in camera.faults)))
+    print(f"interruptions without a gap: {lost}")
+    if record is not None:
+        text = json.dumps(
+            {"cameras": cameras, "faults": sum(len(one.faults) for one in served), "memory": memory}
+        )
+        Path(record).write_text(text, "utf-8")
+    if lost or "Traceback" in said:
+        sys.exit(1)
+
+
+def unrecorded(camera: Camera, lines: list[dict[str, Any]]) -> list[tuple[float, str]]:
+    """Find the interruptions of a camera that lie in no gap."""
+    gaps = [line for line in lines if line["kind"] == "gap" and line["source"] == camera.address]
+    return [
+        (at, kind)
+        for at, kind in camera.faults
+        if kind in INTERRUPTING and not any(gap["start"] - NEAR <= at <= gap["end"] + NEAR for gap in gaps)
+    ]
 
 
 def _report(

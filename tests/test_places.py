@@ -14,7 +14,7 @@ PACKAGE = ROOT / "wsvad_lightning"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 PLACES = re.findall(r"^\| \d\. \| `([^`]+/[^`]+)` \|", CONTRIBUTING, re.MULTILINE)
 FROM_CODE = ("interop/", "parity/")  # places of methods whose authors released code
-WITHOUT_CODE = {"GSMoE", "TPWNG"}
+WITHOUT_CODE = {"GSMoE", "Gaussian", "TPWNG"}
 SPEED = {"speed/step.py", "speed/pruning.py"}  # measure methods that they name, not all
 
 

@@ -31,6 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
         "serving.calibrate:calibrate",
         "the alarm threshold of a promised rate: wsvad calibrate --ckpt_path a.ckpt",
     ),
+    "normal": (
+        "serving.normal:normal",
+        "normal videos alone to a calibrated model: wsvad normal videos/",
+    ),
     "report": ("reporting.html.command:report", "a page to read: wsvad report runs/mine/version_1"),
     "extract": ("extraction.command:extract", "videos to features: wsvad extract videos/ store.h5"),
     "data convert": (

@@ -12,7 +12,7 @@ from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.serving.preparation import Preparation
 from wsvad_lightning.serving.stream import ScoreStream, SnippetScore
 
-FINITE = {"C2FPL", "FRDUVAD", "Sultani"}
+FINITE = {"C2FPL", "FRDUVAD", "Gaussian", "Sultani"}
 LENGTH = 90
 
 

@@ -1,11 +1,13 @@
 """Files, folders and cameras are scored as they run; what goes wrong is written down, and stops nothing."""
 
+import gc
 import io
 import json
 import signal
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -31,10 +33,11 @@ from wsvad_lightning.cli import main
 from wsvad_lightning.files import write_tensors
 from wsvad_lightning.reporting.maps import read_maps, same_everywhere, strongest_region
 from wsvad_lightning.serving import sources
+from wsvad_lightning.serving.extractor import Extractor
 from wsvad_lightning.serving.record import Record
 from wsvad_lightning.serving.sources import Begin, End, Note, Shown, Source
 from wsvad_lightning.serving.watch import Watcher
-from wsvad_lightning.serving.watched import Watched
+from wsvad_lightning.serving.watched import Kit, Watched
 
 FRAMES = 24  # of a connection: fewer than wait, so that none is left out
 
@@ -225,6 +228,28 @@ def test_a_camera_is_watched_until_a_signal_whatever_happens(
     assert (end["kind"], end["gaps"], end["dropped"], end["snippets"]) == ("end", 3, 0, len(scores))
     assert end["damaged"] > 0
     assert sum("64 x 48, 96 x 64" in note["text"] for note in of_kind(folder, "note")) == 1
+
+
+def test_what_an_interruption_ends_is_freed_at_once(trained: Path, tmp_path: Path) -> None:
+    extractor, detector, rule = (
+        Extractor.of_checkpoint(trained),
+        Detector.from_checkpoint(trained),
+        AlarmRule(0, 0),
+    )
+    record, stream = Record(tmp_path), detector.stream()
+    kit = Kit(detector, stream.preparation, extractor.recipe, extractor.encoders, rule, record, None, None)
+    watcher, door = Watcher(kit, None), Idle("door", threading.Event(), live=True)
+    watcher.take(door, Begin("door", live=True, rate=10))
+    for t in range(9):
+        watcher.take(door, Shown(np.full((48, 64, 3), 20 * t, np.uint8), t / 10, time.time()))
+    gc.disable()  # which would free what refers to itself, some day
+    try:
+        run = weakref.ref(watcher.watched[door].run)
+        watcher.take(door, End("the stream ended"))
+        assert run() is None
+    finally:
+        gc.enable()
+        record.close()
 
 
 class Idle(Source):

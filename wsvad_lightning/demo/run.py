@@ -1,7 +1,6 @@
 """The whole path on rendered videos: features, training, test, and what the numbers are worth."""
 
 import os
-import shlex
 import sys
 import webbrowser
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from wsvad_lightning.reporting.figures import VideoCurve, optional, report_figur
 from wsvad_lightning.reporting.html.command import report_run
 from wsvad_lightning.reporting.scores import ScoreWriter, video_curve
 from wsvad_lightning.reporting.tables import steady_clock, write_events
-from wsvad_lightning.runs.run import run_trainer
+from wsvad_lightning.runs.run import announce, run_trainer
 from wsvad_lightning.types import Prediction
 
 SPEC = DemoSpec(60, 75, 24, 30, difficulty="plain")  # under three minutes on two cores, with all that follows
@@ -83,11 +82,6 @@ def make_features(videos: Path, store: Path) -> None:
     recipe = yaml.safe_load(find_config(FEATURES).read_text())
     streams = [StreamSpec(**stream) for stream in recipe.pop("streams")]
     extract(str(videos / "videos"), str(store), annotations=str(table), streams=streams, **recipe)
-
-
-def announce(*command: str) -> None:
-    """Show what a user would type."""
-    rich.print(f"\n[bold]$ wsvad {shlex.join(command)}[/bold]")
 
 
 @dataclass(frozen=True)

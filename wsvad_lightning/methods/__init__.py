@@ -1,4 +1,4 @@
-"""The published methods, a file or folder each. Tests and documentation iterate ``__all__``.
+"""The published methods and a baseline, a file or folder each. Tests and documentation iterate ``__all__``.
 
 ``PIXELS`` lists what is trained on clips of pixels and scores no features.
 """
@@ -9,6 +9,7 @@ from wsvad_lightning.methods.c2fpl import C2FPL
 from wsvad_lightning.methods.cliptsa import CLIPTSA
 from wsvad_lightning.methods.dsanet import DSANet
 from wsvad_lightning.methods.frduvad import FRDUVAD
+from wsvad_lightning.methods.gaussian import Gaussian
 from wsvad_lightning.methods.glancevad import GlanceVAD
 from wsvad_lightning.methods.gsmoe import GSMoE
 from wsvad_lightning.methods.hlnet import HLNet
@@ -44,6 +45,7 @@ __all__ = [
     "URDMU",
     "DSANet",
     "GSMoE",
+    "Gaussian",
     "GlanceVAD",
     "HLNet",
     "Sultani",

@@ -1,5 +1,6 @@
 """A run of ``wsvad fit``, ``validate``, ``test`` or ``predict``: made of its arguments, and executed."""
 
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -7,6 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
+import rich
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
@@ -205,3 +207,8 @@ def run_command(args: Sequence[str], kind: type[WSVADCLI], signals: StopSignals)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # else its threads may abort the process as it ends
     return run
+
+
+def announce(*command: str) -> None:
+    """Show what a user would type."""
+    rich.print(f"\n[bold]$ wsvad {shlex.join(command)}[/bold]")

@@ -62,6 +62,25 @@ class Peak(NamedTuple):
 
 
 @dataclass
+class MapsOfAlarms:
+    """Which scores have maps: those of alarms, unless the camera is behind, which they would delay further.
+
+    Attributes:
+        release: score from which on there may be an alarm.
+        live: whether it is a camera.
+        arrived: when the latest frame came.
+    """
+
+    release: float
+    live: bool
+    arrived: float = 0.0
+
+    def __call__(self, score: float) -> bool:
+        """Whether a snippet of some score has a map."""
+        return score >= self.release and not (self.live and time.time() - self.arrived > LATE)
+
+
+@dataclass
 class Kit:
     """What all sources share.
 
@@ -125,9 +144,10 @@ class Run:
         self._kit, self._watched, self.origin = kit, watched, origin
         self._even = None if rate is None else EvenRate(rate)
         self._snippets = SnippetStream(kit.encoders, kit.recipe)
-        self._scores, self._alarms = kit.scores(self._wants_map), Alarms(kit.rule)
+        self._maps = MapsOfAlarms(kit.rule.release, watched.live)  # not a method: a cycle would hold pictures
+        self._scores, self._alarms = kit.scores(self._maps), Alarms(kit.rule)
         self._base, self._waiting = watched.counts.frames, deque[Scored]()
-        self._arrived, self.end = 0.0, origin
+        self.end = origin
         self._peak: Peak | None = None
         self._clip = Clip()
         self._compared: list[dict[str, Any]] | None = [] if watched.compares else None
@@ -138,7 +158,7 @@ class Run:
 
     def add(self, shown: Shown) -> None:
         """Take a frame."""
-        self._arrived = shown.arrived
+        self._maps.arrived = shown.arrived
         frame = CameraFrame(shown.picture, shown.seconds)
         for due in [frame] if self._even is None else self._even.add(frame):
             self._play(due)
@@ -164,7 +184,7 @@ class Run:
             self._watched.picture = picture
             start, end = self.origin + snippet.start, self.origin + snippet.end
             place = self._base + snippet.first_frame
-            self._waiting.append(Scored(start, end, place, self._arrived, picture))
+            self._waiting.append(Scored(start, end, place, self._maps.arrived, picture))
             streams = {name: values[None] for name, values in snippet.features.items()}
             for score in self._scores.update(streams):
                 self._give(score)
@@ -197,11 +217,6 @@ class Run:
             self._peak = None
         elif self._peak is None or score.score > self._peak.score:
             self._peak = Peak(score.score, scored.picture, region)
-
-    def _wants_map(self, score: float) -> bool:
-        """Maps are of alarms, and left out while a camera is behind, which they would delay further."""
-        behind = self._watched.live and time.time() - self._arrived > LATE
-        return score >= self._kit.rule.release and not behind
 
     def _alarm(self, alarm: Alarm | None) -> None:
         if alarm is None:
