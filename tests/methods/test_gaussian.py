@@ -25,8 +25,8 @@ def test_likelihood_is_highest_at_the_moments_of_normal_videos() -> None:
     batch = training_batch(normal, abnormal)
     method = Gaussian(4)
     with torch.no_grad():
-        method.net.mean += normal.mean(dim=(0, 1, 2))
-        method.net.log_deviation += normal.std(dim=(0, 1, 2), correction=0).log()
+        method.net.mean.copy_(normal.mean(dim=(0, 1, 2)))
+        method.net.log_deviation.copy_(normal.std(dim=(0, 1, 2), correction=0).log())
     method.compute_losses(batch)["likelihood"].backward()  # type: ignore[no-untyped-call]  # of PyTorch
     for parameter in method.parameters():
         torch.testing.assert_close(parameter.grad, torch.zeros(4), atol=1e-6, rtol=0)
