@@ -69,6 +69,41 @@ def write_stamped(path: Path, stamps: list[float]) -> Path:
     return path
 
 
+def save_heard(
+    path: Path,
+    samples: NDArray[np.float32] | None,
+    *,
+    num_frames: int = 40,
+    fps: int = 10,
+    late: float = 0.0,
+    rate: int = 16_000,
+    lost: Sequence[int] = (),
+) -> Path:
+    """Write a grey video with these samples as its sound, ``late`` seconds after the pictures.
+
+    Blocks of a thousand samples are left out where ``lost`` says so.
+    """
+    with av.open(str(path), "w") as container:
+        film: Any = container.add_stream("libx264", rate=fps)
+        film.width, film.height, film.pix_fmt = 64, 48, "yuv420p"
+        sound: Any = None if samples is None else container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        for t in range(num_frames):
+            picture = np.full((48, 64, 3), 100 + t, np.uint8)
+            container.mux(film.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(film.encode(None))
+        for start in range(0, 0 if samples is None else len(samples), 1000):
+            if samples is None or start // 1000 in lost:
+                continue
+            block = (32767 * samples[None, start : start + 1000]).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+            frame.rate, frame.time_base = rate, Fraction(1, rate)
+            frame.pts = start + round(late * rate)
+            container.mux(sound.encode(frame))
+        if sound is not None:
+            container.mux(sound.encode(None))
+    return path
+
+
 def save_grey(path: Path, levels: Sequence[int]) -> Path:
     """Write a video whose frames each have one grey level."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -144,7 +144,7 @@ def render_dataset(
         rendered = pool.map(render_clip, missing, repeat(folder / "videos"))
         for _ in track(rendered, "Rendering demo clips", len(missing)):
             pass
-    write_annotations(folder / "annotations.csv", {clip.name: _annotate(clip) for clip in clips})
+    write_annotations(folder / "annotations.csv", {clip.name: annotate_clip(clip) for clip in clips})
 
 
 def render_clip(clip: Clip, folder: Path) -> None:
@@ -174,7 +174,8 @@ def _claim(folder: Path, recipe: dict[str, Any]) -> None:
         write_json(recipe, note)
 
 
-def _annotate(clip: Clip) -> VideoAnnotation:
+def annotate_clip(clip: Clip) -> VideoAnnotation:
+    """The truth about a clip."""
     anomalous = clip.scene()[0].anomalous
     return VideoAnnotation(
         video_id=clip.name,

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from wsvad_lightning.extraction.pooling import SnippetRecipe
+from wsvad_lightning.extraction.sound import SoundEncoder
 from wsvad_lightning.extraction.spool import Spool
 from wsvad_lightning.extraction.streams import Encoder, FrameWindow
 from wsvad_lightning.video.frames import Footage
@@ -56,6 +57,8 @@ def encode_video(
     A thread decodes while the streams are computed. It is a few windows ahead at most, and the features wait
     in temporary files: memory grows neither with the frames nor with the features.
 
+    The sound of a video is read from its file once more, after its frames.
+
     Args:
         path: the video, a file or a folder of images.
         encoders: by name of the stream.
@@ -71,10 +74,12 @@ def encode_video(
         OSError: if the folder cannot be written, or the disk is full.
     """
     reader = VideoReader(path, recipe.frame_stride, resample)
-    opened = {name: encoder.open(recipe) for name, encoder in encoders.items()}
+    heard = {name: encoder for name, encoder in encoders.items() if isinstance(encoder, SoundEncoder)}
+    opened = {name: encoder.open(recipe) for name, encoder in encoders.items() if name not in heard}
+    notes: list[str] = []
     counted = 0
     with ExitStack() as files:
-        streams = {name: files.enter_context(Spool(folder, np.dtype(dtype))) for name in opened}
+        streams = {name: files.enter_context(Spool(folder, np.dtype(dtype))) for name in encoders}
         with torch.inference_mode():
             for window in ahead(frame_windows(reader, batch_size)):
                 height, width = window.frames.shape[-2:]
@@ -85,7 +90,9 @@ def encode_video(
             for name, features in opened.items():
                 streams[name].add(features.finish(reader.num_frames))
                 streams[name].cut(recipe.num_snippets(reader.num_frames))
-        yield EncodedVideo(streams, reader.num_frames, reader.fps, (width, height), reader.notes)
+            for name, sound in heard.items():
+                streams[name].add(sound.listen(path, recipe, reader.num_frames, reader.fps, notes))
+        yield EncodedVideo(streams, reader.num_frames, reader.fps, (width, height), (*reader.notes, *notes))
 
 
 def frame_windows(reader: VideoReader, batch_size: int) -> Iterator[FrameWindow]:

@@ -16,9 +16,12 @@ from wsvad_lightning.extraction.backbones.flow import flow_histogram, flow_stati
 from wsvad_lightning.extraction.backbones.i3d import CLIP_LENGTH, PREPROCESSING, crop_frames, scale_clips
 from wsvad_lightning.extraction.backbones.i3d_inception import I3DInception, load_i3d_inception
 from wsvad_lightning.extraction.backbones.i3d_resnet50 import I3DResNet50, load_i3d_resnet50
+from wsvad_lightning.extraction.backbones.log_mel import describe_patches
 from wsvad_lightning.extraction.backbones.pretrained import load_pretrained, process_views
 from wsvad_lightning.extraction.backbones.svmae import FusedEncoder, load_encoder
+from wsvad_lightning.extraction.backbones.vggish import VGGish, load_vggish
 from wsvad_lightning.extraction.pooling import SnippetCutter, SnippetPooler, SnippetRecipe
+from wsvad_lightning.extraction.sound import SoundEncoder
 from wsvad_lightning.extraction.streams import (
     Encoder,
     FrameWindow,
@@ -206,7 +209,7 @@ def build_encoder(spec: StreamSpec, device: torch.device) -> Encoder:
 
     Args:
         spec: the stream.
-        device: where networks run; flow stays on the CPU.
+        device: where networks run; flow and spectrograms stay on the CPU.
 
     Raises:
         WSVADError: if the backbone has no such view, or its weights are missing or of another network.
@@ -214,14 +217,19 @@ def build_encoder(spec: StreamSpec, device: torch.device) -> Encoder:
     views = parse_views(spec.seen)
     if spec.backbone in ("flow_statistics", "flow_histogram"):
         return FlowEncoder(spec, views)
+    if spec.backbone == "log_mel":
+        return SoundEncoder(spec, describe_patches, {}, torch.device("cpu"))
     if spec.plugin is not None:
         network = _plugin(spec, spec.plugin, views, device)
     elif spec.backbone == "efficientnet_lite0":
         network = _efficientnet(views, spec.recorded()["size"], device)
     elif spec.weights is None:
-        kind = "file" if spec.backbone in ("i3d_inception", "i3d_resnet50", "svmae") else "folder"
+        kind = "file" if spec.backbone in ("i3d_inception", "i3d_resnet50", "svmae", "vggish") else "folder"
         problem = f"is required: {spec.backbone} takes its weights from a {kind}"
         raise WSVADError("streams.weights", None, problem, "Give its path by --weights")
+    elif spec.backbone == "vggish":
+        vggish, sha256 = _load_vggish(spec.weights, device)
+        return SoundEncoder(spec, vggish, {"sha256": sha256}, device)
     elif spec.backbone in ("i3d_inception", "i3d_resnet50"):
         network = _i3d(spec.backbone, views, spec.weights, device)
     elif spec.backbone == "svmae":
@@ -241,6 +249,12 @@ _load_svmae = cache(load_encoder)
 @cache
 def _load_efficientnet(device: torch.device) -> tuple[EfficientNetLite0, str]:
     network, sha256 = load_efficientnet_lite0()
+    return network.to(device), sha256
+
+
+@cache
+def _load_vggish(weights: str, device: torch.device) -> tuple[VGGish, str]:
+    network, sha256 = load_vggish(weights)
     return network.to(device), sha256
 
 

@@ -13,6 +13,7 @@ from wsvad_lightning.data.store import Provenance
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.encoders import build_encoder
 from wsvad_lightning.extraction.pooling import SnippetRecipe
+from wsvad_lightning.extraction.sound import SoundEncoder
 from wsvad_lightning.extraction.streams import BACKBONES, Encoder, StreamSpec
 from wsvad_lightning.video.film import decoder_version
 
@@ -83,6 +84,8 @@ class ExtractionRecipe:
         """
         encoders = {spec.name: build_encoder(spec, device) for spec in self.streams}
         for encoder in encoders.values():
+            if isinstance(encoder, SoundEncoder):
+                continue  # takes snippets of any length
             encoder.open(self.snippets)  # fails now, not at the first video
         return encoders
 

@@ -32,7 +32,10 @@ BACKBONES = (
     "dinov2",
     "videomae",
     "svmae",
+    "log_mel",
+    "vggish",
 )
+SOUND = ("log_mel", "vggish")  # hear the sound of a video
 SIZES = {"efficientnet_lite0": 224, "flow_statistics": 120, "flow_histogram": 120}  # others have theirs fixed
 FUSION = ("motion_share", "depth_weight", "depth_network")
 VIEWS = {"i3d_inception": "ten_crop", "i3d_resnet50": "ten_crop"}  # as published; others: full
@@ -55,13 +58,15 @@ class StreamSpec:
             frame sampled before (``diff``). Leave it as it is for all others.
         size: side of the square images that EfficientNet sees, by default 224; for flow the shorter side of
             the frames while they are compared, by default 120. Other networks have a size of their own.
-        weights: released weights: a file for I3D, a folder as transformers saves it for CLIP, DINOv2 and
-            VideoMAE, a checkpoint for SVMAE. Others take none by path.
+        weights: released weights: a file for I3D and VGGish, a folder as transformers saves it for CLIP,
+            DINOv2 and VideoMAE, a checkpoint for SVMAE. Others take none by path.
         motion_share: for ``svmae``: part of the tokens that is kept, those that move most; by default 0.5.
         depth_weight: for ``svmae``: how much more the farthest token weighs than the nearest, by default
             0.05.
         depth_network: for ``svmae``: folder of a depth network as transformers saves it; without it, depth
             grows from the bottom of the frame to its top.
+        no_sound: for ``log_mel`` and ``vggish``: whether to ``refuse`` a video without a sound track, or to
+            give it ``zeros``.
     """
 
     name: str = "features"
@@ -73,6 +78,7 @@ class StreamSpec:
     motion_share: float | None = None
     depth_weight: float | None = None
     depth_network: str | None = None
+    no_sound: Literal["refuse", "zeros"] = "refuse"
 
     def __post_init__(self) -> None:
         if not STREAM_NAME.fullmatch(self.name):
@@ -85,6 +91,13 @@ class StreamSpec:
             raise WSVADError("streams.backbone", self.backbone, "no such backbone", remedy)
         if self.size is not None and self.size < MIN_SIZE:
             raise WSVADError("streams.size", self.size, "is too small", f"Give {MIN_SIZE} pixels or more")
+        if self.size is not None and self.backbone in SOUND:
+            raise WSVADError("streams.size", self.size, f"{self.backbone} sees no images", "Leave size out")
+        if self.backbone in SOUND and self.view not in (None, "full"):
+            raise WSVADError("streams.view", self.view, f"{self.backbone} sees no images", "Leave view out")
+        if self.no_sound != "refuse" and self.backbone not in SOUND:
+            problem = f"{self.backbone} hears no sound"
+            raise WSVADError("streams.no_sound", self.no_sound, problem, "Leave no_sound out")
         if self.size is not None and self.needs_weights:
             problem = f"{self.backbone} sees images of the size that its weights are for"
             raise WSVADError("streams.size", self.size, problem, "Leave size out")
@@ -128,7 +141,7 @@ class StreamSpec:
     @property
     def needs_weights(self) -> bool:
         """Whether the user has to say where the weights are, or may where they are of a plug-in."""
-        return self.backbone not in SIZES
+        return self.backbone not in SIZES and self.backbone != "log_mel"
 
     @property
     def seen(self) -> str:
@@ -142,8 +155,10 @@ class StreamSpec:
             details: what else the vectors depend on.
         """
         settings = {"name": self.name, "backbone": self.backbone, "view": self.seen, "input": self.input}
-        size = {} if self.needs_weights else {"size": self.size or SIZES[self.backbone]}
-        return settings | size | details
+        own: dict[str, Any] = {"no_sound": self.no_sound} if self.backbone in SOUND else {}
+        if self.backbone in SIZES:
+            own["size"] = self.size or SIZES[self.backbone]
+        return settings | own | details
 
 
 class PluginBackbone(Protocol):

@@ -249,6 +249,20 @@ class Film:
 
 
 @contextmanager
+def open_container(path: Path) -> Iterator[Any]:
+    """Open a file by PyAV, which follows no address that it names.
+
+    Raises:
+        WSVADError: if PyAV is not installed, or the file is a list of others.
+    """
+    if _beginning(path).startswith(LISTS):
+        raise broken(path, "is a list of other files")
+    # An absolute path is never taken for an address, whatever letters it has.
+    with import_av().open(str(path.absolute()), options=OPTIONS, metadata_errors="replace") as container:
+        yield container
+
+
+@contextmanager
 def open_film(path: Path, *, threaded: bool) -> Iterator[Film]:
     """Open the video track of a file.
 
@@ -259,10 +273,7 @@ def open_film(path: Path, *, threaded: bool) -> Iterator[Film]:
     Raises:
         WSVADError: if PyAV is not installed, or the file has no video track that can be decoded.
     """
-    if _beginning(path).startswith(LISTS):
-        raise broken(path, "is a list of other files")
-    # An absolute path is never taken for an address, whatever letters it has.
-    with import_av().open(str(path.absolute()), options=OPTIONS, metadata_errors="replace") as container:
+    with open_container(path) as container:
         track, notes = choose_track(path, container.streams.video)
         if threaded:
             track.thread_type = "AUTO"
