@@ -1,17 +1,20 @@
 """PEL4VAD: causal scores, rows and their classes, smoothing, and the file of vectors."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.methods.towers import tiny_tower
 from tests.parity.batches import training_batch
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import PEL4VAD
 from wsvad_lightning.methods.pel4vad import (
     PEL4VADNet,
     PEL4VADOutput,
+    encode_words,
     matching_loss,
     read_prompts,
 )
@@ -59,6 +62,35 @@ def test_vectors_are_read_by_the_names_of_classes(tmp_path: Path) -> None:
     Path(path).write_bytes(b"no array")
     with pytest.raises(WSVADError, match="prompt_file.*cannot be read"):
         read_prompts(path, None, ("a",))
+
+
+def test_words_become_vectors_by_a_text_tower(tmp_path: Path) -> None:
+    tower, path = tiny_tower(16, 8), tmp_path / "words.json"
+    words = {"Normal": ["calm"], "ARSON": ["arson", "fire"], "fall": ["a man"], "theft": ["steal"]}
+    path.write_text(json.dumps(words))
+    vectors = encode_words(tower, str(path), ("Arson", "fall"))
+
+    def alone(text: str) -> torch.Tensor:
+        tokens = torch.tensor(tower.tokenize([text]))
+        with torch.no_grad():
+            vector: torch.Tensor = tower.model(input_ids=tokens).text_embeds[0]
+        return vector
+
+    expected = [alone("calm"), (alone("arson") + alone("fire")) / 2, alone("a man")]
+    torch.testing.assert_close(vectors, torch.stack(expected))
+    with pytest.raises(WSVADError, match="prompt_words.*lacks riot, of which the store has videos"):
+        encode_words(tower, str(path), ("riot",))
+    path.write_text('{"normal": ["' + "a" * 100 + '"]}')
+    with pytest.raises(WSVADError, match="the text tower reads 77"):
+        encode_words(tower, str(path), ())
+    for other in ("[]", '{"normal": []}', '{"normal": "calm"}', '{"normal": [1]}'):
+        path.write_text(other)
+        with pytest.raises(WSVADError, match="prompt_words.*is not an object of a list of words"):
+            PEL4VAD(8, prompt_words=str(path), text_tower="clip").check_trainable()
+    with pytest.raises(WSVADError, match="text_tower.*is required: a CLIP reads the words"):
+        PEL4VAD(8, prompt_words=str(path)).check_trainable()
+    with pytest.raises(WSVADError, match="prompt_words.*is given next to model.prompt_file"):
+        PEL4VAD(8, prompt_words=str(path), prompt_file="a.npy").check_trainable()
 
 
 @pytest.mark.parametrize(

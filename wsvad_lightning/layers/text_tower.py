@@ -126,6 +126,19 @@ class TextTower:
         features: Tensor = self.model.text_projection(self.read(vectors, ends))
         return features
 
+    @torch.no_grad()
+    def features_of(self, text: str) -> Tensor:
+        """Give the features ``[D]`` of a text as it is, not normalised.
+
+        Raises:
+            WSVADError: if it has more tokens than the tower reads.
+        """
+        tokens = self.tokenize([text])[0]
+        if len(tokens) > self.context:
+            problem = f"it takes {len(tokens)} tokens, the text tower reads {self.context}"
+            raise WSVADError("text", text, problem, "Give a shorter one")
+        return self.encode(self.embed(tokens)[None], torch.tensor([len(tokens) - 1]))[0]
+
 
 @contextmanager
 def _quietly() -> Iterator[None]:
