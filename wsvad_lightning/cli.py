@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
         "normal videos alone to a calibrated model: wsvad normal videos/",
     ),
     "report": ("reporting.html.command:report", "a page to read: wsvad report runs/mine/version_1"),
+    "leaderboard": (
+        "reporting.html.leaderboard:leaderboard",
+        "results next to published figures: wsvad leaderboard runs/*/results.json -o a.html",
+    ),
     "extract": ("extraction.command:extract", "videos to features: wsvad extract videos/ store.h5"),
     "data convert": (
         "data.convert.command:convert",

@@ -120,7 +120,7 @@ def _pairs_of_runs(entries: Sequence[Entry], runs: Sequence[ReportedRun]) -> Pai
         return {}
     curves = [[video.curve for video in run.videos] for run in runs]
     abnormal = np.array([video.row.label == "abnormal" for video in runs[0].videos])
-    ranked = {metric: _ranked(entries, metric) for metric in SHOWN}
+    ranked = {metric: best_first(entries, metric) for metric in SHOWN}
     todo = {(i, best) for best, *rest in filter(None, ranked.values()) for i in rest}
     found = {(i, best): difference_over_videos(curves[i], curves[best], abnormal) for i, best in todo}
     return {
@@ -129,7 +129,7 @@ def _pairs_of_runs(entries: Sequence[Entry], runs: Sequence[ReportedRun]) -> Pai
     }
 
 
-def _ranked(entries: Sequence[Entry], metric: str) -> list[int]:
+def best_first(entries: Sequence[Entry], metric: str) -> list[int]:
     """The numbers of the entries that have a metric, best first."""
     known = [i for i, entry in enumerate(entries) if entry.values.get(metric)]
     return sorted(known, key=lambda i: -entries[i].mean(metric))
@@ -145,15 +145,13 @@ def compare_results(file: Path, path: Path) -> None:
     Raises:
         WSVADError: if it is not one, or the file cannot be written.
     """
-    results = read_json(file, "RUN")
-    if not isinstance(results, list) or not results or not all(map(_is_result, results)):
-        raise WSVADError("RUN", file, "holds no results of `wsvad bench`", "Give the folder of a comparison")
+    results = read_results(file)
     stores, selections = ({result[name] for result in results} for name in ("store", "selection"))
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         more = [result["store"]] * (len(stores) > 1) + [result["selection"]] * (len(selections) > 1)
         groups.setdefault(", ".join([result["method"], *more]), []).append(result)
-    entries = [_entry_of(name, own, file.parent, path) for name, own in groups.items()]
+    entries = [entry_of(name, own, file.parent, path) for name, own in groups.items()]
     pairs = {metric: _pairs_of_splits(entries, metric) for metric in SHOWN}
     splits, seeds = ({result[name] for result in results} for name in ("split", "seed"))
     title = f"{len(groups)} methods on {', '.join(sorted(stores))}"
@@ -167,6 +165,18 @@ def compare_results(file: Path, path: Path) -> None:
     _write(path, title, facts, entries, pairs, OVER_SPLITS, receipts)
 
 
+def read_results(file: Path) -> list[dict[str, Any]]:
+    """Read the results of ``wsvad bench``.
+
+    Raises:
+        WSVADError: if the file holds none.
+    """
+    results = read_json(file, "RUN")
+    if not isinstance(results, list) or not results or not all(map(_is_result, results)):
+        raise WSVADError("RUN", file, "holds no results of `wsvad bench`", "Give the folder of a comparison")
+    return results
+
+
 def _is_result(result: object) -> bool:
     if not isinstance(result, dict) or not isinstance(result.get("metrics"), dict):
         return False
@@ -176,7 +186,7 @@ def _is_result(result: object) -> bool:
     )
 
 
-def _entry_of(name: str, results: Sequence[dict[str, Any]], folder: Path, path: Path) -> Entry:
+def entry_of(name: str, results: Sequence[dict[str, Any]], folder: Path, path: Path) -> Entry:
     """Average the seeds of each split of a method."""
     splits = sorted({result["split"] for result in results})
     values: dict[str, list[float]] = {}
@@ -215,7 +225,7 @@ def _report_of(folder: Path, page: Path) -> str:
 
 def _pairs_of_splits(entries: Sequence[Entry], metric: str) -> list[tuple[str, Difference]]:
     """Compare all methods with the best on the splits that both have."""
-    ranked = [entries[i] for i in _ranked(entries, metric)]
+    ranked = [entries[i] for i in best_first(entries, metric)]
     pairs = []
     for entry in ranked[1:]:
         best, own = (dict(zip(e.units, e.values[metric], strict=True)) for e in (ranked[0], entry))
@@ -226,7 +236,7 @@ def _pairs_of_splits(entries: Sequence[Entry], metric: str) -> list[tuple[str, D
     return pairs
 
 
-def _joined(receipts: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+def joined(receipts: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """What the runs were made from, by the names of receipts: each distinct value once."""
     joined: dict[str, dict[str, None]] = {}
     for receipt in receipts:
@@ -247,9 +257,9 @@ def _write(
     receipts: Sequence[Mapping[str, Any]],
 ) -> None:
     shown = {metric: name for metric, name in COLUMNS.items() if any(metric in e.values for e in entries)}
-    order = [entries[i] for i in _ranked(entries, "auc")]
+    order = [entries[i] for i in best_first(entries, "auc")]
     order += [entry for entry in entries if entry not in order]
-    best = {metric: entries[ranked[0]].name for metric in shown if (ranked := _ranked(entries, metric))}
+    best = {metric: entries[ranked[0]].name for metric in shown if (ranked := best_first(entries, metric))}
     costs = [entry for entry in order if not math.isnan(entry.seconds) and entry.values.get("auc")]
     data = {
         "videos": [],
@@ -276,7 +286,7 @@ def _write(
         best=best,
         pairs={SHOWN[metric]: (best[metric], own) for metric, own in pairs.items() if own},
         why=why,
-        receipt=_joined(receipts),
+        receipt=joined(receipts),
         costs=costs,
         several=any(len(entry.units) > 1 for entry in entries),
     )
