@@ -45,7 +45,7 @@ def page(tmp_path: Path) -> Path:
 def test_the_same_videos_are_one_board(page: Path) -> None:
     text = page.read_text("utf-8")
     titles = re.findall(r'<h2 id="board\d-title">(.*?) <span', text)
-    assert titles == ["ped2: motion_1x1, motion_2x3"] * 2
+    assert titles == [f"{number}. ped2: motion_1x1, motion_2x3" for number in (1, 2)]
     rows = rows_of(page)
     assert ["urdmu, last", "90.0 ± 5.0", "50.0 ± 0.0", "2"] in rows
     assert ["&lt;b&gt;rtfm&lt;/b&gt;, last", "85.0 ± 5.0", "50.0 ± 0.0", "2"] in rows
