@@ -22,6 +22,7 @@ import numpy as np
 CHECKSUM = "checksum"  # attribute of a file, of a video and of a stream
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 HEAP = b"GCOL\1\0\0\0"  # how a heap begins
+IDENTIFIERS = {h5py.Group: h5py.h5g.GroupID, h5py.Dataset: h5py.h5d.DatasetID}
 SMALL = 2**20  # bytes that are read without further question
 TEXT = 16  # bytes that HDF5 stores of a text where the texts are listed
 TYPES = (np.dtype(np.float16), np.dtype(np.float32))
@@ -77,15 +78,15 @@ def member(group: h5py.Group, name: str, kind: type) -> Any:
         KeyError: if there is none.
         ValueError: if it is a link or of another kind.
     """
-    link = group.get(name, getlink=True)
-    if isinstance(link, h5py.ExternalLink):
-        raise ValueError(f"{name} is a link to another file")
-    if not isinstance(link, h5py.HardLink):
-        raise ValueError(f"{name} is a link")
-    found = group[name]
-    if not isinstance(found, kind):
+    link = name.encode("utf-8", "surrogateescape")
+    kind_of_link = group.id.links.get_info(link).type
+    if kind_of_link != h5py.h5l.TYPE_HARD:
+        elsewhere = " to another file" if kind_of_link == h5py.h5l.TYPE_EXTERNAL else ""
+        raise ValueError(f"{name} is a link{elsewhere}")
+    found = h5py.h5o.open(group.id, link)
+    if not isinstance(found, IDENTIFIERS[kind]):
         raise ValueError(f"{name} is not a {kind.__name__.lower()}")
-    return found
+    return kind(found)
 
 
 def attributes(thing: h5py.Group | h5py.Dataset) -> dict[str, Any]:
@@ -94,18 +95,29 @@ def attributes(thing: h5py.Group | h5py.Dataset) -> dict[str, Any]:
     Raises:
         ValueError: if one is of another kind, or declares more values than the file could hold.
     """
-    size = max(thing.file.id.get_filesize(), SMALL)
+    size = max(h5py.h5i.get_file_id(thing.id).get_filesize(), SMALL)
     values = {}
-    for name in thing.attrs:
-        declared = h5py.h5a.open(thing.id, name.encode())
-        if math.prod(declared.shape or ()) * declared.get_type().get_size() > size:
+    for number in range(h5py.h5a.get_num_attrs(thing.id)):
+        declared = h5py.h5a.open(thing.id, index=number)
+        name, shape, kind = declared.name.decode("utf-8", "surrogateescape"), declared.shape, declared.dtype
+        if math.prod(shape or ()) * (TEXT if kind.hasobject else kind.itemsize) > size:
             raise ValueError(f"its {name} is declared larger than the file")
-        value = thing.attrs[name]
-        plain = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        plain = None if shape is None else _plain_value(declared, shape, kind)
         if not _is_plain(plain):
             raise ValueError(f"its {name} is neither text nor numbers")
         values[name] = plain
     return values
+
+
+def _plain_value(attribute: h5py.h5a.AttrID, shape: tuple[int, ...], kind: np.dtype[Any]) -> Any:
+    """Read an attribute as h5py does, without opening it once more."""
+    array = np.empty(shape, kind)
+    attribute.read(array)
+    text = h5py.check_string_dtype(kind)
+    if text is None or text.length is not None:
+        return array.tolist()
+    decoded = [value.decode("utf-8", "surrogateescape") for value in array.flat]
+    return np.array(decoded, object).reshape(shape).tolist()
 
 
 def _is_plain(value: object) -> bool:
@@ -133,8 +145,8 @@ def check_inside(dataset: h5py.Dataset) -> None:
     Raises:
         ValueError: if they do not.
     """
-    layout, size = dataset.id.get_create_plist(), dataset.file.id.get_filesize()
-    if dataset.is_virtual or layout.get_external_count():
+    layout, size = dataset.id.get_create_plist(), h5py.h5i.get_file_id(dataset.id).get_filesize()
+    if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
         raise ValueError("its values lie in another file")
     filters = [layout.get_filter(number) for number in range(layout.get_nfilters())]
     codes = [code for code, *_ in filters]

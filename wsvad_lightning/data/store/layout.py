@@ -165,13 +165,13 @@ def copy_video(group: h5py.Group, videos: h5py.Group, annotation: VideoAnnotatio
     seal(videos[name])
 
 
-def video_name(group: h5py.Group) -> str:
-    """The name of a video, by its group.
+def video_name(group: h5py.Group, given: Mapping[str, Any] | None = None) -> str:
+    """The name of a video, by its group, and by its attributes where they were read already.
 
     Raises:
         WSVADError: if it is none.
     """
-    return path_id(str(group.attrs.get("name", group.name.rpartition("/")[2])))
+    return path_id(str((group.attrs if given is None else given).get("name", group.name.rpartition("/")[2])))
 
 
 def _group_name(video_id: str) -> str:
@@ -276,7 +276,8 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
     Raises:
         ValueError: if anything of it is missing or not what is written.
     """
-    given, video_id = attributes(group), video_name(group)
+    given = attributes(group)
+    video_id = video_name(group, given)
     label, num_frames = _typed(given, "label", int), _typed(given, "num_frames", int)
     fps = _typed(given, "fps", float)
     if not 0 < fps < math.inf:
