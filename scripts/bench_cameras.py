@@ -20,6 +20,7 @@ from rich.table import Table
 
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.datasets.splits import read_splits
+from wsvad_lightning.data.loading.codings import Codings
 from wsvad_lightning.data.loading.familiarity import LIMIT, VIDEOS, Familiarity, evenly
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.demo.drawing import draw_scene
@@ -130,19 +131,22 @@ def splits(store: str, file: str, streams: Sequence[str] = STREAMS) -> None:
 def named(
     store: FeatureStore, train: Sequence[str], parts: dict[str, list[str]], streams: Sequence[str] = STREAMS
 ) -> dict[str, str]:
-    """Count the videos of each part that are named, with the lowest, the median and the highest novelty."""
+    """Count the videos of each part that are named: by novelty, with its range, and by coding."""
     familiarity = Familiarity({name: store.streams[name] for name in streams})
 
     def read(video: str) -> dict[str, Any]:
         return {name: store.read(video, name) for name in streams}
 
     familiarity.fit(read(train[i]) for i in evenly(len(train), VIDEOS))
+    codings = Codings()
+    codings.fit([store[video].coding for video in train])
     found = {}
     for name, videos in parts.items():
         novelties = sorted(familiarity.novelty(read(video)) or 0.0 for video in videos)
         above = sum(novelty > LIMIT for novelty in novelties)
         low, median, high = novelties[0], novelties[len(videos) // 2], novelties[-1]
-        found[name] = f"{above} of {len(videos)} ({low:.1f}, {median:.1f}, {high:.1f})"
+        recoded = sum(bool(codings.change(store[video].coding)) for video in videos)
+        found[name] = f"{above} of {len(videos)} ({low:.1f}, {median:.1f}, {high:.1f}), by coding {recoded}"
     return found
 
 

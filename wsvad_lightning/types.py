@@ -21,6 +21,18 @@ NORMAL, ABNORMAL = "normal", "abnormal"
 LABELS = {0: NORMAL, 1: ABNORMAL, UNKNOWN: "unknown"}  # the word of each label
 
 
+class Coding(NamedTuple):
+    """How the file of a video is encoded.
+
+    Attributes:
+        codec: FFmpeg's name, such as ``h264``; of a folder of images the suffix of their names.
+        bits_per_pixel: size of the encoded pictures for their number and the pixels of each.
+    """
+
+    codec: str
+    bits_per_pixel: float
+
+
 class RegionSpan(NamedTuple):
     """Anomalous regions of successive frames, in which they do not change.
 

@@ -200,7 +200,7 @@ def test_a_lost_end_is_named_and_not_broken(make_video: VideoMaker, tmp_path: Pa
     assert run(path, tmp_path / "store.h5") == 0
     record = FeatureStore(tmp_path / "store.h5")["gate"]
     assert 5 < record.num_frames < 40
-    assert f"{record.num_frames} frames where the header states 40" in record.notes
+    assert f"{record.num_frames} frames where the header states 40" in record.notes[-1]
     assert all(f"note: gate: {note}\n" in capsys.readouterr().err for note in record.notes[-1:])
     table = tmp_path / "table.csv"
     table.write_text("video,label,num_frames\ngate,normal,40\n")

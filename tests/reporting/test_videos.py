@@ -37,7 +37,7 @@ def test_a_row_says_how_a_video_was_scored_and_where_it_fails() -> None:
     assert (quiet.label, quiet.fps, quiet.anomalous_frames, quiet.auc) == ("normal", None, 0, None)
     assert (quiet.highest_normal_frame, quiet.lowest_event) == (1, None)
     assert unknown.label == "unknown"
-    assert set(unknown[8:]) == {None}
+    assert set(unknown[8:]) == {None, ""}
 
 
 def test_anomalies_are_the_annotated_ones_unless_a_rule_labels_other_frames() -> None:

@@ -37,6 +37,8 @@ def test_images_are_frames(suffix: str, tmp_path: Path) -> None:
     assert {(frame.shape, frame.dtype) for frame in frames} == {((10, 16, 3), np.dtype(np.uint8))}
     assert (reader.num_frames, reader.fps, reader.irregular) == (5, 10.0, False)
     assert reader.seconds == pytest.approx(0.4)
+    size = sum((tmp_path / "walk" / name).stat().st_size for name in names)
+    assert reader.coding == (suffix.lower()[1:], pytest.approx(8 * size / (5 * 10 * 16)))
 
 
 def test_images_are_resampled_and_skipped(tmp_path: Path) -> None:

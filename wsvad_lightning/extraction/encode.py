@@ -15,6 +15,7 @@ from wsvad_lightning.extraction.pooling import SnippetRecipe
 from wsvad_lightning.extraction.sound import SoundEncoder
 from wsvad_lightning.extraction.spool import Spool
 from wsvad_lightning.extraction.streams import Encoder, FrameWindow
+from wsvad_lightning.types import Coding
 from wsvad_lightning.video.frames import Footage
 from wsvad_lightning.video.reader import VideoReader
 
@@ -32,6 +33,7 @@ class EncodedVideo(NamedTuple):
         fps: frames a second, on average.
         frame_size: width and height of the frames, as they are shown.
         notes: what is odd about the video, each in a few words.
+        coding: how its file is encoded.
     """
 
     streams: dict[str, Spool]
@@ -39,6 +41,7 @@ class EncodedVideo(NamedTuple):
     fps: float
     frame_size: tuple[int, int]
     notes: tuple[str, ...]
+    coding: Coding | None
 
 
 @contextmanager
@@ -92,7 +95,8 @@ def encode_video(
                 streams[name].cut(recipe.num_snippets(reader.num_frames))
             for name, sound in heard.items():
                 streams[name].add(sound.listen(path, recipe, reader.num_frames, reader.fps, notes))
-        yield EncodedVideo(streams, reader.num_frames, reader.fps, (width, height), (*reader.notes, *notes))
+        described = reader.num_frames, reader.fps, (width, height), (*reader.notes, *notes), reader.coding
+        yield EncodedVideo(streams, *described)
 
 
 def frame_windows(reader: VideoReader, batch_size: int) -> Iterator[FrameWindow]:

@@ -252,6 +252,7 @@ class Extraction(LightningModule):
             num_frames=video.num_frames,
             fps=video.fps,
             notes=video.notes,
+            coding=video.coding,
             origin=origin,
             replace=given.annotation.video_id in self.changes.files,
         )

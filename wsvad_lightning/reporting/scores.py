@@ -151,8 +151,10 @@ class ScoreWriter(Callback):
             for video in predictions
         ]
         novelties = {video.video_id: video.novelty for video in predictions}
-        write_videos(folder / "videos.csv", video_rows(self.curves, known, rates, novelties))
+        changes = {name: data.coding_change(name) for name in novelties}
+        write_videos(folder / "videos.csv", video_rows(self.curves, known, rates, novelties, changes))
         name_unfamiliar(novelties)
+        name_recoded(changes)
         if say_nothing(predictions):
             rank_zero_info("The maps say nothing: their score is the same everywhere, see docs/serving.md")
         if trainer.testing:
@@ -195,6 +197,22 @@ def name_unfamiliar(novelties: Mapping[str, float | None]) -> None:
         f"warning: {len(unlike)} of {len(novelties)} videos exceed the usual novelty of {LIMIT}. "
         "Another camera, light, codec or extraction? See docs/new_camera.md"
     )
+
+
+def name_recoded(changes: Mapping[str, str]) -> None:
+    """Name the videos that are encoded otherwise than those of the training.
+
+    Args:
+        changes: how, by name of the video; empty where they are not, or nothing is known.
+    """
+    recoded = [name for name, change in changes.items() if change]
+    for name in recoded[:NAMED]:
+        rank_zero_info(f"warning: {name} is encoded otherwise than the training videos: {changes[name]}")
+    if recoded:
+        rank_zero_info(
+            f"warning: {len(recoded)} of {len(changes)} videos are encoded otherwise. "
+            "A threshold may not hold for them, see docs/new_camera.md"
+        )
 
 
 def write_tables(

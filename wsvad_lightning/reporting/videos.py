@@ -46,6 +46,7 @@ class VideoRow(NamedTuple):
         lowest_event_frame: its first frame.
         novelty: how unlike the training its features are; above the limit it is named, see
             :mod:`wsvad_lightning.data.loading.familiarity`. None if the checkpoint does not say.
+        coding: how it is encoded otherwise than those of the training; empty if it is not, or unknown.
     """
 
     video: str
@@ -63,6 +64,7 @@ class VideoRow(NamedTuple):
     lowest_event: float | None = None
     lowest_event_frame: int | None = None
     novelty: float | None = None
+    coding: str = ""
 
 
 def describe_video(curve: VideoCurve, label: int, fps: float, truth: Sequence[Event] = ()) -> VideoRow:
@@ -126,6 +128,7 @@ def video_rows(
     known: Mapping[str, VideoAnnotation],
     fps: Mapping[str, float],
     novelties: Mapping[str, float | None] | None = None,
+    codings: Mapping[str, str] | None = None,
 ) -> list[VideoRow]:
     """Describe videos, in their order.
 
@@ -134,13 +137,15 @@ def video_rows(
         known: what is annotated of them, by name; nothing in a prediction.
         fps: frames a second, by name; NaN where unknown.
         novelties: how unlike the training they are, by name.
+        codings: how they are encoded otherwise than those of the training, by name.
     """
     rows = []
     for curve in curves:
         video = known.get(curve.video_id)
         truth = truth_events(video, curve.labels) if video else []
         row = describe_video(curve, video.label if video else UNKNOWN, fps[curve.video_id], truth)
-        rows.append(row._replace(novelty=(novelties or {}).get(curve.video_id)))
+        novelty, coding = (novelties or {}).get(curve.video_id), (codings or {}).get(curve.video_id, "")
+        rows.append(row._replace(novelty=novelty, coding=coding))
     return rows
 
 

@@ -17,7 +17,7 @@ from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.quiet import leave_out_tips
-from wsvad_lightning.reporting.scores import name_unfamiliar
+from wsvad_lightning.reporting.scores import name_recoded, name_unfamiliar
 from wsvad_lightning.runs.checkpoints import WholeCheckpoints
 from wsvad_lightning.serving.extractor import Extractor
 from wsvad_lightning.serving.preparation import STATE, Preparation, Streams
@@ -127,6 +127,7 @@ class Detector:
             batches: Any = trainer.predict(self.model, data, ckpt_path=self._checkpoint, weights_only=True)
         found = [one._replace(novelty=data.novelty(one.video_id)) for batch in batches for one in batch]
         name_unfamiliar({one.video_id: one.novelty for one in found})
+        name_recoded({one.video_id: data.coding_change(one.video_id) for one in found})
         return {one.video_id: one for one in found}
 
     def score_video(self, video: str | Path, weights: str | None = None) -> Prediction:
@@ -146,6 +147,7 @@ class Detector:
         with self.extractor(weights).encode(video) as encoded:
             streams = {stream: values[:] for stream, values in encoded.streams.items()}
             found = self.predict(streams, encoded.num_frames, name)
+            name_recoded({name: self.preparation().coding_change(encoded.coding)})
         name_unfamiliar({name: found.novelty})
         return found
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from wsvad_lightning.data.loading.codings import Codings
 from wsvad_lightning.data.loading.familiarity import PREFIX, Familiarity
 from wsvad_lightning.data.loading.transform import FeatureTransform
 from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
-from wsvad_lightning.types import StreamInfo
+from wsvad_lightning.types import Coding, StreamInfo
 
 FEATURES = "features"  # the stream that a bare array is of
 STATE = "WSVADDataModule"  # entry of a checkpoint: statistics of the features
@@ -98,6 +99,12 @@ class Preparation:
         compared = Familiarity({name: self._shapes[name] for name in self.joined})
         compared.load_state_dict({name: v for name, v in self._state.items() if name.startswith(PREFIX)})
         return compared
+
+    def coding_change(self, coding: Coding | None) -> str:
+        """How a video is encoded otherwise than those of the training; empty if it is not, or unknown."""
+        codings = Codings()
+        codings.load_state_dict(self._state)
+        return codings.change(coding)
 
     def build(self, shapes: Mapping[str, StreamInfo]) -> None:
         """Take the shapes of the streams, which the first snippets show otherwise.

@@ -95,6 +95,8 @@ class Film:
         rate: frames a second that the file states; 0 if it does not.
         tags: of the track, by name.
         failed: stamps of the packets that could not be decoded, NaN for one that has none.
+        codec: FFmpeg's name of how the track is encoded, such as ``h264``.
+        size: bytes of the track; known after the last shot.
     """
 
     def __init__(self, container: Any, track: Any, *, threaded: bool, notes: Sequence[str] = ()) -> None:
@@ -103,6 +105,8 @@ class Film:
         self._mistakes = import_av().FFmpegError
         self.rate = float(track.average_rate or track.guessed_rate or 0)
         self.tags: dict[str, str] = dict(track.metadata)
+        self.codec: str = track.codec_context.codec.canonical_name
+        self.size = 0
         self.notes, self.failed = list(notes), list[float]()
         self._doubtful, self._until, self._error = False, -math.inf, ""
         self._discarded, self._end = 0, 0  # packets that are not to be shown; byte after the latest one
@@ -195,6 +199,7 @@ class Film:
                 for packet in self.container.demux(self.track):
                     self._discarded += packet.is_discard
                     if packet.size:  # an empty one would end the decoding
+                        self.size += packet.size
                         self._end = max(self._end, (packet.pos or 0) + min(packet.size, self._largest))
                         yield packet
                 break

@@ -49,6 +49,7 @@ class ImageFilm(Film):
     def __init__(self, folder: FrameFolder) -> None:
         self._folder, self._error = folder, ""
         self.rate, self.tags, self.notes, self.failed = folder.fps, {}, [], []
+        self.codec, self.size = folder.images[0].suffix.lower().removeprefix("."), 0
 
     def shots(self) -> Iterator[Shot]:
         """Give every image that can be decoded."""
@@ -57,6 +58,7 @@ class ImageFilm(Film):
             stamp = number / self.rate
             try:
                 frame = decode_image(image)
+                self.size += image.stat().st_size
             except (av.FFmpegError, OSError, StopIteration, IndexError) as error:
                 self.failed.append(stamp)
                 self._error = getattr(error, "strerror", None) or "it holds no picture"
@@ -70,6 +72,10 @@ class ImageFilm(Film):
     def unread(self) -> float:
         """Every image is read."""
         return 0.0
+
+    def is_cut(self) -> bool:
+        """A folder has no end that could be missing."""
+        return False
 
     @property
     def holds_music(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wsvad_lightning.types import Coding
 from wsvad_lightning.video.film import Damaged, Film, Shot, broken, import_av, open_film
 from wsvad_lightning.video.frames import Footage, FrameFolder, open_images
 from wsvad_lightning.video.oddities import Oddities
@@ -59,6 +60,7 @@ class VideoReader:
         fps: average frames a second; known once the iteration is over.
         irregular: whether the file has a variable frame rate; known once the iteration is over.
         notes: what is odd about the video, each in a few words; known once the iteration is over.
+        coding: how the file is encoded; None until the iteration is over.
 
     Raises:
         WSVADError: if PyAV is not installed; while iterating, if the file is missing, is not a video, has no
@@ -110,6 +112,7 @@ class VideoReader:
         self._gaps: list[tuple[float, float]] = []  # between the stamps of frames, filled by lost ones
         self.num_frames, self.seconds, self.fps, self.irregular = 0, 0.0, 0.0, False
         self.notes: tuple[str, ...] = ()
+        self.coding: Coding | None = None
 
     def _decoded(self) -> Iterator[Picture]:
         """Every frame of the file: decoded by threads until something may be damaged, then without."""
@@ -145,6 +148,8 @@ class VideoReader:
                 yield self._lost(latest, stamp)
             if self._stamps.num_frames == 1 and film.holds_music:
                 raise broken(self.path, "has no video, only the cover of its music")
+            pixels = latest.frame.width * latest.frame.height * self._stamps.num_frames
+            self.coding = Coding(film.codec, 8 * film.size / pixels)
             self.notes = self._oddities.notes(film, self._stamps, resampled=self.resample is not None)
 
     def _may_be_damaged(self, shot: Shot, following: Shot) -> bool:

@@ -31,6 +31,7 @@ from tests.data.store.store_cases import (
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.store import Features, FeatureStore, Origin, StoreWriter, layout
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.types import Coding
 
 Change = Callable[[dict[str, Any]], Any]
 ORIGIN = Origin("cam1/0001.mp4", 1234, 1_700_000_000_123_456_789, "ab" * 32)
@@ -96,8 +97,11 @@ def test_a_store_that_grew_names_every_decoder_and_what_is_odd(tmp_path: Path) -
         with StoreWriter(path, dataclasses.replace(PROVENANCE, decoder=decoder)) as writer:
             annotation, notes = make_annotation(number), ("turned", "Bild 7 fehlt")[:number]
             frames = annotation.num_frames or 0
-            writer.add(annotation, make_streams(number), num_frames=frames, fps=25.0, notes=notes)
+            coding = Coding("h264", 0.25 * number) if number else None
+            streams = make_streams(number)
+            writer.add(annotation, streams, num_frames=frames, fps=25.0, notes=notes, coding=coding)
     store = FeatureStore(path)
+    assert [store[video_id].coding for video_id in store] == [None, *(("h264", x) for x in (0.25, 0.5, 0.75))]
     assert store.provenance.decoder == "PyAV 14; PyAV 18"
     assert [len(store[video_id].notes) for video_id in store] == [0, 1, 2, 2]
     assert store["video03"].notes == ("turned", "Bild 7 fehlt")

@@ -93,15 +93,16 @@ def test_videos_unlike_the_training_are_marked(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     table = folder / "videos.csv"
     header, *rows = table.read_text().splitlines()
-    column = header.split(",").index("novelty")
-    marked = [[*row.split(",")[:column], "9.5" if row.startswith("calm") else "1"] for row in rows]
-    table.write_text("\n".join([header, *map(",".join, marked)]))
+    assert header.endswith(",novelty,coding")
+    ends = {"calm": "9.5,", "still": "1,mjpeg"}
+    marked = [f"{row.removesuffix(',,')},{ends.get(row.split(',')[0], '1,')}" for row in rows]
+    table.write_text("\n".join([header, *marked]))
     run = read_run(folder)
-    assert [video.row.video for video in run.videos if is_unlike(video.row)] == ["calm"]
+    assert [video.row.video for video in run.videos if is_unlike(video.row)] == ["calm", "still"]
     write_run(run, tmp_path / "a.html", {})
     text = (tmp_path / "a.html").read_text("utf-8")
-    assert "1 unlike the training" in text
-    assert text.count("novelty 9.5") == 1
+    assert "2 unlike the training" in text
+    assert text.count("novelty 9.5") == text.count("encoded otherwise: mjpeg") == 1
 
 
 def test_a_drawn_video_outside_of_the_folder_is_left_out(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from wsvad_lightning.data.datasets.vectors import Listed, ReadyLabels, read_vect
 from wsvad_lightning.data.loading.base import STAGES, ResumableDataModule
 from wsvad_lightning.data.loading.cache import SegmentCache
 from wsvad_lightning.data.loading.catalogue import Catalogue
+from wsvad_lightning.data.loading.codings import Codings
 from wsvad_lightning.data.loading.dataset import (
     BatchLoader,
     SegmentSource,
@@ -233,6 +234,10 @@ class WSVADDataModule(ResumableDataModule):
         """
         return self._familiarity.novelty(self._readers.features.read_stored(video_id))
 
+    def coding_change(self, video_id: str) -> str:
+        """How a video is encoded otherwise than those of the training; empty if it is not, or unknown."""
+        return self._codings.change(self.store[video_id].coding)
+
     def patches(self, video_id: str) -> Patches:
         """Give a video with one patch left in, for its maps."""
         return self.transform.patches(lambda: self._readers.features.read_stored(video_id))
@@ -276,6 +281,7 @@ class WSVADDataModule(ResumableDataModule):
             train = self.parts["train"]
             compared = [train[i] for i in evenly(len(train), VIDEOS)]
             self._familiarity.fit(self._readers.features.read_finite_streams(compared))
+            self._codings.fit([self.store[name].coding for name in train])
             if len(compared) < FEWEST:
                 rank_zero_info(
                     f"{len(compared)} training videos are too few to know another camera later, which takes "
@@ -343,7 +349,7 @@ class WSVADDataModule(ResumableDataModule):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the statistics of all streams; which batches were trained is in the trainer's own state."""
-        return self._readers.state_dict() | self._familiarity.state_dict()
+        return self._readers.state_dict() | self._familiarity.state_dict() | self._codings.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         """Take over the statistics that the model was trained with.
@@ -354,6 +360,7 @@ class WSVADDataModule(ResumableDataModule):
         compared = {name: values for name, values in state_dict.items() if name.startswith(PREFIX)}
         self._readers.load_state_dict({n: values for n, values in state_dict.items() if n not in compared})
         self._familiarity.load_state_dict(compared)
+        self._codings.load_state_dict(compared)
 
     # ---------------------------------------------------------------------------------------------- parts
 
@@ -365,6 +372,10 @@ class WSVADDataModule(ResumableDataModule):
     @cached_property
     def _familiarity(self) -> Familiarity:
         return Familiarity(self.transform.streams)
+
+    @cached_property
+    def _codings(self) -> Codings:
+        return Codings()
 
     @property
     def _predicting(self) -> bool:

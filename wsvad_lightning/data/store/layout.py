@@ -4,13 +4,15 @@
     └── videos
         └── <video_id>         label, classes, split, num_frames, fps, width, height,
                                intervals [n, 2], interval_classes [n], glances [n], notes [n]; name;
+                               codec, bits_per_pixel;
                                source, source_size, source_mtime_ns, source_sha256; checksum
             ├── features       [T, N, D] float16 or float32; checksum, mean_norm
             └── patches_2x3    [T, 6, D], and so on: one dataset a stream
 
-``split``, ``width``, ``height``, ``intervals``, ``interval_classes``, ``glances`` and ``source…`` are absent
-where they are unknown; ``views`` is JSON text. A group that cannot be called by the name of its video, as
-that has a ``/``, is called by a digest, and its attribute ``name`` is the name.
+``split``, ``width``, ``height``, ``intervals``, ``interval_classes``, ``glances``, ``codec`` with
+``bits_per_pixel``, and ``source…`` are absent where they are unknown; ``views`` is JSON text. A group that
+cannot be called by the name of its video, as that has a ``/``, is called by a digest, and its attribute
+``name`` is the name.
 
 Uncompressed datasets are contiguous and start at multiples of 64 bytes, so that any program can map them into
 memory. What the checksums cover, and what is refused, is in :mod:`wsvad_lightning.data.store.contents`.
@@ -52,6 +54,7 @@ from wsvad_lightning.data.store.records import (
 )
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
+from wsvad_lightning.types import Coding
 
 SCHEMA = 1
 ORIGIN = {"path": "source", "size": "source_size", "mtime_ns": "source_mtime_ns", "sha256": "source_sha256"}
@@ -104,6 +107,7 @@ def write_video(
     fps: float,
     compression: Compression | None,
     notes: Sequence[str] = (),
+    coding: Coding | None = None,
     origin: Origin | None = None,
 ) -> None:
     """Add one video to the group of videos.
@@ -116,6 +120,7 @@ def write_video(
         fps: frames a second.
         compression: filter of the datasets; None for contiguous ones.
         notes: what is odd about the file of the video.
+        coding: how that file is encoded.
         origin: the file that the features come from.
     """
     group = videos.create_group(_group_name(annotation.video_id))
@@ -126,6 +131,8 @@ def write_video(
         group.attrs["width"], group.attrs["height"] = annotation.frame_size
     if notes:
         group.attrs["notes"] = np.array(notes, dtype=h5py.string_dtype())
+    if coding is not None:
+        group.attrs["codec"], group.attrs["bits_per_pixel"] = coding
     _write_annotation(group, annotation)
     for entry in fields(Origin) if origin else ():
         group.attrs[ORIGIN[entry.name]] = getattr(origin, entry.name)
@@ -315,7 +322,10 @@ def read_video(group: h5py.Group, path: Path) -> VideoRecord:
     if ORIGIN["path"] in given:
         kinds = (str, int, int, str)
         origin = Origin(*(_typed(given, key, kind) for key, kind in zip(ORIGIN.values(), kinds, strict=True)))
-    return VideoRecord(annotation, num_snippets, num_frames, fps, streams, tuple(notes), origin, own)
+    coding = None
+    if "codec" in given:
+        coding = Coding(_typed(given, "codec", str), _typed(given, "bits_per_pixel", float))
+    return VideoRecord(annotation, num_snippets, num_frames, fps, streams, tuple(notes), coding, origin, own)
 
 
 def _locate_stream(name: str, dataset: h5py.Dataset, path: Path) -> StreamLocation:

@@ -46,7 +46,7 @@ def merge(stores: list[str], *, output: str) -> None:
             for store in sources:
                 _check_same(record, store[video_id], store)
                 streams |= _read(store, video_id)
-            recorded = record.num_frames, record.fps, None, record.notes, record.origin
+            recorded = record.num_frames, record.fps, None, record.notes, record.coding, record.origin
             write_video(videos, record.annotation, streams, *recorded)
     held = f"{len(sources[0])} videos, streams {' '.join(FeatureStore(path).streams)}"
     Console().print(f"{path}: {held}", highlight=False)

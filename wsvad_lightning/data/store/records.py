@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid
-from wsvad_lightning.types import StreamInfo
+from wsvad_lightning.types import Coding, StreamInfo
 
 Features = NDArray[np.floating[Any]]
 """The features of a video, ``[T, N, D]``."""
@@ -159,6 +159,7 @@ class VideoRecord:
         fps: frames a second.
         streams: where each stream lies.
         notes: what is odd about the file of the video, such as frames that are lost.
+        coding: how that file is encoded; None if that is unknown.
         origin: the file it was extracted from; None if that is unknown.
         checksum: of all this; None in a store of an older version.
     """
@@ -169,6 +170,7 @@ class VideoRecord:
     fps: float
     streams: Mapping[str, StreamLocation]
     notes: tuple[str, ...] = ()
+    coding: Coding | None = None
     origin: Origin | None = None
     checksum: str | None = None
 

@@ -40,7 +40,7 @@ from wsvad_lightning.data.store.records import (
 )
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import remove_leftovers
-from wsvad_lightning.types import StreamInfo
+from wsvad_lightning.types import Coding, StreamInfo
 
 
 class StoreWriter:
@@ -95,6 +95,7 @@ class StoreWriter:
         num_frames: int,
         fps: float,
         notes: Sequence[str] = (),
+        coding: Coding | None = None,
         origin: Origin | None = None,
         replace: bool = False,
     ) -> None:
@@ -106,6 +107,7 @@ class StoreWriter:
             num_frames: frames of the video, counted by decoding.
             fps: frames a second.
             notes: what is odd about the file of the video.
+            coding: how that file is encoded.
             origin: the file that it was extracted from.
             replace: whether it takes the place of a video of this name, if there is one.
 
@@ -127,7 +129,8 @@ class StoreWriter:
         shapes = {name: array.shape for name, array in streams.items()}
         described = describe_streams(video_id, shapes, self.provenance, self._streams)
         with new_file(self._part(video_id), self.provenance) as videos:
-            write_video(videos, annotation, streams, num_frames, fps, self.compression, notes, origin)
+            recorded = num_frames, fps, self.compression, notes, coding, origin
+            write_video(videos, annotation, streams, *recorded)
         self._streams = described
         self._present.add(video_id)
 

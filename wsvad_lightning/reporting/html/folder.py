@@ -180,7 +180,7 @@ def _read_videos(folder: Path) -> list[ReportedVideo]:
         maps = _strongest_maps(folder, curve, grid)
         novelty = _number(row, "novelty") if row.cells.get("novelty") else None
         described = describe_video(curve, NUMBERS.get(row.cells["label"], -1), fps, curve.truths)._replace(
-            novelty=novelty
+            novelty=novelty, coding=row.cells.get("coding", "")
         )
         times = None if math.isnan(fps) else _times(snippets[name], num_frames, fps)
         videos.append(ReportedVideo(described, curve, times, maps, _drawn(folder, name)))

@@ -251,8 +251,8 @@ def _summary(run: ReportedRun) -> list[str]:
 
 
 def is_unlike(row: VideoRow) -> bool:
-    """Whether the features of a video are unlike those of the training."""
-    return row.novelty is not None and row.novelty > LIMIT
+    """Whether a video is unlike those of the training, by its features or by its coding."""
+    return bool(row.coding) or (row.novelty is not None and row.novelty > LIMIT)
 
 
 def _count(number: int, noun: str) -> str:

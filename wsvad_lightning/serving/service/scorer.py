@@ -90,7 +90,9 @@ class Scorer:
             times = read_times(path, recipe.fps, check)
         except WSVADError as error:
             raise Refused(415 if error.argument == "video" else 422, error.problem) from None
-        return self._answer("video", found, times.__getitem__, encoded.notes)
+        change = self._detector.preparation().coding_change(encoded.coding)
+        recoded = (f"encoded otherwise than the training videos: {change}",) if change else ()
+        return self._answer("video", found, times.__getitem__, (*encoded.notes, *recoded))
 
     def _answer(
         self, kind: str, found: Prediction, clock: Clock, notes: tuple[str, ...] = ()
