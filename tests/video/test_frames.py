@@ -38,7 +38,9 @@ def test_images_are_frames(suffix: str, tmp_path: Path) -> None:
     assert (reader.num_frames, reader.fps, reader.irregular) == (5, 10.0, False)
     assert reader.seconds == pytest.approx(0.4)
     size = sum((tmp_path / "walk" / name).stat().st_size for name in names)
-    assert reader.coding == (suffix.lower()[1:], pytest.approx(8 * size / (5 * 10 * 16)))
+    assert reader.coding is not None
+    assert reader.coding.codec == suffix.lower()[1:]
+    assert reader.coding.bits_per_pixel == pytest.approx(8 * size / (5 * 10 * 16))
 
 
 def test_images_are_resampled_and_skipped(tmp_path: Path) -> None:
