@@ -39,7 +39,7 @@ def main(folder: str, seed: int = 0) -> None:
         folder: for everything.
         seed: of everything that is left to chance.
     """
-    spec = DemoSpec(24, 24, 16, 16, difficulty="plain")
+    spec = DemoSpec(20, 25, 12, 15, width=120, height=80, difficulty="plain")
     annotations = {}
     for number, clip in enumerate(track(list_clips(spec, seed), "Rendering videos")):
         kinds = [*SEEN, *HEARD]

@@ -49,6 +49,7 @@ SWITCHES = {  # of the authors' option files
         "cross_attention random_top multi_k k second_topk rgb_thermal_fusion motion_loss "
         "motion_loss_weight motion_aware_type debug exp_num"
     ),
+    "DSANet": "DNP_use prompt-prefix prompt-postfix embed-dim",  # what its page notes
 }
 
 

@@ -64,6 +64,7 @@ def test_official_batches_are_those_of_the_papers() -> None:
         "SVMAE": (64, 10, 32, 1536),
         "CLIPTSA": (32, 1, 32, 512),
         "VadCLIP": (128, 1, 256, 512),
+        "DSANet": (128, 1, 256, 512),
         "TPWNG": (128, 1, 200, 512),
         "GSMoE": (128, 1, 200, 1024),
         "ADPLG": (64, 1, 64, 1024),

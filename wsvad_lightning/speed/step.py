@@ -80,6 +80,7 @@ OFFICIAL = {
     "SVMAE": Official("ucf_svmae.yaml", 10),
     "CLIPTSA": Official("ucf_cliptsa.yaml", 1),
     "VadCLIP": Official("ucf_vadclip.yaml", 10),
+    "DSANet": Official("ucf_dsanet.yaml", 10),
     "TPWNG": Official("ucf_tpwng.yaml", 10),
     "GSMoE": Official("ucf_gsmoe.yaml", 10),
     "ADPLG": Official("ucf_adplg.yaml", 10),
