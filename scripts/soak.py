@@ -174,7 +174,7 @@ def soak(
         faults: about how many to make in that time, in all: cuts, damage, silence, jumps of the clock, other
             sizes.
         window: of snippets that are scored together.
-        record: file for the memory of each second, in MB, which `scripts/draw_docs.py` draws.
+        record: file for the memory of each second, in MB.
     """
     length = int(60 * minutes * FPS) + 60 * FPS
     longest = SHORT if faults else 18_000
@@ -189,19 +189,23 @@ def soak(
         while not Path(folder, "watch.jsonl").exists() and process.poll() is None:
             time.sleep(0.5)  # a start takes seconds
         end, memory, loads = time.monotonic() + 60 * minutes, list[float](), list[float]()
-        started = time.monotonic()
+        started, worked = time.monotonic(), _processor_time(process.pid)
         while time.monotonic() < end and process.poll() is None:
             time.sleep(1)
             memory.append(_resident(process.pid))
             loads.append(os.getloadavg()[0])
             if len(memory) % 30 == 0:
                 print(f"{time.monotonic() - started:6.0f} s  {memory[-1]:7.1f} MB", flush=True)
+        worked, lasted = _processor_time(process.pid) - worked, time.monotonic() - started
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
         if not Path(folder, "watch.jsonl").exists():
             sys.exit(said)
         lines = [json.loads(line) for line in Path(folder, "watch.jsonl").read_text("utf-8").splitlines()]
     _report(lines, memory, loads, process.returncode, said)
+    print(
+        f"processor time: {worked:.0f} s in {lasted:.0f} s, {worked / lasted / cameras:.3f} a camera-second"
+    )
     lost = [one for camera in served for one in unrecorded(camera, lines)]
     print("faults", dict(Counter(kind for camera in served for _, kind in camera.faults)))
     print(f"interruptions without a gap: {lost}")
@@ -243,6 +247,12 @@ def _report(
         parts = [np.median(memory[k * third : (k + 1) * third]) for k in range(3)]
         print("memory, median of each third: " + ", ".join(f"{part:.1f}" for part in parts) + " MB")
     print(f"load of the machine: {np.mean(loads):.1f} on {os.cpu_count()} cores")
+
+
+def _processor_time(pid: int) -> float:
+    """Seconds that the processors have worked for a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> float:

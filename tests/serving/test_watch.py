@@ -5,6 +5,7 @@ import io
 import json
 import signal
 import socket
+import subprocess
 import threading
 import time
 import weakref
@@ -250,6 +251,60 @@ def test_what_an_interruption_ends_is_freed_at_once(trained: Path, tmp_path: Pat
     finally:
         gc.enable()
         record.close()
+
+
+RTSP_SERVER = """
+import sys, gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer
+Gst.init(None)
+server, factory = GstRtspServer.RTSPServer(), GstRtspServer.RTSPMediaFactory()
+server.set_address("127.0.0.1")
+server.set_service("0")
+factory.set_launch(f"( filesrc location={sys.argv[1]} ! tsdemux ! h264parse ! rtph264pay name=pay0 )")
+server.get_mount_points().add_factory("/gate", factory)
+server.attach(None)
+print(server.get_bound_port(), flush=True)
+GLib.MainLoop().run()
+"""
+PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
+
+
+@pytest.fixture
+def rtsp(texture: np.ndarray, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """GStreamer's RTSP server with a video of two seconds, and its address."""
+    (tmp_path / "gate.ts").write_bytes(transport_stream(texture, 2 * FRAMES))
+    command = ["/usr/bin/python3", "-c", RTSP_SERVER, str(tmp_path / "gate.ts")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().strip()
+        if not port:
+            pytest.skip(f"GStreamer's RTSP server is missing: apt-get install {PACKAGES}")
+        try:
+            yield server, f"rtsp://127.0.0.1:{port}/gate"
+        finally:
+            server.kill()
+
+
+def test_an_rtsp_server_is_watched_until_it_dies(
+    rtsp: tuple[subprocess.Popen[str], str], trained: Path, tmp_path: Path
+) -> None:
+    server, address = rtsp
+    folder = tmp_path / "out"
+    where = ["--ckpt_path", str(trained), "--output", str(folder)]
+    running = Command("watch", address, *where, "--silence", "5")
+    wait_for(lambda: len(of_kind(folder, "gap")) == 1)  # it ended, and began anew
+    server.kill()
+    wait_for(lambda: len([n for n in of_kind(folder, "note") if "interrupted" in n["text"]]) == 2)
+    running.send_signal(signal.SIGTERM)
+    done = running.finish()
+    assert (done.returncode, done.stderr.strip().split("\n")[-1]) == (143, "stopped by SIGTERM")
+    (end,) = of_kind(folder, "end")
+    assert end["frames"] > 2 * FRAMES
+    assert [line["frame"] for line in of_kind(folder, "score")] == list(range(0, end["frames"], 4))
+    assert (end["gaps"], end["dropped"]) == (len(of_kind(folder, "gap")), 0)
+    assert end["gaps"] == 2
 
 
 class Idle(Source):
