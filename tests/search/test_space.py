@@ -74,3 +74,20 @@ def test_a_sweep_has_the_same_ends(tmp_path: Path) -> None:
     steps, dropout = (setting.for_sweep() for setting in space.settings.values())
     assert steps == {"distribution": "q_log_uniform_values", "min": 20, "max": 200}
     assert dropout == {"distribution": "uniform", "min": 0.1, "max": 1.0}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model.dropout": 0.2},
+        {"model.dropout": 0.2, "data.crops": "max", "trainer.callbacks": "os.system"},
+        {"model.dropout": 2.0, "data.crops": "max"},
+        {"model.dropout": "0.2", "data.crops": "max"},
+        {"model.dropout": 0.2, "data.crops": "max --trainer.callbacks"},
+    ],
+)
+def test_values_of_a_journal_are_of_the_space(values: dict[str, object], tmp_path: Path) -> None:
+    space = read(tmp_path, "model.dropout: {low: 0.1, high: 1}\ndata.crops: [max, mean]")
+    space.check({"model.dropout": 0.2, "data.crops": "max"}, tmp_path)
+    with pytest.raises(WSVADError, match="not as the space has it"):
+        space.check(values, tmp_path)

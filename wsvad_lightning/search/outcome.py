@@ -64,7 +64,11 @@ def write_trials(study: "Study", output: Path) -> None:
     ]
     title = f"{len(trials)} trials, {len(trials) - len(ended)} of them pruned"
     header = ["trial", "held-out video AUC", *(key.rpartition(".")[2] for key in keys)]
-    rich.get_console().print("", laid_out(title, header, shown))
+    console = rich.get_console()
+    console.print("", laid_out(title, header, shown))
+    if (ties := sum(one.value == ended[0].value for one in ended)) > 1:
+        said = f"{ties} trials reached the same, the earliest is taken; more --seeds distinguish them"
+        console.print(said, markup=False, soft_wrap=True)
 
 
 def seconds_of(trial: "FrozenTrial") -> float | None:

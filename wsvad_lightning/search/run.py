@@ -20,7 +20,7 @@ from wsvad_lightning.runs.parsed import ParsedRun, parse_fit
 from wsvad_lightning.runs.run import writable_folder
 from wsvad_lightning.search.outcome import Outcome, write_outcome, write_trials
 from wsvad_lightning.search.space import arguments_of
-from wsvad_lightning.search.study import MADE_FROM, Search, Turn, finished, open_study, run_trial
+from wsvad_lightning.search.study import JOURNAL, MADE_FROM, Search, Turn, finished, open_study, run_trial
 from wsvad_lightning.signals import continuing
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def test(search: Search, best: "FrozenTrial") -> Outcome:
     Raises:
         WSVADError: if that fails.
     """
+    search.space.check(best.params, search.output / JOURNAL)
     cell = cell_of(search, best.params, best.number)
     if cell.read_result() is None and (failed := work_off([cell], train_and_test, 1)):
         raise WSVADError("search", cell, failed[0][1], f"See {cell.folder}/log.txt")

@@ -50,6 +50,10 @@ class Range:
             return trial.suggest_int(key, self.low, self.high, log=self.log)
         return trial.suggest_float(key, self.low, self.high, log=self.log)
 
+    def holds(self, value: object) -> bool:
+        """Whether a value lies in the range."""
+        return type(value) is type(self.low) and self.low <= value <= self.high
+
     def examples(self) -> list[Value]:
         """Both ends."""
         return [self.low, self.high]
@@ -77,6 +81,10 @@ class Choices:
         chosen: str = trial.suggest_categorical(key, self.values)
         return chosen
 
+    def holds(self, value: object) -> bool:
+        """Whether a value is one of them."""
+        return value in self.values
+
     def examples(self) -> list[Value]:
         """All of them."""
         return list(self.values)
@@ -95,6 +103,18 @@ class Space:
     def suggest(self, trial: "Trial") -> dict[str, Value]:
         """Draw a value of every setting."""
         return {key: setting.suggest(trial, key) for key, setting in self.settings.items()}
+
+    def check(self, values: Mapping[str, Any], where: Path) -> None:
+        """Validate values that a journal gives: they become arguments, and a journal may be a stranger's.
+
+        Raises:
+            WSVADError: if a setting is missing or is not of the space, or its value lies outside.
+        """
+        odd = values.keys() ^ self.settings.keys()
+        odd |= {key for key, own in self.settings.items() if key in values and not own.holds(values[key])}
+        if odd:
+            problem = f"a trial has {', '.join(sorted(odd))} not as the space has it"
+            raise WSVADError("--output", where, problem, "Give another folder")
 
     def examples(self) -> Iterator[dict[str, Value]]:
         """Values that between them hold both ends of every range and every choice."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 OBJECTIVE = "val/video_auc"
 JOURNAL, NAME, MADE_FROM = "trials.journal", "search", "made_from"
 FIRST = 5  # trials before any is pruned, and validations of a training before it is
+FOREIGN = (ValueError, LookupError, TypeError, AssertionError)  # raised for lines that Optuna did not write
 APART = 10_000  # more than a training has validations
 
 
@@ -97,12 +98,7 @@ def open_study(output: Path) -> "Study":
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(FIRST, n_warmup_steps=FIRST),
         )
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AssertionError,
-    ) as error:  # of lines that Optuna did not write
+    except FOREIGN as error:
         reason = " ".join(str(error).split())[:100]
         problem = f"is not the journal of a search ({type(error).__name__}: {reason})"
         raise WSVADError("--output", path, problem, "Give another folder") from error
