@@ -382,6 +382,7 @@ def test_a_file_that_cannot_be_read_is_noted(trained: Path, tmp_path: Path) -> N
         (["ftp://me:secret@a/b"], "source='ftp://a/b': ftp:// is not known. Give rtsp://"),
         (["{}", "{}"], "is the name of two sources"),
         (["{}", "--silence", "0"], "--silence='0.0': must be more than 0"),
+        (["{}", "--fps", "0"], "--fps='0.0': must be more than 0"),
         (["{}", "--webhook", "file:///etc/passwd"], "is not a web address"),
         (["{}", "--alarm", "nan"], "must be a number"),
         (["{}", "--window", "2", "--look_ahead", "2"], "must be longer than the look-ahead"),

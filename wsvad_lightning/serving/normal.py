@@ -32,8 +32,8 @@ def normal(
     Args:
         videos: folder of normal videos of a camera, with all its subfolders.
         output: folder for the features and the run.
-        recipe: of a method that trains without labels on motion features: ped2_gaussian.yaml, a
-            Gaussian of normal motion, or ped2_frduvad.yaml, FRD-UVAD.
+        recipe: of a method that trains without labels on motion features; by default a Gaussian of normal
+            motion.
         false_alarms_per_hour: alarms an hour of normal video at most.
 
     Raises:

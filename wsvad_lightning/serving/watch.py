@@ -183,6 +183,8 @@ def watch(
     """
     if not silence > 0:
         raise WSVADError("--silence", silence, "must be more than 0", "Give seconds")
+    if fps is not None and not fps > 0:
+        raise WSVADError("--fps", fps, "must be more than 0", "Give frames a second")
     extractor = Extractor.of_checkpoint(ckpt_path, weights)
     recipe = replace(extractor.recipe, fps=fps or extractor.recipe.fps)
     detector = Detector.from_checkpoint(ckpt_path)
