@@ -17,6 +17,7 @@ from rich.text import Text
 
 from wsvad_lightning.alarms import AlarmRule
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.extraction.live import SnippetStream
 from wsvad_lightning.serving.command import ALARM
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.extractor import Extractor
@@ -187,6 +188,7 @@ def watch(
         raise WSVADError("--fps", fps, "must be more than 0", "Give frames a second")
     extractor = Extractor.of_checkpoint(ckpt_path, weights)
     recipe = replace(extractor.recipe, fps=fps or extractor.recipe.fps)
+    SnippetStream(extractor.encoders, recipe)  # refuses streams of sound before a camera is connected
     detector = Detector.from_checkpoint(ckpt_path)
     opened = detector.stream(window, look_ahead)
     rule = AlarmRule(ALARM if alarm is None else alarm, release=ALARM if alarm is None else alarm)
