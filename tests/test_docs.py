@@ -81,7 +81,7 @@ def arguments_of(line: str) -> list[str]:
 
 
 WSVAD_LINE = re.compile(r"(?:\w+=\S+ )*wsvad ")
-MENTIONED = ("wsvad stages", "wsvad search")  # names in the text, not whole commands
+MENTIONED = ("wsvad stages", "wsvad search", "wsvad leaderboard")  # names in the text, not whole commands
 PLUGINS = (
     "my_method.",
     "linearmil",
