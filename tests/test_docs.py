@@ -263,6 +263,54 @@ def test_options_and_settings_in_the_text_exist(page: Path) -> None:
             assert is_listed(f"--{setting[0]}", help_of("fit")), f"there is no setting {span}"
 
 
+# ------------------------------------------------------------------------------- pages of the methods
+
+SECTIONS = ["Parameters", "Parity", "Deviations", "Recipe"]
+METHODS = {name.lower(): getattr(methods, name) for name in (*methods.__all__, *methods.PIXELS)}
+TABLE = r"^\| {} \|.*\n\|[ |-]+\n((?:\|.*\n)+)"
+NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e-?\d+)?")
+
+each_method = pytest.mark.parametrize("name", METHODS)
+
+
+def described(name: str, kind: str) -> dict[str, str]:
+    """The second cell of the rows of a method's table that are of one argument or term."""
+    (table,) = re.findall(
+        TABLE.format(kind), (ROOT / f"docs/methods/{name}.md").read_text(), re.MULTILINE
+    ) or [""]
+    return dict(re.findall(r"^\| `(\w+)` \| *([^|]*?) *\|", table, re.MULTILINE))
+
+
+@each_method
+def test_pages_of_methods_have_the_same_sections(name: str) -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / f"docs/methods/{name}.md").read_text(), re.MULTILINE)
+    assert [heading for heading in headings if heading in SECTIONS] == SECTIONS
+
+
+@each_method
+def test_arguments_of_methods_are_reported_with_their_defaults(name: str) -> None:
+    kinds = [vars(kind)["__init__"] for kind in METHODS[name].__mro__ if "__init__" in vars(kind)]
+    takes = {
+        entry.name: entry.default
+        for kind in kinds[::-1]
+        for entry in inspect.signature(kind).parameters.values()
+    }
+    reported = described(name, "argument")
+    assert reported
+    for argument, default in reported.items():
+        assert argument in takes
+        if NUMBER.fullmatch(default):
+            assert takes[argument] == pytest.approx(float(default)), argument
+
+
+@each_method
+def test_terms_of_methods_are_reported_with_their_weights(name: str) -> None:
+    for term, weight in described(name, "term").items():
+        assert term in METHODS[name].default_loss_weights
+        if NUMBER.fullmatch(weight):
+            assert METHODS[name].default_loss_weights[term] == pytest.approx(float(weight)), term
+
+
 # -------------------------------------------------------------------------------- tables of the pages
 
 
