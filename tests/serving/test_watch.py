@@ -368,10 +368,13 @@ def test_new_files_of_a_folder_are_read_once_each(
     assert [item.broken for item in came if isinstance(item, End)].count(True) == 1
 
 
-def test_a_file_that_cannot_be_read_is_noted(trained: Path, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_noted(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video")
     where = ["--ckpt_path", str(trained), "--output", str(tmp_path / "out")]
     assert main(["watch", str(tmp_path / "a.mp4"), *where]) == 1
+    assert "1 of 1 sources could not be read" in capsys.readouterr().err
     assert [line["kind"] for line in lines(tmp_path / "out")] == ["start", "note", "end"]
 
 

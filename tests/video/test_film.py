@@ -39,7 +39,7 @@ def write_tracks(path: Path, tracks: list[tuple[str, int, int]], *, sound: bool 
         music: Any = container.add_stream("aac", rate=16000) if sound else None
         for stream, (_, num_frames, _) in zip(streams, tracks, strict=True):
             for t in range(num_frames):
-                grey = np.full((48, stream.width, 3), 10 * t, np.uint8)
+                grey = np.full((48, stream.width, 3), 10 * t % 256, np.uint8)
                 frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
                 frame.pts, frame.time_base = t, Fraction(1, 10)
                 container.mux(stream.encode(frame))
@@ -71,6 +71,11 @@ PLAIN_PNG = ("png", 1, 0)  # a cover that is not marked as one
 def test_a_cover_is_no_film(name: str, tracks: list[tuple[str, int, int]], tmp_path: Path) -> None:
     reader = read(write_tracks(tmp_path / name, tracks))
     assert (reader.num_frames, reader.fps, reader.notes) == (12, 10, ())
+
+
+def test_a_cover_that_avi_states_several_frames_of_is_no_film(tmp_path: Path) -> None:
+    reader = read(write_tracks(tmp_path / "a.avi", [("mjpeg", 1, 0), ("libx264", 30, 0)]))  # with B-frames
+    assert (reader.num_frames, reader.notes) == (30, ())
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,9 @@ def watch(
         for thread in threads:
             thread.join(ENDING / len(threads))
         record.close()
+    if watcher.broken:
+        where = "the notes above say why" if output is None else f"{output}/watch.jsonl says why"
+        sys.stderr.write(f"{watcher.broken} of {len(threads)} sources could not be read: {where}\n")
     return int(watcher.broken > 0)
 
 

@@ -16,6 +16,7 @@ from wsvad_lightning.video.endings import is_cut
 ATTACHED_PICTURE = 1 << 10  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
 DEFAULT = 1  # FFmpeg's AV_DISPOSITION_DEFAULT
 STILLS = ("mjpeg", "png", "bmp", "webp", "tiff", "gif")  # codecs of pictures; some cameras use the first
+FEW = 10  # times as many frames has a film next to a track of pictures
 HELD = 64  # packets that a decoder may hold: those of its threads and those that wait for their turn
 STUCK = 100  # errors in a row after which nothing more is read
 DURATION = re.compile(r"(\d+):(\d+):([\d.]+)")  # of a track, as Matroska has it
@@ -312,14 +313,18 @@ def choose_track(path: Path, tracks: Sequence[Any]) -> tuple[Any, list[str]]:
     if not films:
         lack = "no video, only a cover picture" if tracks and not moving else "no video stream to decode"
         raise broken(path, f"has {lack}")
-    films.sort(key=lambda track: (_is_still(track), not track.width, not int(track.disposition) & DEFAULT))
+    stills = {track.index for track in films if _is_still(track, max(other.frames for other in films))}
+    films.sort(
+        key=lambda track: (track.index in stills, not track.width, not int(track.disposition) & DEFAULT)
+    )
     best, *others = films
-    if all(map(_is_still, others)):
+    if all(track.index in stills for track in others):
         return best, []
     place = [track.index for track in tracks].index(best.index) + 1
     chosen = f"number {place}, {best.codec_context.name}, {best.width} x {best.height}"
     return best, [f"{len(films)} video tracks: {chosen} is read"]
 
 
-def _is_still(track: Any) -> bool:
-    return track.codec_context.name in STILLS and track.frames <= 1
+def _is_still(track: Any, most: int) -> bool:
+    """Whether a track holds pictures next to a film of so many frames; AVI counts one as several."""
+    return track.codec_context.name in STILLS and track.frames <= max(1, most // FEW)

@@ -1,5 +1,6 @@
 """What is known of a video: from the annotations, or else from names and lists; and how long it is."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import compress
@@ -9,7 +10,7 @@ from wsvad_lightning.data.convert.names import Said, named_label
 from wsvad_lightning.data.convert.source import Item
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.labels import Label, label_of
-from wsvad_lightning.data.datasets.names import base_of
+from wsvad_lightning.data.datasets.names import base_of, digest_of
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import LABELS, UNKNOWN
@@ -20,12 +21,19 @@ Frames = Literal["exact", "covered"]
 LIST = "the list"
 SEGMENTS = 32
 MOST_DROPPED = 3  # snippets: published features end up to two snippets before their video
+DIGEST = re.compile("[0-9a-f]{32}")
 OPTIONAL = "_x264"  # part of the names of UCF-Crime that some leave out
 
 
 def find_name(video: str, table: Table) -> str | None:
-    """The name of a video in the annotations, with or without ``_x264``; None if it is not there."""
-    return next((name for name in spellings(video) if name in table), None)
+    """The name of a video in the annotations, with or without ``_x264``; None if it is not there.
+
+    A name that is too long for a file is found by its digest, which `wsvad data export` puts in its place.
+    """
+    found = next((name for name in spellings(video) if name in table), None)
+    if found is None and DIGEST.fullmatch(video):
+        found = next((name for name in table if digest_of(name) == video), None)
+    return found
 
 
 def spellings(video: str) -> tuple[str, ...]:
