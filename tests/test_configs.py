@@ -55,3 +55,9 @@ def test_shipped_recipes_keep_what_they_include() -> None:
         48,
     )
     assert composed("sht_frduvad.yaml").data.bags == "windows"
+
+
+def test_brackets_without_end_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
+    with pytest.raises(WSVADError, match="is nested too deeply"):
+        read_config(tmp_path / "deep.yaml")

@@ -10,6 +10,7 @@ from textwrap import dedent
 import pytest
 
 from tests.processes import run_command
+from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
 
 CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -66,3 +67,13 @@ def test_a_plugin_that_is_absent_is_a_mistake(plugin: list[str]) -> None:
     trained = run_command("fit", *plugin)
     assert trained.returncode == 2
     assert "--model='my_method.MyMethod': no such class" in trained.stderr.splitlines()[-1]
+
+
+def test_a_module_that_fails_when_it_is_imported_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "fails_at_once.py").write_text("import no_such_package_of_mine\n")
+    assert main(["fit", "--model", "fails_at_once.Mine", "--data.store", "s.h5"]) == 2
+    assert "cannot be imported (ModuleNotFoundError: No module named 'no_such_p" in capsys.readouterr().err

@@ -8,7 +8,7 @@ comes from it.
 
 import inspect
 from collections.abc import Collection, Mapping
-from pydoc import locate
+from pydoc import ErrorDuringImport, locate
 from typing import Any, get_type_hints
 
 import yaml
@@ -127,12 +127,26 @@ def named_class(class_path: str) -> type[TrainingModule]:
     """Import a method; for paths that the user has named.
 
     Raises:
-        WSVADError: if there is none of this path.
+        WSVADError: if there is none of this path, or its module fails.
     """
-    kind = suite().get(class_path) or locate(class_path)
-    if not (isinstance(kind, type) and issubclass(kind, TrainingModule)):
+    kind = located(class_path)
+    if kind is None:
         raise WSVADError("--model", class_path, "is not a method", "Give the import path of its class")
     return kind
+
+
+def located(class_path: str) -> type[TrainingModule] | None:
+    """Import a method, as :func:`named_class` does; None if there is none of this path.
+
+    Raises:
+        WSVADError: if its module fails.
+    """
+    try:
+        kind = suite().get(class_path) or locate(class_path)
+    except ErrorDuringImport as error:
+        problem = f"cannot be imported ({type(error.value).__name__}: {error.value})"
+        raise WSVADError("--model", class_path, problem, "Repair its module; --debug shows where") from error
+    return kind if isinstance(kind, type) and issubclass(kind, TrainingModule) else None
 
 
 def suite() -> dict[str, type[TrainingModule]]:

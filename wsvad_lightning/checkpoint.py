@@ -213,6 +213,8 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if asked := re.search(r"GLOBAL ([\w.]+)", text):
         return f"it asks for {asked[1][:SHOWN]}, which is neither a tensor nor a plain value"
+    if text.startswith("mmap can only be used"):
+        return "it is not in the format of PyTorch"
     return text.rpartition("from a trusted source. ")[2][:SHOWN]
 
 

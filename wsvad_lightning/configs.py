@@ -65,9 +65,15 @@ def included_by(path: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read the mapping that a configuration holds; an empty one where it holds none or cannot be read."""
+    """Read the mapping that a configuration holds; an empty one where it holds none or cannot be read.
+
+    Raises:
+        WSVADError: if it is nested so deeply that a reader in C would crash.
+    """
     try:
         config = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return {}
+    except RecursionError:
+        raise WSVADError("--config", path, "is nested too deeply", "Correct the file") from None
     return config if isinstance(config, dict) else {}

@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning import methods
-from wsvad_lightning.carried import named_class, read_carried
+from wsvad_lightning.carried import located, read_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, OF_TRAINING, VERSION_KEY, changed_settings, read_checkpoint
 from wsvad_lightning.configs import find_config, included_by, read_config
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
@@ -63,13 +63,14 @@ def data_class_of(given: Namespace, carried: Mapping[str, Any]) -> type[Lightnin
     Args:
         given: as :func:`peek` reads it.
         carried: defaults that the checkpoint sets.
+
+    Raises:
+        WSVADError: if the module of the method fails.
     """
     of_checkpoint = carried.get("model", {}).get("class_path")
     named = named_methods(given) or ([of_checkpoint] if of_checkpoint else [])
-    try:
-        return named_class(IDS.get(named[-1], named[-1])).data_class() if named else WSVADDataModule
-    except WSVADError:  # the parser explains what is wrong with it
-        return WSVADDataModule
+    kind = located(IDS.get(named[-1], named[-1])) if named else None
+    return WSVADDataModule if kind is None else kind.data_class()  # the parser explains what is not a method
 
 
 def _methods_in(path: Path) -> Iterator[object]:

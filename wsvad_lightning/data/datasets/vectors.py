@@ -71,6 +71,8 @@ def read_vector(path: str, listed_in: str | None, videos: Mapping[str, Listed]) 
         WSVADError: if a file cannot be read, the videos are others, the lengths do not agree, a value is
             neither 0 nor 1, or a frame of a normal video is labelled anomalous.
     """
+    if not Path(path).is_file():
+        raise WSVADError(VECTOR, path, "no such file", "Give a .npy or .npz file")
     if Path(path).suffix.lower() == ".npz":
         if listed_in is not None:
             raise WSVADError(LIST, listed_in, f"{path} names its videos itself", "Leave it out")
