@@ -6,11 +6,13 @@ FOLDER holds copies of the authors' repositories, in subfolders of these names. 
     rtfm     tianyu0207/RTFM
     mgfn     carolchenyx/MGFN.
     bnwvad   cool-xuan/BN-WVAD
+    vadclip  nwpu-zxr/VadCLIP
 
 **Their code is imported and runs with your rights.** Everything else in this project treats files of
 strangers as data; read what you put there first. Each method runs in processes of its own, in an empty
 working folder, on a CPU: calls that move tensors to a GPU leave them where they are, and modules that only
-plot or debug are replaced by ones that do nothing.
+plot, measure or debug are replaced by ones that do nothing. VadCLIP's text tower has CLIP's size and random
+weights, and every class is one word, in theirs as in ours. Its files of weights are neither written nor read.
 """
 
 import importlib
@@ -22,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 from unittest.mock import MagicMock, patch
 
@@ -36,6 +39,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.speed.console import open_console
 from wsvad_lightning.speed.loading import make_data
 from wsvad_lightning.speed.measures import (
+    Device,
     Precision,
     Shape,
     Task,
@@ -45,9 +49,17 @@ from wsvad_lightning.speed.measures import (
     seconds_of,
     table_of,
 )
-from wsvad_lightning.speed.step import in_fresh_process, noise, official, optimizer_step, scoring_pass
+from wsvad_lightning.speed.step import (
+    CLASSES,
+    TOKENS,
+    in_fresh_process,
+    noise,
+    official,
+    optimizer_step,
+    scoring_pass,
+)
 
-PLOTS = ("visdom", "ipdb", "wandb", "tensorboardX")
+IDLE = ("visdom", "ipdb", "wandb", "tensorboardX", "pandas", "clip.clip")  # modules of theirs that do nothing
 Side = Literal["theirs", "ours"]
 
 
@@ -78,6 +90,7 @@ class Peer:
             not compared.
         listing: list that the data set reads, relative to the working folder.
         abnormal: lines of abnormal videos, which come first in it.
+        sources: folder of their modules in the repository.
     """
 
     ours: str
@@ -85,6 +98,7 @@ class Peer:
     dataset: Callable[[bool], Any] | None = None
     listing: str = ""
     abnormal: int = 0
+    sources: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,7 @@ def compare_with_peers(
         *("task", "batch", "theirs, median", "ours, median", "theirs : ours", "spread", "memory added"),
     )
     for name in methods or there:
-        given = (name, str(Path(folder, name).resolve()), bags, precision)
+        given = (name, str(Path(folder, name, PEERS[name].sources).resolve()), bags, precision)
         tasks: dict[str, tuple[int, int] | None] = {"step": None, "scoring": (crops, snippets)}
         for task, video in tasks.items():
             added = [in_fresh_process(memory_of, side, *given, video) for side in ("theirs", "ours")]
@@ -250,22 +264,31 @@ def in_turn(theirs: Task, ours: Task, repeats: int) -> list[tuple[float, float]]
 
 
 @contextmanager
-def running(code: str) -> Iterator[Path]:
-    """Let modules of a folder be imported and run on a CPU, in an empty working folder."""
+def running(code: str, device: Device = "cpu") -> Iterator[Path]:
+    """Let modules of a folder be imported and run, by default on a CPU, in an empty working folder."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="wsvad-") as work, patch.object(sys, "argv", ["train"]):
         os.chdir(work)
         sys.path.insert(0, code)
-        for name in PLOTS:
+        for name in IDLE:
             sys.modules[name] = MagicMock()
-        for owner in (Tensor, nn.Module):
+        for owner in (Tensor, nn.Module) if device == "cpu" else ():
             owner.cuda = lambda self, *device, **options: self  # type: ignore[method-assign]  # no GPU
+        if device == "cpu":
+            Tensor.to = _not_to_a_gpu(Tensor.to)  # type: ignore[method-assign]
         setattr(torch, "set_default_tensor_type", lambda kind: None)  # noqa: B010  # to one of a GPU
         setattr(np, "int", int)  # noqa: B010  # NumPy had this name when they wrote their loaders
         try:
             yield Path(work)
         finally:
             os.chdir(before)
+
+
+def _not_to_a_gpu(move: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def stay(self: Tensor, *where: Any, **options: Any) -> Tensor:
+        return self if where and str(where[0]).startswith("cuda") else move(self, *where, **options)
+
+    return stay
 
 
 # ------------------------------------------------------------------------------------------ the authors' code
@@ -333,10 +356,59 @@ def build_bnwvad(dim: int, bags: int) -> Theirs:
     return Theirs(train, score, network)
 
 
-def urdmu_data(is_normal: bool) -> Any:
-    """UR-DMU's training videos."""
+class Bags(list[Any]):
+    """A loader of one batch: features, names of classes, lengths."""
+
+    def __init__(self, features: Tensor, classes: list[str]) -> None:
+        super().__init__([(features, classes, torch.full((len(features),), features.shape[1]))])
+        self.batch_size = len(features)
+
+
+def build_vadclip(dim: int, bags: int) -> Theirs:
+    """VadCLIP, whose ``train`` is a whole epoch: of one batch here, always by the same optimizer."""
+    clip = importlib.import_module("clip.model")
+    reader = importlib.import_module("clip.clip")
+    reader.load = lambda name, device: (clip.CLIP(dim, 224, 12, 768, 16, 77, 49408, 512, 8, 12), None)  # type: ignore[attr-defined]
+    words = nn.functional.pad(torch.tensor(TOKENS), (0, 77 - len(TOKENS)))
+    reader.tokenize = lambda texts: words.expand(len(texts), -1)  # type: ignore[attr-defined]
+    training, tools = (importlib.import_module(name) for name in ("ucf_train", "utils.tools"))
+    options = importlib.import_module("ucf_option").parser.parse_args(["--max-epoch", "1"])
+    names = {str(number): str(number) for number in range(1 + CLASSES)}
+    sizes = ("visual_length", "visual_width", "visual_head", "visual_layers", "attn_window")
+    prompts = ("prompt_prefix", "prompt_postfix")
+    network = training.CLIPVAD(1 + CLASSES, dim, *(getattr(options, key) for key in sizes + prompts), "cpu")
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-5)
+    idle = SimpleNamespace(AdamW=lambda *_, **__: optimizer)
+    without_files = {"optim": idle, "save": MagicMock(), "load": MagicMock()}
+    training.torch = SimpleNamespace(**{**vars(torch), **without_files})  # type: ignore[attr-defined]
+    training.np = MagicMock()  # type: ignore[attr-defined]
+    network.load_state_dict = MagicMock()
+
+    def train(normal: Any, abnormal: Any) -> None:
+        halves = [
+            Bags(features[:, 0], [kind] * len(features))
+            for ((features, _),), kind in ((normal, "0"), (abnormal, "1"))
+        ]
+        training.train(network, *halves, None, options, names, "cpu")
+
+    def score(video: Tensor) -> object:
+        for crop in video[0]:
+            parts, count = tools.process_split(crop.numpy(), options.visual_length)
+            windows = torch.from_numpy(parts).view(-1, options.visual_length, dim)
+            lengths = [
+                min(options.visual_length, max(count - start, 0))
+                for start in range(0, count + 1, options.visual_length)
+            ]
+            network(windows, None, [*names], torch.tensor(lengths[: len(windows)]))
+        return None
+
+    return Theirs(train, score, network)
+
+
+def urdmu_data(is_normal: bool | None, mode: str = "Train") -> Any:
+    """UR-DMU's training videos, or those of a test."""
     loader = importlib.import_module("dataset_loader")
-    return loader.UCF_crime("", "rgb", "Train", num_segments=200, len_feature=1024, is_normal=is_normal)
+    return loader.UCF_crime("", "rgb", mode, num_segments=200, len_feature=1024, is_normal=is_normal)
 
 
 PEERS = {
@@ -344,6 +416,7 @@ PEERS = {
     "rtfm": Peer("RTFM", build_rtfm),
     "mgfn": Peer("MGFN", build_mgfn),
     "bnwvad": Peer("BNWVAD", build_bnwvad),
+    "vadclip": Peer("VadCLIP", build_vadclip, sources="src"),
 }
 
 

@@ -26,6 +26,9 @@ def work(task: str) -> str:
         sys.stdout.flush()
         os.system("echo from a program")
         sys.stderr.write("a warning\n")
+    if what == "see":
+        Path(f"{path}{os.getpid()}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        wait_until(lambda: len(list(Path(path).parent.iterdir())) == 2)
     if what == "wait":
         Path(path).touch()
         time.sleep(60)
@@ -56,6 +59,14 @@ def test_what_a_task_prints_is_in_its_file_alone(tmp_path: Path, capfd: pytest.C
     captured = capfd.readouterr()
     assert "from" not in captured.out
     assert captured.err == ""
+
+
+def test_each_of_several_processes_sees_a_gpu_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
+    assert work_off([f"see {tmp_path}/{task}" for task in "ab"], work, jobs=2) == []
+    assert sorted(seen.read_text() for seen in tmp_path.iterdir()) == ["3", "GPU-5"]
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, parent_process
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -20,6 +21,7 @@ from rich.table import Column
 from wsvad_lightning.startup import import_torchmetrics, separate_processes
 
 Task = TypeVar("Task")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def work_off(tasks: Sequence[Task], work: Callable[[Task], str], jobs: int) -> list[tuple[Task, str]]:
@@ -31,7 +33,7 @@ def work_off(tasks: Sequence[Task], work: Callable[[Task], str], jobs: int) -> l
     Args:
         tasks: what to do; they travel to the processes.
         work: does a task and sums it up in a line; what it raises is shown as its error.
-        jobs: number of processes. Several have one thread each.
+        jobs: number of processes. Several have one thread each, and one GPU, in turn.
 
     Returns:
         Tasks that failed, each with its error.
@@ -74,11 +76,23 @@ def write_output_to(path: Path) -> None:
 
 def _make_pool(work: Callable[[Task], str], jobs: int) -> ProcessPoolExecutor:
     """Make processes that share no state with this one."""
-    return ProcessPoolExecutor(jobs, separate_processes(work.__module__), _start_worker, (jobs > 1,))
+    context, gpus = separate_processes(work.__module__), visible_gpus() if jobs > 1 else []
+    given = (jobs > 1, gpus, context.Value("i", 0))
+    return ProcessPoolExecutor(jobs, context, _start_worker, given)
 
 
-def _start_worker(share_cores: bool) -> None:
-    """Prepare a process: only the parent handles Ctrl-C."""
+def visible_gpus() -> list[str]:
+    """Name the GPUs that this process may use, as the variable of CUDA does."""
+    named = os.environ.get(VISIBLE)
+    return [str(number) for number in range(torch.cuda.device_count())] if named is None else named.split(",")
+
+
+def _start_worker(share_cores: bool, gpus: Sequence[str], started: "Synchronized[int]") -> None:
+    """Prepare a process: only the parent handles Ctrl-C. With several, each sees one GPU, in turn."""
+    if gpus:
+        with started.get_lock():
+            os.environ[VISIBLE] = gpus[started.value % len(gpus)]
+            started.value += 1
     import_torchmetrics()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

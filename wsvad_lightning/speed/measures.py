@@ -68,7 +68,13 @@ class Measurement:
 
 
 def measure_task(
-    task: Task, shape: Shape, start: int, repeats: int, device: Device, precision: Precision
+    task: Task,
+    shape: Shape,
+    start: int,
+    repeats: int,
+    device: Device,
+    precision: Precision,
+    ready: Task | None = None,
 ) -> Measurement:
     """Measure a task.
 
@@ -79,9 +85,12 @@ def measure_task(
         repeats: repetitions that are timed, after one that is not.
         device: where it computes.
         precision: of the computation, and of the matrix products.
+        ready: done after operations were counted and before time is taken, such as compiling.
     """
     with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
         flops = count_flops(task)
+        if ready is not None:
+            ready()
         seconds, limits = [], []
         for _ in range(repeats):
             limits.append(matrix_limit(MATRIX[device], device))

@@ -143,7 +143,12 @@ def in_fresh_process(measurement: Callable[..., Result], *arguments: Any) -> Res
 
 
 def measure(
-    name: str, repeats: int, device: Device, precision: Precision, snippets: int | None
+    name: str,
+    repeats: int,
+    device: Device,
+    precision: Precision,
+    snippets: int | None,
+    compiled: bool = False,
 ) -> Measurement:
     """Measure a method.
 
@@ -153,6 +158,7 @@ def measure(
         device: where to compute.
         precision: of the computation.
         snippets: length of a video to score; None for a training step.
+        compiled: whether the losses are compiled, which the time of a step leaves out.
     """
     torch.manual_seed(0)
     model, shape = official(name)
@@ -161,7 +167,15 @@ def measure(
         shape = (1, SCORED_CROPS, snippets, model.feature_dim)
     start = memory_in_use(device)
     task = training_step(model, shape) if snippets is None else scoring_pass(model, shape)
-    return measure_task(task, shape, start, repeats, device, precision)
+    ready = partial(compile_losses, model, task) if compiled else None
+    return measure_task(task, shape, start, repeats, device, precision, ready)
+
+
+def compile_losses(model: WSVADModule, step: Task) -> None:
+    """Compile the losses of a method, and run its step twice: afterwards nothing is left to compile."""
+    setattr(model, "compute_losses", torch.compile(model.compute_losses))  # noqa: B010  # a method
+    step()
+    step()
 
 
 def measure_pretraining(recipe: str, repeats: int, device: Device, precision: Precision) -> Measurement:
