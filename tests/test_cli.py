@@ -247,6 +247,17 @@ def test_a_recipe_whose_model_has_the_wrong_shape_is_one_line(model: str, value:
         parse_fit(["--config", str(path)])
 
 
+def test_a_mapping_that_a_recipe_gives_in_parts_is_written_out(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("model: urdmu\ndata: {store: s.h5}\n")
+    path = tmp_path / "own.yaml"
+    path.write_text("config: base.yaml\nmodel.init_args.loss_weights.kl: 0.5\n")
+    said = "--model.loss_weights='{kl: 0.5}': is a mapping, which a recipe gives as a whole. Write "
+    with pytest.raises(WSVADError, match=re.escape(said)):
+        parse_fit(["--config", str(path)])
+    path.write_text("config: base.yaml\nmodel.init_args.loss_weights: {kl: 0.5}\n")
+    assert parse_fit(["--config", str(path)]).model.init_args.loss_weights == {"kl": 0.5}
+
+
 def test_a_setting_of_no_method_asks_for_the_method() -> None:
     with pytest.raises(WSVADError, match=r"--model must name a class: dropout is a setting of one"):
         parse_fit(["--model.dropout", "0.5", "--data.store", "s.h5"])

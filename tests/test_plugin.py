@@ -13,14 +13,14 @@ from tests.processes import run_command
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
 
-CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
+PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text("utf-8")
 
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The printed method in the current folder, and the arguments that train it."""
     pattern = r"^ +```python\n( +# my_method.py\n.*?)^ +```"
-    (code,) = re.findall(pattern, CONTRIBUTING.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (code,) = re.findall(pattern, PAGE, re.DOTALL | re.MULTILINE)
     (tmp_path / "my_method.py").write_text(dedent(code))
     make_store(tmp_path / "store.h5", dim=16, train=3, test=2)
     monkeypatch.chdir(tmp_path)
@@ -47,9 +47,23 @@ def test_the_printed_method_trains_and_tests(plugin: list[str]) -> None:
     trained = script("fit", *plugin)
     assert trained.returncode == 0, trained.stderr
     checkpoint = "runs/wsvad/version_0/checkpoints/last.ckpt"
-    assert f"Next: wsvad test --ckpt_path {checkpoint}" in trained.stderr
-    tested = run_command("test", "--ckpt_path", checkpoint, "--model", "my_method.MyMethod")
+    (line,) = re.findall(r"^Next: wsvad (.*)$", trained.stderr, re.MULTILINE)
+    assert line == f"test --ckpt_path {checkpoint} --model my_method.MyMethod"
+    tested = run_command(*line.split())
     assert tested.returncode == 0, tested.stderr
+
+
+def test_the_printed_recipes_of_it_are_compared(plugin: list[str]) -> None:
+    """From the current folder, as `wsvad fit` finds it."""
+    blocks = re.findall(r"^ +```yaml\n( +# (my_\w+\.yaml)\n.*?)^ +```", PAGE, re.DOTALL | re.MULTILINE)
+    for code, name in blocks:
+        Path(name).write_text(dedent(code))
+    methods = [name for _, name in blocks]
+    compared = run_command("bench", "--methods", *methods, "--store", "store.h5", "--print_config")
+    assert compared.returncode == 0, compared.stderr
+    weights = re.findall(r"^ +smooth: (\S+)", compared.stdout, re.MULTILINE)
+    assert methods == ["my_method.yaml", "my_ablation.yaml"]
+    assert weights == ["0.0"] * 2  # last and best-on-val; what is not given is the class's
 
 
 def test_an_unannotated_optimizer_works(plugin: list[str]) -> None:

@@ -197,6 +197,10 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
     kinds = dict.fromkeys(
         KINDS[name] for name in re.findall(r"Expected a <class '(\w+)'>", message) if name in KINDS
     )
+    if KINDS["dict"] in kinds and (parts := re.fullmatch(r"Namespace\((.*)\)", value or "")):
+        whole = f"{{{parts[1].replace('=', ': ')}}}"  # a recipe named its entries by dotted names
+        remedy = f"Write {argument.rpartition('.')[2]}: {whole}"
+        return WSVADError(argument, whole, "is a mapping, which a recipe gives as a whole", remedy)
     if kinds:
         return WSVADError(argument, value, f"must be {' or '.join(kinds)}", see)
     lines = [line for line in (line.strip(" -") for line in message.splitlines()) if line]

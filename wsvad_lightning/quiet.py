@@ -24,6 +24,7 @@ TIPS = (
     "Tip: For seamless",
     "`weights_only` was not set",
     "TPU available: False",
+    "Restoring states from the checkpoint path",  # another line says what was loaded
 )  # for Lightning's other products, and of no concern
 PACKAGE = Path(__file__).parent
 format_with_place = warnings.formatwarning

@@ -21,7 +21,7 @@ from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import explained
 from wsvad_lightning.plugins import plugins
 from wsvad_lightning.runs.parsed import parser_of_fit
-from wsvad_lightning.runs.trained import data_class_of, peek
+from wsvad_lightning.runs.trained import data_class_of, import_from_here, named_methods, peek
 
 CHECKPOINTS = {"last": "last.ckpt", "best-on-val": "best.ckpt"}  # files of a run
 VALIDATIONS = 10  # of a training that best-on-val chooses from
@@ -107,6 +107,7 @@ def compose(
         shared = [arg for path in [*best, *map(find_config, configs)] for arg in ("--config", str(path))]
         no_method = ["--model", f"{NoMethod.__module__}.{NoMethod.__name__}"]
         for method, own in methods.items():
+            import_from_here(named_methods(peek("fit", own)))
             require_scores(method, own)
             with explained(parser):
                 recipe = parser.parse_args([*shared, *no_method, *own, "--data.store", NOWHERE])

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.imports import RequirementCache
 
+from wsvad_lightning.carried import suite
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ranks import check_start, ending_together
@@ -203,7 +204,11 @@ def run_command(args: Sequence[str], kind: type[WSVADCLI], signals: StopSignals)
         rank_zero_info(f"Everything of this run is in {folder}")
         last = Path(folder, "checkpoints", "last.ckpt")
         if command == "fit" and last.is_file():
-            rank_zero_info(f"Next: {run.model.next_command()} {last}")
+            name = run.config.fit.model.class_path
+            own = (
+                "" if name in suite() else f" --model {name}"
+            )  # a checkpoint alone does not have it imported
+            rank_zero_info(f"Next: {run.model.next_command()} {last}{own}")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # else its threads may abort the process as it ends
     return run
