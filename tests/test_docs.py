@@ -13,6 +13,7 @@ from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import get_args
 
 import pytest
@@ -102,7 +103,7 @@ WSVAD_LINES = sorted(
 @cache
 def own_configs(page: Path) -> dict[str, str]:
     """The configurations that a page writes out itself: blocks whose first line is ``# name.yaml``."""
-    blocks = fences(page, "yaml")
+    blocks = [dedent(block) for block in fences(page, "yaml")]
     titles = [re.match(r"# (\S+\.yaml)\n", block) for block in blocks]
     return {title[1]: block for title, block in zip(titles, blocks, strict=True) if title}
 
