@@ -9,6 +9,7 @@ picture in the documentation leave. These commands keep what is finished, and ar
     store   wsvad extract ... extract/motion.yaml  docs/benchmarks.md, UCSD Ped2, weakly supervised
     demo    wsvad demo                             docs/demo.md
     long    python scripts/bench_long.py           docs/benchmarks.md, Long videos
+    soak    python scripts/soak.py                 docs/live.md, What happens to a camera
 """
 
 import json
@@ -28,6 +29,7 @@ from typing import Any
 import h5py
 import numpy as np
 from jsonargparse import auto_cli
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -65,6 +67,7 @@ class Sources:
         ped2: folder of Ped2: videos, annotations, splits and masks.
         demo: folder of ``wsvad demo``.
         long: file of ``scripts/bench_long.py``.
+        soak: file of ``scripts/soak.py``, its ``--record``.
     """
 
     bench: Path
@@ -74,6 +77,7 @@ class Sources:
     ped2: Path
     demo: Path
     long: Path
+    soak: Path
 
 
 Draw = Callable[[Sources, Path], None]
@@ -88,6 +92,7 @@ def draw_docs(
     ped2: str = "ped2",
     demo: str = "runs/demo",
     long: str = "runs/long.json",
+    soak: str = "runs/soak.json",
     output: str = str(DOCS),
 ) -> None:
     """Draw pictures of the documentation.
@@ -101,9 +106,10 @@ def draw_docs(
         ped2: folder of Ped2: videos, annotations, splits and masks.
         demo: folder of `wsvad demo`.
         long: file of `scripts/bench_long.py`.
+        soak: file of `scripts/soak.py`, its `--record`.
         output: folder to write to.
     """
-    sources = Sources(*map(Path, (bench, panels, maps, store, ped2, demo, long)))
+    sources = Sources(*map(Path, (bench, panels, maps, store, ped2, demo, long, soak)))
     for name in pictures or PICTURES:
         if name not in PICTURES:
             raise WSVADError("pictures", name, "is not made here", f"Give some of {', '.join(PICTURES)}")
@@ -147,6 +153,22 @@ def draw_long(sources: Sources, path: Path) -> None:
     subprocess.run(
         [sys.executable, str(script), str(sources.long), "--names", "[]", "--picture", str(path)], check=True
     )
+
+
+def draw_memory(sources: Sources, path: Path) -> None:
+    """Draw the memory of ``wsvad watch`` over the minutes of a soak, and the median of each third."""
+    found = json.loads(sources.soak.read_text("utf-8"))
+    memory = np.array(found["memory"])
+    minutes = np.arange(1, len(memory) + 1) / 60
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(minutes, memory, linewidth=1)
+    for part in np.array_split(np.arange(len(memory)), 3):
+        axes.hlines(np.median(memory[part]), minutes[part[0]], minutes[part[-1]], color="black")
+    axes.set(xlabel="minutes", ylabel="resident memory, MB", ylim=(0, None))
+    what = f"{found['cameras']} cameras, {found['faults']} faults"
+    axes.set_title(f"wsvad watch, {what}; lines: median of each third")
+    figure.savefig(path, dpi=150)
 
 
 def draw_report(sources: Sources, path: Path) -> None:
@@ -364,6 +386,7 @@ PICTURES: dict[str, Draw] = {
     "methods/adplg_labels.png": draw_labels,
     "ped2.png": draw_comparison,
     "long.png": draw_long,
+    "live.png": draw_memory,
     "report.png": draw_report,
     "serve.png": draw_service,
     "label.png": draw_labelling,

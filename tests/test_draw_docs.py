@@ -63,6 +63,13 @@ def test_pictures_of_runs_are_drawn_from_the_scores_of_the_first_split(tmp_path:
         SCRIPT.draw_docs(["other.png"], **where)
 
 
+def test_memory_of_a_soak_is_drawn(tmp_path: Path) -> None:
+    record = tmp_path / "soak.json"
+    record.write_text(json.dumps({"cameras": 1, "faults": 3, "memory": [400.0, 410.0, 420.0, 420.0]}))
+    SCRIPT.draw_docs(["live.png"], soak=str(record), output=str(tmp_path))
+    assert imread(tmp_path / "live.png").shape[1] > 1000
+
+
 def offline_run(method: str, split: int, logged: dict[int, float]) -> list[Record]:
     """What wandb writes of a training and its test: losses by step."""
     config, summary = Record(), Record()

@@ -40,10 +40,13 @@ def test_one_command_makes_a_calibrated_model(make_video: VideoMaker, tmp_path: 
     assert len(alarm["region"]) == 4
 
 
-def test_a_single_video_is_refused(
+def test_a_single_video_or_another_recipe_is_refused(
     make_video: VideoMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video = make_video("gate.mp4", 3)
     assert main(["normal", str(video), "--output", str(tmp_path / "out")]) == 2
     assert "has a single video, and the threshold is found on others" in capsys.readouterr().err
+    make_video("gate_2.mp4", 3)
+    assert main(["normal", str(tmp_path), "--recipe", "none.yaml", "--output", str(tmp_path / "out")]) == 2
+    assert "'none.yaml': is neither a file nor a shipped configuration" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

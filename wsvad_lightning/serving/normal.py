@@ -39,6 +39,7 @@ def normal(
     Raises:
         WSVADError: if there are fewer than two videos, one is broken, or the recipe does not fit.
     """
+    find_config(recipe)  # refused before hours of extraction
     folder = Path(output)
     table, store = folder / "videos.csv", folder / "normal.h5"
     found = [source.annotation for source in find_videos(videos)]
