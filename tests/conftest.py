@@ -22,6 +22,7 @@ torch.set_num_threads(1)  # the tests are many and small, and run side by side
 RAM_DISK, ENOUGH = Path("/dev/shm"), 4 << 30  # whatever is written whole waits for the disk
 if RAM_DISK.is_dir() and shutil.disk_usage(RAM_DISK).free > ENOUGH:
     os.environ["TMPDIR"] = tempfile.tempdir = str(RAM_DISK)  # a move from one disk to another is a copy
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that import ONNX Runtime send nothing either
 gc.disable()  # until all tests are collected, which makes much and drops little
 
 LONG = (

@@ -1,7 +1,9 @@
 """Exported files give the scores of the checkpoint, at any length, and say what they are."""
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,15 @@ from wsvad_lightning.data.loading.transform import FeatureTransform
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.serving.export import COMPARED, TOLERANCE, drawn, largest_difference, refuse_draws, trace
+from wsvad_lightning.serving.export import (
+    COMPARED,
+    TOLERANCE,
+    drawn,
+    largest_difference,
+    refuse_draws,
+    run_onnx,
+    trace,
+)
 from wsvad_lightning.serving.exported import TransformModule, scoring_module
 from wsvad_lightning.serving.preparation import Preparation
 from wsvad_lightning.types import StreamInfo
@@ -25,6 +35,16 @@ from wsvad_lightning.types import StreamInfo
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
 DIM, CROPS = 6, 2
 STREAMS = {"features": StreamInfo(5, ("a", "b")), "other": StreamInfo(3, ("a", "b"))}
+
+
+def test_nothing_is_reported_by_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    monkeypatch.setitem(
+        sys.modules, "onnxruntime", None
+    )  # its import fails, and what was set before it shows
+    with pytest.raises(ImportError):
+        run_onnx(Path("model.onnx"), None)  # type: ignore[arg-type]  # not reached
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 @pytest.mark.parametrize("crops", ["all", "mean", "max", "concat"])

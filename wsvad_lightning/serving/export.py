@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -179,6 +180,7 @@ def save_onnx(program: ExportedProgram, module: ScoringModule, described: str, p
 
 def run_onnx(path: Path, module: ScoringModule) -> Runner:
     """Load what :func:`write_onnx` wrote, on as many threads as PyTorch has."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # from 1.32 it reports its use as it is imported
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()
