@@ -166,7 +166,7 @@ def draw_memory(sources: Sources, path: Path) -> None:
     for part in np.array_split(np.arange(len(memory)), 3):
         axes.hlines(np.median(memory[part]), minutes[part[0]], minutes[part[-1]], color="black")
     axes.set(xlabel="minutes", ylabel="resident memory, MB", ylim=(0, None))
-    what = f"{found['cameras']} cameras, {found['faults']} faults"
+    what = f"cameras: {found['cameras']}, faults: {found['faults']}"
     axes.set_title(f"wsvad watch, {what}; lines: median of each third")
     figure.savefig(path, dpi=150)
 
