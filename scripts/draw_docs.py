@@ -68,6 +68,7 @@ class Sources:
         demo: folder of ``wsvad demo``.
         long: file of ``scripts/bench_long.py``.
         soak: file of ``scripts/soak.py``, its ``--record``.
+        search: folder of ``wsvad search`` on Ped2.
     """
 
     bench: Path
@@ -78,6 +79,7 @@ class Sources:
     demo: Path
     long: Path
     soak: Path
+    search: Path
 
 
 Draw = Callable[[Sources, Path], None]
@@ -93,6 +95,7 @@ def draw_docs(
     demo: str = "runs/demo",
     long: str = "runs/long.json",
     soak: str = "runs/soak.json",
+    search: str = "runs/search",
     output: str = str(DOCS),
 ) -> None:
     """Draw pictures of the documentation.
@@ -107,9 +110,10 @@ def draw_docs(
         demo: folder of `wsvad demo`.
         long: file of `scripts/bench_long.py`.
         soak: file of `scripts/soak.py`, its `--record`.
+        search: folder of `wsvad search` on Ped2.
         output: folder to write to.
     """
-    sources = Sources(*map(Path, (bench, panels, maps, store, ped2, demo, long, soak)))
+    sources = Sources(*map(Path, (bench, panels, maps, store, ped2, demo, long, soak, search)))
     for name in pictures or PICTURES:
         if name not in PICTURES:
             raise WSVADError("pictures", name, "is not made here", f"Give some of {', '.join(PICTURES)}")
@@ -153,6 +157,11 @@ def draw_long(sources: Sources, path: Path) -> None:
     subprocess.run(
         [sys.executable, str(script), str(sources.long), "--names", "[]", "--picture", str(path)], check=True
     )
+
+
+def copy_importance(sources: Sources, path: Path) -> None:
+    """Take the picture that the search drew."""
+    copyfile(sources.search / "importance.png", path)
 
 
 def draw_memory(sources: Sources, path: Path) -> None:
@@ -388,6 +397,7 @@ PICTURES: dict[str, Draw] = {
     "long.png": draw_long,
     "live.png": draw_memory,
     "report.png": draw_report,
+    "search.png": copy_importance,
     "serve.png": draw_service,
     "label.png": draw_labelling,
     "maps.png": draw_maps,
