@@ -115,6 +115,25 @@ def test_the_calibrated_rule_is_used(trained: Path, make_video: VideoMaker, tmp_
     assert (alarm["start"], alarm["end"]) == (0.0, 0.9)
 
 
+def test_a_threshold_found_on_whole_videos_is_doubted_where_windows_are_scored(
+    trained: Path, make_video: VideoMaker, tmp_path: Path
+) -> None:
+    numbers = {"promised": 1.0, "videos": 1, "hours": 10.0, "alarms": 0}
+    rule = Calibration(0.5, 0.4, 0.0, 0.0, **numbers, levels=[0.0, 1.0], shares=[0.0, 1.0])  # type: ignore[arg-type]  # numbers
+    small = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]
+    where = ["--data.store", str(trained.parents[3] / "train.h5"), "--output", str(tmp_path), "--name", "m"]
+    assert main(["fit", "--config", "ucf_urdmu.yaml", *small, *where]) == 0
+    last = tmp_path / "m" / "version_0" / "checkpoints" / "last.ckpt"
+    checkpoint = changed(last, tmp_path / "c.ckpt", **{KEY: as_entry(rule), CHECKSUMS_KEY: None})
+    video = str(make_video("gate.mp4", 9))
+    assert main(["watch", video, "--ckpt_path", str(checkpoint), "--output", str(tmp_path / "out")]) == 0
+    (note,) = of_kind(tmp_path / "out", "note")
+    assert "windows of 64 snippets score otherwise" in note["text"]
+    chosen = ["--output", str(tmp_path / "chosen"), "--alarm", "0.9"]
+    assert main(["watch", video, "--ckpt_path", str(checkpoint), *chosen]) == 0
+    assert not of_kind(tmp_path / "chosen", "note")
+
+
 def test_a_checkpoint_without_a_recipe_is_refused(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,10 @@ from wsvad_lightning.serving.watched import Kit, Run, Watched
 BEAT = 0.5  # seconds after which the live view and sources that ended are looked at again
 ENDING = 3.0  # seconds that the threads have to end
 SHOWN, BAR = 8, 8  # sources that are over in the live view, and letters of its bars
+ON_WHOLE_VIDEOS = (
+    "the threshold was found on whole videos, and windows of {} snippets score otherwise: there may be more "
+    "alarms than promised, above all at the start. See docs/live.md"
+)
 DIFFERS = 0.02  # part by which a frame rate is another one
 
 
@@ -201,6 +205,8 @@ def watch(
     threads = start_all(sources, lambda given: open_source(given, recipe.fps, silence, ready))
     settings = {"window": opened.window, "look_ahead": opened.look_ahead, "exact": opened.exact}
     record.write("start", "", sources=[one.name for one in threads], alarm=rule.threshold, **settings)
+    if alarm is None and detector.calibration is not None and not opened.exact:
+        record.write("note", "", text=ON_WHOLE_VIDEOS.format(opened.window))
     try:
         with _live_view(output) as view:
             _loop(threads, watcher, ready, view)
