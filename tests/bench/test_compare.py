@@ -126,7 +126,7 @@ def test_a_failing_method_stops_no_other(first: tuple[int, str], runs: Path) -> 
     assert set(results_of(runs)) == {
         f"split{split}_seed0_{selection}" for split in (0, 1) for selection in ("last", "best-on-val")
     }
-    assert printed.count("4 failed: ValueError: Invalid learning rate: -1.0") == 1
+    assert printed.count("4 failed: --model.optimizer does not work: Invalid learning rate: -1.0") == 1
     assert printed.count("log.txt") == 4
     assert "Traceback" in (runs / "broken" / "store" / "split0_seed0_last" / "log.txt").read_text()
 

@@ -11,6 +11,7 @@ from tests.runs.test_run import SMOKE, fit, run
 from wsvad_lightning.methods import URDMU
 from wsvad_lightning.runs.summary import note_precision
 
+NO_BETAS = "model:\n  init_args: {optimizer: {class_path: torch.optim.Adam, init_args: {betas: null}}}\n"
 ODD = {
     "--trainer.barebones=true": "--trainer.barebones='True': leaves out the logs and checkpoints",
     "--trainer.precision=8": "--trainer.precision='8': must be one of 64, 32, 16, transformer-engine, ",
@@ -21,6 +22,8 @@ ODD = {
     "--trainer.check_val_every_n_epoch=0": "--trainer.check_val_every_n_epoch='0': must be more than 0. Give",
     "--trainer.val_check_interval=0": "--trainer.val_check_interval='0': must be more than 0. Give 1 or more",
     "--trainer.callbacks=LearningRateFinder": "--trainer does not work: When using the learning rate finder",
+    "--model.optimizer.lr=-1": "--model.optimizer does not work: Invalid learning rate: -1.0. See `wsvad fit",
+    "--config no_betas.yaml": "--model.optimizer does not work: 'NoneType' object is not subscriptable",
     "--trainer.num_nodes=0": "--trainer does not work: `num_nodes` must be a positive integer",
     "--trainer.val_check_interval=100": "--trainer does not work: `val_check_interval` (100) must be less",
     "--model adplg --trainer.gradient_clip_val=1": "--trainer does not work: Automatic gradient clip",
@@ -31,10 +34,16 @@ ODD = {
 
 @pytest.mark.parametrize("setting", ODD)
 def test_a_setting_of_the_trainer_that_does_not_work_is_one_line(
-    setting: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    setting: str,
+    store: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     where = ["--data.store", str(store), "--output", str(tmp_path), "--model.hidden_dim", "8"]
     held_out = ["--data.val_fraction", "0.2", "--trainer.accelerator", "cpu"]
+    (tmp_path / "no_betas.yaml").write_text(NO_BETAS)
+    monkeypatch.chdir(tmp_path)
     assert run("fit", "--config", "ucf_urdmu.yaml", *SMOKE, *where, *held_out, *setting.split()) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert line.startswith(f"error: {ODD[setting]}")

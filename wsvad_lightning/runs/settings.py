@@ -11,7 +11,11 @@ from wsvad_lightning.errors import WSVADError
 PURE = ("16-true", "bf16-true", "64-true")  # precisions that change weights, where methods compute in float32
 BUILT_IN = (RuntimeError, ValueError, TypeError, ImportError, ArithmeticError, AttributeError)
 RAISED = (*BUILT_IN, MisconfigurationException)  # for settings that do not work
-LIBRARIES = ("lightning.", "jsonargparse.")  # that name what is wrong with a setting
+LIBRARIES = {  # that name what is wrong with a setting, and which they are of
+    "lightning.": "--trainer",
+    "jsonargparse.": "--trainer",
+    "torch.optim.": "--model.optimizer",
+}
 DIVISORS = ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval")
 
 
@@ -52,15 +56,16 @@ def settings_explained(command: str, precision: object, method: str) -> Iterator
             raise WSVADError(
                 "--trainer.precision", precision, problem, "Use bf16-mixed or 32-true"
             ) from error
-        if not raised_by_lightning(error):
+        if (argument := refused_by_library(error)) is None:
             raise
         problem = f"does not work: {reason.rstrip('.')}"
-        raise WSVADError("--trainer", None, problem, f"See `wsvad {command} --help`") from error
+        raise WSVADError(argument, None, problem, f"See `wsvad {command} --help`") from error
 
 
-def raised_by_lightning(error: Exception) -> bool:
-    """Whether an error says what Lightning or its parser thinks of settings, and not that code is wrong."""
+def refused_by_library(error: Exception) -> str | None:
+    """Name the settings that a library refuses by an error; None if none does, and code is wrong."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    return last is not None and last.tb_frame.f_globals.get("__name__", "").startswith(LIBRARIES)
+    module = "" if last is None else str(last.tb_frame.f_globals.get("__name__", ""))
+    return next((argument for library, argument in LIBRARIES.items() if module.startswith(library)), None)
