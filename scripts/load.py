@@ -234,9 +234,10 @@ def kill(victim: Victim, folder: Path, count: int, rng: random.Random) -> tuple[
     alone = apart(partial(victim.run, folder / "whole"))
     expected, problems = victim.result(folder / "whole"), list[str]()
     killed = working = rounds = known = 0
+    begun = False
     with Progress(transient=True) as progress:
         task = progress.add_task("kills", total=count)
-        while killed < count or known:  # the last round ends by itself
+        while killed < count or begun:  # the last round ends by itself
             place = folder / f"round{rounds}"
             place.mkdir(exist_ok=True)
             patience = rng.uniform(0, alone.seconds) if killed < count else None
@@ -244,7 +245,7 @@ def kill(victim: Victim, folder: Path, count: int, rng: random.Random) -> tuple[
             done = finished(place)
             problems += [f"{place.name}: {problem}" for problem in victim.find_lost(place, done)]
             if ended.status == -signal.SIGKILL:
-                killed, working, known = killed + 1, working + (len(done) > known), len(done)
+                begun, killed, working, known = True, killed + 1, working + (len(done) > known), len(done)
                 progress.update(task, completed=killed)
                 continue
             if ended.status or victim.result(place) != expected:
@@ -254,7 +255,7 @@ def kill(victim: Victim, folder: Path, count: int, rng: random.Random) -> tuple[
                 problems.append(
                     f"{place.name}: ended with status {ended.status} and another result, see {kept}"
                 )
-            rounds, known = rounds + 1, 0
+            begun, rounds, known = False, rounds + 1, 0
     return working, rounds, problems
 
 

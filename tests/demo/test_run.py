@@ -1,4 +1,5 @@
 import csv
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def test_the_tour_ends_with_tables_picture_run_and_report(
     assert {event["class"] for event in events} <= {*KINDS}
     assert opened == []  # the output is captured: nobody sits at a terminal
     script, picture = load_script(), tmp_path / "strip.png"
-    sources = script.Sources(*7 * [tmp_path])
+    sources = script.Sources(*len(fields(script.Sources)) * [tmp_path])
     script.film_strip("test_*_vehicle", 0.2, 0.8)(sources, picture)
     assert imread(picture).shape[:2] == (104, 2 * 120 + script.GAP)  # frames with their curve below
 
