@@ -81,9 +81,8 @@ import numpy as np
 
 predictions = [one for batch in trainer.predict(model, data) for one in batch]
 figure, axes = plt.subplots(2, 4, figsize=(12, 4), sharey=True, layout="constrained")
-for axis, one in zip(
-    axes.flat, [one for one in predictions if one.video_id.startswith("test_")], strict=False
-):
+tested = [one for one in predictions if one.video_id.startswith("test_")]
+for axis, one in zip(axes.flat, tested, strict=False):  # the first eight
     axis.step(grid.stride * np.arange(len(one.scores)), one.scores, where="post")
     for first, last in store[one.video_id].annotation.intervals or ():
         axis.axvspan(first, last, color="tab:red", alpha=0.2)

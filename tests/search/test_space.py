@@ -44,6 +44,7 @@ def test_ranges_and_choices_are_read(tmp_path: Path) -> None:
             "model.dropuot: [0, 1]",
             "is not a setting of this recipe. Did you mean model.dropout",
         ),
+        ("[" * 5000, "cannot be read"),
         ("data.store: [a.h5, b.h5]", "data.store': is set by the search, or says which videos train"),
         ("data.gt_rule: [exact, rtfm]", "data.gt_rule': says what is measured"),
         ("trainer.val_check_interval: [1, 2]", "says when the search looks"),

@@ -147,7 +147,7 @@ def read_space(path: str, recipe: Mapping[str, Any]) -> Space:
     """
     try:
         given = yaml.safe_load(Path(path).read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:150]
         raise WSVADError("--space", path, f"cannot be read ({reason})", "Give a YAML file") from None
     if not isinstance(given, dict) or not given:

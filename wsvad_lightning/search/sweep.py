@@ -6,7 +6,7 @@ import yaml
 from wsvad_lightning.files import replacing
 from wsvad_lightning.search.study import OBJECTIVE, Search
 
-ONLINE = ("--config", "with/wandb.yaml", "--trainer.logger.offline", "false")  # agents are told what to run
+ONLINE = ("--config", "with/wandb.yaml", "--trainer.logger.offline", "false")  # a sweep reads what is logged
 
 
 def write_sweep(search: Search, path: str) -> None:

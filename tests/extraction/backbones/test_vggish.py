@@ -1,5 +1,6 @@
 """VGGish against its layers written out, and files that are not of it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def released() -> dict[str, Tensor]:
     """A small network in the layout of the released file."""
     random = torch.Generator().manual_seed(0)
     state: dict[str, Tensor] = {}
-    for place, before, width in zip(CONVOLUTIONS, (1, *CHANNELS), CHANNELS, strict=False):
+    for place, (before, width) in zip(CONVOLUTIONS, pairwise((1, *CHANNELS)), strict=True):
         state[f"features.{place}.weight"] = 0.4 * torch.randn(width, before, 3, 3, generator=random)
         state[f"features.{place}.bias"] = 0.1 * torch.randn(width, generator=random)
     for place, before, width in ((0, 6 * 4 * 6, 9), (2, 9, 9), (4, 9, 7)):
