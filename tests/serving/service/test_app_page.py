@@ -60,6 +60,7 @@ def test_running_cameras_are_shown_with_the_pictures_of_their_alarms(
     assert shown.locator("figcaption").text_content() == "1.5 s to 2.5 s, 0.800"
     shown.locator("img").click()
     wait_until(tab, "document.querySelector('#cameras video')?.duration > 1")
+    tab.emulate_media(color_scheme="dark")  # figures of the page are drawn again, those of cameras are not
     record.write("score", "yard", seconds=0.0, score=0.25)
     record.close()
     wait_until(tab, "document.querySelectorAll('#cameras article').length === 2")

@@ -271,6 +271,7 @@ function draw(element, again = false) {
   if ((element.classList.contains("js-plotly-plot") && !again) || !window.Plotly) return;
   const curve = curves.get(element);
   const { figure, index } = element.dataset;
+  if (!curve && !figure) return; // of a camera, which is drawn with each answer
   const [traces, shape] = curve ? curve.figure() : FIGURES[figure](index ? data.figures[figure][index] : data.figures[figure]);
   if (element.dataset.width) shape.width = Number(element.dataset.width);
   Plotly.react(element, traces, shape, CONFIG);
