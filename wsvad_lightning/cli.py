@@ -46,6 +46,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: where its function is, what it
         "features of others to a store: wsvad data convert UCF/ -o a.h5",
     ),
     "data annotations": ("data.datasets.command:annotations", "official annotations to a table"),
+    "data captions": (
+        "extraction.captions:captions",
+        "texts of events to a stream: wsvad data captions texts.csv --store a.h5",
+    ),
     "data info": ("data.store.verify:info", "show what a store holds"),
     "data inspect": ("data.store.inspect:inspect", "whose features a store holds, and what contradicts it"),
     "data verify": ("data.store.verify:verify", "check a store, annotations and splits"),

@@ -137,6 +137,21 @@ class TextTower:
         if len(tokens) > self.context:
             problem = f"it takes {len(tokens)} tokens, the text tower reads {self.context}"
             raise WSVADError("text", text, problem, "Give a shorter one")
+        return self._features_of(tokens)
+
+    @torch.no_grad()
+    def features_of_parts(self, text: str) -> list[tuple[Tensor, int]]:
+        """Give the features ``[D]`` of a text of any length, not normalised, and how many tokens each is of.
+
+        A text that the tower reads at once is one part. A longer one is divided between tokens into as few
+        parts as it takes; each is read as a text of its own.
+        """
+        start, *words, end = self.tokenize([text])[0]
+        most = self.context - 2
+        parts = [words[first : first + most] for first in range(0, max(1, len(words)), most)]
+        return [(self._features_of([start, *part, end]), len(part)) for part in parts]
+
+    def _features_of(self, tokens: list[int]) -> Tensor:
         return self.encode(self.embed(tokens)[None], torch.tensor([len(tokens) - 1]))[0]
 
 
