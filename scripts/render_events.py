@@ -27,7 +27,9 @@ def main(folder: str, seed: int = 0, frames: int = 400) -> None:
         seed: of everything that is left to chance.
         frames: of each video, 10 a second.
     """
-    spec = DemoSpec(24, 40, 12, 20, min_frames=frames, max_frames=frames, difficulty="plain")
+    spec = DemoSpec(
+        16, 25, 8, 15, min_frames=frames, max_frames=frames, width=120, height=80, difficulty="plain"
+    )
     clips = [clip for clip in list_clips(spec, seed) if clip.label in KINDS]
     videos = Path(folder) / "videos"
     for clip in track(clips, "Rendering videos"):
