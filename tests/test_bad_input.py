@@ -193,7 +193,7 @@ CASES: list[Case] = [
     ("verify of nothing", lambda d: ["data", "verify", "absent.h5"], ("absent.h5", "no such store")),
     # splits and annotations
     ("no split file", lambda d: d.fit("--data.split", "absent.json"), ("absent.json", "cannot be read")),
-    ("split that is no JSON", lambda d: d.fit("--data.split", d.file("s.json", "{")), ("s.json", "not JSON")),
+    ("split without JSON", lambda d: d.fit("--data.split", d.file("s.json", "{")), ("s.json", "not JSON")),
     (
         "a NUL character in a recipe",
         lambda d: d.fit("--config", d.file("nul.yaml", 'name: "a\\0b"\n')),
@@ -303,7 +303,7 @@ CASES: list[Case] = [
         ("--ckpt_path", "Give a checkpoint"),
     ),
     (
-        "an alarm that is no number",
+        "an alarm that is not a number",
         lambda d: ["predict", "--ckpt_path", str(d.checkpoint), "--alarm", ".nan"],
         ("--alarm", "is not a score", "finite"),
     ),

@@ -28,7 +28,7 @@ def test_included_ones_come_in_the_order_in_which_they_hold(tmp_path: Path) -> N
 
 
 def test_a_missing_one_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WSVADError, match="--config=.*a.yaml': includes b.yaml, which is no file"):
+    with pytest.raises(WSVADError, match="--config=.*a.yaml': includes b.yaml, which is not a file"):
         list(included_by(write(tmp_path, a="config: [b.yaml]")))
 
 

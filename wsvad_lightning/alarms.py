@@ -31,8 +31,8 @@ class AlarmRule:
     """When scores are an alarm.
 
     An alarm starts with a sample that reaches the threshold and lasts until one is below the release. Less
-    than ``shortest`` seconds are no alarm. None starts within ``pause`` seconds after the end of another one;
-    scores that are still high then start one.
+    than ``shortest`` seconds are not an alarm. None starts within ``pause`` seconds after the end of another
+    one; scores that are still high then start one.
 
     Attributes:
         threshold: score that starts an alarm.

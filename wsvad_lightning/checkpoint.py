@@ -222,7 +222,7 @@ def check_stored(file: IO[bytes], size: int) -> None:
     """Compare what a file of PyTorch declares with its size, before anything of it is loaded.
 
     Packed entries, which could unpack to any size, arrays of zeros that are declared, and damaged entries are
-    refused. Files of the format before PyTorch 1.6 are no archives, and pass.
+    refused. Files of the format before PyTorch 1.6 are not archives, and pass.
 
     Args:
         file: open for reading; it is at its start afterwards.

@@ -58,7 +58,7 @@ def included_by(path: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             continue
         if not inner.is_file():
             raise WSVADError(
-                "--config", path, f"includes {name}, which is no file", "Name one relative to it"
+                "--config", path, f"includes {name}, which is not a file", "Name one relative to it"
             )
         yield from included_by(inner, (*above, path))
         yield inner

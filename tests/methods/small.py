@@ -42,7 +42,7 @@ SMALLER: dict[str, dict[str, Any]] = {  # for methods whose width does not follo
     "URDMU": {"hidden_dim": 16, "abnormal_slots": 20, "normal_slots": 18},
 }
 
-CLASSES = ("fall", "fight", "car accident")  # of methods that tell them apart
+CLASSES = ("fall", "fight", "car accident")  # of methods that know classes
 STORED = ("fall", "fight", "B1", "G")  # of stores that tests make
 
 

@@ -22,7 +22,7 @@ def spans(*pairs: tuple[int, int]) -> NDArray[np.int64]:
 
 
 def test_detections_of_a_video_by_hand() -> None:
-    # Above 1.0 - 0.6 x 1.0 = 0.4: frames 1, 3-4, 8-10; the first is too short. 16 // 16 = 1 frame tells the
+    # Above 1.0 - 0.6 x 1.0 = 0.4: frames 1, 3-4, 8-10; the first is too short. 16 // 16 = 1 frame gives the
     # score of the video.
     probabilities = np.zeros(16)
     probabilities[[1, 3, 4, 8, 9, 10, 12]] = [0.9, 0.5, 0.6, 0.5, 1.0, 0.5, 0.4]

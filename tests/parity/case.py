@@ -158,10 +158,10 @@ class MethodCase(Case):
     def train(self, manifest: Manifest, config: Config, module: WSVADModule, batch: WSVADBatch) -> Outputs:
         """Compute losses, outputs, gradient norms, and the loss after a step of the recipe's optimizer."""
         optimizer = self.optimizer(config, module)
-        beside = module if self.passes else copy.deepcopy(module)
+        copied = module if self.passes else copy.deepcopy(module)
         with computed_once(module, self.passes):
             losses = module.compute_losses(batch)
-            outputs = self.train_outputs(beside, batch)
+            outputs = self.train_outputs(copied, batch)
         found = {f"out/{key}": value for key, value in outputs.items()}
         for term, value in losses.items():
             weight = module.loss_weights[term] if term in self.weighted else 1.0

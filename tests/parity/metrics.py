@@ -352,7 +352,7 @@ def judge(key: str, ours: Any, reason: str, expected: dict[str, Any]) -> tuple[f
         if ours == "error":
             return 0.0, "agrees"
         if key == "false_alarm_rate_without_labels_argument":
-            return np.nan, "decided: one class is no reason to fail, the other rate is the same number"
+            return np.nan, "decided: one class alone does not fail, the other rate is the same number"
         return np.inf, "DIFFERS"
     if ours == "error":
         return np.nan, f"decided: {reason}"

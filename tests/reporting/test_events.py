@@ -1,4 +1,4 @@
-"""What a test and a prediction tell of events; the features of the store are the probabilities themselves."""
+"""Events that a test and a prediction write; the features of the store are the probabilities themselves."""
 
 import csv
 import json

@@ -64,7 +64,7 @@ def test_colours_and_depths_are_kept(tmp_path: Path) -> None:
 def test_images_are_turned_as_their_exif_data_asks(
     orientation: int, corner: tuple[int, int], tmp_path: Path
 ) -> None:
-    """What PyAV does not tell from a mirrored picture is left as it is, and said."""
+    """What PyAV does not distinguish from a mirrored picture is left as it is, and said."""
     picture = np.zeros((10, 16), np.uint8)
     picture[:4, :4] = 255
     exif = Image.Exif()

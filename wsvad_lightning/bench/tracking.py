@@ -28,7 +28,7 @@ def join_group(recipe: Namespace, output: str) -> None:
 
 
 def digest_of(output: str) -> str:
-    """Tell comparisons apart by their folders: the same one is continued by the same command."""
+    """Identify a comparison by its folder, so that the same command continues it."""
     return hashlib.sha256(str(Path(output).resolve()).encode()).hexdigest()[:8]
 
 

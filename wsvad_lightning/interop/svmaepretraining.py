@@ -202,7 +202,7 @@ def _read_config(folder: Path) -> dict[str, int]:
             raise _unusable(folder, f"{name} is {given[name]!r}, not {value!r}")
     config = {name: given.get(name, value) for name, value in DEFAULTS.items()}
     if not fits(config, dict[str, int | bool]):
-        raise _unusable(folder, "its config.json holds sizes that are no whole numbers")
+        raise _unusable(folder, "its config.json holds sizes that are not whole numbers")
     if given.get("intermediate_size", MLP_RATIO * config["hidden_size"]) != MLP_RATIO * config["hidden_size"]:
         raise _unusable(folder, f"its layers are not {MLP_RATIO} times as wide inside")
     return config

@@ -1,6 +1,6 @@
 """SSRL: scale-aware spatio-temporal relation learning (Li, Cai, Zeng and Zhao, ECCV 2022).
 
-Beside views of whole frames, a snippet is seen in patches of finer and finer grids. What the patches of a
+A snippet is seen in views of whole frames, and in patches of finer and finer grids. What the patches of a
 grid have to do with each other becomes one vector, added to the features of every crop; the rest is RTFM.
 
     v_g = to_vector(to_map(multi-scale(patches_g)))      along the patches of one snippet, then over the grid

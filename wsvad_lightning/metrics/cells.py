@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wsvad_lightning.errors import WSVADError
 
 TOP = 65535  # the highest level: a score of 1
-STEEPEST = 16.0  # log-odds from which scores are not told apart from 0 or 1; those of float32 end there
+STEEPEST = 16.0  # log-odds from which scores equal 0 or 1 for the metric; those of float32 end there
 PREDICTED = 5  # numbers of a predicted box
 
 Levels = NDArray[np.uint16]

@@ -72,13 +72,13 @@ def read_maps(path: Path, video_id: str) -> NDArray[np.float32]:
 
 
 def say_nothing(predictions: Sequence[Prediction]) -> bool:
-    """Whether there are maps, and all have one score everywhere, as far as metrics tell scores apart."""
+    """Whether there are maps, and all have one score everywhere, as far as metrics distinguish scores."""
     maps = [video.maps for video in predictions if video.maps is not None]
     return bool(maps) and same_everywhere(maps)
 
 
 def same_everywhere(maps: Sequence[Tensor]) -> bool:
-    """Whether maps, ``[..., h, w]`` in [0, 1] each, have one score, as far as metrics tell scores apart."""
+    """Whether maps, ``[..., h, w]`` in [0, 1] each, have one score, as far as metrics distinguish scores."""
     levels = [np.unique(to_levels(values.numpy())) for values in maps]
     return len(np.unique(np.concatenate(levels))) == 1
 

@@ -118,7 +118,7 @@ def most_snippets(program: ExportedProgram) -> int | None:
 
 
 def inputs_of(program: ExportedProgram) -> Iterator[torch.fx.Node]:
-    """Give the inputs that are no weights."""
+    """Give the inputs that are not weights."""
     names = program.graph_signature.user_inputs
     return (node for node in program.graph.nodes if node.op == "placeholder" and node.name in names)
 

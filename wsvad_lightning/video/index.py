@@ -80,7 +80,7 @@ def _of_images(folder: FrameFolder, fps: float | None) -> FrameIndex:
 
 
 def _of_packets(path: Path, fps: float | None) -> FrameIndex | None:
-    """The index of a file; None if its packets do not tell its frames."""
+    """The index of a file; None if its frames do not follow from its packets."""
     try:
         with open_film(path, threaded=False) as film:
             return _of_film(film, fps)

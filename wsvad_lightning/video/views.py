@@ -121,7 +121,7 @@ def patch_views(rows: int, columns: int) -> tuple[View, ...]:
 
 
 def grid_of(views: Sequence[str]) -> tuple[int, int] | None:
-    """Rows and columns of the grid whose patches some views are, by their names; None if they are no grid."""
+    """Rows and columns of the grid that some views are patches of, by their names; None if of none."""
     last = GRID_CELL.fullmatch(views[-1])
     if last is None:
         return None

@@ -1,4 +1,4 @@
-"""What names tell, also those of the lists that authors publish."""
+"""What names mean, also those of the lists that authors publish."""
 
 import os
 import re

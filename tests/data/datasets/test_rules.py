@@ -161,7 +161,7 @@ def test_shanghaitech_labels_are_those_of_rtfm_and_pel4vad(real_data: Path) -> N
     videos = read_benchmark("shanghaitech", [folder])
     theirs = read_vectors(folder / "frame_gt_s3r.json")
     ours = {}
-    for video_id, labels in theirs.items():  # of normal videos only the features tell the length
+    for video_id, labels in theirs.items():  # of normal videos only the features state the length
         num_frames = videos[video_id].num_frames or len(labels)
         ours[video_id] = RULES["official:rtfm_sht"].label(videos[video_id], num_frames, len(labels) // 16)
     assert_same(ours, theirs)

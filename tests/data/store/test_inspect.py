@@ -232,7 +232,7 @@ def test_the_command_says_what_it_found(tmp_path: Path, capfd: pytest.CaptureFix
     assert main(["data", "inspect", str(faulty)]) == 1
     assert "crop order: mirror images are 0-8, 1-9" in capfd.readouterr().out
     assert main(["data", "inspect", str(sound), "--stream", "text"]) == 2
-    assert "--stream='text': is no stream of" in capfd.readouterr().err
+    assert "--stream='text': is not a stream of" in capfd.readouterr().err
     few = make(1, 1)
     few = few._replace(samples={name: few.samples[name] for name in [*few.samples][:3]})
     assert main(["data", "inspect", str(write(few, tmp_path / "few.h5"))]) == 2

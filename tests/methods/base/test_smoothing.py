@@ -50,7 +50,7 @@ def test_a_stream_waits_for_what_is_averaged(chunk: int) -> None:
 
 
 def test_what_cannot_be_smoothed_is_refused() -> None:
-    with pytest.raises(WSVADError, match="model.smoothing='all': is no way of smoothing. Give one of none"):
+    with pytest.raises(WSVADError, match="model.smoothing='all': is not a way of smoothing. Give one of"):
         RTFM(8, smoothing="all")
     with pytest.raises(WSVADError, match="model.smooth_over='0': must be at least 1"):
         RTFM(8, smooth_over=0)

@@ -10,6 +10,7 @@ from tests.browser import Opener, wait_until
 from tests.reporting.html.runs import HOSTILE, make_run
 from tests.videos import VideoMaker
 from wsvad_lightning.cli import main
+from wsvad_lightning.files import write_json
 
 
 @pytest.fixture
@@ -72,15 +73,27 @@ def test_failures_lead_to_their_curves_and_videos_are_found(page: Path, open_pag
     assert tab.evaluate(ink) == "#ffffff"
 
 
+def test_costs_that_are_nearly_equal_have_an_axis(tmp_path: Path, open_page: Opener) -> None:
+    costs = {"rtfm": 23.0, "urdmu": 23.4}
+    names = {"store": "ped2", "selection": "last", "split": 0, "seed": 0}
+    results = [{**names, "method": m, "metrics": {"auc": 0.9}, "seconds": cost} for m, cost in costs.items()]
+    write_json(results, tmp_path / "results.json")
+    assert main(["report", str(tmp_path)]) == 0
+    figure = open_page(tmp_path / "report.html").locator("[data-figure=cost]")
+    figure.scroll_into_view_if_needed()
+    figure.locator(".xtick").nth(1).wait_for()
+    assert figure.locator(".xtick").all_text_contents() == ["20", "30"]
+
+
 def test_the_page_says_what_was_measured_and_escapes_what_it_is_given(page: Path) -> None:
     text = page.read_text("utf-8")
-    for told in (
+    for words in (
         "URDMU on mine, split 2 of s.json",
         "4 videos (2 abnormal, 2 normal)",
         "50.0 \N{EN DASH} 90.0",
         "seed 3",
     ):
-        assert told in text
+        assert words in text
     assert "&lt;i&gt;no reason&lt;/i&gt;" in text
     assert "<img" not in text
     assert "<b>fall" not in text

@@ -93,7 +93,7 @@ def _lack(source: Source) -> WSVADError:
     """The error of a source in which there is nothing to recognise."""
     if source.items:
         first = source.items[0]
-        problem = f"its arrays are no features, such as {first.file} of shape {list(first.array.shape or ())}"
+        problem = f"its arrays are not features: {first.file} has shape {list(first.array.shape or ())}"
         return WSVADError("from", "auto", problem, "Give [snippets, channels], with crops between or before")
     why = sorted(source.rest, key=lambda entry: entry.status != BROKEN)
     problem = f"no arrays were found; {why[0].file}: {why[0].reason}" if why else "no arrays were found"

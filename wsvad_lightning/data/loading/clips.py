@@ -82,7 +82,7 @@ class DepthStream:
         stream: name of the stream.
 
     Raises:
-        WSVADError: if the store lacks the stream, or its views are no grid, or it has more channels.
+        WSVADError: if the store lacks the stream, or its views are not a grid, or it has more channels.
     """
 
     def __init__(self, store: str, stream: str) -> None:

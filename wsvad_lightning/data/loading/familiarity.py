@@ -22,7 +22,7 @@ covariance matrix estimation, 2005), by a fixed part.
 How far a usual video lies is measured on training videos, a tenth at a time, that are left out of everything
 above. The **novelty** of a video is by how many standard deviations its log-distance exceeds theirs, where
 the deviation allows for their number; the larger one of both. Abnormal training videos belong to
-the usual ones, so that an anomaly is no reason for a warning.
+the usual ones, so that an anomaly alone does not cause a warning.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

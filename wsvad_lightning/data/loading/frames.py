@@ -181,7 +181,7 @@ class ClipDataModule(ResumableDataModule):
             patch: side of a patch in pixels.
 
         Raises:
-            WSVADError: if length, height or width is no multiple.
+            WSVADError: if length, height or width is not a multiple.
         """
         height, width = self.shape.size
         for name, value, unit in (

@@ -71,7 +71,7 @@ FITS, BETTER = (
     0.25,
 )  # correlation of likeness and overlap: of an order that is right, and ahead of another
 CONTINUES = 0.05  # likeness of the last crop and the next snippet's first, above that of both in one snippet
-SPREAD = 0.2  # of the strengths of channels, from which on they tell networks apart
+SPREAD = 0.2  # of the strengths of channels, from which on networks differ in them
 OWN, OTHER = 0.6, 0.4  # correlation of the channels of videos of one network, and of two
 TWICE = np.log(2.25)  # of mean squares: a factor of 1.5 in length
 UNIT = 1e-3  # around a length of 1
@@ -122,7 +122,7 @@ def inspect(store: str, stream: str = "features") -> int:
     opened = FeatureStore(store)
     if stream not in opened.streams:
         remedy = f"Give one of {', '.join(opened.streams)}"
-        raise WSVADError("--stream", stream, f"is no stream of {opened.path}", remedy)
+        raise WSVADError("--stream", stream, f"is not a stream of {opened.path}", remedy)
     if len(opened) < FEWEST:
         raise WSVADError("store", opened.path, f"has {len(opened)} videos, too few to compare", "Give more")
     samples = dict(read_samples(opened, stream))
@@ -154,7 +154,7 @@ def find(
     Args:
         samples: of its videos.
         provenance: what it says.
-        views: names of the views; patches of a grid are no crops.
+        views: names of the views; patches of a grid are not crops.
     """
     if not any(map(PATCH.fullmatch, views)):
         yield from find_crops([sample.features for sample in samples.values()])
@@ -262,8 +262,8 @@ def find_lineages(samples: Mapping[str, Sample]) -> Iterator[Finding]:
         yield Finding("lineage", f"channels are of two networks: {_describe(names, apart, labels)}")
     elif (apart := _two_lengths(levels)) is not None:
         factor = np.exp((levels[apart].mean() - levels[~apart].mean()) / 2)
-        told = f"vectors are {factor:.2g} times as long as in the others"
-        yield Finding("scale", f"{told}: {_describe(names, apart, labels)}")
+        lengths = f"vectors are {factor:.2g} times as long as in the others"
+        yield Finding("scale", f"{lengths}: {_describe(names, apart, labels)}")
 
 
 def _two_networks(strengths: Values) -> NDArray[np.bool_] | None:

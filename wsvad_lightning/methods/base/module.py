@@ -80,7 +80,7 @@ class WSVADModule(TrainingModule):
             )
         if smoothing not in get_args(Smoothing):
             remedy = f"Give one of {', '.join(get_args(Smoothing))}"
-            raise WSVADError("model.smoothing", smoothing, "is no way of smoothing", remedy)
+            raise WSVADError("model.smoothing", smoothing, "is not a way of smoothing", remedy)
         if smooth_over < 1:
             raise WSVADError("model.smooth_over", smooth_over, "must be at least 1", "Give snippets")
         self.feature_dim = feature_dim

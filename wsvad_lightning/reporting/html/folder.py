@@ -225,7 +225,7 @@ def _spread(rows: Sequence[Row], num_frames: int, grid: SnippetGrid, name: str) 
 def _event(row: Row, num_frames: int) -> Event:
     start, end = _whole(row, "start_frame"), _whole(row, "end_frame")
     if not start < end <= num_frames:
-        _reject(row, f"frames {start} to {end} of {num_frames} are no interval")
+        _reject(row, f"frames {start} to {end} of {num_frames} are not an interval")
     return Event(start, end, row.cells["class"], _number(row, "score") if row.cells.get("score") else 1.0)
 
 

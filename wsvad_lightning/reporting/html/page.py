@@ -238,8 +238,8 @@ def _summary(run: ReportedRun) -> list[str]:
     """What was scored, in a few words each."""
     rows = [video.row for video in run.videos]
     kinds = {kind: sum(row.label == kind for row in rows) for kind in ("abnormal", "normal")}
-    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
-    parts = [f"{_count(len(rows), 'video')}{f' ({told})' if told else ''}"]
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+    parts = [f"{_count(len(rows), 'video')}{f' ({counted})' if counted else ''}"]
     parts.append(f"{sum(row.num_frames for row in rows):,} frames")
     if any(row.anomalous_frames is not None for row in rows):
         share = sum(row.anomalous_frames or 0 for row in rows) / sum(row.num_frames for row in rows)

@@ -109,15 +109,19 @@ const FIGURES = {
       marker: { color: colour("score"), size: 10 }, textfont: { color: colour("ink") },
       hovertemplate: `%{text}<br>%{y:.1f} after %{x:.3g} ${unit}<extra></extra>`,
     };
-    return [[points], layout(axis(unit, { type: "log", tickvals: ticks(points.x) }), axis(`${title}, percent`), { margin: { l: 50, r: 60, t: 20, b: 40 } })];
+    const tickvals = ticks(points.x), range = [tickvals.at(0), tickvals.at(-1)].map(Math.log10);
+    const more = { margin: { l: 50, r: 60, t: 20, b: 40 } };
+    return [[points], layout(axis(unit, { type: "log", tickvals, range }), axis(`${title}, percent`), more)];
   },
 };
 
-// Round numbers on a logarithmic axis, also where it spans less than a power of ten.
+// Round numbers from below the lowest value to above the highest, so that an axis of equal values has two of them.
 function ticks(values) {
-  const [low, high] = [Math.min(...values) / 2, Math.max(...values) * 2];
-  const powers = Array.from({ length: 12 }, (_, i) => 10 ** (i - 3));
-  return powers.flatMap((power) => [1, 2, 3, 5].map((digit) => digit * power)).filter((tick) => low < tick && tick < high);
+  const powers = Array.from({ length: 14 }, (_, i) => 10 ** (i - 4));
+  const round = powers.flatMap((power) => [1, 2, 3, 5].map((digit) => digit * power));
+  const [low, high] = [0.95 * Math.min(...values), 1.05 * Math.max(...values)]; // names need room at both ends
+  const from = round.findLastIndex((tick) => tick <= low), to = round.findIndex((tick) => tick >= high);
+  return round.slice(Math.max(from, 0), to + 1);
 }
 
 // Names stand on alternating sides of their points, in the order of cost, so that neighbours keep apart.
