@@ -18,7 +18,7 @@ from wsvad_lightning.errors import WSVADError
 
 TRAIN = [f"train_{kind}_{i:03d}" for kind in ("abnormal", "normal") for i in range(4)]
 TEST = ["test_abnormal_000", "test_normal_000"]
-FEW = "8 training videos are too few to know another camera later, which takes 24, see docs/new_camera.md"
+FEW = "8 training videos are too few to recognise another camera later. That takes 24, see docs/new_camera.md"
 
 
 @pytest.fixture(scope="module")

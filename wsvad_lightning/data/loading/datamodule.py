@@ -284,8 +284,8 @@ class WSVADDataModule(ResumableDataModule):
             self._codings.fit([self.store[name].coding for name in train])
             if len(compared) < FEWEST:
                 rank_zero_info(
-                    f"{len(compared)} training videos are too few to know another camera later, which takes "
-                    f"{FEWEST}, see docs/new_camera.md"
+                    f"{len(compared)} training videos are too few to recognise another camera later. "
+                    f"That takes {FEWEST}, see docs/new_camera.md"
                 )
 
     def carry(self, streams: Iterable[str], stage: str) -> None:
