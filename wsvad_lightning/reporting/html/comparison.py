@@ -153,8 +153,8 @@ def compare_results(file: Path, path: Path) -> None:
         groups.setdefault(", ".join([result["method"], *more]), []).append(result)
     entries = [entry_of(name, own, file.parent, path) for name, own in groups.items()]
     pairs = {metric: _pairs_of_splits(entries, metric) for metric in SHOWN}
-    splits, seeds = ({result[name] for result in results} for name in ("split", "seed"))
-    title = f"{len(groups)} methods on {', '.join(sorted(stores))}"
+    methods, splits, seeds = ({result[name] for result in results} for name in ("method", "split", "seed"))
+    title = f"{len(methods)} method{'s' * (len(methods) > 1)} on {', '.join(sorted(stores))}"
     title += f", {len(splits)} split{'s' * (len(splits) > 1)}"
     facts = [
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, sorted(seeds)))}",

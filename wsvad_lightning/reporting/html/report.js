@@ -102,14 +102,15 @@ const FIGURES = {
     const several = rows.some((row) => row.values.length > 1);
     return [several ? [dots, means] : [{ ...dots, error_x: means.error_x }], layout(axis(`${title}, percent`), y)];
   },
-  cost({ title, unit, rows }) {
+  cost({ title, unit, rows }, element) {
+    const tickvals = ticks(rows.map((row) => row.cost)), range = [tickvals.at(0), tickvals.at(-1)].map(Math.log10);
+    const sides = labelled(rows, range, element);
     const points = {
-      x: rows.map((row) => row.cost), y: rows.map((row) => row.value), text: rows.map((row) => row.name),
-      mode: "markers+text", textposition: places(rows), cliponaxis: false,
-      marker: { color: colour("score"), size: 10 }, textfont: { color: colour("ink") },
-      hovertemplate: `%{text}<br>%{y:.1f} after %{x:.3g} ${unit}<extra></extra>`,
+      x: rows.map((row) => row.cost), y: rows.map((row) => row.value), customdata: rows.map((row) => row.name),
+      text: rows.map((row, i) => (sides[i] ? row.name : "")), textposition: sides.map((side) => `${side || "top"} center`),
+      mode: "markers+text", cliponaxis: false, marker: { color: colour("score"), size: 10 }, textfont: { color: colour("ink") },
+      hovertemplate: `%{customdata}<br>%{y:.1f} after %{x:.3g} ${unit}<extra></extra>`,
     };
-    const tickvals = ticks(points.x), range = [tickvals.at(0), tickvals.at(-1)].map(Math.log10);
     const more = { margin: { l: 50, r: 60, t: 20, b: 40 } };
     return [[points], layout(axis(unit, { type: "log", tickvals, range }), axis(`${title}, percent`), more)];
   },
@@ -124,10 +125,22 @@ function ticks(values) {
   return round.slice(Math.max(from, 0), to + 1);
 }
 
-// Names stand on alternating sides of their points, in the order of cost, so that neighbours keep apart.
-function places(rows) {
-  const order = rows.map((row) => row.cost).sort((a, b) => a - b);
-  return rows.map((row) => (order.indexOf(row.cost) % 2 ? "bottom center" : "top center"));
+// The side of its point on which each name stands, best first; none where it would cover a point or another name.
+function labelled(rows, [left, right], { clientWidth, clientHeight }) {
+  const values = rows.map((row) => row.value), low = Math.min(...values), spread = Math.max(...values) - low || 1;
+  const boxes = rows.map(({ cost, value, name }) => {
+    const x = (clientWidth * (Math.log10(cost) - left)) / (right - left), y = 0.8 * clientHeight * (1 - (value - low) / spread);
+    const box = (half, from, to) => ({ left: x - half, right: x + half, top: y + from, bottom: y + to });
+    return { point: box(5, -5, 5), top: box(3.5 * name.length, -22, -6), bottom: box(3.5 * name.length, 6, 22) };
+  });
+  const taken = boxes.map((own) => own.point), sides = rows.map(() => null);
+  const free = (box) => taken.every((other) =>
+    box.right < other.left || other.right < box.left || box.bottom < other.top || other.bottom < box.top);
+  for (const i of rows.map((_, i) => i).sort((a, b) => values[b] - values[a])) {
+    sides[i] = ["top", "bottom"].find((side) => free(boxes[i][side])) ?? null;
+    if (sides[i]) taken.push(boxes[i][sides[i]]);
+  }
+  return sides;
 }
 
 // -------------------------------------------------------------------------------- curves of videos
@@ -276,7 +289,7 @@ function draw(element, again = false) {
   const curve = curves.get(element);
   const { figure, index } = element.dataset;
   if (!curve && !figure) return; // of a camera, which is drawn with each answer
-  const [traces, shape] = curve ? curve.figure() : FIGURES[figure](index ? data.figures[figure][index] : data.figures[figure]);
+  const [traces, shape] = curve ? curve.figure() : FIGURES[figure](index ? data.figures[figure][index] : data.figures[figure], element);
   if (element.dataset.width) shape.width = Number(element.dataset.width);
   Plotly.react(element, traces, shape, CONFIG);
   curve?.listen();
