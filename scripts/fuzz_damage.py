@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import yaml
 
+from wsvad_lightning.calibration import KEY, STREAMED_KEY
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, sealed
 
 DEEP = 100_000  # brackets that no reader can follow one by one
@@ -263,7 +264,8 @@ def damage_calibrated(path: Path, rng: random.Random) -> None:
         return
     content = torch.load(path, weights_only=True)
     for _ in range(rng.choice((1, 1, 3))):
-        content["calibration"] = damage_tree(content["calibration"], rng)
+        kind = rng.choice((KEY, STREAMED_KEY))
+        content[kind] = damage_tree(content[kind], rng)
     content.pop(CHECKSUMS_KEY, None)
     torch.save(sealed(content), path)
 

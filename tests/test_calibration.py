@@ -14,6 +14,7 @@ from wsvad_lightning.calibration import (
     calibrate_scores,
     rate_bound,
     read_calibration,
+    read_streamed_calibration,
 )
 from wsvad_lightning.errors import WSVADError
 
@@ -98,6 +99,11 @@ def test_a_calibration_of_a_stranger_is_validated(entry: dict[str, object], name
         read_calibration({"calibration": good | entry})
     with pytest.raises(WSVADError, match="a value is missing"):
         read_calibration({"calibration": {}})
+    assert read_streamed_calibration({"streamed_calibration": {**good, "window": 2, "look_ahead": 1}})
+    with pytest.raises(WSVADError, match=named):
+        read_streamed_calibration({"streamed_calibration": {**good, "window": 2, "look_ahead": 1} | entry})
+    with pytest.raises(WSVADError, match=r"streamed_calibration.window=.*does not fit a look-ahead of 2"):
+        read_streamed_calibration({"streamed_calibration": {**good, "window": 2, "look_ahead": 2}})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ trial (A. Angelopoulos et al., Learn then Test, 2021, section 3: fixed sequence 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,13 +20,14 @@ from wsvad_lightning.alarms import AlarmRule
 from wsvad_lightning.checkpoint import record_of
 from wsvad_lightning.errors import WSVADError
 
-KEY = "calibration"  # of a checkpoint
+KEY, STREAMED_KEY = "calibration", "streamed_calibration"  # of a checkpoint
 CONFIDENCE = 0.95
 KNOTS = 256  # of the map from scores to shares of normal time, at most
 CANDIDATES = 512  # thresholds that are tried, at most
 HOUR = 3600.0  # seconds
 
 FloatArray = NDArray[np.floating[Any]]
+_Kind = TypeVar("_Kind", bound="Calibration")
 
 
 class ScoredVideo(NamedTuple):
@@ -114,20 +115,57 @@ class Calibration:
         return shares
 
 
+@dataclass(frozen=True)
+class StreamedCalibration(Calibration):
+    """What normal video says of the scores that are given while it runs.
+
+    A window of snippets scores otherwise than a whole video, where a method looks at all of it.
+
+    Attributes:
+        window: snippets that were scored together at most.
+        look_ahead: snippets that a score waited for.
+
+    Raises:
+        WSVADError: as :class:`Calibration`.
+    """
+
+    window: int
+    look_ahead: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.look_ahead < self.window:
+            problem = f"does not fit a look-ahead of {self.look_ahead}"
+            raise WSVADError(f"{STREAMED_KEY}.window", self.window, problem, "Calibrate again")
+
+
 def read_calibration(checkpoint: Mapping[str, Any]) -> Calibration | None:
-    """Read the calibration that a checkpoint carries, if any.
+    """Read the calibration of whole videos that a checkpoint carries, if any.
 
     Raises:
         WSVADError: if it is not what ``wsvad calibrate`` writes.
     """
-    if KEY not in checkpoint:
+    return _read(checkpoint, KEY, Calibration)
+
+
+def read_streamed_calibration(checkpoint: Mapping[str, Any]) -> StreamedCalibration | None:
+    """Read the calibration of streamed scores that a checkpoint carries, if any.
+
+    Raises:
+        WSVADError: if it is not what ``wsvad calibrate`` writes.
+    """
+    return _read(checkpoint, STREAMED_KEY, StreamedCalibration)
+
+
+def _read(checkpoint: Mapping[str, Any], key: str, kind: type[_Kind]) -> _Kind | None:
+    if key not in checkpoint:
         return None
     try:
-        return record_of(Calibration, checkpoint[KEY])
+        return record_of(kind, checkpoint[key])
     except WSVADError:
         raise
     except ValueError as error:
-        raise WSVADError(KEY, str(error), "is not what `wsvad calibrate` writes", "Calibrate again") from None
+        raise WSVADError(key, str(error), "is not what `wsvad calibrate` writes", "Calibrate again") from None
 
 
 def as_entry(calibration: Calibration) -> dict[str, object]:

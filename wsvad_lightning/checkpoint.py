@@ -39,6 +39,7 @@ ENTRY_TYPES: dict[str, Any] = {  # of the entries that are read, where present
     "transform": dict[str, object],
     "provenance": dict[str, object],
     "calibration": dict[str, object],
+    "streamed_calibration": dict[str, object],
     "WSVADDataModule": Mapping[str, Tensor],
     "callbacks": dict[str, dict[str, object]],
     "global_step": int,

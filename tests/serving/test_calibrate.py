@@ -11,7 +11,13 @@ import torch
 
 from tests.methods.small import smaller
 from wsvad_lightning import Detector
-from wsvad_lightning.calibration import KEY, ScoredVideo, read_calibration
+from wsvad_lightning.calibration import (
+    KEY,
+    ScoredVideo,
+    as_entry,
+    read_calibration,
+    read_streamed_calibration,
+)
 from wsvad_lightning.checkpoint import content_checksum, read_checkpoint
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
@@ -56,6 +62,9 @@ def test_the_held_out_normal_videos_calibrate(calibrated: Path, trained: Path, s
     assert KEY not in before
     same = {name for name in before if content_checksum(before[name]) == content_checksum(content[name])}
     assert before.keys() - same == {"wsvad_checksums"}
+    streamed = read_streamed_calibration(content)
+    assert streamed is not None
+    assert as_entry(streamed) == {**as_entry(found), "window": 1, "look_ahead": 0}  # of exact scores
     held_out = [name for name in FeatureStore(store) if "train_normal" in name]
     scores = Detector.from_checkpoint(trained).score_store(store, videos=held_out)
     highest = {float(one.scores.max()) for one in scores.values()}

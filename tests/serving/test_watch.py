@@ -115,23 +115,37 @@ def test_the_calibrated_rule_is_used(trained: Path, make_video: VideoMaker, tmp_
     assert (alarm["start"], alarm["end"]) == (0.0, 0.9)
 
 
-def test_a_threshold_found_on_whole_videos_is_doubted_where_windows_are_scored(
-    trained: Path, make_video: VideoMaker, tmp_path: Path
+def test_a_promise_holds_on_the_videos_it_was_found_on_where_windows_are_scored(
+    trained: Path, make_video: VideoMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    numbers = {"promised": 1.0, "videos": 1, "hours": 10.0, "alarms": 0}
-    rule = Calibration(0.5, 0.4, 0.0, 0.0, **numbers, levels=[0.0, 1.0], shares=[0.0, 1.0])  # type: ignore[arg-type]  # numbers
     small = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]
     where = ["--data.store", str(trained.parents[3] / "train.h5"), "--output", str(tmp_path), "--name", "m"]
     assert main(["fit", "--config", "ucf_urdmu.yaml", *small, *where]) == 0
-    last = tmp_path / "m" / "version_0" / "checkpoints" / "last.ckpt"
-    checkpoint = changed(last, tmp_path / "c.ckpt", **{KEY: as_entry(rule), CHECKSUMS_KEY: None})
-    video = str(make_video("gate.mp4", 9))
-    assert main(["watch", video, "--ckpt_path", str(checkpoint), "--output", str(tmp_path / "out")]) == 0
-    (note,) = of_kind(tmp_path / "out", "note")
-    assert "windows of 64 snippets score otherwise" in note["text"]
-    chosen = ["--output", str(tmp_path / "chosen"), "--alarm", "0.9"]
-    assert main(["watch", video, "--ckpt_path", str(checkpoint), *chosen]) == 0
-    assert not of_kind(tmp_path / "chosen", "note")
+    checkpoint = str(tmp_path / "m" / "version_0" / "checkpoints" / "last.ckpt")
+    normal = [str(make_video(f"normal/{frames}.mp4", frames)) for frames in (9, 22, 30)]
+    store, recipe = str(tmp_path / "normal.h5"), str(trained.parents[3] / "recipe.yaml")
+    assert main(["extract", str(tmp_path / "normal"), store, "--config", recipe]) == 0
+    rule = ["--false_alarms_per_hour", "4000", "--pause", "0", "--window", "3"]  # two alarms in six seconds
+    assert main(["calibrate", "--ckpt_path", checkpoint, "--data.store", store, *rule]) == 0
+    model = Detector.from_checkpoint(checkpoint).model
+    assert model.calibration is not None
+    assert (found := model.streamed_calibration) is not None
+    assert (found.window, found.look_ahead, found.videos) == (3, 0, 3)
+    assert found.threshold != model.calibration.threshold
+    watched = ["watch", *normal, "--ckpt_path", checkpoint, "--output", str(tmp_path / "out")]
+    assert main(watched) == 0
+    (start,), ends = of_kind(tmp_path / "out", "start"), of_kind(tmp_path / "out", "end")
+    assert (start["alarm"], start["window"], start["exact"]) == (found.threshold, 3, False)
+    assert sum(end["alarms"] for end in ends) == found.alarms == 2
+    assert found.bound <= 4000
+    capsys.readouterr()
+    assert main([*watched, "--window", "4"]) == 2
+    expected = (
+        "--window='4, look-ahead 0': scores otherwise than windows of 3, look-ahead 0, on which the alarm"
+    )
+    assert expected in capsys.readouterr().err
+    assert main([*watched[:-1], str(tmp_path / "chosen"), "--window", "4", "--alarm", "0.9"]) == 0
+    assert "calibrated" not in of_kind(tmp_path / "chosen", "score")[0]
 
 
 def test_a_checkpoint_without_a_recipe_is_refused(
@@ -257,7 +271,7 @@ def test_what_an_interruption_ends_is_freed_at_once(trained: Path, tmp_path: Pat
         AlarmRule(0, 0),
     )
     record, stream = Record(tmp_path), detector.stream()
-    kit = Kit(detector, stream.preparation, extractor.recipe, extractor.encoders, rule, record, None, None)
+    kit = Kit(detector, stream, extractor.recipe, extractor.encoders, rule, record)
     watcher, door = Watcher(kit, None), Idle("door", threading.Event(), live=True)
     watcher.take(door, Begin("door", live=True, rate=10))
     for t in range(9):

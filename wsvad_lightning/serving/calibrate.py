@@ -2,18 +2,30 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import rich
+import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
+from rich.progress import track
 from rich.table import Table
 
-from wsvad_lightning.calibration import KEY, Calibration, as_entry, calibrate_scores, hours_needed
+from wsvad_lightning.calibration import (
+    KEY,
+    STREAMED_KEY,
+    Calibration,
+    StreamedCalibration,
+    as_entry,
+    calibrate_scores,
+    hours_needed,
+)
 from wsvad_lightning.carried import named_class, read_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, read_checkpoint, with_entry
 from wsvad_lightning.data.loading.catalogue import Catalogue
+from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_tensors
 from wsvad_lightning.methods.base.module import WSVADModule
@@ -23,11 +35,19 @@ from wsvad_lightning.reporting.tables import steady_clock
 from wsvad_lightning.runs.seeds import seed_of_data
 from wsvad_lightning.runs.trained import import_from_here
 from wsvad_lightning.serving.detector import Detector
+from wsvad_lightning.serving.stream import ScoreStream
 from wsvad_lightning.shared import is_shared
+from wsvad_lightning.types import Prediction
 
 DESCRIPTION = (
-    "Find the alarm threshold that keeps a promised rate on normal video, and what scores mean, and write "
-    "both into the checkpoint. Without --data.store it takes the normal videos that the training held out."
+    "Find the alarm threshold that keeps a promised rate on normal video, and what scores mean, of whole "
+    "videos and as `wsvad watch` scores them, and write both into the checkpoint. Without --data.store it "
+    "takes the normal videos that the training held out."
+)
+WHOLE = "whole videos"
+TOO_SHORT = (
+    "the longest normal video has {} snippets, windows have {}: how full ones score was not seen. Give "
+    "longer videos, or a smaller --window"
 )
 UNSEEN = "Give other normal videos by --data.store, or train with --data.val_fraction 0.2"
 
@@ -58,17 +78,52 @@ def calibrate(args: Sequence[str]) -> None:
     if timeless:
         problem = "its frame rate is unknown, and with it how many alarms an hour it gives"
         raise WSVADError("--data.store", timeless[0], problem, "Extract or convert it with its frame rate")
-    scored = Detector.from_checkpoint(path, method).score_store(catalogue.store_path, given.device, names)
-    grid = store.provenance.grid
-    videos = [scored_video(scored[name], grid, steady_clock(store[name].fps)) for name in names]
-    settings = {name: given[name] for name in ("hysteresis", "shortest", "pause")}
-    calibration = calibrate_scores(videos, given.false_alarms_per_hour, **settings)
-    # A link stays one: the file that it names is replaced.
-    write_tensors(with_entry(checkpoint, KEY, as_entry(calibration)), place.resolve())
-    rich.print(table_of(calibration))
-    for warning in warnings_of(calibration):
+    detector = Detector.from_checkpoint(path, method)
+    stream = ScoreStream(detector.model, detector.preparation(), given.window, given.look_ahead)
+    scored = detector.score_store(catalogue.store_path, given.device, names)
+
+    def found(predictions: Mapping[str, Prediction]) -> Calibration:
+        clocks = {name: steady_clock(store[name].fps) for name in names}
+        videos = [scored_video(predictions[name], store.provenance.grid, clocks[name]) for name in names]
+        settings = {name: given[name] for name in ("hysteresis", "shortest", "pause")}
+        return calibrate_scores(videos, given.false_alarms_per_hour, **settings)
+
+    whole = found(scored)
+    of_stream = whole if stream.exact else found(streamed(scored, store, stream))
+    streamed_too = StreamedCalibration(
+        **asdict(of_stream), window=stream.window, look_ahead=stream.look_ahead
+    )
+    entries = {KEY: as_entry(whole), STREAMED_KEY: as_entry(streamed_too)}
+    for name, entry in entries.items():
+        checkpoint = with_entry(checkpoint, name, entry)
+    write_tensors(checkpoint, place.resolve())  # a link stays one: the file that it names is replaced
+    kinds = {WHOLE: whole} if stream.exact else {WHOLE: whole, f"windows of {stream.window}": streamed_too}
+    rich.print(table_of(kinds))
+    warnings = {warning: None for one in kinds.values() for warning in warnings_of(one)}
+    longest = max(len(one.scores) for one in scored.values())
+    if not stream.exact and longest < stream.window:
+        warnings[TOO_SHORT.format(longest, stream.window)] = None
+    for warning in warnings:
         rank_zero_info(f"warning: {warning}")
-    rank_zero_info(f"Written into {place}; `wsvad test` and `wsvad predict` use it")
+    rank_zero_info(f"Written into {place}; `wsvad test`, `wsvad predict` and `wsvad watch` use it")
+
+
+def streamed(
+    whole: Mapping[str, Prediction], store: FeatureStore, stream: ScoreStream
+) -> dict[str, Prediction]:
+    """Score videos as ``wsvad watch`` does, each from its first snippet on, as when a camera is started.
+
+    Args:
+        whole: their scores as whole videos.
+        store: with their features.
+        stream: that scores; nothing has come in.
+    """
+    found = {}
+    for name, one in track(whole.items(), "score windows", len(whole), transient=True):
+        features = {part: store.read(name, part) for part in stream.preparation.streams}
+        given = [*stream.update(features), *stream.close()]
+        found[name] = one._replace(scores=torch.tensor([score.score for score in given]))
+    return found
 
 
 def normal_videos(
@@ -146,18 +201,18 @@ def _kind(catalogue: Catalogue, name: str, known: set[str]) -> str:
     )
 
 
-def table_of(calibration: Calibration) -> Table:
-    """Lay out what was found."""
+def table_of(found: Mapping[str, Calibration]) -> Table:
+    """Lay out what was found, by what was scored."""
+    table = Table("calibration", *found)
     rows = {
-        "normal video": f"{calibration.videos} videos, {calibration.hours:.3g} h",
-        "promised false alarms": f"{calibration.promised:g} an hour at most",
-        "threshold": f"{calibration.threshold:.6g}, released below {calibration.release:.6g}",
-        "alarms on it": f"{calibration.alarms}, {calibration.alarms / calibration.hours:.3g} an hour",
-        "upper bound": f"{calibration.bound:.3g} an hour, at 95 % confidence",
+        "normal video": lambda one: f"{one.videos} videos, {one.hours:.3g} h",
+        "promised false alarms": lambda one: f"{one.promised:g} an hour at most",
+        "threshold": lambda one: f"{one.threshold:.6g}, released below {one.release:.6g}",
+        "alarms on it": lambda one: f"{one.alarms}, {one.alarms / one.hours:.3g} an hour",
+        "upper bound": lambda one: f"{one.bound:.3g} an hour, at 95 % confidence",
     }
-    table = Table("calibration", "")
-    for row in rows.items():
-        table.add_row(*row)
+    for name, cell in rows.items():
+        table.add_row(name, *map(cell, found.values()))
     return table
 
 
@@ -194,7 +249,15 @@ def parser_of(command: str) -> ArgumentParser:
     parser.add_argument(
         "--pause", type=float, default=10.0, help="seconds after an alarm in which no other one starts"
     )
-    parser.add_argument("--device", type=str, default="cpu", help="accelerator that scores, such as gpu")
+    parser.add_argument(
+        "--window", type=int | None, default=None, help="snippets that `wsvad watch` will score together"
+    )
+    parser.add_argument(
+        "--look_ahead", type=int | None, default=None, help="snippets that its scores will wait for"
+    )
+    parser.add_argument(
+        "--device", type=str, default="cpu", help="accelerator that scores whole videos, such as gpu"
+    )
     parser.add_argument("--model", type=str | None, default=None, help="class path of a method of one's own")
     parser.add_argument(
         "-o", "--output", type=str | None, default=None, help="checkpoint to write in place of --ckpt_path"

@@ -80,8 +80,20 @@ class Detector:
 
     @property
     def calibration(self) -> Calibration | None:
-        """What the scores mean, and when they are an alarm; None before ``wsvad calibrate``."""
+        """What scores of whole videos mean, and when they are an alarm; None before ``wsvad calibrate``."""
         return self.model.calibration
+
+    def calibration_of(self, stream: ScoreStream) -> Calibration | None:
+        """What the scores of a stream mean, and when they are an alarm.
+
+        It is None before ``wsvad calibrate``, and for scores of another window or look-ahead than those that
+        were calibrated, unless they are those of whole videos.
+        """
+        if stream.exact:
+            return self.model.calibration
+        known = self.model.streamed_calibration
+        same = known is not None and (known.window, known.look_ahead) == (stream.window, stream.look_ahead)
+        return known if same else None
 
     def score_store(
         self,
@@ -215,12 +227,16 @@ class Detector:
         Features are transformed as those of the training were.
 
         Args:
-            window: snippets that are scored together, see :class:`ScoreStream`.
-            look_ahead: snippets that a score waits for, see :class:`ScoreStream`.
+            window: snippets that are scored together; by default those of the calibration, else see
+                :class:`ScoreStream`.
+            look_ahead: snippets that a score waits for; likewise.
 
         Raises:
             WSVADError: if the two do not fit.
         """
+        if (known := self.model.streamed_calibration) is not None:
+            window = known.window if window is None else window
+            look_ahead = known.look_ahead if look_ahead is None else look_ahead
         return ScoreStream(self.model, self.preparation(), window, look_ahead)
 
     def preparation(self) -> Preparation:

@@ -10,7 +10,7 @@ import yaml
 from lightning_utilities.core.imports import RequirementCache
 
 from wsvad_lightning import __version__
-from wsvad_lightning.calibration import read_calibration
+from wsvad_lightning.calibration import read_calibration, read_streamed_calibration
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, CONFIG_KEY, OF_TRAINING, read_checkpoint
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import making_folder
@@ -178,8 +178,14 @@ def _metrics(test: Mapping[str, Any]) -> str:
 def _alarms(checkpoint: Mapping[str, Any]) -> str:
     if (found := read_calibration(checkpoint)) is None:
         return "Not calibrated."
-    seen = f"{found.alarms} alarms in {found.hours:.3g} h of normal video"
-    return f"Threshold {found.threshold:.6g}: {seen}, at most {found.bound:.3g} an hour at 95 % confidence."
+    kinds = {"whole videos": found}
+    if (streamed := read_streamed_calibration(checkpoint)) is not None:
+        kinds[f"`wsvad watch`, windows of {streamed.window} snippets"] = streamed
+    return "\n".join(
+        f"* {kind}: threshold {one.threshold:.6g}, {one.alarms} alarms in {one.hours:.3g} h of normal video, "
+        f"at most {one.bound:.3g} an hour at 95 % confidence"
+        for kind, one in kinds.items()
+    )
 
 
 def listed(values: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from wsvad_lightning.serving.preparation import Preparation, Streams
 from wsvad_lightning.types import UNKNOWN, WSVADBatch
 
 WINDOW = 64  # snippets, where the field of view is the whole video
+LONGEST = 2**16  # snippets of a window
 
 
 class SnippetScore(NamedTuple):
@@ -71,7 +72,7 @@ class ScoreStream:
         exact: whether scores are those of the whole video.
 
     Raises:
-        WSVADError: if the window is not longer than the look-ahead, or this is negative.
+        WSVADError: if the window is not longer than the look-ahead or too long, or this is negative.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class ScoreStream:
         if self.window <= self.look_ahead:
             problem = f"must be longer than the look-ahead of {self.look_ahead} snippets"
             raise WSVADError("window", self.window, problem, "Give more snippets")
+        if self.window > LONGEST:
+            raise WSVADError("window", self.window, f"must be at most {LONGEST}", "Give fewer snippets")
         enough = self.look_ahead >= after and self.window - 1 - self.look_ahead >= before
         self.exact = view is not None and enough
         self.preparation, self._model, self._wants_map = preparation, model, wants_map

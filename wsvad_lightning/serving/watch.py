@@ -23,15 +23,12 @@ from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.extractor import Extractor
 from wsvad_lightning.serving.record import Record
 from wsvad_lightning.serving.sources import Begin, End, Item, Note, Shown, Source, open_source, start_all
+from wsvad_lightning.serving.stream import ScoreStream
 from wsvad_lightning.serving.watched import Kit, Run, Watched
 
 BEAT = 0.5  # seconds after which the live view and sources that ended are looked at again
 ENDING = 3.0  # seconds that the threads have to end
 SHOWN, BAR = 8, 8  # sources that are over in the live view, and letters of its bars
-ON_WHOLE_VIDEOS = (
-    "the threshold was found on whole videos, and windows of {} snippets score otherwise: there may be more "
-    "alarms than promised, above all at the start. See docs/live.md"
-)
 DIFFERS = 0.02  # part by which a frame rate is another one
 
 
@@ -177,8 +174,9 @@ def watch(
         sources: videos, folders of videos, rtsp://…, rtsps://…, tcp://… and devices such as /dev/video0.
         ckpt_path: checkpoint of the model, which carries the recipe of its features.
         output: folder for watch.jsonl and a picture of each alarm; without it, lines go to standard output.
-        window: snippets that are scored together, where scores depend on the whole video; 64 by default.
-        look_ahead: snippets that a score waits for; 0 by default.
+        window: snippets that are scored together, where scores depend on the whole video; by default what
+            `wsvad calibrate` took, else 64.
+        look_ahead: snippets that a score waits for; by default what `wsvad calibrate` took, else 0.
         fps: frames a second to play sources at; by default those of the training, where it played videos at
             a constant rate, else all frames.
         alarm: score from which on there is an alarm; by default what `wsvad calibrate` found, else 0.5.
@@ -195,18 +193,14 @@ def watch(
     SnippetStream(extractor.encoders, recipe)  # refuses streams of sound before a camera is connected
     detector = Detector.from_checkpoint(ckpt_path)
     opened = detector.stream(window, look_ahead)
-    rule = AlarmRule(ALARM if alarm is None else alarm, release=ALARM if alarm is None else alarm)
-    if alarm is None and detector.calibration is not None:
-        rule = detector.calibration.rule
+    rule = rule_of(detector, opened, alarm)
     ready = threading.Event()
     record = Record(None if output is None else Path(output), webhook)
-    kit = Kit(detector, opened.preparation, recipe, extractor.encoders, rule, record, window, look_ahead)
+    kit = Kit(detector, opened, recipe, extractor.encoders, rule, record)
     watcher = Watcher(kit, recipe.fps)
     threads = start_all(sources, lambda given: open_source(given, recipe.fps, silence, ready))
     settings = {"window": opened.window, "look_ahead": opened.look_ahead, "exact": opened.exact}
     record.write("start", "", sources=[one.name for one in threads], alarm=rule.threshold, **settings)
-    if alarm is None and detector.calibration is not None and not opened.exact:
-        record.write("note", "", text=ON_WHOLE_VIDEOS.format(opened.window))
     try:
         with _live_view(output) as view:
             _loop(threads, watcher, ready, view)
@@ -221,6 +215,30 @@ def watch(
         where = "the notes above say why" if output is None else f"{output}/watch.jsonl says why"
         sys.stderr.write(f"{watcher.broken} of {len(threads)} sources could not be read: {where}\n")
     return int(watcher.broken > 0)
+
+
+def rule_of(detector: Detector, stream: ScoreStream, alarm: float | None) -> AlarmRule:
+    """Say when scores of a stream are an alarm.
+
+    Args:
+        detector: with the model.
+        stream: of such scores.
+        alarm: score from which on there is one; None for the calibrated rule, or 0.5 without one.
+
+    Raises:
+        WSVADError: if the rule was found on other scores than those of the stream.
+    """
+    if alarm is not None or detector.calibration is None:
+        score = ALARM if alarm is None else alarm
+        return AlarmRule(score, release=score)
+    if (found := detector.calibration_of(stream)) is not None:
+        return found.rule
+    known, of_stream = detector.model.streamed_calibration, f"{stream.window}, look-ahead {stream.look_ahead}"
+    of_known = (
+        "whole videos" if known is None else f"windows of {known.window}, look-ahead {known.look_ahead}"
+    )
+    problem = f"scores otherwise than {of_known}, on which the alarm threshold was found"
+    raise WSVADError("--window", of_stream, problem, "Run `wsvad calibrate` with these, or give --alarm")
 
 
 def _loop(threads: list[Source], watcher: Watcher, ready: threading.Event, view: Live | None) -> None:

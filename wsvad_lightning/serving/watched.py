@@ -18,7 +18,6 @@ from wsvad_lightning.extraction.streams import Encoder
 from wsvad_lightning.reporting.maps import same_everywhere, strongest_region
 from wsvad_lightning.serving.clip import Clip
 from wsvad_lightning.serving.detector import Detector
-from wsvad_lightning.serving.preparation import Preparation
 from wsvad_lightning.serving.record import Record, utc
 from wsvad_lightning.serving.sources import Shown
 from wsvad_lightning.serving.stream import ScoreStream, SnippetScore
@@ -86,27 +85,28 @@ class Kit:
 
     Attributes:
         detector: with the model.
-        preparation: of its features; the checkpoint is read once.
+        opened: a stream of scores, such as each source has its own.
         recipe: of its features.
         encoders: by name of the stream.
         rule: of alarms.
         record: where everything is written.
-        window: see :meth:`Detector.stream`.
-        look_ahead: see :meth:`Detector.stream`.
+        calibration: of the scores; None if there is none that fits.
     """
 
     detector: Detector
-    preparation: Preparation
+    opened: ScoreStream
     recipe: ExtractionRecipe
     encoders: Mapping[str, Encoder]
     rule: AlarmRule
     record: Record
-    window: int | None
-    look_ahead: int | None
+
+    def __post_init__(self) -> None:
+        self.calibration = self.detector.calibration_of(self.opened)
 
     def scores(self, wants_map: Callable[[float], bool]) -> ScoreStream:
         """Open a stream of scores."""
-        return ScoreStream(self.detector.model, self.preparation, self.window, self.look_ahead, wants_map)
+        one = self.opened
+        return ScoreStream(self.detector.model, one.preparation, one.window, one.look_ahead, wants_map)
 
 
 @dataclass
@@ -196,8 +196,8 @@ class Run:
         self.end = scored.end
         fields: dict[str, Any] = {}
         fields |= {"seconds": round(scored.start, 3), "frame": scored.frame, "score": round(score.score, 4)}
-        if (calibration := kit.detector.calibration) is not None:
-            fields["calibrated"] = round(float(calibration.calibrated(score.score)), 4)
+        if kit.calibration is not None:
+            fields["calibrated"] = round(float(kit.calibration.calibrated(score.score)), 4)
         if score.class_scores is not None:
             names = ("normal", *kit.detector.classes)
             fields["class"] = names[int(score.class_scores.argmax())]

@@ -13,7 +13,12 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from wsvad_lightning.calibration import Calibration, read_calibration
+from wsvad_lightning.calibration import (
+    Calibration,
+    StreamedCalibration,
+    read_calibration,
+    read_streamed_calibration,
+)
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.transform import FeatureTransform
 from wsvad_lightning.errors import WSVADError
@@ -47,7 +52,9 @@ class WSVADModule(TrainingModule):
         smooth_over: snippets that it averages.
         classes: names of the anomaly classes that ``classify`` distinguishes, in its order.
         gives_maps: whether predictions say where in the frame as well, see :meth:`patch_maps`.
-        calibration: what scores mean, and when they are an alarm; None before ``wsvad calibrate``.
+        calibration: what scores of whole videos mean, and when they are an alarm; None before
+            ``wsvad calibrate``.
+        streamed_calibration: the same of the scores that a :class:`ScoreStream` gives.
         evaluation: metrics of the current or last validation or test.
 
     Args:
@@ -68,6 +75,7 @@ class WSVADModule(TrainingModule):
     classes: tuple[str, ...] = ()
     gives_maps: bool = True
     calibration: Calibration | None = None
+    streamed_calibration: StreamedCalibration | None = None
     evaluation: Evaluation
 
     def __init__(
@@ -307,6 +315,7 @@ class WSVADModule(TrainingModule):
         """
         super().on_load_checkpoint(checkpoint)
         self.calibration = read_calibration(checkpoint)
+        self.streamed_calibration = read_streamed_calibration(checkpoint)
         if self._trainer is None:  # read by `load_from_checkpoint`, away from any store
             return
         if self.trainer.state.fn != "fit":
