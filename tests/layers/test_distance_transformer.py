@@ -31,15 +31,29 @@ def test_distance_branch_follows_the_prior() -> None:
     torch.testing.assert_close(attention(x), attend_by_distance(x))
 
 
-def test_long_videos_are_averaged_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_videos_are_averaged_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     values = torch.randn(2, 700, 3, generator=torch.Generator().manual_seed(0))
     weights = proximity_graph(700)
-    monkeypatch.setattr(distance_transformer, "ROWS", 70)
-    torch.testing.assert_close(attend_by_distance(values), weights / weights.sum(dim=-1) @ values)
+    expected = weights / weights.sum(dim=-1) @ values
+    torch.testing.assert_close(attend_by_distance(values), expected, rtol=0, atol=1e-6)
+    monkeypatch.setattr(distance_transformer, "WHOLE", 700)
+    torch.testing.assert_close(attend_by_distance(values, slice(5, 90)), expected[:, 5:90])
 
 
-def test_no_weight_is_left_out() -> None:
-    assert proximity_graph(2 * distance_transformer.REACH)[0, distance_transformer.REACH :].max() == 0
+def test_what_is_left_out_is_less_than_rounding() -> None:
+    weights = proximity_graph(700).double()[350]
+    inside = weights[350 - distance_transformer.REACH :][: 2 * distance_transformer.REACH + 1]
+    assert 1 - inside.sum() / weights.sum() < 2**-32
+
+
+@pytest.mark.parametrize("snippets", [3, 50])  # fewer than channels, and more
+def test_branches_are_joined_by_heads(snippets: int) -> None:
+    torch.manual_seed(0)
+    attention, x = DistanceAttention(8, heads=2, head_dim=3, dropout=0.0), torch.randn(1, snippets, 8)
+    query, key, value, distant = attention.project_in(x).unflatten(-1, (4, 2, 3)).permute(2, 0, 3, 1, 4)
+    by_content = (query @ key.mT * 3**-0.5).softmax(dim=-1) @ value
+    both = torch.cat([by_content, attend_by_distance(distant)], dim=-1)  # [1, heads, T, 2 * head_dim]
+    torch.testing.assert_close(attention(x), attention.project_out(both.transpose(1, 2).flatten(2)))
 
 
 def test_one_snippet_is_enough() -> None:

@@ -12,8 +12,11 @@ from wsvad_lightning.layers.rows import over_rows
 from wsvad_lightning.layers.snippet_graph import proximity_graph
 from wsvad_lightning.layers.temporal_conv import TemporalConv
 
-ROWS = 1024  # snippets that attend at a time: of a video of hours, not all pairs fit into memory
-REACH = 283  # snippets: at a larger distance, the weight exp(-distance / e) is 0 in float32
+WHOLE = 512  # snippets of which all pairs are computed; of more, only those within reach
+ROWS = 128  # of these, snippets that are averaged for at a time
+REACH = (
+    64  # snippets: all weights exp(-distance / e) beyond sum to 6e-11 of the whole, below float32's rounding
+)
 
 
 def attend_by_distance(values: Tensor, queries: slice = slice(None)) -> Tensor:
@@ -29,10 +32,13 @@ def attend_by_distance(values: Tensor, queries: slice = slice(None)) -> Tensor:
     Returns:
         ``P @ values`` at these snippets.
     """
-    if torch.compiler.is_exporting():  # how many blocks there will be is not known: all snippets are one
-        graph = proximity_graph(values.shape[-2], values.device)
-        return (graph / graph.sum(dim=-1)).to(values.dtype) @ values
-    start, stop, _ = queries.indices(values.shape[-2])
+    count = values.shape[-2]
+    if (
+        torch.compiler.is_exporting() or count <= WHOLE
+    ):  # exported, how many blocks there will be is not known
+        graph = proximity_graph(count, values.device)
+        return (graph / graph.sum(dim=-1)).to(values.dtype)[queries] @ values
+    start, stop, _ = queries.indices(count)
     blocks = [slice(first, min(first + ROWS, stop)) for first in range(start, stop, ROWS)]
     return torch.cat([_attend_by_distance(values, block) for block in blocks], dim=-2)
 
@@ -52,7 +58,9 @@ def _around(block: slice) -> slice:
 class DistanceAttention(nn.Module):
     """Multi-head attention with two branches a head: learnt self-attention and :func:`attend_by_distance`.
 
-    One projection yields queries, keys, values, and separate values for the distance branch.
+    One projection yields queries, keys, values, and separate values for the distance branch. Weights of
+    distance are the same for every channel, so that branch is projected in and out before it is averaged, by
+    the product of its two matrices.
 
     Args:
         dim: channels in and out.
@@ -71,29 +79,40 @@ class DistanceAttention(nn.Module):
     @over_rows
     def forward(self, x: Tensor) -> Tensor:
         """Attend along time: ``[..., T, dim]`` to ``[..., T, dim]``."""
+        of_content, of_distance = self.project_in.weight.tensor_split([3 * self.width])
+        from_content, from_distance = self._project_out()
+        values = _project(x, of_distance, from_distance)
         blocks = blocks_of(x, self.project_in.out_features)
-        if len(blocks) == 1:
-            query, others = self.project_in(x).tensor_split([self.width], dim=-1)
-            return self._attend(query, others, blocks[0])
-        of_query, of_others = self.project_in.weight.tensor_split([self.width])
-        others = F.linear(x, of_others)
-        return joined(lambda block: self._attend(F.linear(x[:, block], of_query), others, block), blocks)
 
-    def _attend(self, queries: Tensor, others: Tensor, block: slice) -> Tensor:
-        """Attend from a block of the snippets to all: ``[R, T of the block, dim]``."""
-        *content, distance_value = others.chunk(3, dim=-1)
-        query, key, value = (
-            rearrange(part, "r t (h d) -> r h t d", h=self.heads) for part in (queries, *content)
-        )
+        def attend(queries: Tensor, keys: Tensor, block: slice) -> Tensor:
+            by_content = self._attend(queries, *keys.chunk(2, dim=-1))
+            from_all = F.linear(by_content, from_content, self.project_out.bias)
+            out: Tensor = self.dropout(from_all + attend_by_distance(values, block))
+            return out
+
+        if len(blocks) == 1:
+            query, others = F.linear(x, of_content).tensor_split([self.width], dim=-1)
+            return attend(query, others, blocks[0])
+        of_query, of_others = of_content.tensor_split([self.width])
+        others = F.linear(x, of_others)
+        return joined(lambda block: attend(F.linear(x[:, block], of_query), others, block), blocks)
+
+    def _project_out(self) -> tuple[Tensor, Tensor]:
+        """Divide the output projection by branches, ``[dim, heads * head_dim]`` each: heads lie outside."""
+        branches = rearrange(self.project_out.weight, "d (h b c) -> b d (h c)", h=self.heads, b=2)
+        return branches[0], branches[1]
+
+    def _attend(self, *projected: Tensor) -> Tensor:
+        query, key, value = (rearrange(part, "r t (h d) -> r h t d", h=self.heads) for part in projected)
         by_content = F.scaled_dot_product_attention(query, key, value)
-        by_distance = attend_by_distance(distance_value, block)
-        heads = [
-            rearrange(by_content, "r h t d -> r t h d"),
-            rearrange(by_distance, "r t (h d) -> r t h d", h=self.heads),
-        ]
-        both = torch.cat(heads, dim=-1).flatten(start_dim=2)
-        out: Tensor = self.dropout(self.project_out(both))
-        return out
+        return rearrange(by_content, "r h t d -> r t (h d)")
+
+
+def _project(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Apply two linear maps: their product, unless the snippets ``[R, T, D]`` are too few to repay it."""
+    if torch.compiler.is_exporting() or x.shape[:-1].numel() < x.shape[-1]:
+        return F.linear(F.linear(x, first), second)
+    return F.linear(x, second @ first)
 
 
 class DistanceTransformer(nn.Sequential):

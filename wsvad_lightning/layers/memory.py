@@ -1,6 +1,7 @@
 """Memory unit of UR-DMU: a learnt bank of prototypes that every snippet is read against."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -17,13 +18,25 @@ class MemoryUnit(nn.Module):
         self.slots = nn.Parameter(torch.empty(num_slots, dim))
         nn.init.uniform_(self.slots, -(dim**-0.5), dim**-0.5)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Read the memory with features ``x [..., T, dim]``.
+    def forward(self, x: Tensor) -> Tensor:
+        """Compare features ``[..., T, dim]`` with the slots: similarities ``[..., T, slots]`` in (0, 1)."""
+        return torch.sigmoid((x @ self.slots.T).float() * x.shape[-1] ** -0.5)
+
+    def activation(self, similarity: Tensor) -> Tensor:
+        """Give ``[..., T]`` in (0, 1), the mean of the largest sixteenth (plus one) of the similarities."""
+        return similarity.topk(self.slots.shape[0] // 16 + 1, dim=-1).values.mean(dim=-1)
+
+    def retrieve(self, similarity: Tensor, layer: nn.Linear) -> Tensor:
+        """Sum the slots weighted by similarities, and apply a linear layer to the sum.
+
+        The layer is applied to the slots, of which there are far fewer than snippets.
+
+        Args:
+            similarity: ``[..., T, slots]``.
+            layer: from dim channels to E.
 
         Returns:
-            The activation ``[..., T]`` in (0, 1), the mean of the largest sixteenth (plus one) of the slot
-            similarities, and the augmentation ``[..., T, dim]``, the sum of the slots weighted by them.
+            ``[..., T, E]``.
         """
-        similarity = torch.sigmoid((x @ self.slots.T).float() * x.shape[-1] ** -0.5)
-        strongest = similarity.topk(self.slots.shape[0] // 16 + 1, dim=-1).values
-        return strongest.mean(dim=-1), similarity.to(self.slots) @ self.slots
+        slots = F.linear(self.slots, layer.weight)
+        return F.linear(similarity.to(slots), slots.T, layer.bias)

@@ -122,9 +122,9 @@ class DualMemoryNet(nn.Module):
         return self._with_latents(self.encoder(features))
 
     def _with_latents(self, encoded: Tensor) -> Tensor:
-        _, abnormal = self.abnormal_memory(encoded)
-        _, normal = self.normal_memory(encoded)
-        return torch.cat([encoded, self.to_mean(abnormal) + self.to_mean(normal)], dim=-1)
+        abnormal = self.abnormal_memory.retrieve(self.abnormal_memory(encoded), self.to_mean)
+        normal = self.normal_memory.retrieve(self.normal_memory(encoded), self.to_mean)
+        return torch.cat([encoded, abnormal + normal], dim=-1)
 
     def forward(self, features: Tensor, looked_at: Tensor | None = None) -> Tensor:
         """Score videos of any length: ``[B, N, T, D]`` to ``[B, T]`` in [0, 1], without sampling."""
@@ -140,20 +140,15 @@ class DualMemoryNet(nn.Module):
         """Training pass over ``[B, N, T, D]``, the normal half first."""
         encoded = self.encoder(features)
         normal, abnormal = halves(encoded)
-        abnormal_of_abnormal, abnormal_augment = self.abnormal_memory(abnormal)
-        normal_of_abnormal, borrowed_by_abnormal = self.normal_memory(abnormal)
-        abnormal_of_normal, borrowed_by_normal = self.abnormal_memory(normal)
-        normal_of_normal, normal_augment = self.normal_memory(normal)
+        in_abnormal, in_normal = self.abnormal_memory(encoded), self.normal_memory(encoded)
+        abnormal_of_normal, abnormal_of_abnormal = halves(self.abnormal_memory.activation(in_abnormal))
+        normal_of_normal, normal_of_abnormal = halves(self.normal_memory.activation(in_normal))
 
-        mean, logvar = self.to_mean(normal_augment), self.to_logvar(normal_augment)
+        borrowed_by_normal, abnormal_latent = halves(self.abnormal_memory.retrieve(in_abnormal, self.to_mean))
+        mean, borrowed_by_abnormal = halves(self.normal_memory.retrieve(in_normal, self.to_mean))
+        logvar = self.normal_memory.retrieve(halves(in_normal)[0], self.to_logvar)
         normal_latent = mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)
-        abnormal_latent = self.to_mean(abnormal_augment)
-        latent = torch.cat(
-            [
-                normal_latent + self.to_mean(borrowed_by_normal),
-                abnormal_latent + self.to_mean(borrowed_by_abnormal),
-            ]
-        )
+        latent = torch.cat([normal_latent + borrowed_by_normal, abnormal_latent + borrowed_by_abnormal])
         described = torch.cat([encoded, latent], dim=-1)
         return DualMemoryOutput(
             scores=self.classify(described, looked_at),
