@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -37,6 +38,31 @@ from wsvad_lightning.video.views import parse_grid
 GRIDS = ("2x3", "3x5", "4x7")
 KERNEL = 3  # of the convolution over a grid
 AT_ONCE = 256  # snippets whose patches pass through a frozen branch together
+
+
+class GridConv(nn.Conv2d):
+    """``nn.Conv2d`` as one matrix product over the cells of all grids; the weights have the same shape.
+
+    Cells are few and channels many. Where PyTorch's convolution takes one grid after the other, as in float64
+    on a CPU, it reads all weights for each of them.
+
+    Args:
+        dim: channels in.
+        width: channels out.
+        margin: cells of zeros around a grid.
+    """
+
+    def __init__(self, dim: int, width: int, margin: int) -> None:
+        super().__init__(dim, width, KERNEL)
+        self.margin = margin
+
+    def forward(self, grids: Tensor) -> Tensor:
+        """Convolve ``[R, D, h, w]``."""
+        seen = F.unfold(grids, KERNEL, padding=self.margin).mT  # [R, cells, D * 9]
+        out = F.linear(seen, self.weight.flatten(1), self.bias)
+        rows = grids.shape[-2] + 2 * self.margin - KERNEL + 1
+        convolved: Tensor = rearrange(out, "r (rows columns) d -> r d rows columns", rows=rows)
+        return convolved
 
 
 class GridBranch(nn.Module):
@@ -55,8 +81,7 @@ class GridBranch(nn.Module):
         padding = int(min(self.rows, columns) < KERNEL)
         trimmed = KERNEL - 1 - 2 * padding
         self.context = MultiScaleTemporal(dim)
-        convolution = nn.Conv2d(dim, width, KERNEL, padding=padding)
-        self.to_map = nn.Sequential(convolution, nn.ReLU(), nn.BatchNorm2d(width))
+        self.to_map = nn.Sequential(GridConv(dim, width, padding), nn.ReLU(), nn.BatchNorm2d(width))
         cells = (self.rows - trimmed) * (columns - trimmed)
         self.to_vector = nn.Sequential(nn.Linear(cells * width, dim), nn.ReLU(), Dropout(dropout))
 
