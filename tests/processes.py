@@ -38,7 +38,8 @@ class Command:
 
     def __init__(self, *args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
         self.args, self.output = args, TemporaryDirectory()
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASTER_")}
+        environment = {**inherited, "OMP_NUM_THREADS": "1", **(env or {})}
         where = str(cwd or Path.cwd())
         self.process = SERVER.Process(target=_run, args=(args, self.output.name, where, environment))
         self.process.start()
@@ -66,6 +67,12 @@ class Command:
 def run_command(*args: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Done:
     """Run ``wsvad`` to its end."""
     return Command(*args, cwd=cwd, env=env).finish()
+
+
+def save_script(folder: Path) -> Path:
+    """Write the script that ``wsvad`` is: a forked process starts further ones by it, from its folder."""
+    (folder / "wsvad").write_text("from wsvad_lightning.cli import main\nraise SystemExit(main())\n")
+    return folder
 
 
 def run_ranks(world: int, *args: str, cwd: Path | None = None) -> list[Done]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from torch.multiprocessing.spawn import ProcessExitedException
 
+from tests.processes import run_command, save_script
 from tests.runs.test_stopping import fit
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
@@ -65,12 +66,7 @@ def test_more_processes_than_videos_give_what_one_gives(
 def test_a_mistake_on_one_ends_all_with_one_line(store: Path, tmp_path: Path) -> None:
     (tmp_path / "fails.py").write_text(PLUGIN)
     two = ["--model", "fails.Fails", "--config", "with/ddp.yaml", "--data.batch_size", "1"]
-    command = [sys.executable, "-m", "wsvad_lightning", *fit(store, tmp_path, *two)]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASTER_")}
-    environment = {**inherited, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
-    )
+    done = run_command(*fit(store, tmp_path, *two), cwd=save_script(tmp_path))
     assert done.returncode == 2, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "error" in line.lower()]

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import SERVER
 from wsvad_lightning.bench.workers import work_off, write_output_to
 
 
@@ -71,15 +71,25 @@ def test_each_of_several_processes_sees_a_gpu_of_its_own(
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
 def test_an_end_from_outside_ends_the_processes_too(kind: signal.Signals, tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    code = f"from tests.bench.test_workers import work_off, work; work_off(['wait {started}'], work, 1)"
-    guarded = f"if __name__ == '__main__':\n    {code}"
-    with subprocess.Popen([sys.executable, "-c", guarded], stderr=subprocess.PIPE, text=True) as process:
+    started, outlet = tmp_path / "started", tmp_path / "outlet"
+    os.mkfifo(outlet)
+    process = SERVER.Process(target=work_for_ever, args=(outlet, f"wait {started}"))
+    process.start()
+    with os.fdopen(os.open(outlet, os.O_RDONLY | os.O_NONBLOCK)) as reader:
         wait_until(started.exists)
-        process.send_signal(kind)
-        process.wait(timeout=20)
-        assert process.stderr is not None
-        process.stderr.read()  # ends when the last process that could write to it has ended
+        assert process.pid is not None
+        os.kill(process.pid, kind)
+        process.join(timeout=20)
+        assert process.exitcode is not None
+        os.set_blocking(reader.fileno(), True)
+        reader.read()  # ends when the last process that could write to it has ended
+
+
+def work_for_ever(outlet: Path, task: str) -> None:
+    """Be a process that works off a task; it and all that it starts have the outlet for standard error."""
+    with outlet.open("w") as writer:
+        os.dup2(writer.fileno(), 2)
+    work_off([task], work, jobs=1)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.extraction import ranks
-from tests.processes import SERVER, Command, free_port, run_command
+from tests.processes import SERVER, Command, free_port, run_command, save_script
 from tests.videos import VideoMaker
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
@@ -114,10 +114,11 @@ def test_a_signal_to_the_first_process_ends_those_that_it_started(
     make_video: VideoMaker, tmp_path: Path
 ) -> None:
     for name in NAMES:
-        make_video(f"videos/{name}.mp4", 300)
-    (tmp_path / "wsvad").write_text("from wsvad_lightning.cli import main\nraise SystemExit(main())\n")
+        make_video(f"videos/{name}.mp4", 150)
     extract_all = ["extract", "videos", "store.h5", "--config", "extract/motion.yaml"]
-    process = Command(*extract_all, "--trainer.accelerator", "cpu", "--trainer.devices", "2", cwd=tmp_path)
+    process = Command(
+        *extract_all, "--trainer.accelerator", "cpu", "--trainer.devices", "2", cwd=save_script(tmp_path)
+    )
     parts = tmp_path / "store.h5.parts"
     while process.process.is_alive() and not [*parts.glob("*.h5")]:
         time.sleep(0.02)

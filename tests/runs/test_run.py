@@ -3,9 +3,6 @@
 import csv
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import yaml
 from lightning.pytorch import LightningModule
 
 from tests.methods.small import smaller
-from tests.processes import run_ranks
+from tests.processes import run_command, run_ranks, save_script
 from tests.recipes import class_of, composed, includes_another, recipes_of
 from wsvad_lightning import methods
 from wsvad_lightning.cli import main
@@ -228,14 +225,7 @@ def test_metrics_are_the_same_by_two_processes(store: Path, tmp_path: Path) -> N
     where = ["--data.store", str(store), "--output", str(tmp_path), "--name", "ddp"]
     logged = ["--config", "with/wandb.yaml", "--config", "with/ddp.yaml"]
     overlays = ["--config", "ucf_urdmu.yaml", *SMOKE, *logged, "--data.batch_size", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "wsvad_lightning", "fit", *overlays, *where],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = run_command("fit", *overlays, *where, cwd=save_script(tmp_path))
     assert done.returncode == 0, done.stderr[-2000:]
     checkpoint = str(tmp_path / "ddp" / "version_0" / "checkpoints" / "last.ckpt")
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 4
