@@ -17,8 +17,9 @@ demo: setup
 test: setup
 	$(MAKE) --no-print-directory -j 2 lint pytest
 
+# That assertions are plain saves seconds; what fails runs once more, for their values.
 pytest: setup
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n auto --dist worksteal --assert=plain || { test $$? = 1 && $(BIN)/pytest --last-failed; exit 1; }
 
 lint: setup
 	$(BIN)/ruff check .
