@@ -55,6 +55,13 @@ def test_maps_are_padded_only_where_the_kernel_would_not_fit() -> None:
     assert [layer.in_features for layer in linear if isinstance(layer, nn.Linear)] == [4 * 6, 4 * 3, 4 * 10]
 
 
+@pytest.mark.parametrize("grid", ["2x2", "2x3", "4x7"])
+def test_maps_in_float64_are_those_in_float32(grid: str) -> None:
+    branch, patches = GridBranch(DIM, grid, dropout=0.0).eval(), torch.randn(3, patch_count(grid), DIM)
+    expected = branch(patches)
+    torch.testing.assert_close(branch.double()(patches.double()).float(), expected)
+
+
 def test_patches_of_a_snippet_move_its_score_alone_before_context() -> None:
     branch = GridBranch(DIM, "2x3", dropout=0.0).eval()
     patches = torch.randn(1, 5, 6, DIM)
