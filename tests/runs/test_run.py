@@ -163,9 +163,11 @@ def test_a_checkpoint_works_from_any_folder(
     trained = fit("ucf_urdmu.yaml", Path(store.name), tmp_path)
     monkeypatch.chdir(tmp_path)
     checkpoint = trained / "checkpoints" / "last.ckpt"
-    assert run("test", f"--ckpt_path={checkpoint.relative_to(tmp_path)}") == 0
+    smooth = ("--model.smoothing=blocks", "--model.smooth_over=3")
+    assert run("test", f"--ckpt_path={checkpoint.relative_to(tmp_path)}", *smooth) == 0
     receipt = json.loads((newest(trained.parent) / "metrics.json").read_text())["receipt"]
     assert (receipt["checkpoint"], receipt["store"]) == (str(checkpoint), str(store))
+    assert receipt["smoothing"] == "blocks over 3"
 
 
 def test_a_fast_run_leaves_nothing(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

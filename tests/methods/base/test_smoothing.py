@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.methods.small import small
+from tests.methods.small import SMALLER, small
 from tests.parity.batches import evaluation_batch
+from wsvad_lightning import methods
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods import RTFM, HLNet
 from wsvad_lightning.methods.base.smoothing import Smoothing, smooth
@@ -31,6 +32,12 @@ def test_what_any_method_predicts_is_smoothed_and_its_score_is_not(smoothing: Sm
         method.smoothing, method.smooth_over = smoothing, 4
         torch.testing.assert_close(method.score(batch), plain)
         torch.testing.assert_close(method.reported(batch)[0], smooth(plain, smoothing, 4))
+
+
+@pytest.mark.parametrize("name", methods.__all__)
+def test_every_method_takes_it(name: str) -> None:
+    made = getattr(methods, name)(feature_dim=8, **SMALLER.get(name, {}), smoothing="slide", smooth_over=3)
+    assert made.described_smoothing == "slide over 3"
 
 
 @pytest.mark.parametrize("chunk", [1, 5])
