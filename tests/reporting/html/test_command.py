@@ -79,12 +79,20 @@ def test_costs_that_are_nearly_equal_have_an_axis(tmp_path: Path, open_page: Ope
     results = [{**names, "method": m, "metrics": {"auc": 0.9}, "seconds": cost} for m, cost in costs.items()]
     write_json(results, tmp_path / "results.json")
     assert main(["report", str(tmp_path)]) == 0
-    figure = open_page(tmp_path / "report.html").locator("[data-figure=cost]")
+    tab = open_page(tmp_path / "report.html")
+    figure = tab.locator("[data-figure=cost]")
     figure.scroll_into_view_if_needed()
     figure.locator(".xtick").nth(1).wait_for()
     assert figure.locator(".xtick").all_text_contents() == ["20", "30"]
     names = figure.locator(".textpoint").all_text_contents()
     assert [name for name in names if name] == ["rtfm", "urdmu"]  # above and below; a third would cover one
+    tab.set_viewport_size({"width": 688, "height": 900})  # a page of A4 without its margins
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    both = "[plot.querySelector('svg'), plot.parentElement].map((one) => one.getBoundingClientRect().width)"
+    widths = tab.evaluate(f"[...document.querySelectorAll('.plot')].map((plot) => {both})")
+    assert len(widths) == 2
+    assert all(picture <= column for picture, column in widths), widths
 
 
 def test_the_page_says_what_was_measured_and_escapes_what_it_is_given(page: Path) -> None:

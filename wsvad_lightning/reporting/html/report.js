@@ -313,7 +313,7 @@ async function start() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(all(".js-plotly-plot")));
   addEventListener("beforeprint", () => {
     document.documentElement.classList.add("printing");
-    all(".plot").forEach((element) => { element.dataset.width = element.classList.contains("square") ? PAGE_WIDTH / 2 - 12 : PAGE_WIDTH; });
+    all(".plot").forEach((element) => { element.dataset.width = element.closest(".figures") ? PAGE_WIDTH / 2 - 12 : PAGE_WIDTH; });
     drawAll(all(".plot"));
   });
   addEventListener("afterprint", () => {
