@@ -46,6 +46,7 @@ def test_ranges_and_choices_are_read(tmp_path: Path) -> None:
         ),
         ("[" * 5000, "cannot be read"),
         ("data.store: [a.h5, b.h5]", "data.store': is set by the search, or says which videos train"),
+        ("model.stage: [1, 2]", "which trains all stages"),
         ("data.gt_rule: [exact, rtfm]", "data.gt_rule': says what is measured"),
         ("trainer.val_check_interval: [1, 2]", "says when the search looks"),
         ("model.dropout: {low: 0}", "must be a range or a list of choices. Write {low: 1.0e-4, high"),

@@ -1,6 +1,9 @@
-"""A small trained model that knows how its features were extracted."""
+"""A small trained model that knows how its features were extracted, and a hub on this machine."""
 
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -32,3 +35,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]
     assert main(["fit", "--config", "ucf_sultani.yaml", *small, *where]) == 0
     return folder / "model" / "version_0" / "checkpoints" / "last.ckpt"
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server on this machine that huggingface_hub takes for Hugging Face; its address."""
+    from huggingface_hub import constants
+
+    from tests.serving.hub import Hub
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace("https://huggingface.co", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    yield address
+    server.shutdown()
+    server.server_close()

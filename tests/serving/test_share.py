@@ -9,6 +9,7 @@ import torch
 import yaml
 from huggingface_hub import constants
 
+from tests.serving.hub import TOKEN
 from wsvad_lightning import Detector
 from wsvad_lightning.checkpoint import CONFIG_KEY, OF_TRAINING, read_checkpoint
 from wsvad_lightning.cli import main
@@ -84,6 +85,19 @@ def test_commands_take_it_from_a_folder_and_from_the_hub(
     expected = Detector.from_checkpoint(model.checkpoint).score_store(model.store)
     found = Detector.from_checkpoint("hf://owner/name").score_store(model.store)
     assert all(torch.equal(found[video].scores, one.scores) for video, one in expected.items())
+
+
+def test_what_is_pushed_is_read_back(
+    model: Model, hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert main(share(model.checkpoint, tmp_path / "pushed", "--push", "me/pushed")) == 0
+    expected, found = read_checkpoint(model.folder), read_checkpoint("hf://me/pushed")
+    assert found["hyper_parameters"] == expected["hyper_parameters"]
+    assert all(
+        torch.equal(found["state_dict"][name], value) for name, value in expected["state_dict"].items()
+    )
 
 
 def test_what_is_wrong_is_a_line(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 KEYS = {"low", "high", "log"}
 FIXED = {  # settings that no search may vary, with the reason
     **dict.fromkeys(OWN, "is set by the search, or says which videos train"),
+    **dict.fromkeys(("model.stage", "model.previous"), "is set by the search, which trains all stages"),
     **dict.fromkeys(
         ("data.annotations", "data.gt_rule", "data.gt_vector", "data.gt_list"), "says what is measured"
     ),

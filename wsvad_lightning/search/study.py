@@ -1,8 +1,9 @@
 """A search on disk: Optuna's study in a journal, and one trial, trained on some and judged by other videos.
 
-Several processes may work on one journal, also on several machines. A trial trains once a seed; each seed
-holds out other training videos. What it is judged by is the mean of the seeds after the last step. After
-each validation a trial that lies below the median of the others at that point is pruned.
+Several processes may work on one journal, also on several machines. A trial trains once a seed, a method of
+stages through all of them; each seed holds out other training videos. What it is judged by is the mean of
+the seeds after the last step. After each validation a trial that lies below the median of the others at
+that point is pruned.
 """
 
 import math
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from wsvad_lightning.bench.measure import QUIET, in_a_line
+from wsvad_lightning.bench.measure import QUIET, chosen, in_a_line
 from wsvad_lightning.bench.recipes import VALIDATIONS
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import write_json
 from wsvad_lightning.runs.parsed import parse_fit
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer
+from wsvad_lightning.runs.stages import train_stages
 from wsvad_lightning.search.space import Space, arguments_of
 
 if TYPE_CHECKING:
@@ -194,7 +196,7 @@ def run_trial(turn: Turn) -> str:
 
 
 def train(arguments: Sequence[str], validations: Validations) -> None:
-    """Train once, and keep no weights: those of a search are of no use later.
+    """Train once, stage by stage, and keep no weights: those of a search are of no use later.
 
     Raises:
         WSVADError: if what the search goes by is undefined.
@@ -207,9 +209,14 @@ def train(arguments: Sequence[str], validations: Validations) -> None:
             trainer.callbacks.append(validations)  # type: ignore[attr-defined]  # typed without it
             return trainer
 
+    def train_stage(stage: Sequence[str]) -> tuple[WSVADCLI, str]:
+        run = run_trainer(["fit", *arguments, *stage], Watched)
+        return run, str(chosen(run, "last"))
+
     output = Path(arguments[arguments.index("--output") + 1])
     try:
-        run_trainer(["fit", *arguments], Watched)
+        for _ in train_stages(train_stage):
+            pass
     finally:
         for checkpoints in output.glob("*/version_*/checkpoints"):
             shutil.rmtree(checkpoints)

@@ -3,7 +3,9 @@
 import rich
 import yaml
 
+from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
+from wsvad_lightning.runs.parsed import parse_fit
 from wsvad_lightning.search.study import OBJECTIVE, Search
 
 ONLINE = ("--config", "with/wandb.yaml", "--trainer.logger.offline", "false")  # a sweep reads what is logged
@@ -15,8 +17,11 @@ def write_sweep(search: Search, path: str) -> None:
     A run trains with one seed, the first one.
 
     Raises:
-        WSVADError: if the file cannot be written.
+        WSVADError: if the method is trained in stages, or the file cannot be written.
     """
+    if "stage" in parse_fit(search.arguments).model.init_args:
+        problem = "takes one training a run, and the method of the recipe is trained in stages"
+        raise WSVADError("--sweep", path, problem, "Search without --sweep")
     held_out = ("--data.val_fraction", str(search.val_fraction), "--seed_everything", str(search.seeds[0]))
     sweep = {
         "method": "bayes",

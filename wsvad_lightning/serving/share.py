@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import rich
 import yaml
@@ -15,6 +15,7 @@ from wsvad_lightning.checkpoint import CHECKSUMS_KEY, CONFIG_KEY, OF_TRAINING, r
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import making_folder
 from wsvad_lightning.reporting.tables import SHOWN, as_markdown
+from wsvad_lightning.serving.pushing import check_push, upload
 from wsvad_lightning.shared import CARD, HUB, save_shared, without_folders
 
 PACKAGES = ("safetensors", "huggingface_hub")
@@ -75,6 +76,7 @@ def share(*, ckpt_path: str, output: str, license: str, push: str | None = None)
     if missing := [name for name in PACKAGES if not RequirementCache(name)]:
         raise WSVADError("share", ", ".join(missing), "is missing", 'Install "wsvad-lightning[share]"')
     require_licence(license, "the weights")
+    check_push(push)
     left_out = {*OF_TRAINING, CHECKSUMS_KEY}
     checkpoint = {name: v for name, v in read_checkpoint(ckpt_path).items() if name not in left_out}
     card = card_of(checkpoint, find_test(Path(ckpt_path)), license)
@@ -84,7 +86,7 @@ def share(*, ckpt_path: str, output: str, license: str, push: str | None = None)
     rich.print(f"{output}: `wsvad test`, `predict` and others take it as --ckpt_path")
     if push is not None:
         upload(output, push, "model")
-        rich.print(f"--ckpt_path {HUB}{push} reads it")
+        rich.get_console().print(f"--ckpt_path {HUB}{push} reads it", markup=False, soft_wrap=True)
 
 
 def find_test(checkpoint: Path) -> dict[str, Any]:
@@ -135,33 +137,6 @@ def front_matter(licence: str, tags: list[str], **more: str) -> str:
     """Write what Hugging Face reads at the head of a card."""
     front = {"license": licence, **more, "tags": tags}
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n"
-
-
-def upload(folder: str, name: str, kind: Literal["model", "dataset"]) -> None:
-    """Upload a shared model or store.
-
-    Args:
-        folder: what to upload.
-        name: owner/name on Hugging Face.
-        kind: of repository.
-
-    Raises:
-        WSVADError: if huggingface_hub is missing, or Hugging Face refuses or cannot be reached.
-    """
-    if not RequirementCache("huggingface_hub"):
-        raise WSVADError("--push", name, "needs huggingface_hub", 'Install "wsvad-lightning[share]"')
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-
-    try:
-        api = HfApi()
-        api.create_repo(name, repo_type=kind, exist_ok=True)
-        message = f"wsvad {__version__}"
-        api.upload_folder(repo_id=name, repo_type=kind, folder_path=folder, commit_message=message)
-    except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
-        problem = f"cannot be uploaded ({' '.join(str(error).split())[:150]})"
-        raise WSVADError("--push", name, problem, "Log in by `hf auth login`") from None
-    rich.print(f"uploaded to {name}")
 
 
 def _metrics(test: Mapping[str, Any]) -> str:

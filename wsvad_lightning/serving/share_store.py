@@ -12,7 +12,8 @@ import yaml
 from wsvad_lightning.data.store.reader import FeatureStore, files_of
 from wsvad_lightning.files import making_folder
 from wsvad_lightning.reporting.tables import as_markdown
-from wsvad_lightning.serving.share import front_matter, listed, require_licence, upload
+from wsvad_lightning.serving.pushing import check_push, upload
+from wsvad_lightning.serving.share import front_matter, listed, require_licence
 from wsvad_lightning.shared import CARD, without_folders
 from wsvad_lightning.types import LABELS
 
@@ -80,6 +81,7 @@ def share_store(store: str, *, output: str, license: str, push: str | None = Non
         WSVADError: if the store cannot be read, the folder cannot be made, or nothing can be uploaded.
     """
     require_licence(license, "features and annotations")
+    check_push(push)
     opened = FeatureStore([store])
     card = card_of(opened, license)
     with making_folder(output) as folder:
