@@ -79,6 +79,9 @@ def read_checkpoint(path: str | Path, argument: str = "--ckpt_path") -> dict[str
         checkpoint = _load(path, mmap=True)
     except FileNotFoundError:
         raise WSVADError(argument, path, "no such file", "Give the path of a checkpoint") from None
+    except ModuleNotFoundError as error:
+        problem = f"a shared model is read by {error.name}, which is missing"
+        raise WSVADError(argument, path, problem, 'Install "wsvad-lightning[share]"') from None
     except Exception as error:  # a file made to be odd fails anywhere in the reader
         problem = f"not a readable checkpoint ({_reason(error)})"
         raise WSVADError(argument, path, problem, "Give a file that `wsvad fit` wrote") from None

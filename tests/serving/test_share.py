@@ -1,6 +1,7 @@
 """A shared model is what its checkpoint is, and says nothing of the machine."""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,6 +130,10 @@ def test_what_is_wrong_is_a_line(
     shutil.rmtree(folder / WEIGHTS, ignore_errors=True)
     (folder / WEIGHTS).unlink()
     assert f"has no {WEIGHTS}" in refusal("test", "--ckpt_path", str(folder))
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "safetensors.torch", None)
+        line = refusal("test", "--ckpt_path", str(model.folder))
+        assert line.endswith('is missing. Install "wsvad-lightning[share]"')
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "Hugging Face gives no owner/absent" in refusal("test", "--ckpt_path", "hf://owner/absent")
     assert "is not hf://owner/name" in refusal("test", "--ckpt_path", "hf://../../etc")

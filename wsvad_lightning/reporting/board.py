@@ -125,11 +125,13 @@ class Pictures:
     def frame(self, video_id: str, number: int) -> "Image | None":
         """Give a frame as a small picture; None, with a note, if it cannot be read."""
         import wandb
-        from PIL import Image
 
         with optional(Path(f"the frame of {video_id}")):
             frames = iter(self._reader(video_id, step=max(1, number)))
-            picture = Image.fromarray(next(islice(frames, min(1, number), None)))
+            shown = next(islice(frames, min(1, number), None))  # without the extra of videos it says so
+            from PIL import Image
+
+            picture = Image.fromarray(shown)
             picture.thumbnail(THUMBNAIL)
             return wandb.Image(picture)
         return None
