@@ -10,7 +10,7 @@ import pytest
 
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.search import study
+from wsvad_lightning.runs.parsed import parse_fit
 from wsvad_lightning.search.space import Space, read_space
 from wsvad_lightning.search.study import JOURNAL, Search, Turn, finished, look_often, open_study, run_trial
 from wsvad_lightning.search.sweep import write_sweep
@@ -37,7 +37,7 @@ def test_a_damaged_journal_is_named(tmp_path: Path, text: str) -> None:
 def searched(folder: Path, arguments: list[str], setting: str) -> Search:
     """A search of one setting with one seed, and no trial yet."""
     (folder / "space.yaml").write_text(setting)
-    space = read_space(str(folder / "space.yaml"), study.parse_fit(arguments).as_dict())
+    space = read_space(str(folder / "space.yaml"), parse_fit(arguments).as_dict())
     own = ["--data.normalize", "zscore", "--trainer.accelerator", "cpu"]
     return Search([*arguments, *own], space, 10, (0,), 0.5, folder)
 

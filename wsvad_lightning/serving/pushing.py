@@ -27,7 +27,7 @@ def check_push(name: str | None) -> None:
         raise WSVADError("--push", name, "needs huggingface_hub", 'Install "wsvad-lightning[share]"')
     from huggingface_hub import get_token
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # its __all__ is short
 
     try:
         validate_repo_id(name)
@@ -51,7 +51,10 @@ def upload(folder: str, name: str, kind: Literal["model", "dataset"]) -> None:
         WSVADError: if Hugging Face refuses or cannot be reached.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HTTPError,  # type: ignore[attr-defined]  # of httpx, or of httpx2 since huggingface_hub 2
+    )
 
     try:
         api = HfApi()
