@@ -50,19 +50,16 @@ def upload(folder: str, name: str, kind: Literal["model", "dataset"]) -> None:
     Raises:
         WSVADError: if Hugging Face refuses or cannot be reached.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HTTPError,  # type: ignore[attr-defined]  # of httpx, or of httpx2 since huggingface_hub 2
-    )
+    from huggingface_hub import HfApi, errors
 
+    http = errors.HTTPError  # type: ignore[attr-defined]  # of httpx, or of httpx2 since huggingface_hub 2
     try:
         api = HfApi()
         api.create_repo(name, repo_type=kind, exist_ok=True)
         message = f"wsvad {__version__}"
         api.upload_folder(repo_id=name, repo_type=kind, folder_path=folder, commit_message=message)
-    except (HTTPError, OSError, ValueError) as error:
-        denied = isinstance(error, HfHubHTTPError) and error.response.status_code in DENIED
+    except (http, OSError, ValueError) as error:
+        denied = isinstance(error, errors.HfHubHTTPError) and error.response.status_code in DENIED
         problem = f"cannot be uploaded ({' '.join(str(error).split())[:150]})"
         later = f"`hf upload {name} {folder} --repo-type {kind}` uploads {folder}, which is written"
         raise WSVADError("--push", name, problem, f"{LOG_IN}; {later}" if denied else later) from None
