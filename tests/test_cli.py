@@ -13,7 +13,7 @@ import yaml
 
 from tests.processes import run_command
 from wsvad_lightning import __version__
-from wsvad_lightning.cli import COMMANDS, help_of, main, parser_of
+from wsvad_lightning.cli import COMMANDS, as_typed, help_of, main, parser_of
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
@@ -66,6 +66,20 @@ def test_a_run_starts_without_what_only_torchmetrics_wants() -> None:
         "; loaded = {'scipy', 'matplotlib', 'transformers'} & sys.modules.keys(); assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--snippet-stride", "0"], "--snippet-stride='0': must"),
+        (["--snippet_stride=0"], "--snippet_stride='0': must"),
+        (["--config", "snippet_stride.yaml"], "snippet_stride='0': must"),
+    ],
+)
+def test_a_value_is_named_as_it_was_typed(args: list[str], named: str) -> None:
+    assert as_typed(WSVADError("snippet_stride", 0, "must be", "Give"), ["data", "x", *args]).startswith(
+        named
+    )
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,12 +68,13 @@ def test_no_cell_is_a_formula(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_goes_when_the_same_is_written_again(tmp_path: Path) -> None:
     names = ("out", "a[1].json", "other.json")
     folder, file, other = (tmp_path / f".{name}.abcdefgh.tmp" for name in names)
-    (folder / "features").mkdir(parents=True)
-    for path in (folder / "features" / "x.npy", file, other):
+    (folder / "made").mkdir(parents=True)
+    for path in (folder / "made" / "x.npy", file, other):
         path.write_text("half")
     write_json({}, tmp_path / "a[1].json")
     with making_folder(tmp_path / "out") as made:
         (made / "x.npy").touch()
         remove_leftovers(tmp_path, "out")
         assert (made / "x.npy").exists()  # of a live process
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x.npy"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "a[1].json", "out"]

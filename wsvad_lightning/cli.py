@@ -100,8 +100,17 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug or not is_mistake(error):
             raise
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"error: {as_typed(error, given)}\n")
         return 2
+
+
+def as_typed(error: Exception, args: Sequence[str]) -> str:
+    """Say a mistake in one line; a parameter that was typed as an option is named so."""
+    said, argument = " ".join(str(error).split()), getattr(error, "argument", "")
+    options = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
+    typed = {option[2:].replace("-", "_").replace(".init_args", ""): option for option in options}
+    option = typed.get(argument.replace("-", "_"))
+    return said if option is None else f"{option}{said.removeprefix(argument)}"
 
 
 def is_mistake(error: Exception) -> bool:

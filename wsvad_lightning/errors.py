@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises, and the names that were probably meant."""
+"""The one exception that a user's mistake raises, and words of messages."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -38,3 +38,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {entry.lower(): entry for entry in sorted(known)}
     near = get_close_matches(name.lower(), by_lower, NEAREST)
     return f"Did you mean {' or '.join(by_lower[entry] for entry in near)}? " if near else ""
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Count things in words.
+
+    Args:
+        number: of them.
+        one: word for one.
+        many: word for several, by default the same with an s.
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -15,6 +15,8 @@ from typing import Any
 
 from wsvad_lightning.errors import WSVADError
 
+LOCK = "lock"  # of a temporary folder, as not every file system locks folders themselves
+
 # What a spreadsheet computes: also in the wide letters of Asian keyboards, and with apostrophes before it.
 NUMBER = r"(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)$"
 FORMULA = re.compile(rf"'*(?:[=@\uff1d\uff20\t\r]|[+\-\uff0b\uff0d](?!{NUMBER}))")
@@ -76,15 +78,16 @@ def making_folder(path: str | Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target.parent, glob.escape(target.name))
         temporary, lock = _make_temporary(target, folder=True)
+        made = temporary / "made"  # next to the file that locks it
         try:
-            yield temporary
-            for file in temporary.rglob("*"):
+            made.mkdir()
+            yield made
+            for file in made.rglob("*"):
                 if file.is_file():
                     _sync(file)
-            temporary.chmod(0o777 & ~_umask())  # mkdtemp makes folders that only their owner can read
             with suppress(FileNotFoundError):
                 target.rmdir()
-            temporary.rename(target)
+            made.rename(target)
             _write_through(target.parent)
         finally:
             lock.close()
@@ -115,7 +118,7 @@ def scratch(folder: Path, name: str) -> Iterator[Path]:
 def remove_leftovers(folder: Path, names: str = "*") -> None:
     """Remove the temporary files and folders that killed processes left in a folder.
 
-    Those of a live process are locked and stay; where folders cannot be locked, so do all folders.
+    Those of a live process are locked and stay; where files cannot be locked, so do all.
 
     Args:
         folder: where to look, not below it.
@@ -145,12 +148,12 @@ def _make_temporary(path: Path, *, folder: bool = False) -> tuple[Path, ExitStac
 
 
 def _lock(path: Path, *, exclusive: bool) -> ExitStack | None:
-    """Lock a file or folder; None if it cannot be locked, or a process has what is wanted exclusively."""
+    """Lock a file, or a folder by a file in it; None if a process has it, or files cannot be locked there."""
     from portalocker import LockException, LockFlags, lock  # on use: what reads stores starts without it
 
     kind = LockFlags.EXCLUSIVE | LockFlags.NON_BLOCKING if exclusive else LockFlags.SHARED
     with ExitStack() as held, suppress(OSError, LockException):
-        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT) if path.is_dir() else os.open(path, os.O_RDWR)
         held.callback(os.close, handle)
         lock(handle, kind)
         return held.pop_all()

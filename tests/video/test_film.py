@@ -182,7 +182,7 @@ def test_a_recording_that_begins_between_key_frames_is_named(recording: Path) ->
     lose(recording, first, size // PACKET + 1)
     reader = VideoReader(recording)
     np.testing.assert_array_equal(list(reader), whole[20:])
-    assert reader.notes == ("begins with 19 frames that lack a key frame: they are left out",)
+    assert reader.notes == ("begins with 19 frames that lack a key frame, not read",)
 
 
 def damage(path: Path, start: float, length: int) -> None:

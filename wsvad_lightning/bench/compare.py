@@ -27,7 +27,7 @@ from wsvad_lightning.bench.workers import work_off
 from wsvad_lightning.data.datasets.splits import read_splits
 from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.data.store.reader import FeatureStore, store_paths
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.files import replacing
 from wsvad_lightning.methods.base.prompted import PromptedModule
 from wsvad_lightning.methods.base.staged import stage_of
@@ -95,7 +95,7 @@ def compare(plan: Plan, jobs: int = 1) -> int:
         raise next(iter(misfits.values()))
     for (method, store), why in misfits.items():
         rich.get_console().print(f"{method} does not fit {store}: {why}", markup=False, soft_wrap=True)
-    rich.print(f"{len(cells)} runs, {len(cells) - len(todo)} of them finished before")
+    rich.print(f"{counted(len(cells), 'run')}, {len(cells) - len(todo)} of them finished before")
     with continuing():
         failed = work_off(todo, train_and_test, jobs) if todo else []
     results = [result for cell in cells if (result := cell.read_result())]

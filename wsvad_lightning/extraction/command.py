@@ -11,7 +11,7 @@ from rich.console import Console
 from wsvad_lightning.data.datasets import footage
 from wsvad_lightning.data.datasets.footage import LISTED, SourceVideo, few, is_table
 from wsvad_lightning.data.store import FeatureStore
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.extraction.changes import (
     UNCHANGED,
     Changes,
@@ -148,7 +148,7 @@ def report_changes(changes: Changes, store: FeatureStore, todo: Sequence[SourceV
     for line in listed[:MOST_LINES]:
         rank_zero_info(line)
     if len(listed) > MOST_LINES:
-        rank_zero_info(f"and {len(listed) - MOST_LINES} more videos")
+        rank_zero_info(f"and {counted(len(listed) - MOST_LINES, 'more video')}")
     given = {video.annotation.video_id for video in todo}
     unsure = [name for name in store if name in given and store[name].origin is None]
     if unsure:
@@ -180,16 +180,13 @@ def read_store(path: str) -> FeatureStore | None:
 
 def describe(store: FeatureStore, there_before: int) -> str:
     """Say in a line what a store holds, and how many of its videos are new."""
-    videos = f"{len(store) - there_before} new" + (f", {there_before} were there" if there_before else "")
+    videos = f"{len(store) - there_before} new" + (
+        f", {there_before} {'was' if there_before == 1 else 'were'} there" if there_before else ""
+    )
     held = [f"{counted(len(store), 'video')}: {videos}", counted(len(store.streams), "stream")]
     if store.classes:
         held.append(counted(len(store.classes), "class", "classes"))
     return f"{store.path} holds {'; '.join(held)}"
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Count things in words."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def find_videos(

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from wsvad_lightning.alarms import Alarm, AlarmRule
 from wsvad_lightning.calibration import HOUR, Calibration, ScoredVideo
+from wsvad_lightning.errors import counted
 from wsvad_lightning.files import write_table
 from wsvad_lightning.reporting.tables import SPAN, Clock, as_number, as_seconds, span_cells
 from wsvad_lightning.timeline import Event, Interval, SnippetGrid
@@ -109,7 +110,7 @@ def table_of_alarms(figures: AlarmFigures) -> Table:
             figures.false_alarms_per_hour,
             f"{figures.normal_hours:.3g} h of normal video",
         ),
-        ("events found, percent", 100 * figures.events_found, f"{figures.events} events"),
+        ("events found, percent", 100 * figures.events_found, counted(figures.events, "event")),
         ("mean delay, seconds", figures.mean_delay, "of the events found"),
     ]
     table = Table("alarms", "value", "of")

@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.frames import ClipDataModule
+from wsvad_lightning.errors import counted
 
 VALIDATIONS = 10  # fewer are too few to choose a checkpoint by
 
@@ -37,7 +38,7 @@ class TrainingSummary(Callback):
 def count_videos(data: WSVADDataModule | ClipDataModule) -> str:
     """Count the training videos: of each label, and their crops; or those that give clips."""
     if isinstance(data, ClipDataModule) and not data.labelled:
-        return f"clips of {len(data.parts['train'])} videos"
+        return f"clips of {counted(len(data.parts['train']), 'video')}"
     labels = [data.annotations[video_id].label for video_id in data.parts["train"]]
     if isinstance(data, ClipDataModule):
         return f"clips of {labels.count(0)} normal and {labels.count(1)} abnormal videos"

@@ -26,7 +26,7 @@ from wsvad_lightning.carried import named_class, read_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, read_checkpoint, with_entry
 from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.data.store import FeatureStore
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.files import write_tensors
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import ConfigFile, explained
@@ -205,7 +205,7 @@ def table_of(found: Mapping[str, Calibration]) -> Table:
     """Lay out what was found, by what was scored."""
     table = Table("calibration", *found)
     rows = {
-        "normal video": lambda one: f"{one.videos} videos, {one.hours:.3g} h",
+        "normal video": lambda one: f"{counted(one.videos, 'video')}, {one.hours:.3g} h",
         "promised false alarms": lambda one: f"{one.promised:g} an hour at most",
         "threshold": lambda one: f"{one.threshold:.6g}, released below {one.release:.6g}",
         "alarms on it": lambda one: f"{one.alarms}, {one.alarms / one.hours:.3g} an hour",

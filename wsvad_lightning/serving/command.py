@@ -19,7 +19,7 @@ from torch import distributed
 from wsvad_lightning.calibration import read_calibration
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.data.datasets.names import usable_as_path
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.extraction.command import find_videos, read_store, report
 from wsvad_lightning.extraction.job import PATIENCE, Outcome, Processes, extract_videos
 from wsvad_lightning.metrics import expand_maps
@@ -131,7 +131,7 @@ class PredictCLI(WSVADCLI):
         report(Outcome(self.broken, notes))
         if not here:
             problem = "none of them can be read, as listed above"
-            raise WSVADError("--videos", f"{len(self.todo)} videos", problem, "Repair or replace them")
+            raise WSVADError("--videos", counted(len(self.todo), "video"), problem, "Repair or replace them")
 
     def before_predict(self) -> None:
         """Leave maps out if they are not wanted, or would say nothing.

@@ -19,7 +19,7 @@ from torch.export import Dim, ExportedProgram
 
 from wsvad_lightning import __version__
 from wsvad_lightning.checkpoint import read_checkpoint
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.files import replacing
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.exported import ScoringModule, scoring_module
@@ -69,7 +69,7 @@ def export(*, ckpt_path: str, output: str, format: Format = "onnx") -> None:  # 
     described = metadata(module, program, checkpoint)
     WRITERS[format](program, module, json.dumps(described), path)
     most = described["most_snippets"]
-    length = "any number of snippets" if most is None else f"at most {most} snippets"
+    length = "any number of snippets" if most is None else f"at most {counted(most, 'snippet')}"
     rich.print(f"{path}: {described['method']}, {length}, equal to the checkpoint within {TOLERANCE:g}")
 
 

@@ -12,7 +12,7 @@ from lightning_utilities.core.imports import RequirementCache
 from wsvad_lightning import __version__
 from wsvad_lightning.calibration import read_calibration, read_streamed_calibration
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY, CONFIG_KEY, OF_TRAINING, read_checkpoint
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.files import making_folder
 from wsvad_lightning.reporting.tables import SHOWN, as_markdown
 from wsvad_lightning.serving.pushing import check_push, upload
@@ -157,7 +157,8 @@ def _alarms(checkpoint: Mapping[str, Any]) -> str:
     if (streamed := read_streamed_calibration(checkpoint)) is not None:
         kinds[f"`wsvad watch`, windows of {streamed.window} snippets"] = streamed
     return "\n".join(
-        f"* {kind}: threshold {one.threshold:.6g}, {one.alarms} alarms in {one.hours:.3g} h of normal video, "
+        f"* {kind}: threshold {one.threshold:.6g}, {counted(one.alarms, 'alarm')} in {one.hours:.3g} h of normal "
+        f"video, "
         f"at most {one.bound:.3g} an hour at 95 % confidence"
         for kind, one in kinds.items()
     )

@@ -10,6 +10,8 @@ import rich
 import yaml
 
 from wsvad_lightning.data.store.reader import FeatureStore, files_of
+from wsvad_lightning.data.store.records import UNTOLD, in_words
+from wsvad_lightning.errors import counted
 from wsvad_lightning.files import making_folder
 from wsvad_lightning.reporting.tables import as_markdown
 from wsvad_lightning.serving.pushing import check_push, upload
@@ -30,7 +32,7 @@ FIELDS = (
 )
 NAMED = 10  # views of a stream
 TEXT = """{front}
-# {name}: features of {count} videos
+# {name}: features of {count}
 
 Features and labels of videos, to train and test anomaly detectors on with wsvad. The videos are not in it.
 
@@ -90,7 +92,9 @@ def share_store(store: str, *, output: str, license: str, push: str | None = Non
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
         (folder / CARD).write_text(card, encoding="utf-8")
-    rich.get_console().print(f"{output}: {len(opened)} videos and {CARD}", markup=False, soft_wrap=True)
+    rich.get_console().print(
+        f"{output}: {counted(len(opened), 'video')} and {CARD}", markup=False, soft_wrap=True
+    )
     if push is not None:
         upload(output, push, "dataset")
 
@@ -103,7 +107,7 @@ def card_of(store: FeatureStore, licence: str) -> str:
         licence: of features and annotations.
     """
     name, recipe = store.paths[0].name, store.provenance
-    tags = ["video-anomaly-detection", "features", recipe.backbone]
+    tags = ["video-anomaly-detection", "features", *([] if recipe.backbone == UNTOLD else [recipe.backbone])]
     streams = [
         [stream, str(info.dim), str(len(info.views)), shortened(info.views)]
         for stream, info in store.streams.items()
@@ -112,7 +116,7 @@ def card_of(store: FeatureStore, licence: str) -> str:
     return TEXT.format(
         front=front_matter(licence, tags, pretty_name=name),
         name=name,
-        count=len(store),
+        count=counted(len(store), "video"),
         videos=as_markdown(["part", *LABELS.values(), "frames"], counts_of(store)),
         classes=f"Classes: {listed(classes)}" if classes else "No classes are annotated.",
         streams=as_markdown(["stream", "channels", "views", "which"], streams),
@@ -145,7 +149,9 @@ def counts_of(store: FeatureStore) -> list[list[str]]:
 def recipe_of(store: FeatureStore) -> str:
     """Write the recipe of the extraction, with the settings of each stream."""
     recipe = store.provenance
-    plain = {name: getattr(recipe, name) for name in FIELDS if getattr(recipe, name) not in ("", None)}
+    plain = {
+        name: in_words(getattr(recipe, name)) for name in FIELDS if getattr(recipe, name) not in ("", None)
+    }
     try:
         settings = without_folders(json.loads(recipe.preprocessing))
         text = yaml.safe_dump(settings, sort_keys=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.video.endings import is_cut
 
 ATTACHED_PICTURE = 1 << 10  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
@@ -191,7 +191,8 @@ class Film:
     def _begin(self, headless: int) -> None:
         """Note how many packets before the first frame gave none."""
         if headless > 0:
-            self.notes.append(f"begins with {headless} frames that lack a key frame: they are left out")
+            lacking = counted(headless, "frame that lacks", "frames that lack")
+            self.notes.append(f"begins with {lacking} a key frame, not read")
 
     def _packets(self) -> Iterator[Any]:
         """Give the packets of the track that hold data; then None, for what the decoder still holds."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from wsvad_lightning.errors import counted
 from wsvad_lightning.timeline import join
 from wsvad_lightning.video.film import Film
 from wsvad_lightning.video.stamps import TimeStamps
@@ -54,7 +55,9 @@ class Oddities:
 def _of_counts(num_frames: int, stated: Sequence[float], irregular: bool) -> list[str]:
     """Compare the frames with their number in the header, which is often wrong in one of several ways."""
     differs = stated and all(abs(count - num_frames) > TOLERANCE for count in stated)
-    difference = f"{num_frames} frames where the header states {round(stated[0])}" if differs else ""
+    difference = (
+        f"{counted(num_frames, 'frame')} where the header states {round(stated[0])}" if differs else ""
+    )
     if not irregular:
         return [difference] if differs else []
     lost = f", or frames are lost ({difference})" if differs else ""

@@ -105,6 +105,10 @@ def test_arrays_of_objects_are_read(tmp_path: Path) -> None:
     np.save(tmp_path / "boxed.npy", boxed, allow_pickle=True)
     arrays = held_by(SourceFile(tmp_path / "boxed.npy"))
     np.testing.assert_array_equal(arrays[0].read(), ARRAY)
+    boxed[1] = ARRAY[0, :1]
+    np.save(tmp_path / "ragged.npy", boxed, allow_pickle=True)
+    with pytest.raises(WSVADError, match="arrays of several shapes"):
+        held_by(SourceFile(tmp_path / "ragged.npy"))[0].read()
 
 
 def test_a_saved_dictionary_is_read_as_a_pickle_is(tmp_path: Path) -> None:

@@ -497,8 +497,19 @@ def test_mistakes_of_newcomers(source: Path, tmp_path: Path, capsys: pytest.Capt
 
 def test_a_store_of_other_features_is_not_added_to(source: Path, tmp_path: Path) -> None:
     convert(source, tmp_path / "store.h5")
-    with pytest.raises(WSVADError, match="backbone is 'not told' where 'i3d' is wanted"):
+    with pytest.raises(WSVADError, match="backbone is 'unknown' where 'i3d' is wanted"):
         run(str(source), "--output", str(tmp_path / "store.h5"), "--backbone", "i3d")
+
+
+def test_what_an_unfinished_run_left_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "source" / "a.npy", values("a", 4, 1)[:, 0])
+    save(tmp_path / "source" / "b.npy", np.full((4, 6), np.nan, np.float32))
+    command = ["data", "convert", str(tmp_path / "source"), "-o", str(tmp_path / "store.h5")]
+    assert main(command) == 2
+    assert main([*command, "--backbone", "i3d"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"store={str(tmp_path / 'store.h5.parts')!r}: its backbone is 'unknown'" in error
+    assert "remove it" in error
 
 
 # ------------------------------------------------------------------------------- what is said of names

@@ -61,7 +61,7 @@ def test_missing_snippets_break_their_video(tmp_path: Path) -> None:
     assert names_of(found) == ["b"]
     broken = [entry for entry in found.rest if entry.status == BROKEN]
     assert {(entry.video, entry.reason) for entry in broken} == {
-        ("a", "1 files are missing between 0.npy and the last")
+        ("a", "1 file is missing between 0.npy and the last")
     }
 
 

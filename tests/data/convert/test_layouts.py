@@ -166,6 +166,13 @@ def test_maps_are_no_features(tmp_path: Path) -> None:
         convert(tmp_path / "source", tmp_path / "store.h5")
 
 
+def test_matrices_that_are_transposed_are_not_taken_for_videos_of_one_length(tmp_path: Path) -> None:
+    for number in range(3):
+        save(tmp_path / "source" / f"v{number}.npy", values("a", 9 + number, 1)[:, 0].T)
+    with pytest.raises(WSVADError, match=r"6 rows each and 9 to 11 columns. Transpose them"):
+        convert(tmp_path / "source", tmp_path / "store.h5")
+
+
 def test_ambiguous_axes_are_not_guessed(tmp_path: Path) -> None:
     save(tmp_path / "source" / "v000.npy", np.zeros((10, 10, 6), np.float32))
     with pytest.raises(WSVADError, match=r"looks like rtfm .*; or mgfn .*Say which it is by --from"):

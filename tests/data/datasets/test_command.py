@@ -90,7 +90,7 @@ def test_boxes_of_unknown_frames_are_counted(tmp_path: Path, capsys: pytest.Capt
     ]
     (tmp_path / "merged_both.json").write_text(json.dumps(events))
     annotations([str(tmp_path)], from_="sst_boxes", output=str(tmp_path / "t.csv"))
-    assert "1 videos have boxes and no frame size" in capsys.readouterr().out
+    assert "1 video has boxes and no frame size" in capsys.readouterr().out
 
 
 def test_shipped_tables_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

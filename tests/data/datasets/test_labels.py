@@ -16,6 +16,7 @@ regular, usual, negative, neg, benign, none, nothing, norm
 NonFight, nonviolence, non-violence, NonViolent, NoFall, no_anomaly, non-anomalous, no_accident_video
 clips_normales, unauffällig, Normalbetrieb, normale, normaux, normales, normaal, normální, нормальный
 正常, 正常视频, 无异常, 異常なし, 정상, no anomaly, keine Anomalie, sin anomalías, vídeo normal
+accident-free, violence_free, ADL
 """
 ABNORMAL = """
 abnormal, Abnormal_Videos, Anomaly-Videos-Part-2, anomaly, anomalies, Anomalous, irregular, positive, anormal
@@ -24,8 +25,24 @@ anómalo, auffällig, Anomalien, аномалия, 异常, 異常, 비정상, �
 """
 REFUSED = {
     "is not a label": ["", "3", "nan", "inf", "?", "-", "0-0-0", "12-13"],
-    "is not a label, is ": ["abnromal", "nromal", "unkown", "anomoly"],
-    "may mean a normal, an": ["no", "yes", "N", "Y", "a", "g", "B", "N/A", "null", "other", "ok", "нет"],
+    "is not a label; ": ["abnromal", "nromal", "unkown", "anomoly"],
+    "may mean a normal, an": [
+        "no",
+        "yes",
+        "N",
+        "Y",
+        "a",
+        "g",
+        "B",
+        "N/A",
+        "null",
+        "other",
+        "ok",
+        "нет",
+        "NV",
+        "class 1",
+        "calm",
+    ],
     "may mean a normal video or a class": [
         "normal_accident",
         "no helmet",

@@ -117,7 +117,7 @@ WRONG_TABLES = {
     "label a number": ("video,label\nx,2\n", "line 2.*label '2': is not a label"),
     "label mistyped": (
         "video,label\nx,abnromal\n",
-        "line 2.*label 'abnromal': is not a label, is abnormal meant",
+        "line 2.*label 'abnromal': is not a label; abnormal may be meant",
     ),
     "split mistyped": ("video,label,split\nx,0,tset\n", "line 2.*'tset' is not a part of a split"),
     "class reserved": (

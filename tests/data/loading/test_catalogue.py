@@ -85,7 +85,7 @@ def test_a_part_is_counted_by_label(store: str, tmp_path: Path) -> None:
     assert catalogue.summary("test") == "1 abnormal video"
     assert catalogue.summary("val") == "no videos"
     assert catalogue.classes == ("theft",)
-    with pytest.raises(WSVADError, match="1 videos of the part 'train' have no label: train_abnormal_000"):
+    with pytest.raises(WSVADError, match="1 video of the part 'train' has no label: train_abnormal_000"):
         catalogue.require_labels("train")
 
 

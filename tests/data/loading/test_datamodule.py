@@ -366,7 +366,7 @@ def test_a_split_file_overrides_the_store(store: str, tmp_path: Path) -> None:
     assert set(names(data.train_dataloader())) == set(TRAIN)
     assert names(data.val_dataloader()) == ["train_normal_006"]
     assert names(data.test_dataloader()) == ["train_normal_005"]
-    with pytest.raises(WSVADError, match="already names 1 videos to validate with"):
+    with pytest.raises(WSVADError, match="already names 1 video to validate with"):
         WSVADDataModule(store, split=split, val_fraction=0.5).setup("fit")
 
 

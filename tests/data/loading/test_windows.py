@@ -197,10 +197,10 @@ def test_unlabelled_videos_train_by_windows(tmp_path: Path) -> None:
     ("settings", "stage", "problem"),
     [
         ({}, "fit", "2 videos of the part 'train' have no label: train_a, train_b.*trains without labels"),
-        ({}, "test", "1 videos of the part 'test' have no label: test_b"),
-        ({"bags": "windows"}, "test", "1 videos of the part 'test' have no label: test_b"),
-        ({"bags": "windows"}, "validate", "1 videos of the part 'val' have no label: val_a"),
-        ({"bags": "windows"}, "fit", "1 videos of the part 'val' have no label: val_a"),
+        ({}, "test", "1 video of the part 'test' has no label: test_b"),
+        ({"bags": "windows"}, "test", "1 video of the part 'test' has no label: test_b"),
+        ({"bags": "windows"}, "validate", "1 video of the part 'val' has no label: val_a"),
+        ({"bags": "windows"}, "fit", "1 video of the part 'val' has no label: val_a"),
     ],
 )
 def test_labels_that_are_missing_are_asked_for(

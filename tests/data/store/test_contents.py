@@ -151,7 +151,7 @@ def test_what_is_not_a_store_is_refused_and_found(
     assert verify(str(path)) == 1
     shown = capsys.readouterr().out
     assert "findings" in shown
-    assert "3 videos, " in shown or "0 videos, 1 findings" in shown  # the others are checked all the same
+    assert "3 videos, " in shown or "0 videos, 1 finding" in shown  # the others are checked all the same
 
 
 SEEN: dict[str, tuple[Damage, str]] = {

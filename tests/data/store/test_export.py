@@ -27,8 +27,11 @@ def store(tmp_path: Path) -> str:
     return str(write_store(tmp_path / "store.h5", range(6)))
 
 
-def test_arrays_and_table_hold_what_the_store_held(store: str, tmp_path: Path) -> None:
+def test_arrays_and_table_hold_what_the_store_held(
+    store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     export(store, str(tmp_path / "out"))
+    assert "out holds 6 videos; 2 streams; annotations.csv" in capsys.readouterr().err
     table = read_annotations(tmp_path / "out" / "annotations.csv")
     assert list(table.values()) == [make_annotation(number) for number in range(6)]
     for number in range(6):

@@ -74,7 +74,7 @@ def test_verify_reads_the_regions_of_the_annotations(
     table = write_table(tmp_path / "a.csv", range(8), add_regions)
     assert verify(str(store), table) == 1
     shown = " ".join(capsys.readouterr().out.split())
-    assert "8 videos, 1 findings" in shown
+    assert "8 videos, 1 finding" in shown
     assert f"have {second.num_frames + 1} frames, the video has {second.num_frames}" in shown
     masks[:] = True
     with h5py.File(tmp_path / "masks.h5", "r+") as file:
@@ -133,7 +133,7 @@ def test_info_tells_what_is_there(store: Path, capsys: pytest.CaptureFixture[str
     assert ["backbone", "tiny"] in lines
     assert ["preprocessing", '{"size": 8}'] in lines
     assert ["classes", "Fighting Riot"] in lines
-    assert "glances: 2, in 1 videos" in shown
+    assert "glances: 2, in 1 video" in shown
     assert ["checksum", FeatureStore(store).checksum()] in lines
     assert len(lines) < 40
 
@@ -169,7 +169,7 @@ def test_an_unfinished_store_is_verified(tmp_path: Path, capsys: pytest.CaptureF
     with StoreWriter(tmp_path / "store.h5", PROVENANCE) as writer:
         add_video(writer, 1)
         assert verify(str(tmp_path / "store.h5")) == 0
-    assert "1 videos, 0 findings" in capsys.readouterr().out
+    assert "1 video, 0 findings" in capsys.readouterr().out
 
 
 def put(store: Path, value: float, *, forge: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import h5py
 import numpy as np
+import portalocker
 import pytest
 
 from tests.data.store.store_cases import (
@@ -226,6 +227,16 @@ def test_a_read_only_folder_is_refused() -> None:
         with without_privileges(), refused:
             StoreWriter(Path(name) / "store.h5", PROVENANCE)
         Path(name).chmod(0o700)
+
+
+def test_where_files_cannot_be_locked_nothing_is_left(tmp_path: Path, monkeypatch: Any) -> None:
+    def refuse(*_: object) -> None:
+        raise portalocker.LockException from OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(portalocker, "lock", refuse)
+    with pytest.raises(WSVADError, match="No locks available"):
+        StoreWriter(tmp_path / "store.h5", PROVENANCE)
+    assert names_in(tmp_path) == []
 
 
 def test_a_full_disk_costs_only_the_video_in_hand(tmp_path: Path) -> None:

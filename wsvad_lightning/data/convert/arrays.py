@@ -133,7 +133,7 @@ def read_npy(file: SourceFile, *, mapped: bool = False) -> Numbers:
             check_npy(opened, file.size)
             *_, dtype = _read_header(opened)
             if dtype.hasobject:
-                return np.array(load_pickle(file).tolist())
+                return _joined(file, load_pickle(file).tolist())
             opened.seek(0)
             if mapped and not isinstance(file.path, zipfile.Path):
                 mapping: Numbers = np.load(file.path, mmap_mode="r")
@@ -143,6 +143,14 @@ def read_npy(file: SourceFile, *, mapped: bool = False) -> Numbers:
             return array
 
     return _guard(file, read)
+
+
+def _joined(file: SourceFile, rows: Any) -> Numbers:
+    """One array of the rows of an array of objects, where they are of one shape."""
+    if isinstance(rows, list) and len({np.shape(row) for row in rows}) > 1:
+        problem = "holds arrays of several shapes without the names of their videos"
+        raise WSVADError("source", file, problem, "Save a dictionary of them by video, or a file for each")
+    return np.array(rows)
 
 
 @lru_cache(maxsize=1)
@@ -212,7 +220,9 @@ def _choose(file: SourceFile, held: Mapping[str, Lazy]) -> Held:
     the video that it is called after.
     """
     if not held:
-        raise WSVADError("source", file, "holds no arrays of numbers", "Give a file of {video: array}")
+        raise WSVADError(
+            "source", file, "holds no array of numbers, or dictionary of such", "Give {video: array}"
+        )
     tree: Tree = {}
     for path, lazy in held.items():
         *groups, name = [part for part in path.split("/") if part] or [""]

@@ -23,7 +23,8 @@ from wsvad_lightning.data.datasets.labels import part_of
 from wsvad_lightning.data.datasets.names import base_of
 from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store import Provenance, StoreWriter
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.data.store.records import UNTOLD
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import UNKNOWN
 
@@ -50,7 +51,7 @@ def convert(
     nalist: str | None = None,
     names: str | None = None,
     split: str | None = None,
-    backbone: str = "not told",
+    backbone: str = UNTOLD,
     text_aligned: bool = False,
     snippet_length: int = 16,
     snippet_stride: int | None = None,
@@ -124,8 +125,8 @@ def convert(
         source=f"published features in the layout {name}{f', {why}' if layout.stated else ''}",
         snippet_length=grid.length,
         snippet_stride=grid.stride,
-        pooling="not told",
-        tail="not told",
+        pooling=UNTOLD,
+        tail=UNTOLD,
         preprocessing=json.dumps({"dtype": dtype}),
         text_aligned=text_aligned or layout.text_aligned,
     )
@@ -264,7 +265,9 @@ def _sort(path: str, source: Source, table: Table | None) -> tuple[Videos, list[
             entries += [Entry(str(item.file), video, SKIPPED, reason) for item in items]
     if not videos:
         example = f"such as {next(iter(found))}" if found else "as it holds no arrays"
-        problem = f"none of its {len(found)} videos can be converted, {example}: {entries[-1].reason}"
+        problem = (
+            f"none of its {counted(len(found), 'video')} can be converted, {example}: {entries[-1].reason}"
+        )
         raise WSVADError("source", path, problem, "Give the features, and annotations of these videos")
     if table is None and len(videos) == 1 and _is_nameless(only := next(iter(videos))):
         problem = f"holds one array, {only}, which may be of one video or have the rows of all"

@@ -14,7 +14,7 @@ from wsvad_lightning.data.convert.arrays import Array, Numbers, arrays_of
 from wsvad_lightning.data.convert.files import LIST_SUFFIXES, SourceFile
 from wsvad_lightning.data.convert.report import BROKEN, SKIPPED, USED, Entry
 from wsvad_lightning.data.datasets.names import canonical_id
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.folders import examples, series_of
 
 SIDE = re.compile(r"(.+)_(fps|timestamps_ms)")  # as video_features writes them
@@ -125,13 +125,14 @@ def _join_snippets(found: Contents) -> Contents:
         by_name = {file.path.name: (file, array) for file, array in members}
         ordered = [by_name[path.name] for path in series.paths]
         if series.absent:
-            lacking = f"{series.absent} files are missing between {series.paths[0].name} and the last"
+            missing = counted(series.absent, "file is", "files are")
+            lacking = f"{missing} missing between {series.paths[0].name} and the last"
             rest += [Entry(str(file), video, BROKEN, lacking) for file, _ in ordered]
             continue
         arrays.append((ordered[0][0], _stacked(video, ordered)))
         rest += [Entry(str(file), video, USED, "a snippet of the video") for file, _ in ordered[1:]]
         joined += 1
-    note = f"files of one snippet each are joined to {joined} videos, by their numbers"
+    note = f"files of one snippet each are joined to {counted(joined, 'video')}, by their numbers"
     return Contents(arrays, rest, [*found.notes, *([note] if joined else [])])
 
 

@@ -14,7 +14,7 @@ from wsvad_lightning.data.convert.names import Reading, parse_names
 from wsvad_lightning.data.datasets.limits import RATIO, SMALL, check_archive
 from wsvad_lightning.data.datasets.names import FEATURE_SUFFIXES, VIDEO_SUFFIXES, canonical_id, printable
 from wsvad_lightning.data.datasets.reading import read_text
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.folders import name_passed, passed_by_name, walk
 
 PACKED = ".gz"
@@ -203,7 +203,7 @@ def find_listed(path: Path, folder: Path, known: Container[str]) -> Listed:
             repeated.append(line)
         found |= {file.path: replace(file, label=line.label) for file in files if file.path not in found}
     if not found:
-        problem = f"none of its {len(lines)} files is in {folder}, such as {lines[0].path}"
+        problem = f"none of its {counted(len(lines), 'file')} is in {folder}, such as {lines[0].path}"
         raise WSVADError("source", path, problem, "Give their folder by --folder")
     return Listed(list(found.values()), missing, repeated, gives_classes)
 

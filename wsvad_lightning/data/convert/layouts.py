@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from wsvad_lightning.data.convert.arrays import PICKLE_SUFFIXES, READ_SUFFIXES
-from wsvad_lightning.data.convert.names import PATCHES
+from wsvad_lightning.data.convert.names import FEATURES, PATCHES
 from wsvad_lightning.data.convert.report import BROKEN
 from wsvad_lightning.data.convert.source import Item, Source, is_nalist
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 
 LayoutName = Literal[
     "auto",
@@ -79,6 +79,7 @@ def detect(source: Source) -> tuple[str, str]:
     Raises:
         WSVADError: if nothing is recognised, or more than one layout.
     """
+    _check_transposed(source.items)
     signs = dict(_signs(source)) or dict(_forms(source))
     if len(signs) != 1:
         candidates = "; or ".join(f"{name} ({why})" for name, why in signs.items())
@@ -87,6 +88,16 @@ def detect(source: Source) -> tuple[str, str]:
         problem = f"the source looks like {candidates}"
         raise WSVADError("from", "auto", problem, "Say which it is by --from")
     return next(iter(signs.items()))
+
+
+def _check_transposed(items: Sequence[Item]) -> None:
+    """Refuse matrices that all have the same rows, as videos have the same channels, and other columns."""
+    plain = [item for item in items if item.stream == FEATURES and len(item.array.shape or ()) == 2]
+    rows, columns = ({(item.array.shape or ())[axis] for item in plain} for axis in (0, 1))
+    if len(rows) == 1 and len(columns) > 1:
+        problem = f"its arrays have {max(rows)} rows each and {min(columns)} to {max(columns)} columns"
+        remedy = f"Transpose them to [snippets, channels], such as {plain[0].file}"
+        raise WSVADError("from", "auto", problem, remedy)
 
 
 def _lack(source: Source) -> WSVADError:
@@ -155,7 +166,7 @@ def _signs(source: Source) -> Iterator[tuple[str, str]]:
     suffixes = Counter(item.file.suffix for item in source.items)
     pickles = sum(suffixes[suffix] for suffix in PICKLE_SUFFIXES)
     tables = suffixes[".txt"] + suffixes[".csv"]
-    sides = [f"{streams[name]} files of {name}" for name in ("flow", "audio") if streams[name]]
+    sides = [f"{counted(streams[name], 'file')} of {name}" for name in ("flow", "audio") if streams[name]]
     patches = sorted(name for name in streams if name.startswith("patches"))
     if any(is_nalist(item.file) for item in source.items):
         yield "c2fpl", "a file nalist"
@@ -168,7 +179,7 @@ def _signs(source: Source) -> Iterator[tuple[str, str]]:
     if sides:
         yield "xdviodet", ", ".join(sides)
     if streams["text"]:
-        yield "tevad", f"{streams['text']} files of text"
+        yield "tevad", f"{counted(streams['text'], 'file')} of text"
     if patches:
         yield "ssrl", f"files of {', '.join(patches)}"
 

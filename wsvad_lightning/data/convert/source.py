@@ -35,7 +35,7 @@ from wsvad_lightning.data.convert.names import (
 )
 from wsvad_lightning.data.convert.report import BROKEN, SKIPPED, USED, Entry
 from wsvad_lightning.data.datasets.names import base_of, folder_of, name_videos, path_id
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.folders import name_passed
 
 Lengths = dict[str, int | None]
@@ -298,7 +298,7 @@ def _doubt(named: Mapping[str, Name]) -> list[str]:
     (commonest, count), *_ = sets.most_common()
     if len(commonest) < 2 or 0 not in commonest or not is_complete(commonest) or 2 * count <= sets.total():
         return []
-    taken = f"taken for {len(named)} videos, not for crops of {sets.total()}"
+    taken = f"taken for {counted(len(named), 'video')}, not for crops of {sets.total()}"
     return [f"names end in _0 to _{max(commonest)}: {taken}; --from urdmu takes them for crops"]
 
 
@@ -345,7 +345,7 @@ def _check_ranges(
     file: SourceFile, ranges: Numbers, matrix: Numbers, names_file: SourceFile, videos: Sequence[str]
 ) -> None:
     if len(videos) != len(ranges):
-        problem = f"names {len(videos)} videos where {file} has the rows of {len(ranges)}"
+        problem = f"names {counted(len(videos), 'video')} where {file} has the rows of {len(ranges)}"
         raise WSVADError("names", names_file, problem, "Give the list that the matrix was joined from")
     if len(set(videos)) != len(videos):
         (video, count), *_ = Counter(videos).most_common(1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wsvad_lightning.data.datasets.labels import (
     RESERVED,
 )
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.timeline import Event
 from wsvad_lightning.types import UNKNOWN
 
@@ -123,7 +123,9 @@ class VideoAnnotation:
                 the end.
         """
         if num_frames < 1:
-            self._reject(f"the video has {num_frames} frames", "Give the true number or leave it out")
+            self._reject(
+                f"the video has {counted(num_frames, 'frame')}", "Give the true number or leave it out"
+            )
         if self.num_frames not in (None, num_frames):
             self._reject(
                 f"{self.num_frames} frames are annotated and the video has {num_frames}",

@@ -33,7 +33,7 @@ from wsvad_lightning.data.datasets.draft import Draft
 from wsvad_lightning.data.datasets.regions import needs_size
 from wsvad_lightning.data.datasets.rules import Rule, find_rule
 from wsvad_lightning.data.datasets.table import write_annotations
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.files import replacing
 
 BenchmarkName = Literal[
@@ -107,7 +107,8 @@ def annotations(
         _table_of_videos(videos, output), table_of_classes(videos.values()), *_tables_of_notes(draft)
     )
     if sizeless := sum(video.regions is not None and needs_size(video) for video in videos.values()):
-        note = f"{sizeless} videos have boxes and no frame size: add width and height to measure regions"
+        lacking = counted(sizeless, "video has", "videos have")
+        note = f"{lacking} boxes and no frame size: add width and height to measure regions"
         console.print(note, soft_wrap=True)
 
 

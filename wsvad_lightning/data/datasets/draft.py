@@ -10,7 +10,7 @@ from typing import NamedTuple
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.captions import Caption
 from wsvad_lightning.data.datasets.names import canonical_id
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.timeline import Event, Interval, join
 
 
@@ -151,7 +151,7 @@ class Draft:
         interval_classes = tuple(event.name for event in events or ())
         for start, end in intervals:
             if last is not None and start >= last:
-                problem = f"the interval {start}-{end} lies after its {last} frames"
+                problem = f"the interval {start}-{end} lies after its {counted(last, 'frame')}"
                 raise WSVADError("video", video_id, problem, "Correct the interval or the number of frames")
             if last is not None and end > last:
                 self.repair("end after the last frame, clipped", f"{video_id} {start}-{end} of {last}")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.names import VIDEO_SUFFIXES, name_videos, path_id
 from wsvad_lightning.data.datasets.table import read_annotations, read_video_paths
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.folders import Passed, examples, name_passed, walk
 from wsvad_lightning.types import UNKNOWN
 from wsvad_lightning.video.frames import IMAGE_FPS, IMAGE_SUFFIXES, Footage, FrameFolder, frame_folder
@@ -208,7 +208,7 @@ def _notes_on(folders: Sequence[FrameFolder], *, stated: bool) -> Iterator[str]:
         return
     assumed = "" if stated else "; --image_fps gives another"
     first = folders[0]
-    example = f"{first} of {len(first.images)} frames, at {first.fps:g} a second{assumed}"
+    example = f"{first} of {counted(len(first.images), 'frame')}, at {first.fps:g} a second{assumed}"
     yield f"folders of images taken for videos: {len(folders)}, such as {example}"
     if gaps := [folder for folder in folders if folder.absent]:
         named = [f"{folder} ({folder.absent})" for folder in gaps]

@@ -163,10 +163,10 @@ def _doubt(text: str) -> str:
     phrase = folded(text)
     words = phrase.split()
     if meant := get_close_matches(phrase, _MISTYPED, 1, cutoff=0.8):
-        return f"is not a label, is {meant[0]} meant?"
+        return f"is not a label; {meant[0]} may be meant"
     if not any(letter.isalpha() for letter in phrase):
         return "is not a label"
-    if phrase in _AMBIGUOUS or (len(text) == 1 and text.isascii()):
+    if phrase in _AMBIGUOUS or _NUMBERED.fullmatch(phrase) or (len(text) == 1 and text.isascii()):
         return "may mean a normal, an abnormal or an unlabelled video"
     if re.fullmatch(r"b\d", phrase) or (
         words[0] == "a" and all(re.fullmatch(r"[ag0]|b\d", w) for w in words)
@@ -193,7 +193,9 @@ _NORMAL_ALONE = {
 _NORMAL = {
     *_NORMAL_ALONE,
     *_phrases("regular, regulars, usual, ordinary, typical, nominal, benign, negative, negatives, neg"),
-    *_phrases("none, nothing, anomaly free, event free, unremarkable, inconspicuous, normal only"),
+    *_phrases(
+        "none, nothing, unremarkable, inconspicuous, normal only, adl, adls, activities of daily living"
+    ),
     *_phrases("unauffällig, unauffällige, Normalbetrieb, Normalfall, negativ, nichts, keine, keines"),
     *_phrases("négatif, négative, aucun, aucune, rien, negativo, negativa, ninguno, ninguna, nada, habitual"),
     *_phrases("nessuno, nessuna, nenhum, nenhuma, geen, обычный, обычное, 阴性, 无, 無, なし, 없음"),
@@ -244,9 +246,12 @@ _AMBIGUOUS = {
     *_phrases(
         "miscellaneous, undefined, ok, okay, good, bad, safe, clean, background, bg, default, mixed, maybe"
     ),
-    *_phrases("uncertain, unclear, unsure, neutral, todo, tbd, score, label"),
+    *_phrases("uncertain, unclear, unsure, neutral, todo, tbd, score, label, nv, nf, ab, nor, fi"),
+    *_phrases("healthy, peaceful, quiet, calm, routine, daily, daily life, empty"),
 }
+_NUMBERED = re.compile(r"(?:class|clase|klasse|classe|label|category|cat|type|group|id) ?\d+")
 _NEGATED = {f"{no} {what}" for no, what in product(_NEGATIONS, _EVENTS)}
+_NEGATED |= {f"{what} free" for what in _EVENTS}
 _NEGATED |= {
     f"{no}{what}" for no, what in product(("no", "non"), _EVENTS)
 }  # not "not": German "Notfall" is an emergency

@@ -28,7 +28,7 @@ from wsvad_lightning.data.datasets.components import Links, Masks, components
 from wsvad_lightning.data.datasets.masks import absent, mask_shape, read_masks
 from wsvad_lightning.data.datasets.names import canonical_id
 from wsvad_lightning.data.datasets.reading import read_json
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.timeline import Interval
 from wsvad_lightning.types import RegionSpan, VideoRegions
 
@@ -175,7 +175,7 @@ def regions_of(annotation: VideoAnnotation, num_frames: int) -> VideoRegions | N
     if not _holds_boxes(path):
         shape = mask_shape(path, video_id)
         if shape[0] != num_frames:
-            problem = f"the masks of {video_id} have {shape[0]} frames, the video has {num_frames}"
+            problem = f"the masks of {video_id} have {counted(shape[0], 'frame')}, the video has {num_frames}"
             raise WSVADError("regions", path, problem, "Give a mask for each frame of this video")
         if annotation.frame_size not in (None, (shape[2], shape[1])):
             width, height = annotation.frame_size or (0, 0)

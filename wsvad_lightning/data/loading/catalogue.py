@@ -15,7 +15,7 @@ from wsvad_lightning.data.datasets.regions import needs_size
 from wsvad_lightning.data.datasets.splits import count_splits, read_split
 from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store import FeatureStore
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.types import LABELS, UNKNOWN
 
 HOLD_OUT_STREAM = 3  # of the seed; the sampler uses the first ones
@@ -133,7 +133,7 @@ class Parts(ABC):
         if self.val_fraction == 0 or not parts["train"]:
             return parts
         if parts["val"]:
-            problem = f"the split already names {len(parts['val'])} videos to validate with"
+            problem = f"the split already names {counted(len(parts['val']), 'video')} to validate with"
             raise WSVADError("data.val_fraction", self.val_fraction, problem, "Set it to 0")
         if self.by_label:
             self._require_labels("train", parts["train"])
@@ -216,7 +216,9 @@ class Parts(ABC):
         missing = [name for name in names if self.annotations[name].label == UNKNOWN]
         if missing:
             where = self.annotations_path or self.path
-            problem = f"{len(missing)} videos of the part {part!r} have no label: {_few(missing)}"
+            of_part = f"of the part {part!r}"
+            lacking = counted(len(missing), f"video {of_part} has", f"videos {of_part} have")
+            problem = f"{lacking} no label: {_few(missing)}"
             remedy = "Label them normal or abnormal, or choose a method that trains without labels"
             raise WSVADError("data.annotations", where, problem, remedy)
 

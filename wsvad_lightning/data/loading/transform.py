@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsvad_lightning.data.store import Features
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.types import Patches, StreamInfo
 from wsvad_lightning.video.views import grid_of
 
@@ -310,7 +310,7 @@ def _principal_axes(
     """
     count, center, _ = _moments(chunks())
     if count < dim:
-        problem = f"the normal training videos have only {count} snippets"
+        problem = f"the normal training videos have only {counted(count, 'snippet')}"
         raise WSVADError("data.pca_dim", dim, problem, f"Give at most {count}")
     if count < len(center):
         centred = np.concatenate(list(chunks())) - center

@@ -13,6 +13,7 @@ from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.data.datasets.table import write_annotations
 from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.data.store.records import Features
+from wsvad_lightning.errors import counted
 from wsvad_lightning.files import making_folder
 
 TABLE = "annotations.csv"
@@ -32,9 +33,9 @@ def export(store: str, folder: str, layout: Literal["npy", "crops"] = "npy") -> 
     Raises:
         WSVADError: if the store cannot be opened, or the folder is not empty or cannot be written.
     """
-    opened, videos = FeatureStore(store), {}
+    opened, videos, console = FeatureStore(store), {}, Console(stderr=True)
     with making_folder(folder) as target:
-        for video_id in track(list(opened), "exporting", console=Console(stderr=True), transient=True):
+        for video_id in track(list(opened), "exporting", console=console, transient=True):
             record = opened[video_id]
             videos[video_id] = replace(record.annotation, num_frames=record.num_frames)
             for stream in record.streams:
@@ -43,6 +44,10 @@ def export(store: str, folder: str, layout: Literal["npy", "crops"] = "npy") -> 
                     path.parent.mkdir(parents=True, exist_ok=True)
                     write_array(path, array)
         write_annotations(target / TABLE, videos)
+    said = (
+        f"{folder} holds {counted(len(videos), 'video')}; {counted(len(opened.streams), 'stream')}; {TABLE}"
+    )
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
 def write_array(path: Path, array: Features) -> None:

@@ -27,8 +27,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from wsvad_lightning.data.store.reader import FeatureStore
-from wsvad_lightning.data.store.records import Provenance
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.data.store.records import Provenance, in_words
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import UNKNOWN
 
@@ -124,14 +124,16 @@ def inspect(store: str, stream: str = "features") -> int:
         remedy = f"Give one of {', '.join(opened.streams)}"
         raise WSVADError("--stream", stream, f"is not a stream of {opened.path}", remedy)
     if len(opened) < FEWEST:
-        raise WSVADError("store", opened.path, f"has {len(opened)} videos, too few to compare", "Give more")
+        raise WSVADError(
+            "store", opened.path, f"has {counted(len(opened), 'video')}, too few to compare", "Give more"
+        )
     samples = dict(read_samples(opened, stream))
     console = Console()
     console.print(_table(opened.path, describe(samples, opened.provenance)))
     findings = list(find(samples, opened.provenance, opened.streams[stream].views))
     for finding in findings:
         console.print(f"{finding.kind}: {finding.problem}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{len(samples)} of {len(opened)} videos read, {len(findings)} findings")
+    console.print(f"{len(samples)} of {len(opened)} videos read, {counted(len(findings), 'finding')}")
     return int(bool(findings))
 
 
@@ -254,7 +256,9 @@ def find_lineages(samples: Mapping[str, Sample]) -> Iterator[Finding]:
         levels = np.log(squares.mean(axis=1))
     if not np.isfinite(levels).all():
         zero = [name for name, level in zip(names, levels, strict=True) if not np.isfinite(level)]
-        yield Finding("lineage", f"{len(zero)} videos hold nothing but zeros: {_few(zero)}")
+        yield Finding(
+            "lineage", f"{counted(len(zero), 'video holds', 'videos hold')} nothing but zeros: {_few(zero)}"
+        )
         return
     strengths = np.log(squares / squares.mean(axis=1, keepdims=True) + 1e-3)
     labels = np.array([sample.label for sample in samples.values()])
@@ -326,7 +330,8 @@ def find_stride(samples: Mapping[str, Sample], grid: SnippetGrid) -> Iterator[Fi
     if len(outside) <= OUTSIDE * len(samples):
         return
     if len({*snippets.tolist()}) == 1 and np.ptp(frames) > grid.stride:
-        problem = f"all videos have {snippets[0]} snippets, whatever their frames: bags, pooled to segments"
+        same = counted(snippets[0], "snippet")
+        problem = f"all videos have {same}, whatever their frames: bags, pooled to segments"
         yield Finding("stride", problem)
         return
     chosen = [sample for name, sample in samples.items() if name in {*outside}]
@@ -370,7 +375,7 @@ def describe(samples: Mapping[str, Sample], provenance: Provenance) -> dict[str,
     rate = np.median([sample.num_frames / sample.num_snippets for sample in samples.values()])
     low, middle, high = np.percentile(lengths, [5, 50, 95])
     return {
-        "backbone": f"{provenance.backbone}; by channels and signs it could be {known_as}",
+        "backbone": f"{in_words(provenance.backbone)}; by channels and signs it could be {known_as}",
         "channels": f"{dim}, {'some' if signed else 'no'} values negative",
         "length of a vector, a video": f"median {middle:.4g}, 5 to 95 % {low:.4g} to {high:.4g}",
         "crops": f"{crops}, {100 * common_variance(videos):.0f} % of the variance in common",

@@ -38,6 +38,8 @@ class WriterLock:
             cause = error.__cause__ if isinstance(error, portalocker.LockException) else error
             reason = getattr(cause, "strerror", None) or str(error)
             remedy = "Choose a folder where files can be written and locked"
+            if error is not cause:  # no other writer has a lock there either
+                self.remove()
             raise WSVADError("store", parts, f"cannot be written ({reason})", remedy) from error
 
     def is_last(self) -> bool:

@@ -11,7 +11,7 @@ from rich.progress import track
 from wsvad_lightning.data.store.layout import checksum, damaged, new_file, write_video
 from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.data.store.records import Features, Provenance, VideoRecord, join_decoders
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 
 
 def merge(stores: list[str], *, output: str) -> None:
@@ -48,7 +48,7 @@ def merge(stores: list[str], *, output: str) -> None:
                 streams |= _read(store, video_id)
             recorded = record.num_frames, record.fps, None, record.notes, record.coding, record.origin
             write_video(videos, record.annotation, streams, *recorded)
-    held = f"{len(sources[0])} videos, streams {' '.join(FeatureStore(path).streams)}"
+    held = f"{counted(len(sources[0]), 'video')}, streams {' '.join(FeatureStore(path).streams)}"
     Console().print(f"{path}: {held}", highlight=False)
 
 

@@ -16,6 +16,7 @@ from wsvad_lightning.types import Coding, StreamInfo
 Features = NDArray[np.floating[Any]]
 """The features of a video, ``[T, N, D]``."""
 Compression = Literal["gzip", "lzf"]
+UNTOLD = "not told"  # field of a provenance that converted features do not tell, as it lies in files
 
 
 class Rows(Protocol):
@@ -96,10 +97,16 @@ class Provenance:
         for name in (entry.name for entry in fields(self) if entry.compare):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
-                problem = f"its {name} is {theirs!r} where {mine!r} is wanted"
-                raise WSVADError(
-                    "store", path, problem, "Use the same settings, or a store of its own for each"
-                )
+                problem = f"its {name} is {in_words(theirs)!r} where {in_words(mine)!r} is wanted"
+                remedy = "Use the same settings, or a store of its own for each"
+                if path.is_dir():  # parts, see :mod:`wsvad_lightning.data.store.writer`
+                    remedy = "A run that has not finished left it: use the settings of that, or remove it"
+                raise WSVADError("store", path, problem, remedy)
+
+
+def in_words(value: object) -> str:
+    """Show a field of :class:`Provenance`: converted features do not tell all of it."""
+    return "unknown" if value == UNTOLD else str(value)
 
 
 def join_decoders(recipes: Iterable[Provenance]) -> str:

@@ -27,8 +27,8 @@ from wsvad_lightning.data.store.contents import (
 )
 from wsvad_lightning.data.store.layout import blocks, checksum, damaged, open_file, reason_of
 from wsvad_lightning.data.store.reader import FeatureStore, files_of, store_paths
-from wsvad_lightning.data.store.records import Provenance, VideoRecord
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.data.store.records import Provenance, VideoRecord, in_words
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.timeline import runs
 from wsvad_lightning.types import UNKNOWN
 
@@ -63,7 +63,7 @@ def info(store: str) -> None:
         console.print(table_of_classes(opened[video_id].annotation for video_id in opened))
     glances = [len(marked) for video_id in opened if (marked := opened[video_id].annotation.glances)]
     if glances:
-        console.print(f"glances: {sum(glances)}, in {len(glances)} videos")
+        console.print(f"glances: {sum(glances)}, in {counted(len(glances), 'video')}")
     console.print(_table_of_streams(opened), _table_of_provenance(opened))
     _show_notes({video_id: opened[video_id] for video_id in opened}, console)
     prepared = [(path, read_artefact(path)) for path in artefacts_of(opened)]
@@ -111,9 +111,10 @@ def verify(store: str, annotations: str | None = None, split: str | None = None)
     if findings:
         console.print(_table_of_findings(findings))
     _show_notes(records, console)
-    console.print(f"{len(records)} videos, {len(findings)} findings")
+    console.print(f"{counted(len(records), 'video')}, {counted(len(findings), 'finding')}")
     if older := sum(record.checksum is None for record in records.values()):
-        console.print(f"{older} are of an older version, whose checksums cover features alone")
+        are = "is" if older == 1 else "are"
+        console.print(f"{older} {are} of an older version, whose checksums cover features alone")
     return int(bool(findings))
 
 
@@ -169,7 +170,9 @@ def _check_features(store: FeatureStore, video_id: str) -> Iterator[Finding]:
         if not all(np.isfinite(block).all() for _, block in blocks(array)):
             yield Finding(video_id, f"{name} holds NaN or infinite values")
         if len(array) != record.num_snippets:
-            yield Finding(video_id, f"{name} has {len(array)} snippets, another stream {record.num_snippets}")
+            yield Finding(
+                video_id, f"{name} has {counted(len(array), 'snippet')}, another stream {record.num_snippets}"
+            )
     yield from _check_length(video_id, record, store.provenance)
     yield from _check_glances(record.annotation)
 
@@ -196,9 +199,8 @@ def _check_length(video_id: str, record: VideoRecord, provenance: Provenance) ->
     """T snippets fit F frames if the tail was dropped, padded, or anything between."""
     fewest, most = provenance.grid.bounds(record.num_frames)
     if not fewest <= record.num_snippets <= most:
-        problem = (
-            f"has {record.num_snippets} snippets where {record.num_frames} frames give {fewest} to {most}"
-        )
+        has = counted(record.num_snippets, "snippet")
+        problem = f"has {has} where {record.num_frames} frames give {fewest} to {most}"
         yield Finding(video_id, problem)
 
 
@@ -285,7 +287,7 @@ def _show_notes(records: Mapping[str, VideoRecord], console: Console) -> None:
         table.add_row(escape(note), str(len(names)), escape(names[0]))
     console.print(table)
     if len(noted) > MOST_NOTES:
-        console.print(f"and {len(noted) - MOST_NOTES} more notes")
+        console.print(f"and {counted(len(noted) - MOST_NOTES, 'more note')}")
 
 
 def _table_of_videos(store: FeatureStore) -> Table:
@@ -325,7 +327,7 @@ def _table_of_provenance(store: FeatureStore) -> Table:
     table.add_column(overflow="fold")  # a checksum is shown to its end
     for entry in fields(Provenance):
         if entry.name != "views":  # shown with the streams
-            table.add_row(entry.name, escape(str(getattr(store.provenance, entry.name))))
+            table.add_row(entry.name, escape(in_words(getattr(store.provenance, entry.name))))
     table.add_row("classes", escape(" ".join(store.classes)) or "only normal and abnormal")
     table.add_row("checksum", store.checksum())
     return table

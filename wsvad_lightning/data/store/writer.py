@@ -189,7 +189,8 @@ class StoreWriter:
         """Take over what was written before."""
         if files_of(self.path):
             before = FeatureStore([self.path])
-            self.provenance.check_same(before.provenance, self.path)
+            there = self.path if self.path.exists() else self._parts
+            self.provenance.check_same(before.provenance, there)
             self._before, self._present, self._streams = before, set(before), before.streams
 
     def _required(self, video_id: str) -> VideoRecord:

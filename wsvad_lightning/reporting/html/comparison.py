@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wsvad_lightning.data.datasets.reading import read_json
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.reporting.html.folder import ReportedRun, number_or_nan
 from wsvad_lightning.reporting.html.page import relative_address, write_page
 from wsvad_lightning.reporting.html.paired import (
@@ -93,7 +93,7 @@ def compare_runs(runs: Sequence[ReportedRun], path: Path) -> None:
     same = len({_truth_of(run) for run in runs}) == 1
     why = OVER_VIDEOS if same else "No differences: the runs were not tested on the same frames."
     pairs = _pairs_of_runs(entries, runs) if same else {}
-    title = f"{len(runs)} runs on {' and '.join(sorted({run.data for run in runs}))}"
+    title = f"{counted(len(runs), 'run')} on {' and '.join(sorted({run.data for run in runs}))}"
     receipts = [run.numbers("receipt") for run in runs]
     _write(path, title, [], entries, pairs, why, receipts)
 
@@ -154,12 +154,12 @@ def compare_results(file: Path, path: Path) -> None:
     entries = [entry_of(name, own, file.parent, path) for name, own in groups.items()]
     pairs = {metric: _pairs_of_splits(entries, metric) for metric in SHOWN}
     methods, splits, seeds = ({result[name] for result in results} for name in ("method", "split", "seed"))
-    title = f"{len(methods)} method{'s' * (len(methods) > 1)} on {', '.join(sorted(stores))}"
+    title = f"{counted(len(methods), 'method')} on {', '.join(sorted(stores))}"
     title += f", {len(splits)} split{'s' * (len(splits) > 1)}"
     facts = [
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, sorted(seeds)))}",
         f"checkpoint {', '.join(sorted(selections))}",
-        f"{len(results)} runs",
+        counted(len(results), "run"),
     ]
     receipts = [own for result in results if isinstance(own := result.get("receipt"), dict)]
     _write(path, title, facts, entries, pairs, OVER_SPLITS, receipts)

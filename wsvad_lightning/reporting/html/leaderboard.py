@@ -15,7 +15,7 @@ from typing import Any
 import rich
 import yaml
 
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.reporting.html.comparison import (
     COLUMNS,
     Entry,
@@ -70,7 +70,7 @@ def leaderboard(results: list[str], *, output: str) -> None:
         "leaderboard.html.j2",
         {"videos": [], "figures": {}},
         title="Leaderboard",
-        facts=[f"{len(found)} runs", f"{len(boards)} {'boards' if len(boards) > 1 else 'board'}"],
+        facts=[counted(len(found), "run"), counted(len(boards), "board")],
         boards=boards,
         published=published(),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from wsvad_lightning.data.datasets.footage import find_videos
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.serving.labelling.films import Films
 from wsvad_lightning.serving.labelling.sheet import Sheet
 from wsvad_lightning.serving.service.command import REQUIRED, listening, server_of
@@ -37,5 +37,7 @@ def label(videos: str, *, output: str = "videos.csv", port: int = 8001) -> None:
     with listening("127.0.0.1", port) as listener, TemporaryDirectory(prefix="wsvad-label-") as folder:
         server = server_of(make_app(sheet, Films([video.path for video in found], Path(folder))))
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        sys.stderr.write(f"{len(found)} videos at {address}; {output} is written after every change\n")
+        sys.stderr.write(
+            f"{counted(len(found), 'video')} at {address}; {output} is written after every change\n"
+        )
         server.run(sockets=[listener])
