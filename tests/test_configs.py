@@ -48,6 +48,15 @@ def test_a_part_of_a_section_leaves_the_rest_of_it(listed: str, tmp_path: Path) 
     assert config.trainer.max_steps == 9
 
 
+@pytest.mark.parametrize("name", ["model/sultani.yaml", "method/sultani.yaml"])  # as it was called before
+def test_the_file_of_a_method_changes_the_method_of_a_recipe(name: str) -> None:
+    recipe = ["--config", "ped2_urdmu.yaml", "--config", name]
+    config = parse_fit([*recipe, "--model.dropout", "0.25"])
+    assert config.model.class_path.endswith(".Sultani")
+    assert config.model.init_args.optimizer.class_path == "torch.optim.Adagrad"
+    assert (config.model.init_args.dropout, config.data.crops) == (0.25, "max")
+
+
 def test_shipped_recipes_keep_what_they_include() -> None:
     assert (composed("sht_adplg.yaml").data.segments, composed("sht_adplg.yaml").data.crops) == (64, "each")
     assert (composed("xd_vadclip.yaml").data.segments, composed("xd_vadclip.yaml").data.batch_size) == (

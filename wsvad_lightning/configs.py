@@ -1,5 +1,6 @@
 """The shipped configurations, found by name, and what a configuration includes."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ def find_config(name: str) -> Path:
     """Find a configuration.
 
     Args:
-        name: a file, or a shipped one by its name, such as ``ucf_urdmu.yaml`` or ``with/smoke.yaml``.
+        name: a file, or a shipped one by its name, such as ``ucf_urdmu.yaml``, ``with/smoke.yaml`` or
+            ``model/urdmu.yaml``.
 
     Raises:
         WSVADError: if it is neither.
@@ -28,9 +30,9 @@ def find_config(name: str) -> Path:
     if Path(name).is_file():
         return Path(name)
     folder = config_folder()
-    shipped = folder / name
-    if shipped.is_file():
-        return shipped
+    for shipped in (folder / name, folder / re.sub("^method/", "model/", name)):  # as it was called before
+        if shipped.is_file():
+            return shipped
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml")]
     problem = "is neither a file nor a shipped configuration"
     raise WSVADError(

@@ -15,7 +15,7 @@ from jsonargparse import (  # type: ignore[attr-defined]  # ActionConfigFile is 
     set_parsing_settings,
 )
 
-from wsvad_lightning.configs import find_config, included_by
+from wsvad_lightning.configs import find_config, included_by, read_config
 from wsvad_lightning.errors import WSVADError, did_you_mean
 
 # A configuration names classes: none is made where the parameter takes any value, and none is imported that
@@ -48,7 +48,7 @@ LOOP = "Config file loop detected"
 
 
 class ConfigFile(ActionConfigFile):
-    """``--config``: a file, or a shipped recipe by its name."""
+    """``--config``: a file, or a shipped recipe by its name; also the file of a method alone."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Add what the file holds to the arguments, after what it includes.
@@ -56,6 +56,10 @@ class ConfigFile(ActionConfigFile):
         jsonargparse reads what it includes as well, but drops all of a section of which the file has a part.
         """
         path = find_config(values)
+        method = parser._option_string_actions.get("--model")
+        if method is not None and "class_path" in read_config(path):  # the file of a method, as `model: FILE`
+            method(parser, cfg, str(path), "--model")
+            return
         for one in (*included_by(path), path):
             super().__call__(parser, cfg, str(one), option_string)  # type: ignore[no-untyped-call]
 

@@ -76,7 +76,8 @@ def data_class_of(given: Namespace, carried: Mapping[str, Any]) -> type[Lightnin
 def _methods_in(path: Path) -> Iterator[object]:
     """Read which methods a configuration names, those that it includes before its own."""
     for one in (*included_by(path), path):
-        model = read_config(one).get("model")
+        config = read_config(one)
+        model = config if "class_path" in config else config.get("model")
         if isinstance(model, str) and (one.parent / model).is_file():  # a configuration of the method alone
             model = read_config(one.parent / model)
         yield model.get("class_path") if isinstance(model, dict) else model
