@@ -23,6 +23,7 @@ def normal(
     output: str = "runs/normal",
     recipe: str = "ped2_gaussian.yaml",
     false_alarms_per_hour: float = 1.0,
+    skip_broken: bool = False,
 ) -> int:
     """Learn what is normal from normal videos alone, and find the alarm threshold on a fifth of them.
 
@@ -35,9 +36,14 @@ def normal(
         recipe: of a method that trains without labels on motion features; by default a Gaussian of normal
             motion.
         false_alarms_per_hour: alarms an hour of normal video at most.
+        skip_broken: continue without videos that cannot be read, such as one in recording.
+
+    Returns:
+        0 if all videos are in the store, 1 if broken ones were skipped.
 
     Raises:
-        WSVADError: if there are fewer than two videos, one is broken, or the recipe does not fit.
+        WSVADError: if there are fewer than two videos, one is broken and must not be skipped, or the recipe
+            does not fit.
     """
     find_config(recipe)  # refused before hours of extraction
     folder = Path(output)
@@ -51,7 +57,8 @@ def normal(
     features = yaml.safe_load(find_config(FEATURES).read_text("utf-8"))
     streams = [StreamSpec(**stream) for stream in features.pop("streams")]
     announce("extract", videos, str(store), "--annotations", str(table), "--config", FEATURES, "--update")
-    extract(videos, str(store), annotations=str(table), streams=streams, update=True, **features)
+    settings = {**features, "streams": streams, "update": True, "skip_broken": skip_broken}
+    broken = extract(videos, str(store), annotations=str(table), **settings)
     held_out = ["--data.val_fraction", str(HELD_OUT), "--trainer.limit_val_batches", "0"]
     where = ["--output", str(folder), "--name", "run"]
     fit = ["fit", "--config", recipe, "--data.store", str(store), *held_out, *where]
@@ -62,4 +69,4 @@ def normal(
     announce("calibrate", *rule)
     calibrate(rule)
     rich.get_console().print(f"Next: wsvad watch SOURCE --ckpt_path {checkpoint}", soft_wrap=True)
-    return 0
+    return broken
