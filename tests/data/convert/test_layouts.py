@@ -169,8 +169,14 @@ def test_maps_are_no_features(tmp_path: Path) -> None:
 def test_matrices_that_are_transposed_are_not_taken_for_videos_of_one_length(tmp_path: Path) -> None:
     for number in range(3):
         save(tmp_path / "source" / f"v{number}.npy", values("a", 9 + number, 1)[:, 0].T)
-    with pytest.raises(WSVADError, match=r"6 rows each and 9 to 11 columns. Transpose them"):
+    with pytest.raises(WSVADError, match=r"6 rows each and 9 to 11 columns, .*Transpose them"):
         convert(tmp_path / "source", tmp_path / "store.h5")
+    for number, channels in enumerate((6, 6, 5)):
+        save(tmp_path / "source" / f"v{number}.npy", values("a", 4, 1)[:, 0, :channels])
+    assert set(convert(tmp_path / "source", tmp_path / "store.h5", "--skip_broken", "true", status=1)) == {
+        "v0",
+        "v1",
+    }
 
 
 def test_ambiguous_axes_are_not_guessed(tmp_path: Path) -> None:

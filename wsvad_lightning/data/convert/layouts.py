@@ -91,12 +91,13 @@ def detect(source: Source) -> tuple[str, str]:
 
 
 def _check_transposed(items: Sequence[Item]) -> None:
-    """Refuse matrices that all have the same rows, as videos have the same channels, and other columns."""
+    """Refuse matrices of the same rows and other columns, unless most share these: rows are the channels."""
     plain = [item for item in items if item.stream == FEATURES and len(item.array.shape or ()) == 2]
-    rows, columns = ({(item.array.shape or ())[axis] for item in plain} for axis in (0, 1))
-    if len(rows) == 1 and len(columns) > 1:
-        problem = f"its arrays have {max(rows)} rows each and {min(columns)} to {max(columns)} columns"
-        remedy = f"Transpose them to [snippets, channels], such as {plain[0].file}"
+    rows, columns = (Counter((item.array.shape or ())[axis] for item in plain) for axis in (0, 1))
+    if len(rows) == 1 and 2 * max(columns.values()) <= len(plain):
+        found = f"{max(rows)} rows each and {min(columns)} to {max(columns)} columns, the channels"
+        problem = f"its arrays have {found}, of which all videos have as many"
+        remedy = f"Transpose them to [snippets, channels], such as {plain[0].file}, or leave others out"
         raise WSVADError("from", "auto", problem, remedy)
 
 
