@@ -76,7 +76,11 @@ def _share(parts: Path) -> IO[str]:
             file = (parts / "lock").open("a")
         except FileNotFoundError:  # the last writer has just removed the folder
             continue
-        portalocker.lock(file, LockFlags.SHARED)
+        try:
+            portalocker.lock(file, LockFlags.SHARED)
+        except portalocker.LockException:
+            file.close()
+            raise
         if os.fstat(file.fileno()).st_nlink > 0:
             return file
         file.close()  # the last writer removed it while this one waited
