@@ -157,9 +157,8 @@ def _alarms(checkpoint: Mapping[str, Any]) -> str:
     if (streamed := read_streamed_calibration(checkpoint)) is not None:
         kinds[f"`wsvad watch`, windows of {streamed.window} snippets"] = streamed
     return "\n".join(
-        f"* {kind}: threshold {one.threshold:.6g}, {counted(one.alarms, 'alarm')} in {one.hours:.3g} h of normal "
-        f"video, "
-        f"at most {one.bound:.3g} an hour at 95 % confidence"
+        f"* {kind}: threshold {one.threshold:.6g}, {counted(one.alarms, 'alarm')} in {one.hours:.3g} h of "
+        f"normal video, at most {one.bound:.3g} an hour at 95 % confidence"
         for kind, one in kinds.items()
     )
 
