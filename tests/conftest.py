@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.browser import browser, open_address  # noqa: F401  # fixtures
 from tests.videos import make_video, texture  # noqa: F401  # fixtures
+from wsvad_lightning.data.store.synthetic import make_store
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs the tests in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+torch.set_num_threads(1)  # the tests are many and small, and run side by side
 
 RAM_DISK, ENOUGH = Path("/dev/shm"), 4 << 30  # whatever is written whole waits for the disk
 if RAM_DISK.is_dir() and shutil.disk_usage(RAM_DISK).free > ENOUGH:
@@ -44,9 +47,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Collect garbage again, but not among what was imported: it stays to the end."""
-    import torch  # as the tests have: a process that hands tests to others and runs none does without
-
-    torch.set_num_threads(1)  # the tests are many and small, and run side by side
     gc.freeze()
     gc.enable()
 
@@ -64,8 +64,6 @@ def _without_pictures() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small store: 6 + 6 training and 3 + 3 test videos, 2 crops of 16 channels, two anomaly classes."""
-    from wsvad_lightning.data.store.synthetic import make_store
-
     folder = tmp_path_factory.mktemp("store")
     return make_store(folder / "synthetic.h5", crops=2, classes=("fall", "fight"), seed=7)
 
@@ -73,8 +71,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def clip_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of CLIP features, with two classes of XD-Violence."""
-    from wsvad_lightning.data.store.synthetic import make_store
-
     folder = tmp_path_factory.mktemp("clip")
     return make_store(folder / "synthetic.h5", crops=2, classes=("B1", "G"), text_aligned=True, seed=7)
 

@@ -41,10 +41,10 @@ AT_ONCE = 256  # snippets whose patches pass through a frozen branch together
 
 
 class GridConv(nn.Conv2d):
-    """``nn.Conv2d``; in float64 one matrix product over the cells of all grids.
+    """``nn.Conv2d`` as one matrix product over the cells of all grids; the weights have the same shape.
 
-    Cells are few and channels many. PyTorch's own convolution in float64 takes one grid after the other on a
-    CPU, and reads all weights for each of them. In float32 it does not, and is faster.
+    Cells are few and channels many: on a CPU training is faster than by PyTorch's own convolution, and so is
+    scoring in float64, where that takes one grid after the other and reads all weights for each of them.
 
     Args:
         dim: channels in.
@@ -53,17 +53,16 @@ class GridConv(nn.Conv2d):
     """
 
     def __init__(self, dim: int, width: int, margin: int) -> None:
-        super().__init__(dim, width, KERNEL, padding=margin)
+        super().__init__(dim, width, KERNEL)
         self.margin = margin
 
     def forward(self, grids: Tensor) -> Tensor:
         """Convolve ``[R, D, h, w]``."""
-        if grids.dtype != torch.float64:
-            return super().forward(grids)
         seen = F.unfold(grids, KERNEL, padding=self.margin).mT  # [R, cells, D * 9]
-        out = F.linear(seen, self.weight.flatten(1), self.bias)
+        out = F.linear(seen.flatten(0, 1), self.weight.flatten(1), self.bias)  # else a product for each grid
         rows = grids.shape[-2] + 2 * self.margin - KERNEL + 1
-        convolved: Tensor = rearrange(out, "r (rows columns) d -> r d rows columns", rows=rows)
+        cells = out.view(*seen.shape[:2], -1)
+        convolved: Tensor = rearrange(cells, "r (rows columns) d -> r d rows columns", rows=rows)
         return convolved
 
 
