@@ -84,9 +84,12 @@ def test_lines_of_an_alarm_say_where_as_predict_does(
     regions = [list(strongest_region(run, 0, 1, (66, 50))) for run in runs]
     flat = [same_everywhere([torch.from_numpy(values)]) for values in maps]
     found = of_kind(folder, "score")
-    expected = [None if says_nothing else own for own, says_nothing in zip(regions, flat, strict=True)]
-    assert [line.get("region") for line in found] == expected
-    assert [33, 0, 33, 50] in expected
+    before = np.maximum.accumulate([-1.0, *(line["score"] for line in found[:-1])])
+    for line, highest, own, says_nothing in zip(found, before, regions, flat, strict=True):
+        if line["score"] != highest:  # written are four digits, which hide who is higher
+            expected = None if says_nothing or line["score"] < highest else own
+            assert line.get("region") == expected
+    assert [33, 0, 33, 50] in [line.get("region") for line in found]
     highest = max(found, key=lambda line: line["score"])
     (alarm,) = of_kind(folder, "alarm")
     assert alarm.get("region") == highest.get("region")

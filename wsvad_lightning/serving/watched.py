@@ -1,5 +1,6 @@
 """A source that is watched: from its frames to scores and alarms, as long as it is not interrupted."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -62,21 +63,25 @@ class Peak(NamedTuple):
 
 @dataclass
 class MapsOfAlarms:
-    """Which scores have maps: those of alarms, unless the camera is behind, which they would delay further.
+    """Which scores have maps: the highest of an alarm so far, unless they would delay a late camera further.
 
     Attributes:
         release: score from which on there may be an alarm.
         live: whether it is a camera.
         arrived: when the latest frame came.
+        highest: score since the latest one below ``release``.
     """
 
     release: float
     live: bool
     arrived: float = 0.0
+    highest: float = -math.inf
 
     def __call__(self, score: float) -> bool:
-        """Whether a snippet of some score has a map."""
-        return score >= self.release and not (self.live and time.time() - self.arrived > LATE)
+        """Whether a snippet of some score has a map; asked once for each, in their order."""
+        higher, high = score > self.highest, score >= self.release
+        self.highest = max(self.highest, score) if high else -math.inf
+        return high and higher and not (self.live and time.time() - self.arrived > LATE)
 
 
 @dataclass
