@@ -32,7 +32,7 @@ PARTS = {  # seed and clips of each rendering, ten frames a second
     "training": (0, DemoSpec(24, 30, 0, 0, 60, 75, difficulty="plain")),
     "fresh": (1, DemoSpec(0, 0, 60, 20, 100, 150, difficulty="plain")),
 }
-RECIPES = ("ped2_sultani.yaml", "ped2_rtfm.yaml", "ped2_urdmu.yaml")
+RECIPES = ("ped2_sultani.yaml", "ped2_urdmu.yaml")
 
 
 @dataclass(frozen=True)
