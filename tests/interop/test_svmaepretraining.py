@@ -95,7 +95,7 @@ def test_a_training_starts_from_imported_weights(tmp_path: Path) -> None:
         ({"model_type": "vit"}, "model_type is 'vit', not 'videomae'"),
         ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
         ({"intermediate_size": 13}, "not 4 times as wide"),
-        ({"image_size": "large"}, "no whole numbers"),
+        ({"image_size": "large"}, "not whole numbers"),
         ({"hidden_size": 24, "intermediate_size": 96}, "expects"),
         ({"num_hidden_layers": 3}, "lacks this parameter"),
     ],

@@ -76,7 +76,7 @@ def test_loggers_finish_before_the_folder_is_removed(
 
     monkeypatch.setattr(CSVLogger, "finalize", finalize)
     assert main(fit(store, tmp_path, *of_other_bags(store, tmp_path))) == 2
-    assert "error: data.bags='windows'" in capsys.readouterr().err
+    assert "error: --data.bags='windows'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

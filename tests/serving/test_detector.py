@@ -160,6 +160,11 @@ def test_features_of_another_shape_are_refused(checkpoint: Path, features: Any, 
         detector.score_features(np.zeros((3, CROPS, DIM)), num_frames=1)
 
 
+def test_a_device_that_is_absent_is_refused(checkpoint: Path, stores: list[Path]) -> None:
+    with pytest.raises(WSVADError, match="device='abacus': cannot be used"):
+        Detector.from_checkpoint(checkpoint).score_store(stores[0], device="abacus")
+
+
 def test_a_video_needs_a_recipe(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(
         WSVADError, match=r"trained on other features.*Train on features that `wsvad ext"

@@ -267,15 +267,33 @@ def test_a_camera_is_watched_until_a_signal_whatever_happens(
     assert sum("64 x 48, 96 x 64" in note["text"] for note in of_kind(folder, "note")) == 1
 
 
-def test_what_an_interruption_ends_is_freed_at_once(trained: Path, tmp_path: Path) -> None:
-    extractor, detector, rule = (
-        Extractor.of_checkpoint(trained),
-        Detector.from_checkpoint(trained),
-        AlarmRule(0, 0),
-    )
-    record, stream = Record(tmp_path), detector.stream()
-    kit = Kit(detector, stream, extractor.recipe, extractor.encoders, rule, record)
-    watcher, door = Watcher(kit, None), Idle("door", threading.Event(), live=True)
+@pytest.fixture
+def watcher(trained: Path, tmp_path: Path) -> Iterator[Watcher]:
+    """Writes into the folder of the test."""
+    extractor, detector = Extractor.of_checkpoint(trained), Detector.from_checkpoint(trained)
+    record, rule = Record(tmp_path), AlarmRule(0, 0)
+    kit = Kit(detector, detector.stream(), extractor.recipe, extractor.encoders, rule, record)
+    yield Watcher(kit, None)
+    record.close()
+
+
+def test_the_gap_of_a_camera_that_is_not_reached_begins_with_the_command(
+    watcher: Watcher, tmp_path: Path
+) -> None:
+    door, yard = (Idle(name, threading.Event(), live=True) for name in ("door", "yard"))
+    for camera in (door, yard):
+        watcher.take(camera, End("no route to host"))
+    watcher.take(door, Begin("door", live=True, rate=10))
+    watcher.take(door, Shown(np.zeros((48, 64, 3), np.uint8), 0.0, time.time() + 30))
+    time.sleep(0.01)  # the record has milliseconds
+    watcher.finish()
+    gaps = {line["source"]: (line["start"], line["end"]) for line in of_kind(tmp_path, "gap")}
+    assert gaps["door"] == (0, pytest.approx(30, abs=5))
+    assert gaps["yard"][0] == 0 < gaps["yard"][1]
+
+
+def test_what_an_interruption_ends_is_freed_at_once(watcher: Watcher) -> None:
+    door = Idle("door", threading.Event(), live=True)
     watcher.take(door, Begin("door", live=True, rate=10))
     for t in range(9):
         watcher.take(door, Shown(np.full((48, 64, 3), 20 * t, np.uint8), t / 10, time.time()))
@@ -286,7 +304,6 @@ def test_what_an_interruption_ends_is_freed_at_once(trained: Path, tmp_path: Pat
         assert run() is None
     finally:
         gc.enable()
-        record.close()
 
 
 RTSP_SERVER = """

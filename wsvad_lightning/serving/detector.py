@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from wsvad_lightning import methods
@@ -116,7 +117,7 @@ class Detector:
             probabilities.
 
         Raises:
-            WSVADError: if the features are not such as the model was trained with.
+            WSVADError: if the features are not such as the model was trained with, or the device is absent.
         """
         paths = str(store) if isinstance(store, str | Path) else [str(path) for path in store]
         data = WSVADDataModule(paths, **self._transform)
@@ -125,16 +126,7 @@ class Detector:
         with warnings.catch_warnings():
             for message in IGNORED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
-            trainer = Trainer(
-                accelerator=device,
-                devices=1,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                use_distributed_sampler=False,
-                plugins=WholeCheckpoints(),
-            )
+            trainer = _trainer(device)
             # With the checkpoint's path, Lightning also restores the statistics of the features.
             batches: Any = trainer.predict(self.model, data, ckpt_path=self._checkpoint, weights_only=True)
         found = [one._replace(novelty=data.novelty(one.video_id)) for batch in batches for one in batch]
@@ -259,6 +251,24 @@ def _grid(checkpoint: Mapping[str, Any], path: str | Path) -> SnippetGrid | None
     except ValueError as error:
         problem = f"its record of the snippets is not what `wsvad fit` writes ({error})"
         raise WSVADError("path", path, problem, "Give a file that `wsvad fit` wrote") from None
+
+
+def _trainer(device: str) -> Trainer:
+    """Make what scores the videos of a store, without anything that a run would write."""
+    try:
+        return Trainer(
+            accelerator=device,
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            plugins=WholeCheckpoints(),
+        )
+    except (MisconfigurationException, ValueError) as error:
+        problem = f"cannot be used ({str(error).rstrip('.!')})"
+        raise WSVADError("device", device, problem, "Give such as cpu, or leave it out") from error
 
 
 def _transform(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any]:

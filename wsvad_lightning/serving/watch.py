@@ -44,7 +44,7 @@ class Watcher:
     """
 
     def __init__(self, kit: Kit, fps: float | None) -> None:
-        self._kit, self._fps, self.broken = kit, fps, 0
+        self._kit, self._fps, self.broken, self._started = kit, fps, 0, time.time()
         self.watched: dict[Source, Watched] = {}
         self._ended = deque[Watched](maxlen=SHOWN)
 
@@ -137,7 +137,7 @@ class Watcher:
                 self._kit.record.write("note", watched.name, text=f"interrupted: {reason}")
             watched.run = None
         elif watched.live and reason and watched.gap is None:
-            watched.gap = 0.0, reason
+            watched.began, watched.gap = self._started, (0.0, reason)
             self._kit.record.write("note", watched.name, text=f"not reached: {reason}")
 
     def _close_gap(self, watched: Watched, until: float) -> None:

@@ -259,7 +259,7 @@ class Watched:
     Attributes:
         name: of it.
         live: whether it is a camera.
-        began: when its first frame came.
+        began: when its first frame came; of a camera that was first tried in vain, when that began.
         counts: what happened so far.
         run: the frames since the last gap; None while there are none.
         picture: the latest one.

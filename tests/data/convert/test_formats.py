@@ -131,8 +131,8 @@ def declare_a_class(file: h5py.File) -> None:
     ("make", "why"),
     [
         (declare_a_chunk, "declared larger than the file"),
-        (declare_a_class, "holds no arrays of numbers"),
-        (link_outside, "holds no arrays of numbers"),
+        (declare_a_class, "holds no array of numbers"),
+        (link_outside, "holds no array of numbers"),
         (map_outside, "refers to other files"),
         (store_outside, "refers to other files"),
         (declare_too_much, "declared larger than the file"),

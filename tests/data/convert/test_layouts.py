@@ -162,7 +162,7 @@ def test_axes_of_one_are_left_out(shape: tuple[int, ...], tmp_path: Path) -> Non
 
 def test_maps_are_no_features(tmp_path: Path) -> None:
     save(tmp_path / "source" / "a.npy", np.zeros((9, 7, 7, 6), np.float32))
-    with pytest.raises(WSVADError, match=r"no features, such as .*a\.npy of shape \[9, 7, 7, 6\]"):
+    with pytest.raises(WSVADError, match=r"are not features: .*a\.npy has shape \[9, 7, 7, 6\]"):
         convert(tmp_path / "source", tmp_path / "store.h5")
 
 

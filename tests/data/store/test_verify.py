@@ -12,7 +12,7 @@ from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.layout import checksum
 from wsvad_lightning.data.store.verify import info, verify
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, counted
 
 
 @pytest.fixture(autouse=True)
@@ -282,7 +282,7 @@ def test_annotations_that_do_not_fit_are_found(
 ) -> None:
     assert verify(str(store), write_table(tmp_path / "videos.csv", numbers, change)) == 1
     shown = capsys.readouterr().out
-    assert f"{len(problems)} findings" in shown
+    assert f"{counted(len(problems), 'finding')}" in shown
     for problem in problems:
         assert problem in shown
 

@@ -56,12 +56,13 @@ def evaluate(module: WSVADModule, batch: WSVADBatch) -> dict[str, NDArray[Any]]:
     """Score a video, and give what the network computes on the way."""
     assert isinstance(module, URDMU)
     encoded = module.net.encoder(batch.features)
+    abnormal, normal = module.net.abnormal_memory, module.net.normal_memory
     crops = rearrange(batch.features, "b n t d -> (b n) 1 t d")
     return {
         "scores": module.score(batch).squeeze(0).numpy(),
         "crop_scores": module.net(crops).numpy(),
-        "A_att": module.net.abnormal_memory(encoded)[0][0].numpy(),
-        "N_att": module.net.normal_memory(encoded)[0][0].numpy(),
+        "A_att": abnormal.activation(abnormal(encoded))[0].numpy(),
+        "N_att": normal.activation(normal(encoded))[0].numpy(),
         "hidden_sub": encoded[0, 0, ::4, ::16].numpy(),
     }
 

@@ -71,7 +71,7 @@ def test_a_run_without_truth_is_a_prediction(tmp_path: Path) -> None:
         ("scores.csv", "calm,0,8,0.000,0.800,0.1", "calm,0,8,0.000,0.800,nan", "not a number"),
         ("scores.csv", "calm,", "other,", "is not in both"),
         ("scores.csv", ",8,16,", ",9,16,", "do not follow each other evenly"),
-        ("truth.csv", "riot,8,20", "riot,8,41", "no interval"),
+        ("truth.csv", "riot,8,20", "riot,8,41", "are not an interval"),
         ("videos.csv", ",40,10,", ",1e99,10,", "not a number of frames"),
         ("metrics.json", "{", "[", "is not JSON"),
     ],

@@ -104,9 +104,9 @@ class Provenance:
                 raise WSVADError("store", path, problem, remedy)
 
 
-def in_words(value: object) -> str:
+def in_words(value: object) -> object:
     """Show a field of :class:`Provenance`: converted features do not tell all of it."""
-    return "unknown" if value == UNTOLD else str(value)
+    return "unknown" if value == UNTOLD else value
 
 
 def join_decoders(recipes: Iterable[Provenance]) -> str:

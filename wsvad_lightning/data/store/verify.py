@@ -327,7 +327,7 @@ def _table_of_provenance(store: FeatureStore) -> Table:
     table.add_column(overflow="fold")  # a checksum is shown to its end
     for entry in fields(Provenance):
         if entry.name != "views":  # shown with the streams
-            table.add_row(entry.name, escape(in_words(getattr(store.provenance, entry.name))))
+            table.add_row(entry.name, escape(f"{in_words(getattr(store.provenance, entry.name))}"))
     table.add_row("classes", escape(" ".join(store.classes)) or "only normal and abnormal")
     table.add_row("checksum", store.checksum())
     return table
