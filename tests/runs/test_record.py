@@ -1,7 +1,9 @@
 """What a run leaves of its configuration, and that a refused one leaves nothing."""
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from wsvad_lightning.checkpoint import CHECKSUMS_KEY
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
-from wsvad_lightning.runs.record import remove_logs
+from wsvad_lightning.runs.record import logged_apart, remove_logs
 
 SMALL = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--trainer.max_steps", "1"]
 
@@ -66,6 +68,20 @@ def test_nor_those_above_it_that_were_not_there(mistake: list[str], store: Path,
     (tmp_path / "there").mkdir()
     assert main([*fit(store, tmp_path / "there" / "all" / "runs"), *mistake]) == 2
     assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_runs_that_begin_at_the_same_time_have_folders_of_their_own(tmp_path: Path) -> None:
+    begun = threading.Barrier(8)
+
+    def begin(_: int) -> str:
+        with logged_apart(str(tmp_path), "group/mine") as logger:
+            begun.wait()
+            return logger.log_dir
+
+    with ThreadPoolExecutor(begun.parties) as pool:
+        folders = {Path(folder).name for folder in pool.map(begin, range(begun.parties))}
+    assert folders == {f"version_{number}" for number in range(begun.parties)}
+    assert list(tmp_path.iterdir()) == []  # nothing was written into them
 
 
 def test_loggers_finish_before_the_folder_is_removed(

@@ -1,16 +1,18 @@
 """The configuration of a run: a file in its folder, and text in its checkpoints."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
+from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from wsvad_lightning.carried import write_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY
@@ -20,6 +22,7 @@ from wsvad_lightning.reporting.receipt import absolute, origin_of, receipt
 from wsvad_lightning.runs.tracking import discard_run, is_continued, remember_run
 
 PATHS = ("store", "split", "annotations", "videos", "gt_vector", "gt_list")  # of the data modules
+NUMBER = "WSVAD_RUN_NUMBER"  # of the run's folder, for processes that the run starts
 MEASURED = ("test/", "val/", "train/loss/")  # what TensorBoard's table of hyper-parameters shows of a run
 
 
@@ -145,6 +148,34 @@ def _run_folder(loggers: Sequence[Logger]) -> Path:
     return Path(loggers[0].log_dir or ".")
 
 
+@contextmanager
+def logged_apart(output: str, name: str) -> Iterator[CSVLogger]:
+    """Make the folder of a run, which none takes that begins at the same time; removed if it stays empty.
+
+    Processes that the run starts log into the same folder. Those that a launcher starts, such as torchrun,
+    all look for a free number before any of them writes.
+
+    Args:
+        output: folder of all runs, which is there.
+        name: of the run.
+    """
+    if _get_rank() is not None:
+        number = os.environ.get(NUMBER)
+        yield CSVLogger(output, name=name, version=None if number is None else int(number))
+        return
+    while True:
+        logger = CSVLogger(output, name=name)
+        with suppress(FileExistsError):  # of a run that looked for a free number just before
+            Path(logger.log_dir).mkdir(parents=True)
+            break
+    os.environ[NUMBER] = str(logger.version)
+    try:
+        yield logger
+    finally:
+        os.environ.pop(NUMBER, None)
+        remove_empty(Path(logger.log_dir), Path(output))
+
+
 def remove_logs(folder: Path, output: Path) -> None:
     """Remove a run's folder with what loggers began in it, and those above it, if nothing else is there.
 
@@ -154,7 +185,12 @@ def remove_logs(folder: Path, output: Path) -> None:
     """
     for path in (*folder.glob("events.out.tfevents.*"), folder / "hparams.yaml"):
         path.unlink(missing_ok=True)
-    with suppress(OSError):  # something else is in it
+    remove_empty(folder, output)
+
+
+def remove_empty(folder: Path, output: Path) -> None:
+    """Remove a run's folder and those above it, as far as they are empty."""
+    with suppress(OSError):  # something is in it, or it is gone
         while folder != output:
             folder.rmdir()
             folder = folder.parent

@@ -12,7 +12,7 @@ import rich
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.imports import RequirementCache
 
@@ -28,6 +28,7 @@ from wsvad_lightning.reporting.wandb import Checkpoints
 from wsvad_lightning.runs.arguments import RunArguments, untrained
 from wsvad_lightning.runs.checkpoints import FirstBatch, LastCheckpoint, WholeCheckpoints
 from wsvad_lightning.runs.progress import StepProgress
+from wsvad_lightning.runs.record import logged_apart
 from wsvad_lightning.runs.resuming import Resuming
 from wsvad_lightning.runs.seeds import forget_shared_seed
 from wsvad_lightning.runs.settings import check_divisors, settings_explained
@@ -137,7 +138,8 @@ class WSVADCLI(RunArguments):
             Checkpoints(),
             self.first_batch,
         ]
-        csv = CSVLogger(self.folders.enter_context(writable_folder(config.output)), name=config.name)
+        output = self.folders.enter_context(writable_folder(config.output))
+        csv = self.folders.enter_context(logged_apart(output, config.name))
         loggers: list[Logger] = [csv]
         if RequirementCache("tensorboard"):
             board = TensorBoardLogger(config.output, config.name, csv.version, default_hp_metric=False)
