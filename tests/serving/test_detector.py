@@ -15,6 +15,7 @@ import wsvad_lightning
 from tests.methods.small import smaller
 from tests.serving.clockwork import Clockwork
 from wsvad_lightning import Detector
+from wsvad_lightning.checkpoint import CHECKSUMS_KEY
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
@@ -163,6 +164,16 @@ def test_features_of_another_shape_are_refused(checkpoint: Path, features: Any, 
 def test_a_device_that_is_absent_is_refused(checkpoint: Path, stores: list[Path]) -> None:
     with pytest.raises(WSVADError, match="device='abacus': cannot be used"):
         Detector.from_checkpoint(checkpoint).score_store(stores[0], device="abacus")
+
+
+def test_a_checkpoint_whose_progress_is_damaged_is_refused(
+    checkpoint: Path, stores: list[Path], tmp_path: Path
+) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    del content["loops"]["predict_loop"], content[CHECKSUMS_KEY]
+    torch.save(content, tmp_path / "damaged.ckpt")
+    with pytest.raises(WSVADError, match="cannot go on with its weights and states"):
+        Detector.from_checkpoint(tmp_path / "damaged.ckpt").score_store(stores[0])
 
 
 def test_a_video_needs_a_recipe(checkpoint: Path, tmp_path: Path) -> None:

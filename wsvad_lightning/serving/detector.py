@@ -19,7 +19,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.quiet import leave_out_tips
 from wsvad_lightning.reporting.scores import name_recoded, name_unfamiliar
-from wsvad_lightning.runs.checkpoints import WholeCheckpoints
+from wsvad_lightning.runs.checkpoints import FirstBatch, WholeCheckpoints
 from wsvad_lightning.serving.extractor import Extractor
 from wsvad_lightning.serving.preparation import STATE, Preparation, Streams
 from wsvad_lightning.serving.stream import ScoreStream, score_together
@@ -126,9 +126,13 @@ class Detector:
         with warnings.catch_warnings():
             for message in IGNORED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
-            trainer = _trainer(device)
-            # With the checkpoint's path, Lightning also restores the statistics of the features.
-            batches: Any = trainer.predict(self.model, data, ckpt_path=self._checkpoint, weights_only=True)
+            trainer, first = _trainer(device), FirstBatch()
+            trainer.callbacks.append(first)  # type: ignore[attr-defined]  # of every trainer
+            with first.explained(str(self._checkpoint)):
+                # With the checkpoint's path, Lightning also restores the statistics of the features.
+                batches: Any = trainer.predict(
+                    self.model, data, ckpt_path=self._checkpoint, weights_only=True
+                )
         found = [one._replace(novelty=data.novelty(one.video_id)) for batch in batches for one in batch]
         name_unfamiliar({one.video_id: one.novelty for one in found})
         name_recoded({one.video_id: data.coding_change(one.video_id) for one in found})
