@@ -60,7 +60,7 @@ class Hub(BaseHTTPRequestHandler):
             self.answer({"id": name.removeprefix("models/"), "sha": COMMIT, "siblings": siblings})
 
     def do_HEAD(self) -> None:
-        """Give what is told of a file."""
+        """Give the headers of a file."""
         self.do_GET()
 
     def answer(self, values: Any, status: int = 200) -> None:
@@ -68,7 +68,7 @@ class Hub(BaseHTTPRequestHandler):
         self.send(json.dumps(values).encode(), status)
 
     def send(self, content: bytes, status: int = 200) -> None:
-        """Send bytes with what a file on the hub is told by."""
+        """Send bytes with the headers by which the hub names a version of a file."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", f'"{etag(content)}"')
@@ -82,5 +82,5 @@ class Hub(BaseHTTPRequestHandler):
 
 
 def etag(content: bytes) -> str:
-    """What a version of a file is told by."""
+    """The name of a version of a file, by its content."""
     return hashlib.sha1(content).hexdigest()
