@@ -71,8 +71,11 @@ def test_a_person_labels_by_the_keyboard(address: str, open_address: Opener, tmp
     press("Backspace", until="document.querySelectorAll('#marks tr').length === 0")
     press("ArrowDown", until="document.getElementById('name').textContent === 'torn'")
     wait_until(tab, "document.getElementById('state').textContent.includes('torn.mp4')")
+    press("i", "o", "a", until="document.getElementById('count').textContent === '2 of 3 labelled'")
+    known = read_annotations(tmp_path / "videos.csv")["torn"]
+    assert (known.label, known.intervals, known.num_frames) == (1, None, None)  # its frames are not counted
     press("ArrowDown", until="document.getElementById('desk').dataset.ready === ''")
-    press("n", until="document.getElementById('count').textContent === '2 of 3 labelled'")
+    press("n", until="document.getElementById('count').textContent === '3 of 3 labelled'")
     tab.select_option("#part", "test")
     wait_until(tab, "document.getElementById('state').textContent === 'yard saved.'")
     known = read_annotations(tmp_path / "videos.csv")["yard"]

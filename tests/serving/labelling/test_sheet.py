@@ -63,6 +63,16 @@ def test_rows_of_other_videos_stay(tmp_path: Path) -> None:
     assert known["gate"].intervals is None  # only its label is known
 
 
+def test_a_label_before_the_frames_are_counted_keeps_the_count_of_the_table(tmp_path: Path) -> None:
+    table = tmp_path / "videos.csv"
+    table.write_text("video,label,num_frames,intervals\nyard,abnormal,90,40-60\n")
+    opened = sheet(table)
+    opened.change(0, said(label="normal", num_frames=None))
+    opened.change(1, said(label="abnormal", num_frames=None, intervals=[[40, 60, None]], split="test"))
+    known = read_annotations(table)
+    assert (known["gate"].num_frames, known["yard"].num_frames) == (None, 90)
+
+
 def test_a_table_that_would_lose_a_column_is_refused(tmp_path: Path) -> None:
     table = tmp_path / "videos.csv"
     table.write_text("video,label,weather\ngate,normal,rain\n")

@@ -3,9 +3,9 @@
 
 const $ = (id) => document.getElementById(id);
 const film = $("film"), line = $("line"), desk = $("desk");
-let videos = [], place = -1, times = [0, 1], begun = null, undo = [];
+let videos = [], place = -1, times = null, begun = null, undo = []; // times: null until the frames are counted
 
-const last = () => times.length - 2;
+const last = () => (times?.length ?? 2) - 2;
 const ask = async (address, settings) => {
   const answer = await fetch(address, settings).catch(() => null);
   const body = await answer?.json().catch(() => null);
@@ -26,6 +26,7 @@ function frame() {
 }
 
 function go(number) {
+  if (!times) return;
   const to = Math.max(0, Math.min(last(), number));
   film.currentTime = (times[to] + times[to + 1]) / 2; // its middle: rounding shows no neighbour
 }
@@ -37,7 +38,7 @@ const video = () => videos[place];
 async function save(change) {
   const before = structuredClone(video()), after = { ...structuredClone(before), ...change };
   delete after.video;
-  const settings = { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...after, num_frames: last() + 1 }) };
+  const settings = { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...after, num_frames: times && last() + 1 }) };
   const own = place, saved = await ask(`videos/${own}`, settings);
   if (!saved) return false;
   videos[own] = saved;
@@ -77,13 +78,15 @@ const actions = {
   ArrowUp: () => open(place - 1),
   ArrowDown: () => open(place + 1),
 };
+const onFrames = new Set(["i", "o", "g", "Backspace"]);
+const act = (key, far) => (times || !onFrames.has(key)) && actions[key](far);
 const named = () => $("class").value.trim() || null;
 
 // ------------------------------------------------------------------------------------- what is shown
 
 async function open(to) {
   if (to < 0 || to >= videos.length) return;
-  place = to; begun = null; times = [0, 1];
+  place = to; begun = null; times = null;
   desk.hidden = false; desk.removeAttribute("data-ready");
   film.pause(); film.removeAttribute("src");
   $("state").textContent = "The video is being read.";
@@ -91,6 +94,7 @@ async function open(to) {
   const given = await ask(`times/${to}`);
   if (!given || to !== place) return;
   times = given; film.src = `films/${to}`; $("state").textContent = "";
+  show();
   film.addEventListener("loadeddata", () => { desk.dataset.ready = ""; show(); }, { once: true });
 }
 
@@ -100,14 +104,14 @@ function show() {
   $("part").value = split ?? "";
   desk.querySelectorAll("[data-key]").forEach((button) => button.setAttribute("aria-pressed", button.textContent.startsWith(label)));
   $("open").textContent = begun === null ? "" : `An interval begins at frame ${begun}.`;
-  const span = (start, end, own) => [`interval`, `${start} to ${end - 1}`, `${second(start)} to ${second(end)}`, own ?? classes.join(", ")];
+  const span = (start, end, own) => [`interval`, `${start} to ${end - 1}`, times && `${second(start)} to ${second(end)}`, own ?? classes.join(", ")];
   const marks = [...intervals.map((own) => [own[0], span(...own)]), ...glances.map((own) => [own, ["glance", `${own}`, second(own), ""]])];
   $("marks").replaceChildren(...marks.sort((one, other) => one[0] - other[0]).map(([start, cells]) => row(start, cells)));
   list();
   draw();
 }
 
-const second = (number) => `${(times[Math.min(number, times.length - 1)] ?? 0).toFixed(2)}`;
+const second = (number) => times?.[Math.min(number, times.length - 1)].toFixed(2) ?? "";
 
 function row(start, cells) {
   const made = document.createElement("tr");
@@ -144,6 +148,8 @@ function draw() {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
   const x = (number) => (number / (last() + 1)) * width;
   pen.fillStyle = colour("raised"); pen.fillRect(0, 8, width, 30);
+  $("at").textContent = "";
+  if (!times) return;
   pen.fillStyle = colour("truth");
   for (const [start, end] of video().intervals) pen.fillRect(x(start), 12, Math.max(2, x(end) - x(start)), 22);
   pen.fillStyle = colour("event");
@@ -158,12 +164,12 @@ function draw() {
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || place < 0) return;
   if (event.target.matches("input, select")) { if (event.key === "Escape" || event.key === "Enter") event.target.blur(); return; }
-  const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!action) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (!Object.hasOwn(actions, key)) return;
   event.preventDefault();
-  action(event.shiftKey);
+  act(key, event.shiftKey);
 });
-desk.querySelectorAll("[data-key]").forEach((button) => button.addEventListener("click", () => { actions[button.dataset.key](); button.blur(); }));
+desk.querySelectorAll("[data-key]").forEach((button) => button.addEventListener("click", () => { act(button.dataset.key); button.blur(); }));
 $("class").addEventListener("change", () => { if (video().label === "abnormal" && named() && !video().classes.includes(named())) save({ classes: [...video().classes, named()] }); });
 $("part").addEventListener("change", () => { save({ split: $("part").value || null }); $("part").blur(); });
 line.addEventListener("pointerdown", (event) => go(Math.floor(((event.clientX - line.getBoundingClientRect().left) / line.clientWidth) * (last() + 1))));

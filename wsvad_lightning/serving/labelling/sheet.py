@@ -18,7 +18,7 @@ FIELDS: dict[str, Any] = {  # what the page sends of a video
     "intervals": list[list[int | str | None]],
     "glances": list[int],
     "split": str | None,
-    "num_frames": int,
+    "num_frames": int | None,  # None until the page has counted them
 }
 LABEL_OF = {name: label for label, name in LABELS.items()}
 
@@ -114,13 +114,14 @@ def annotation_of(name: str, given: object, known: VideoAnnotation | None) -> Vi
             "intervals", str(given["intervals"])[:40], "must be start, end, class", "Reload the page"
         )
     spans.sort(key=lambda span: span[:2])
+    num_frames = given["num_frames"] if given["num_frames"] is not None or known is None else known.num_frames
     label, own = LABEL_OF[given["label"]], [span[2] or None for span in spans]
     intervals = tuple((start, end) for start, end, _ in spans)
     annotation = VideoAnnotation(
         name,
         label,
         classes=tuple(dict.fromkeys([*given["classes"], *filter(None, own)])),
-        num_frames=given["num_frames"],
+        num_frames=num_frames,
         intervals=intervals or (() if label == 0 else None),
         split=given["split"] or None,
         interval_classes=tuple(own) if any(own) else (),
@@ -128,5 +129,6 @@ def annotation_of(name: str, given: object, known: VideoAnnotation | None) -> Vi
         regions=known.regions if known and label == 1 else None,
         glances=tuple(sorted(given["glances"])),
     )
-    annotation.check_num_frames(given["num_frames"])
+    if num_frames is not None:
+        annotation.check_num_frames(num_frames)
     return annotation
