@@ -50,6 +50,7 @@ def test_trials_recipe_and_gap_are_written(searched: tuple[Path, str]) -> None:
     assert record["gap"] == pytest.approx(best - record["result"]["metrics"]["video_auc"])
     assert record["tests"] == 1
     assert "It was the only test." in printed
+    assert "best.yaml, trials.csv, search.json" in printed  # two trials are too few for a picture
     assert [*folder.glob("out/trials/*/*/*/checkpoints")] == []
 
 

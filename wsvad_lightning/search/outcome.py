@@ -95,4 +95,5 @@ def write_outcome(outcome: Outcome, study: "Study", output: Path) -> None:
     gap = f"Gap, held-out videos minus test videos: {100 * outcome.gap:+.1f} points. "
     looked = f"{tests} recipes of this search were tested." if tests > 1 else "It was the only test."
     console.print(f"{gap}{looked}", markup=False, soft_wrap=True)
-    console.print(f"written: {output}/{BEST}, {PICTURE}, {TRIALS}, {RECORD}", markup=False, soft_wrap=True)
+    written = [name for name in (BEST, PICTURE, TRIALS, RECORD) if (output / name).is_file()]
+    console.print(f"written: {output}/{', '.join(written)}", markup=False, soft_wrap=True)
