@@ -20,7 +20,7 @@ RECIPE = "data:\n  features: [motion_1x1, motion_2x3]\n"
 def made(
     method: str, split: int, auc: float | None, *, test: str = "c", checksum: str = "ab" * 32
 ) -> dict[str, Any]:
-    parts = {"train": ["a", "b"], "val": [], "test": [test, f"d{split}"]}
+    parts = {"train": ["a", "b", "c"][: 2 + split], "val": [], "test": [test, f"d{split}"]}
     made_from = {"recipe": RECIPE, "streams": [], "store_checksum": "ab" * 32, **parts}
     return result(method, split, auc, made_from=made_from)
 
@@ -51,7 +51,7 @@ def test_the_same_videos_are_one_board(page: Path) -> None:
     assert ["&lt;b&gt;rtfm&lt;/b&gt;, last", "85.0 ± 5.0", "50.0 ± 0.0", "2"] in rows
     assert ["urdmu, last", "99.0 ± 0.0", "50.0 ± 0.0", "2"] in rows
     assert rows.count(["seeds", "0"]) == 3
-    assert "2 splits, videos 2 to train, 0 to val, 2 to test" in text
+    assert "2 splits, videos 2-3 to train, 0 to val, 2 to test" in text
 
 
 def test_published_figures_are_marked_and_are_those_of_the_pages_of_methods(page: Path) -> None:

@@ -130,7 +130,9 @@ def board_of(found: Sequence[Found], page: Path) -> Board:
         receipts.append({"file": [str(file)], **receipt_of(own)})
     first = found[0][1]
     splits = {result["split"] for _, result in found}
-    counts = [f"{len(first['made_from'].get(part) or [])} to {part}" for part in PARTS]
+    counts = [
+        f"{span(len(own['made_from'].get(part) or []) for _, own in found)} to {part}" for part in PARTS
+    ]
     shown = {metric: name for metric, name in COLUMNS.items() if any(metric in e.values for e in entries)}
     order = best_first(entries, "auc")
     order += [i for i in range(len(entries)) if i not in order]
@@ -144,6 +146,12 @@ def board_of(found: Sequence[Found], page: Path) -> Board:
         shown,
         {metric: entries[top[0]].name for metric in shown if (top := best_first(entries, metric))},
     )
+
+
+def span(counts: Iterable[int]) -> str:
+    """Write the lowest and the highest of some numbers; one number where they are the same."""
+    known = sorted({*counts})
+    return "-".join(map(str, dict.fromkeys((known[0], known[-1]))))
 
 
 def receipt_of(results: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
