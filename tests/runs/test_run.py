@@ -144,7 +144,9 @@ def test_a_saved_configuration_reruns_unedited(store: Path, tmp_path: Path) -> N
         assert torch.equal(value, weights[1]["state_dict"][name]), name
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(store: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     whole = fit("ucf_urdmu.yaml", store, tmp_path, "--trainer.max_steps", "7")
     half = fit("ucf_urdmu.yaml", store, tmp_path, "--trainer.max_steps", "3")
     longer = ("--trainer.max_steps", "7", "--ckpt_path", half / "checkpoints" / "last.ckpt")
@@ -154,6 +156,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(store: Path, tmp_path: Path) 
     rows = repeatable(rows_of(whole / "metrics.csv"))
     assert repeatable(rows_of(half / "metrics.csv")) == rows[:3]
     assert repeatable(resumed) == rows[3:]
+    assert "nothing was left to train" not in caplog.text
+    last = newest(tmp_path / "run") / "checkpoints" / "last.ckpt"
+    assert run("fit", "--config", half / "fit.yaml", "--ckpt_path", last) == 0
+    assert "nothing was left to train: the checkpoint is of step 7" in caplog.text
 
 
 def test_a_checkpoint_works_from_any_folder(

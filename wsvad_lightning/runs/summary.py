@@ -17,6 +17,9 @@ VALIDATIONS = 10  # fewer are too few to choose a checkpoint by
 class TrainingSummary(Callback):
     """Say in a few lines what is about to be trained, and what is odd about the run."""
 
+    def __init__(self) -> None:
+        self._begun = False
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Note a precision that will be slow."""
         if note := note_precision(trainer):
@@ -24,6 +27,7 @@ class TrainingSummary(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the method, the videos, the split and the steps."""
+        self._begun = True
         data: WSVADDataModule | ClipDataModule = trainer.datamodule  # type: ignore[attr-defined]  # untyped
         parameters = sum(weights.numel() for weights in pl_module.parameters() if weights.requires_grad)
         steps = trainer.estimated_stepping_batches
@@ -33,6 +37,14 @@ class TrainingSummary(Callback):
         )
         if note := note_validations(trainer):
             rank_zero_info(note)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say so if a continued training had ended before."""
+        if not self._begun:
+            rank_zero_info(
+                f"warning: nothing was left to train: the checkpoint is of step {trainer.global_step}, and "
+                "this run ends there or before. Give more --trainer.max_steps, or --init_from to begin anew"
+            )
 
 
 def count_videos(data: WSVADDataModule | ClipDataModule) -> str:
