@@ -161,7 +161,7 @@ def test_spellings(args: list[str], name: str, value: object) -> None:
         ([], "sources and --output are required. See"),
         (["a", "-o"], "--output needs a value. See"),
         (["a", "-o", "c", "--skip-borken"], "--skip-borken is not an option. Did you mean --skip-broken"),
-        (["a", "-o", "c", "--snippet-length", "x"], "--snippet-length='x': must be a whole number. See"),
+        (["a", "-o", "c", "--snippet-length", "x"], "--snippet_length='x': must be a whole number. See"),
     ],
 )
 def test_mistakes(args: list[str], message: str) -> None:

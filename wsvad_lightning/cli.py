@@ -109,7 +109,7 @@ def as_typed(error: Exception, args: Sequence[str]) -> str:
     said, argument = " ".join(str(error).split()), getattr(error, "argument", "")
     options = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
     typed = {option[2:].replace("-", "_").replace(".init_args", ""): option for option in options}
-    option = typed.get(argument.replace("-", "_"))
+    option = typed.get(argument.removeprefix("--").replace("-", "_"))
     return said if option is None else f"{option}{said.removeprefix(argument)}"
 
 

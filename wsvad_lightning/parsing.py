@@ -99,7 +99,7 @@ def function_parser(command: str, function: Callable[..., Any]) -> ArgumentParse
             continue
         settings |= {"required": True} if required else {"default": parameter.default}
         typed = name.removesuffix("_")
-        spellings = dict.fromkeys((f"--{typed.replace('_', '-')}", f"--{typed}"))
+        spellings = dict.fromkeys((f"--{typed}", f"--{typed.replace('_', '-')}"))
         if name.endswith("_"):  # a word that Python reserves
             settings["dest"] = name
         parser.add_argument(*SHORT.get(name, ()), *spellings, **settings)
@@ -148,7 +148,7 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
     def spell(key: str) -> str:
         """Write the key of an argument as it is typed."""
         key = key.removeprefix(f"{parser.prog.split()[-1]}.").removesuffix("_")
-        typed = (f"--{key.replace('_', '-')}", f"--{key}")
+        typed = (f"--{key}", f"--{key.replace('_', '-')}")
         return next((option for option in typed if option in options), f"--{key}" if "." in key else key)
 
     if found := re.search(r"arguments are required: (.*)", message):

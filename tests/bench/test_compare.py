@@ -409,7 +409,8 @@ def test_all_are_the_shipped_ones() -> None:
 @pytest.mark.parametrize(
     ("more", "reported"),
     [
-        (["--methods", "rtfmm"], "--methods='rtfmm': no such method. Give some of all, "),
+        (["--methods", "rtfmm"], "--methods='rtfmm': no such method. Did you mean rtfm? Give some of all, "),
+        (["--splits", "nowhere.json"], "--splits='nowhere.json': cannot be read"),
         (["--methods", "svmaepretraining"], "--methods='svmaepretraining': is trained on clips of pixels"),
         (["--methods", "demo_svmae.yaml"], "--methods='demo_svmae': is trained on clips of pixels"),
         (["--methods", "rtfm", "rtfm.yaml"], "--methods='rtfm.yaml': another method has this name"),

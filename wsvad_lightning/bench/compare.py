@@ -25,7 +25,7 @@ from wsvad_lightning.bench.results import write_results
 from wsvad_lightning.bench.tracking import join_group, log_comparison
 from wsvad_lightning.bench.workers import work_off
 from wsvad_lightning.data.datasets.splits import read_splits
-from wsvad_lightning.data.loading.catalogue import Catalogue
+from wsvad_lightning.data.loading.catalogue import Catalogue, as_settings
 from wsvad_lightning.data.store.reader import FeatureStore, store_paths
 from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.files import replacing
@@ -121,7 +121,8 @@ def make_cells(plan: Plan) -> list[Cell]:
     recipes = plan.recipes()
     for composed in recipes.values():
         join_group(composed, plan.output)
-    splits = range(len(read_splits(plan.splits)) if plan.splits else 1)
+    with as_settings({"split": "--splits"}):
+        splits = range(len(read_splits(plan.splits)) if plan.splits else 1)
     stores = find_stores(plan.stores)
     videos = {
         (name, split): read_videos(path, plan.splits, split)

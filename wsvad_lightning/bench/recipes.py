@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 
 from wsvad_lightning.configs import config_folder, find_config
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, did_you_mean
 from wsvad_lightning.methods import PIXELS
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import explained
@@ -73,8 +73,9 @@ def find_methods(names: Sequence[str]) -> dict[str, list[str]]:
     for name in chain.from_iterable(of_features if name == "all" else [name] for name in names):
         plugin = name not in shipped and name in plugins("wsvad.methods")
         if name not in shipped and not plugin and Path(name).suffix != ".yaml":
-            known = ", ".join(["all", *of_features, *plugins("wsvad.methods")])
-            raise WSVADError("--methods", name, "no such method", f"Give some of {known}, or a file")
+            known = ["all", *of_features, *plugins("wsvad.methods")]
+            remedy = f"{did_you_mean(name, known)}Give some of {', '.join(known)}, or a file"
+            raise WSVADError("--methods", name, "no such method", remedy)
         own = ["--model", name] if plugin else shipped.get(name) or ["--config", str(find_config(name))]
         if found.setdefault(Path(name).stem, own) != own:
             raise WSVADError("--methods", name, "another method has this name", "Rename the file")

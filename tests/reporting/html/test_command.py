@@ -119,6 +119,7 @@ def test_mistakes_are_one_line_and_leave_no_file(tmp_path: Path, capsys: pytest.
     nothing.mkdir()
     for args, problem in (
         ([nothing], "has no scores.csv and no videos.csv"),
+        ([tmp_path / "nowhere"], "no such folder"),
         ([run, "-o", tmp_path / "a.pdf"], "is not an HTML file"),
         ([run, "--videos", nothing], "nothing"),
     ):

@@ -49,7 +49,7 @@ def test_sigterm_lets_the_running_request_be_answered(trained: Path, make_video:
         (["--timeout", "0"], "--timeout='0.0': must be more than 0"),
         (["--most_megabytes", "0"], "--most_megabytes='0': must be more than 0"),
         (["--watch", "nowhere"], "--watch='nowhere': no such folder"),
-        (["--ckpt_path", "nowhere.ckpt"], "no such file"),
+        (["--ckpt_path", "nowhere.ckpt"], "error: --ckpt_path='nowhere.ckpt': no such file"),
     ],
 )
 def test_mistakes_are_one_line(

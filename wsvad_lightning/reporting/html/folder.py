@@ -112,6 +112,8 @@ def read_run(folder: Path) -> ReportedRun:
     Raises:
         WSVADError: if it is none, an older version wrote it, or a file in it is damaged.
     """
+    if not folder.is_dir():
+        raise WSVADError("RUN", folder, "no such folder", "Correct the path")
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing == ["videos.csv"]:
         raise WSVADError("RUN", folder, "was made before runs had videos.csv", AGAIN)

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wsvad_lightning.data.loading.catalogue import as_settings
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.extractor import Extractor
@@ -64,7 +65,8 @@ def serve(
         raise WSVADError(TOKEN, None, problem, "Set it to a secret, or give --host 127.0.0.1")
     limits = Limits(most_megabytes, waiting, timeout)
     cameras = None if watch is None else Cameras(Path(watch))
-    detector = Detector.from_checkpoint(ckpt_path)
+    with as_settings({"path": "--ckpt_path"}):
+        detector = Detector.from_checkpoint(ckpt_path)
     scorer = Scorer(detector, extractor_of(detector, weights), limits.bytes)
     with listening(host, port) as listener:
         remove_uploads()
