@@ -1,9 +1,10 @@
 """The one exception that a user's mistake raises, and words of messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 NEAREST = 3  # names that a message suggests
+NAMED = 3  # of many that a message is about
 
 
 class WSVADError(ValueError):
@@ -49,3 +50,8 @@ def counted(number: int, one: str, many: str | None = None) -> str:
         many: word for several, by default the same with an s.
     """
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def few(names: Sequence[str]) -> str:
+    """Name the first of many."""
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")

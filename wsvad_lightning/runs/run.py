@@ -31,6 +31,7 @@ from wsvad_lightning.runs.progress import StepProgress
 from wsvad_lightning.runs.record import logged_apart
 from wsvad_lightning.runs.resuming import Resuming
 from wsvad_lightning.runs.seeds import forget_shared_seed
+from wsvad_lightning.runs.seen import SeenVideos
 from wsvad_lightning.runs.settings import check_divisors, settings_explained
 from wsvad_lightning.runs.starting import StartFrom
 from wsvad_lightning.runs.stopping import StopAfterStep
@@ -130,6 +131,7 @@ class WSVADCLI(RunArguments):
             Resuming(),
             *([StartFrom(config.init_from, config.init_part)] if config.init_from else []),
             TrainingSummary(),
+            SeenVideos(self.carried),
             Telemetry(),
             (writer := ScoreWriter(self.picture)),
             ReportWriter(),

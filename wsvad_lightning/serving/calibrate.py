@@ -32,7 +32,7 @@ from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import ConfigFile, explained
 from wsvad_lightning.reporting.alarms import scored_video
 from wsvad_lightning.reporting.tables import steady_clock
-from wsvad_lightning.runs.seeds import seed_of_data
+from wsvad_lightning.runs.seen import checksums, checksums_of, training_catalogue
 from wsvad_lightning.runs.trained import import_from_here
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.stream import ScoreStream
@@ -156,7 +156,7 @@ def normal_videos(
             raise WSVADError("--ckpt_path", path, problem, UNSEEN)
         return training, held_out
     given = Catalogue(store)
-    known = _contents(training, "train", "test") if training is not None else set()
+    known = checksums(training, "train", "test") if training is not None else set()
     kinds = {name: _kind(given, name, known) for name in given.video_ids}
     counts = Counter(kinds.values())
     if left_out := [
@@ -174,31 +174,13 @@ def _training(checkpoint: Mapping[str, Any], path: str, method: str | None) -> C
     """Give the videos of the training, with their parts; None where the checkpoint does not say."""
     if CONFIG_KEY not in checkpoint:
         return None
-    carried = read_carried(checkpoint[CONFIG_KEY], path, [] if method is None else [method])
-    names = ("store", "split", "split_index", "annotations", "val_fraction")
-    settings = {name: carried[f"data.{name}"] for name in names if f"data.{name}" in carried}
-    if "store" not in settings:
-        return None
-    return Catalogue(**settings, seed=seed_of_data(carried.get("seed_everything", 0)) or 0)
-
-
-def _contents(training: Catalogue, *parts: str) -> set[str]:
-    """Give the checksums of the features of some parts; none where the store is not at hand."""
-    try:
-        store, names = training.store, [name for part in parts for name in training.parts[part]]
-    except WSVADError as error:
-        rank_zero_info(f"note: whether videos were trained on is not known: {error}")
-        return set()
-    return {location.checksum for name in names for location in store[name].streams.values()}
+    return training_catalogue(read_carried(checkpoint[CONFIG_KEY], path, [] if method is None else [method]))
 
 
 def _kind(catalogue: Catalogue, name: str, known: set[str]) -> str:
-    record = catalogue.store[name]
-    if record.annotation.label == 1:
+    if catalogue.store[name].annotation.label == 1:
         return "abnormal"
-    return (
-        "of the training or test" if known & {one.checksum for one in record.streams.values()} else "normal"
-    )
+    return "of the training or test" if known & checksums_of(catalogue, name) else "normal"
 
 
 def table_of(found: Mapping[str, Calibration]) -> Table:

@@ -15,11 +15,10 @@ from wsvad_lightning.data.datasets.regions import needs_size
 from wsvad_lightning.data.datasets.splits import count_splits, read_split
 from wsvad_lightning.data.datasets.table import read_annotations
 from wsvad_lightning.data.store import FeatureStore
-from wsvad_lightning.errors import WSVADError, counted
+from wsvad_lightning.errors import WSVADError, counted, few
 from wsvad_lightning.types import LABELS, UNKNOWN
 
 HOLD_OUT_STREAM = 3  # of the seed; the sampler uses the first ones
-NAMED_IN_ERRORS = 3  # of many missing videos
 SETTINGS = {name: f"data.{name}" for name in ("store", "videos", "split", "split_index", "annotations")}
 
 
@@ -218,7 +217,7 @@ class Parts(ABC):
             where = self.annotations_path or self.path
             of_part = f"of the part {part!r}"
             lacking = counted(len(missing), f"video {of_part} has", f"videos {of_part} have")
-            problem = f"{lacking} no label: {_few(missing)}"
+            problem = f"{lacking} no label: {few(missing)}"
             remedy = "Label them normal or abnormal, or choose a method that trains without labels"
             raise WSVADError("data.annotations", where, problem, remedy)
 
@@ -305,10 +304,5 @@ def _require(argument: str, value: str, names: Iterable[str], known: Container[s
     """Refuse a list that names videos which are not known."""
     missing = [name for name in names if name not in known]
     if missing:
-        problem = f"{len(missing)} of its videos are not in {where}: {_few(missing)}"
+        problem = f"{len(missing)} of its videos are not in {where}: {few(missing)}"
         raise WSVADError(argument, value, problem, f"Add them to {where}, or remove them here")
-
-
-def _few(names: Sequence[str]) -> str:
-    """Name some of many videos."""
-    return ", ".join(names[:NAMED_IN_ERRORS]) + (", …" if len(names) > NAMED_IN_ERRORS else "")

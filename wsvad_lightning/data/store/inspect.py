@@ -28,7 +28,7 @@ from rich.table import Table
 
 from wsvad_lightning.data.store.reader import FeatureStore
 from wsvad_lightning.data.store.records import Provenance, in_words
-from wsvad_lightning.errors import WSVADError, counted
+from wsvad_lightning.errors import WSVADError, counted, few
 from wsvad_lightning.timeline import SnippetGrid
 from wsvad_lightning.types import UNKNOWN
 
@@ -257,7 +257,7 @@ def find_lineages(samples: Mapping[str, Sample]) -> Iterator[Finding]:
     if not np.isfinite(levels).all():
         zero = [name for name, level in zip(names, levels, strict=True) if not np.isfinite(level)]
         yield Finding(
-            "lineage", f"{counted(len(zero), 'video holds', 'videos hold')} nothing but zeros: {_few(zero)}"
+            "lineage", f"{counted(len(zero), 'video holds', 'videos hold')} nothing but zeros: {few(zero)}"
         )
         return
     strengths = np.log(squares / squares.mean(axis=1, keepdims=True) + 1e-3)
@@ -308,11 +308,7 @@ def _describe(names: Sequence[str], apart: NDArray[np.bool_], labels: NDArray[np
     chosen = [name for name, own in zip(names, apart, strict=True) if own]
     by_label = {0, 1} == {*labels.tolist()} and len({*labels[apart]}) == len({*labels[~apart]}) == 1
     leak = ", which are all that have one label: a detector would learn the extraction" if by_label else ""
-    return f"{len(chosen)} of {len(names)} videos ({_few(chosen)}){leak}"
-
-
-def _few(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+    return f"{len(chosen)} of {len(names)} videos ({few(chosen)}){leak}"
 
 
 # ------------------------------------------------------------------------------------- stride and backbone
@@ -336,7 +332,7 @@ def find_stride(samples: Mapping[str, Sample], grid: SnippetGrid) -> Iterator[Fi
         return
     chosen = [sample for name, sample in samples.items() if name in {*outside}]
     rate = float(np.median([sample.num_frames / sample.num_snippets for sample in chosen]))
-    said = f"{len(outside)} of {len(samples)} videos ({_few(outside)}) have about {rate:.3g} frames a snippet"
+    said = f"{len(outside)} of {len(samples)} videos ({few(outside)}) have about {rate:.3g} frames a snippet"
     yield Finding("stride", f"{said}, the store says {grid.stride}")
 
 
