@@ -77,6 +77,16 @@ def test_the_printed_package_extracts_trains_tests_and_compares(
     assert run(f"test --ckpt_path {checkpoint} --model linearmil") == 0
     assert run(f"predict --ckpt_path {checkpoint} --model linearmil --videos videos") == 2
     assert "its backbone 'colours' is not one of the suite's" in capfd.readouterr().err
+
+    assert run(f"test --ckpt_path {checkpoint} --model linearmill") == 2
+    assert "--model='linearmill': no such class. Did you mean linearmil?" in capfd.readouterr().err
+    assert run("fit --model linearmill --data.store colours.h5") == 2
+    assert "Did you mean linearmil?" in capfd.readouterr().err
+    assert run(f"export --ckpt_path {checkpoint} --format torch -o own") == 2
+    assert "Name its class by --model" in capfd.readouterr().err
+    assert run(f"export --ckpt_path {checkpoint} --format torch -o own --model linearmil") == 0
+    assert run(f"calibrate --ckpt_path {checkpoint} --model linearmil --data.store colours.h5") == 2
+    assert "holds no normal video" in capfd.readouterr().err  # all were trained on or are tested on
     (recipe,) = compose(find_methods(["linearmil"]), ["bench/default.yaml"], ["last"], []).values()
     assert recipe.model.class_path == "wsvad_example.LinearMIL"
 

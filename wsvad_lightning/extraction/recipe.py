@@ -72,7 +72,7 @@ class ExtractionRecipe:
         except (ValueError, RecursionError) as error:
             if isinstance(error, WSVADError) and error.argument == "weights":
                 raise
-            problem = f"the checkpoint does not record a valid recipe of its features ({error})"
+            problem = f"the checkpoint records no recipe of its features that can be followed ({error})"
             remedy = "Extract the videos as those features were, and give their store by --data.store"
             raise WSVADError("--videos", provenance.backbone, problem, remedy) from None
 

@@ -18,7 +18,7 @@ from wsvad_lightning.quiet import be_quiet
 from wsvad_lightning.runs.record import RunRecord
 from wsvad_lightning.runs.resuming import requeued_from
 from wsvad_lightning.runs.seeds import seed_of_data, seed_of_run
-from wsvad_lightning.runs.trained import IDS, check_resumable, class_path_of, data_class_of, peek
+from wsvad_lightning.runs.trained import check_resumable, class_path_of, data_class_of, known_methods, peek
 from wsvad_lightning.start import INIT_FROM, INIT_PART
 
 ABOUT = {  # the commands
@@ -167,7 +167,7 @@ class RunArguments(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, name the experiment, and refuse to measure an untrained model."""
-        with explained(self._subcommand_parsers[self.command], {"--model": IDS}):
+        with explained(self._subcommand_parsers[self.command], {"--model": known_methods()}):
             super().parse_arguments(parser, args)
         config = self.config[self.command]
         for key, value in config.items():

@@ -12,23 +12,58 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning import methods
-from wsvad_lightning.carried import located, read_carried
+from wsvad_lightning.carried import located, named_class, read_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, OF_TRAINING, VERSION_KEY, changed_settings, read_checkpoint
 from wsvad_lightning.configs import find_config, included_by, read_config
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
-from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.errors import WSVADError, did_you_mean
+from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import explained
 from wsvad_lightning.plugins import path_of, plugins
 
 IDS = {name.lower(): name for name in sorted((*methods.__all__, *methods.PIXELS), key=str.lower)}
 
 
+def known_methods() -> dict[str, str]:
+    """List methods by id: classes of the suite, and import paths of plug-ins, which are not imported."""
+    return {name: path_of(entry) for name, entry in plugins("wsvad.methods").items()} | IDS
+
+
 def class_path_of(name: str) -> str:
     """Give the class that an id means: one of the suite's, a plug-in's, or else the name as it is."""
-    if name in IDS:
-        return IDS[name]
-    plugin = plugins("wsvad.methods").get(name)
-    return name if plugin is None else path_of(plugin)
+    return known_methods().get(name, name)
+
+
+def scoring_method(name: str | None) -> type[WSVADModule] | None:
+    """Import the method of the user's own that ``--model`` names; None where it names none.
+
+    Args:
+        name: id, or import path, which is looked for in the current folder as well.
+
+    Raises:
+        WSVADError: if there is none of this name, its module fails, or it scores no features.
+    """
+    if name is None:
+        return None
+    refuse_unknown(name)
+    path = class_path_of(name)
+    import_from_here([path])
+    kind = named_class(path)
+    if not issubclass(kind, WSVADModule):
+        raise WSVADError("--model", name, "scores no videos", "Name a method that does")
+    return kind
+
+
+def refuse_unknown(name: str) -> None:
+    """Validate a name that is neither an import path nor a file.
+
+    Raises:
+        WSVADError: if no method has it.
+    """
+    known = known_methods()
+    if name.isidentifier() and name not in {*known, *IDS.values(), "null"}:
+        remedy = f"{did_you_mean(name, known)}Known are {', '.join(known)}"
+        raise WSVADError("--model", name, "no such class", remedy)
 
 
 def peek(command: str, args: Sequence[str]) -> Namespace:
@@ -104,6 +139,8 @@ def carried_defaults(given: Namespace) -> dict[str, Any]:
     path = given.ckpt_path
     if path is None:
         return {}
+    for name in given.model:
+        refuse_unknown(name)
     checkpoint = _read(path)
     place = place_of_results(Path(path))
     if CONFIG_KEY not in checkpoint:

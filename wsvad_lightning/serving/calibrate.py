@@ -22,18 +22,17 @@ from wsvad_lightning.calibration import (
     calibrate_scores,
     hours_needed,
 )
-from wsvad_lightning.carried import named_class, read_carried
+from wsvad_lightning.carried import read_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, read_checkpoint, with_entry
 from wsvad_lightning.data.loading.catalogue import Catalogue
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.files import write_tensors
-from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import ConfigFile, explained
 from wsvad_lightning.reporting.alarms import scored_video
 from wsvad_lightning.reporting.tables import steady_clock
 from wsvad_lightning.runs.seen import checksums, checksums_of, training_catalogue
-from wsvad_lightning.runs.trained import import_from_here
+from wsvad_lightning.runs.trained import class_path_of, scoring_method
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.stream import ScoreStream
 from wsvad_lightning.shared import is_shared
@@ -61,18 +60,14 @@ def calibrate(args: Sequence[str]) -> None:
     parser = parser_of("calibrate")
     with explained(parser):
         given = parser.parse_args(list(args))
-    path, method = given.ckpt_path, None
+    path = given.ckpt_path
     place = Path(given.output or path)
     if is_shared(path) and given.output is None:
         raise WSVADError("--output", None, "is required for a shared model", "Name a checkpoint to write")
     checkpoint = read_checkpoint(path)
-    if given.model is not None:
-        import_from_here([given.model])
-        kind = named_class(given.model)
-        if not issubclass(kind, WSVADModule):
-            raise WSVADError("--model", given.model, "scores no videos", "Name a method that does")
-        method = kind
-    catalogue, names = normal_videos(checkpoint, path, given.data.store, given.model)
+    method = scoring_method(given.model)
+    trusted = None if given.model is None else class_path_of(given.model)
+    catalogue, names = normal_videos(checkpoint, path, given.data.store, trusted)
     store = catalogue.store
     timeless = [name for name in names if not store[name].fps > 0]
     if timeless:
@@ -240,7 +235,8 @@ def parser_of(command: str) -> ArgumentParser:
     parser.add_argument(
         "--device", type=str, default="cpu", help="accelerator that scores whole videos, such as gpu"
     )
-    parser.add_argument("--model", type=str | None, default=None, help="class path of a method of one's own")
+    own = "method of one's own that the checkpoint is of, by name or import path"
+    parser.add_argument("--model", type=str | None, default=None, help=own)
     parser.add_argument(
         "-o", "--output", type=str | None, default=None, help="checkpoint to write in place of --ckpt_path"
     )

@@ -68,8 +68,9 @@ class Detector:
         checkpoint = read_checkpoint(path, "path")
         name = checkpoint.get("method")
         if method is None and name not in methods.__all__:
-            problem = f"is of the method {name!r}, which is not one of wsvad_lightning.methods"
-            raise WSVADError("path", path, problem, "Give its class as the argument `method`")
+            problem = f"is of the method {name!r}, which is not one of the suite's"
+            remedy = "Name its class by --model, in Python by the argument `method`, if you trust it"
+            raise WSVADError("path", path, problem, remedy)
         kind: type[WSVADModule] = getattr(methods, str(name)) if method is None else method
         model = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
         return cls(path, model.eval(), checkpoint)

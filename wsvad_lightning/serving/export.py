@@ -21,6 +21,7 @@ from wsvad_lightning import __version__
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.errors import WSVADError, counted
 from wsvad_lightning.files import replacing
+from wsvad_lightning.runs.trained import scoring_method
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.exported import ScoringModule, scoring_module
 from wsvad_lightning.types import NORMAL
@@ -40,7 +41,13 @@ EXAMPLE = (37, 3)  # snippets and crops of what is traced; none of them is a spe
 COMPARED = ((1, 1), (33, 2), (150, 5))  # snippets and crops
 
 
-def export(*, ckpt_path: str, output: str, format: Format = "onnx") -> None:  # noqa: A002 - the option's name
+def export(
+    *,
+    ckpt_path: str,
+    output: str,
+    format: Format = "onnx",  # noqa: A002 - the option's name
+    model: str | None = None,
+) -> None:
     """Write a trained model as a file that scores videos without this project.
 
     Inputs are the streams of a store, [T, N, D] each, of one video of any length; what was done to them in
@@ -52,6 +59,7 @@ def export(*, ckpt_path: str, output: str, format: Format = "onnx") -> None:  # 
         ckpt_path: checkpoint that `wsvad fit` or `wsvad import-weights` wrote.
         output: file to write; the suffix of the format is added where it is missing.
         format: torch for a program of torch.export, onnx, or openvino.
+        model: method of one's own that the checkpoint is of, by name or import path.
 
     Raises:
         WSVADError: if a package is missing, the model cannot be exported, or its file gives other scores.
@@ -60,7 +68,7 @@ def export(*, ckpt_path: str, output: str, format: Format = "onnx") -> None:  # 
         problem = f"requires {', '.join(missing)}"
         raise WSVADError("--format", format, problem, 'Install "wsvad-lightning[export]"')
     checkpoint = read_checkpoint(ckpt_path)
-    detector = Detector.from_checkpoint(ckpt_path)
+    detector = Detector.from_checkpoint(ckpt_path, scoring_method(model))
     module = scoring_module(detector.model, detector.preparation(), ckpt_path)
     refuse_draws(module, ckpt_path)
     suffix = SUFFIXES[format]

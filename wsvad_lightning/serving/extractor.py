@@ -96,7 +96,7 @@ def trained_recipe(checkpoint: str, weights: str | None) -> ExtractionRecipe:
     try:
         recorded = record_of(Provenance, provenance)
     except ValueError as error:
-        problem = f"the checkpoint does not record a valid recipe of its features ({error})"
+        problem = f"the checkpoint records no recipe of its features that can be followed ({error})"
         remedy = "Extract the videos as those features were, and give their store by --data.store"
         raise WSVADError("--videos", checkpoint, problem, remedy) from None
     return ExtractionRecipe.recorded(recorded, weights)

@@ -18,6 +18,7 @@ from rich.text import Text
 from wsvad_lightning.alarms import AlarmRule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.extraction.live import SnippetStream
+from wsvad_lightning.runs.trained import scoring_method
 from wsvad_lightning.serving.command import ALARM
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.extractor import Extractor
@@ -167,6 +168,7 @@ def watch(
     silence: float = 10.0,
     webhook: str | None = None,
     weights: str | None = None,
+    model: str | None = None,
 ) -> int:
     """Score files, folders that grow and cameras while they run, until they end or a signal comes.
 
@@ -183,6 +185,7 @@ def watch(
         silence: seconds without a frame after which a camera counts as lost and is connected anew.
         webhook: web address that gets each alarm by POST.
         weights: of the backbone, where the checkpoint names but does not bring them.
+        model: method of one's own that the checkpoint is of, by name or import path.
     """
     if not silence > 0:
         raise WSVADError("--silence", silence, "must be more than 0", "Give seconds")
@@ -191,7 +194,7 @@ def watch(
     extractor = Extractor.of_checkpoint(ckpt_path, weights)
     recipe = replace(extractor.recipe, fps=fps or extractor.recipe.fps)
     SnippetStream(extractor.encoders, recipe)  # refuses streams of sound before a camera is connected
-    detector = Detector.from_checkpoint(ckpt_path)
+    detector = Detector.from_checkpoint(ckpt_path, scoring_method(model))
     opened = detector.stream(window, look_ahead)
     rule = rule_of(detector, opened, alarm)
     ready = threading.Event()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wsvad_lightning.data.loading.catalogue import as_settings
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.runs.trained import scoring_method
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.extractor import Extractor
 
@@ -31,6 +32,7 @@ def serve(
     waiting: int = 16,
     timeout: float = 300.0,
     weights: str | None = None,
+    model: str | None = None,
 ) -> None:
     """Score videos and features that are sent over HTTP, and show running cameras, until a signal comes.
 
@@ -43,6 +45,7 @@ def serve(
         waiting: requests that may be there at once; others get 429 and try again.
         timeout: seconds to send a body, and as many until it is scored.
         weights: of the backbone, where the checkpoint names but does not bring them.
+        model: method of one's own that the checkpoint is of, by name or import path.
 
     Raises:
         WSVADError: if a package or the token is missing, an argument is out of range, the checkpoint cannot
@@ -66,7 +69,7 @@ def serve(
     limits = Limits(most_megabytes, waiting, timeout)
     cameras = None if watch is None else Cameras(Path(watch))
     with as_settings({"path": "--ckpt_path"}):
-        detector = Detector.from_checkpoint(ckpt_path)
+        detector = Detector.from_checkpoint(ckpt_path, scoring_method(model))
     scorer = Scorer(detector, extractor_of(detector, weights), limits.bytes)
     with listening(host, port) as listener:
         remove_uploads()
