@@ -6,10 +6,12 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import portalocker
 import pytest
 import yaml
 
 from wsvad_lightning.cli import main
+from wsvad_lightning.data.store.lock import WriterLock
 from wsvad_lightning.runs.parsed import parse_fit
 from wsvad_lightning.search.study import finished, open_study
 
@@ -87,6 +89,40 @@ def test_the_same_command_goes_on_and_another_search_is_refused(
     assert [trial.number for trial in finished(open_study(folder / "out"))] == before
     assert search(folder, store, "--val_fraction", "0.4") == 2
     assert "holds a search of another val_fraction" in capfd.readouterr().err
+
+
+def test_the_last_of_several_processes_tests_and_failed_trials_are_listed(
+    store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    (tmp_path / "space.yaml").write_text("model.optimizer.lr: [1.0e+30, 1.0e-3]")
+    other = WriterLock(tmp_path / "out" / "running")
+    status = search(tmp_path, store, trials=3)  # the third one draws the rate that is too high
+    other.release()
+    assert status == 1
+    assert not (tmp_path / "out" / "tests").exists()
+    printed = capfd.readouterr().out
+    assert "another process still searches in this folder" in printed
+    assert "failed: trial 2, model.optimizer.lr 1e+30: scores=" in printed
+    with (tmp_path / "out" / "trials.csv").open() as file:
+        states = {(row["state"], row["model.optimizer.lr"]) for row in csv.DictReader(file)}
+    assert states == {("complete", "0.001"), ("fail", "1e+30")}
+
+
+def test_a_folder_is_claimed_by_one_search_at_a_time(
+    searched: tuple[Path, str], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = searched
+    claimed = []
+
+    def probed(study: object, search: object) -> None:
+        with (folder / "out" / "claim").open("a") as file, pytest.raises(portalocker.AlreadyLocked):
+            portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+        claimed.append(study)
+
+    monkeypatch.setattr("wsvad_lightning.search.run._claim", probed)
+    assert search(folder, store) == 0
+    assert len(claimed) == 1
 
 
 def test_what_cannot_be_searched_is_a_line(

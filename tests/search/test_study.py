@@ -34,6 +34,18 @@ def test_a_damaged_journal_is_named(tmp_path: Path, text: str) -> None:
         open_study(tmp_path)
 
 
+def test_a_journal_whose_last_write_was_cut_goes_on(tmp_path: Path) -> None:
+    open_study(tmp_path).ask()
+    journal = tmp_path / JOURNAL
+    journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"worker')
+    open_study(tmp_path).ask()
+    assert [trial.number for trial in open_study(tmp_path).trials] == [0, 1]
+    journal.write_bytes(b"a line\nand a half")  # of no journal, and not cut
+    with pytest.raises(WSVADError, match="is not the journal of a search"):
+        open_study(tmp_path)
+    assert journal.read_bytes() == b"a line\nand a half"
+
+
 def searched(folder: Path, arguments: list[str], setting: str) -> Search:
     """A search of one setting with one seed, and no trial yet."""
     (folder / "space.yaml").write_text(setting)

@@ -1,6 +1,7 @@
 """What a search found: its trials, the best recipe, and what its figure is worth on test videos."""
 
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from wsvad_lightning.files import replacing, write_json, write_table
 from wsvad_lightning.reporting.figures import optional
 from wsvad_lightning.reporting.tables import SHOWN
 from wsvad_lightning.search.picture import draw_importance
-from wsvad_lightning.search.study import finished, short
+from wsvad_lightning.search.study import short
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -49,12 +50,13 @@ class Outcome:
 
 def write_trials(study: "Study", output: Path) -> None:
     """Write all trials as a table, and print the best ones."""
-    trials = sorted(finished(study), key=lambda one: (one.state.name, -(one.value or 0), one.number))
+    there = [one for one in study.get_trials(deepcopy=False) if one.state.is_finished()]
+    trials = sorted(there, key=lambda one: (one.state.name, -(one.value or 0), one.number))
     ended = [trial for trial in trials if trial.state.name == "COMPLETE"]
     keys = list(ended[0].params)
     rows = [
         [one.number, one.state.name.lower(), one.value if one in ended else None, seconds_of(one)]
-        + [one.params[key] for key in keys]
+        + [one.params.get(key) for key in keys]
         for one in trials
     ]
     write_table(output / TRIALS, ["trial", "state", "video_auc", "seconds", *keys], rows)
@@ -62,7 +64,9 @@ def write_trials(study: "Study", output: Path) -> None:
         [str(one.number), f"{100 * (one.value or 0):.1f}", *(short(one.params[key]) for key in keys)]
         for one in ended[:LISTED]
     ]
-    title = f"{len(trials)} trials, {len(trials) - len(ended)} of them pruned"
+    states = Counter(one.state.name for one in trials)
+    title = f"{len(trials)} trials, {states['PRUNED']} of them pruned"
+    title += f", {states['FAIL']} failed" if states["FAIL"] else ""
     header = ["trial", "held-out video AUC", *(key.rpartition(".")[2] for key in keys)]
     console = rich.get_console()
     console.print("", laid_out(title, header, shown))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import portalocker
 import rich
 
 import wsvad_lightning
@@ -12,6 +13,7 @@ from wsvad_lightning.bench.measure import Cell, train_and_test
 from wsvad_lightning.bench.recipes import as_text
 from wsvad_lightning.bench.workers import work_off
 from wsvad_lightning.data.loading.catalogue import Catalogue
+from wsvad_lightning.data.store.lock import WriterLock
 from wsvad_lightning.data.store.reader import store_paths
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.module import WSVADModule
@@ -72,17 +74,31 @@ def search_on(search: Search, jobs: int) -> int:
     with writable_folder(str(search.output)):
         study = open_study(search.output)
     claim(study, search)
+    share = WriterLock(search.output / "running")
+    try:
+        return _search_on(study, search, jobs, share)
+    finally:
+        share.release()
+
+
+def _search_on(study: "Study", search: Search, jobs: int, share: WriterLock) -> int:
+    """Run the trials; of the processes that search in the folder, the last one tests."""
     before = len(finished(study))
     rich.print(f"{search.trials} trials, {min(before, search.trials)} of them finished before")
     turns = [Turn(search, number + 1) for number in range(before, search.trials)]
     with continuing():
         failed = work_off(turns, run_trial, jobs) if turns else []
-    for error in dict.fromkeys(error for _, error in failed):
+    for _, error in failed:
         rich.get_console().print(f"failed: {error}", markup=False, soft_wrap=True)
     ended = [trial for trial in finished(study) if trial.value is not None and trial.state.name == "COMPLETE"]
     if not ended:
         raise WSVADError("search", search.output, "no trial ended", f"See {search.output}/trials/*/log.txt")
     write_trials(study, search.output)
+    if not share.is_last():
+        said = "another process still searches in this folder, and tests the best recipe at its end"
+        rich.get_console().print(said, markup=False, soft_wrap=True)
+        return 1 if failed else 0
+    share.remove()
     best = max(ended, key=lambda trial: (trial.value, -trial.number))
     with continuing():
         write_outcome(test(search, best), study, search.output)
@@ -90,11 +106,19 @@ def search_on(search: Search, jobs: int) -> int:
 
 
 def claim(study: "Study", search: Search) -> None:
-    """Write into a study what it is of; another search does not go on in its folder.
+    """Write into a study what it is of, one process at a time; another search does not go on in its folder.
 
     Raises:
         WSVADError: if it is of something else.
     """
+    path = search.output / "claim"
+    with path.open("a") as file:
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
+        _claim(study, search)
+        path.unlink(missing_ok=True)  # who waited for it finds the claim
+
+
+def _claim(study: "Study", search: Search) -> None:
     recipe = parse_fit(search.arguments)
     own: dict[str, Any] = {
         "recipe": as_text(recipe, logger=False, without=("data.val_fraction",)),

@@ -9,6 +9,7 @@ that point is pruned.
 import math
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,14 @@ def open_study(output: Path) -> "Study":
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = str(output / JOURNAL)
+    lock = JournalFileOpenLock(path)
     try:
-        storage = JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
+        lock.acquire()
+        try:
+            drop_torn_line(output / JOURNAL)
+        finally:
+            lock.release()
+        storage = JournalStorage(JournalFileBackend(path, lock))
         return optuna.create_study(
             storage=storage,
             study_name=NAME,
@@ -104,6 +111,19 @@ def open_study(output: Path) -> "Study":
         reason = " ".join(str(error).split())[:100]
         problem = f"is not the journal of a search ({type(error).__name__}: {reason})"
         raise WSVADError("--output", path, problem, "Give another folder") from error
+
+
+def drop_torn_line(path: Path) -> None:
+    """Cut off what follows the last line feed: a write that a full disk or a power cut ended.
+
+    Optuna would append to it, and then read nothing any more.
+    """
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        whole = file.read()
+        if b'"op_code"' in whole.partition(b"\n")[0]:  # else it is no journal, and stays as it is
+            file.truncate(whole.rfind(b"\n") + 1)
 
 
 def finished(study: "Study") -> "list[FrozenTrial]":
@@ -132,10 +152,12 @@ class Validations(Callback):
 
     Attributes:
         last: what the last validation measured.
+        pruned: at what the training was ended, if it was.
     """
 
     def __init__(self, trial: "Trial", before: Sequence[float]) -> None:
         self.trial, self.before, self.count, self.last = trial, before, 0, math.nan
+        self.pruned = ""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hand over the mean with the seeds before, and look whether to go on.
@@ -152,7 +174,8 @@ class Validations(Callback):
         mean = float(np.mean([*self.before, self.last]))
         self.trial.report(mean, APART * len(self.before) + self.count)
         if self.trial.should_prune():
-            raise TrialPruned(f"pruned at {100 * mean:.1f} after {trainer.global_step} steps")
+            self.pruned = f"pruned at {100 * mean:.1f} after {trainer.global_step} steps"
+            raise TrialPruned(self.pruned)
 
 
 def run_trial(turn: Turn) -> str:
@@ -178,18 +201,21 @@ def run_trial(turn: Turn) -> str:
     shown = f"trial {trial.number}, {', '.join(f'{key} {short(value)}' for key, value in values.items())}"
     reached: list[float] = []
     where = ("--output", str(folder), *QUIET)
-    with in_a_line(folder):
-        try:
+    try:
+        with in_a_line(folder), suppress(TrialPruned):
             for seed in search.seeds:
                 validations = Validations(trial, reached)
                 train([*search.arguments_of(values, seed), *where, "--name", f"seed{seed}"], validations)
                 reached.append(validations.last)
-        except TrialPruned as pruned:
-            study.tell(trial, state=TrialState.PRUNED)
-            return f"{shown}: {pruned}"
-        except BaseException:
-            study.tell(trial, state=TrialState.FAIL)
-            raise
+    except RuntimeError as error:
+        study.tell(trial, state=TrialState.FAIL)
+        raise RuntimeError(f"{shown}: {error}") from None
+    except BaseException:
+        study.tell(trial, state=TrialState.FAIL)
+        raise
+    if validations.pruned:
+        study.tell(trial, state=TrialState.PRUNED)
+        return f"{shown}: {validations.pruned}"
     study.tell(trial, float(np.mean(reached)))
     write_json({"values": values, "reached": reached}, folder / "trial.json")
     return f"{shown}: {100 * np.mean(reached):.1f}"
