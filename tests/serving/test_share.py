@@ -67,7 +67,10 @@ def test_the_card_has_licence_features_and_what_was_measured(model: Model, tmp_p
     alone = tmp_path / "alone.ckpt"
     shutil.copy(model.checkpoint, alone)
     assert main(share(alone, tmp_path / "untested")) == 0
-    assert "no test of it" in (tmp_path / "untested" / CARD).read_text("utf-8")
+    untested = (tmp_path / "untested" / CARD).read_text("utf-8")
+    assert "no test of it" in untested
+    assert "* trained on store: store.h5\n* trained on split_index: 0\n" in untested
+    assert "Detector.from_checkpoint(" in untested
 
 
 def test_commands_take_it_from_a_folder_and_from_the_hub(

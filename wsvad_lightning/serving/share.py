@@ -27,7 +27,14 @@ It was trained with one label a video, and gives a score for each snippet of a v
 ## Use
 
 ```
+pip install "wsvad-lightning[share,video]"
 wsvad predict --ckpt_path FOLDER --videos cameras/
+```
+
+```python
+from wsvad_lightning import Detector
+
+scores = Detector.from_checkpoint("FOLDER").score_store("features.h5")
 ```
 
 `FOLDER` is this folder, or `hf://owner/name`. The files hold tensors and plain values, and run no code.
@@ -113,13 +120,17 @@ def card_of(checkpoint: Mapping[str, Any], test: Mapping[str, Any], licence: str
     tags = ["video-anomaly-detection", "weakly-supervised", method.lower()]
     receipt: dict[str, Any] = without_folders(test.get("receipt", {}))
     versions = receipt.pop("versions", {"wsvad_lightning": __version__})
+    data = (yaml.safe_load(checkpoint.get(CONFIG_KEY, "")) or {}).get("data") or {}
+    trained = {
+        f"trained on {name}": without_folders(data.get(name)) for name in ("store", "split", "split_index")
+    }
     return TEXT.format(
         front=front_matter(licence, tags, library_name="wsvad-lightning"),
         method=method,
         features=listed({**checkpoint.get("features", {}), **(checkpoint.get("transform") or {})}),
         metrics=_metrics(test),
         alarms=_alarms(checkpoint),
-        origin=listed(receipt | versions),
+        origin=listed(trained | receipt | versions),
     )
 
 

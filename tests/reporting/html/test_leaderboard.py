@@ -73,6 +73,9 @@ def test_it_opens_in_light_and_dark(page: Path, open_address: Opener) -> None:
         tab = open_address(page.as_uri(), color_scheme=scheme)
         colours.add(tab.evaluate("getComputedStyle(document.body).backgroundColor"))
         assert tab.locator("table").count() == 2 + 6 + 3
+        tab.set_viewport_size({"width": 390, "height": 900})
+        lines = "[...document.querySelectorAll('.badge')].map((one) => one.getClientRects().length)"
+        assert set(tab.evaluate(lines)) == {1}
     assert len(colours) == 2
 
 
