@@ -15,6 +15,7 @@ from wsvad_lightning import Detector
 from wsvad_lightning.checkpoint import CONFIG_KEY, OF_TRAINING, read_checkpoint
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
+from wsvad_lightning.serving.share import trained_on
 from wsvad_lightning.shared import CARD, REST, WEIGHTS
 
 
@@ -71,6 +72,8 @@ def test_the_card_has_licence_features_and_what_was_measured(model: Model, tmp_p
     assert "no test of it" in untested
     assert "* trained on store: store.h5\n* trained on split_index: 0\n" in untested
     assert "Detector.from_checkpoint(" in untested
+    for odd in ("[1]", "data: [1]", "a: {}"):
+        assert trained_on({CONFIG_KEY: odd}) == {}
 
 
 def test_commands_take_it_from_a_folder_and_from_the_hub(

@@ -120,10 +120,7 @@ def card_of(checkpoint: Mapping[str, Any], test: Mapping[str, Any], licence: str
     tags = ["video-anomaly-detection", "weakly-supervised", method.lower()]
     receipt: dict[str, Any] = without_folders(test.get("receipt", {}))
     versions = receipt.pop("versions", {"wsvad_lightning": __version__})
-    data = (yaml.safe_load(checkpoint.get(CONFIG_KEY, "")) or {}).get("data") or {}
-    trained = {
-        f"trained on {name}": without_folders(data.get(name)) for name in ("store", "split", "split_index")
-    }
+    trained = {f"trained on {name}": value for name, value in trained_on(checkpoint).items()}
     return TEXT.format(
         front=front_matter(licence, tags, library_name="wsvad-lightning"),
         method=method,
@@ -132,6 +129,15 @@ def card_of(checkpoint: Mapping[str, Any], test: Mapping[str, Any], licence: str
         alarms=_alarms(checkpoint),
         origin=listed(trained | receipt | versions),
     )
+
+
+def trained_on(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Give store and split of the training, without folders; nothing where the configuration names none."""
+    config = yaml.safe_load(checkpoint.get(CONFIG_KEY, ""))
+    data = config.get("data") if isinstance(config, dict) else None  # it may come from a stranger
+    if not isinstance(data, dict):
+        return {}
+    return {name: without_folders(data.get(name)) for name in ("store", "split", "split_index")}
 
 
 def require_licence(licence: str, of: str) -> None:
