@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid  # numpy 1.26 has it by another name
 
 from tests.reporting.html.runs import HOSTILE, make_run
 from wsvad_lightning.reporting.html.analysis import find_failures, known_frames, reliability, thinned_curves
@@ -55,4 +56,4 @@ def test_thinned_curves_keep_their_ends_and_their_area(videos: list[ReportedVide
     scores, labels = known_frames(videos)
     wins = (scores[labels == 1][:, None] > scores[labels == 0]).mean()
     ties = (scores[labels == 1][:, None] == scores[labels == 0]).mean()
-    assert np.trapezoid(y, x) == pytest.approx(wins + ties / 2, abs=1e-3)
+    assert trapezoid(y, x) == pytest.approx(wins + ties / 2, abs=1e-3)
