@@ -13,6 +13,7 @@ import pytest
 from tests.videos import VideoMaker
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.video.film import decoder_version
+from wsvad_lightning.video.index import index_video
 from wsvad_lightning.video.reader import VideoReader
 
 ATTACHED, DEFAULT = 1024, 1
@@ -87,9 +88,44 @@ def test_music_with_a_cover_has_no_video(name: str, cover: tuple[str, int, int],
         read(write_tracks(tmp_path / name, [cover], sound=True))
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [
+        ("a.mp4", "png", "rgb24"),
+        ("a.mov", "mjpeg", "yuvj420p"),
+        ("a.mkv", "bmp", "bgr24"),
+        ("a.avi", "tiff", "rgb24"),
+        ("a.png", "png", "rgb24"),
+        ("%03d.jpg", "mjpeg", "yuvj420p"),
+    ],
+)
+def test_a_picture_is_no_video_whatever_its_name(name: str, codec: str, pixels: str, tmp_path: Path) -> None:
+    encoder: Any = av.CodecContext.create(codec, "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 64, 48, pixels, Fraction(1, 10)
+    frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24").reformat(
+        format=pixels
+    )
+    path = tmp_path / name
+    path.write_bytes(b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)]))
+    with pytest.raises(WSVADError, match=f"{name}': is a picture, not a video"):
+        read(path)
+    with pytest.raises(WSVADError, match="is a picture, not a video"):
+        index_video(str(path))
+
+
+def test_a_picture_in_the_format_of_mp4_is_no_video(make_video: VideoMaker) -> None:
+    path = make_video("a.mp4", 1)
+    path.write_bytes(path.read_bytes().replace(b"ftypisom", b"ftypavif", 1))
+    with pytest.raises(WSVADError, match="is a picture, not a video"):
+        read(path)
+
+
 def test_a_camera_that_films_in_pictures_is_one(tmp_path: Path) -> None:
     assert read(write_tracks(tmp_path / "a.avi", [("mjpeg", 12, 0)], sound=False)).num_frames == 12
     assert read(write_tracks(tmp_path / "b.mkv", [("mjpeg", 12, 0)], sound=True)).num_frames == 12
+    stream = tmp_path / "c.mp4"  # of pictures alone, without a container
+    write_tracks(tmp_path / "c.mjpeg", [("mjpeg", 2, 0)]).rename(stream)
+    assert read(stream).num_frames == 2
 
 
 @pytest.mark.parametrize(

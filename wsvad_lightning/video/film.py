@@ -24,6 +24,8 @@ MOST_UNREAD = 0.1, 2**12  # part and bytes of a file after its last frame: an en
 GIF_END = b";"
 OPTIONS = {"protocol_whitelist": "file"}  # a file may name addresses, and these are not followed
 LISTS = (b"#EXTM3U", b"ffconcat", b"<?xml", b"v=0")  # how files begin that name other files
+PICTURES = ("image2", "ico")  # FFmpeg's formats of pictures, besides those that end in _pipe
+PICTURE_BRANDS = ("avif", "heic", "heix", "mif1")  # of pictures in the format of MP4 (ISO/IEC 23008-12)
 
 
 def import_av() -> ModuleType:
@@ -260,13 +262,22 @@ def open_container(path: Path) -> Iterator[Any]:
     """Open a file by PyAV, which follows no address that it names.
 
     Raises:
-        WSVADError: if PyAV is not installed, or the file is a list of others.
+        WSVADError: if PyAV is not installed, or the file is a list of others, or a picture.
     """
     if _beginning(path).startswith(LISTS):
         raise broken(path, "is a list of other files")
     # An absolute path is never taken for an address, whatever letters it has.
     with import_av().open(str(path.absolute()), options=OPTIONS, metadata_errors="replace") as container:
+        if _is_picture(container):
+            raise broken(path, "is a picture, not a video")
         yield container
+
+
+def _is_picture(container: Any) -> bool:
+    """Whether a file is of a format of single pictures, whatever its name; GIF may hold a film."""
+    kind: str = container.format.name
+    brand = container.metadata.get("major_brand")
+    return kind in PICTURES or kind.endswith("_pipe") or brand in PICTURE_BRANDS
 
 
 @contextmanager
