@@ -8,7 +8,7 @@ from jsonargparse import Namespace
 from wsvad_lightning import methods
 from wsvad_lightning.configs import config_folder, included_by
 from wsvad_lightning.runs.parsed import parser_of_fit
-from wsvad_lightning.runs.trained import IDS, named_methods, peek
+from wsvad_lightning.runs.trained import named_methods, peek
 
 
 @cache
@@ -33,4 +33,4 @@ def includes_another(name: str) -> bool:
 def class_of(name: str) -> str:
     """Name the class of a recipe's method, without the time that it takes to compose it."""
     *_, named = named_methods(peek("fit", ["--config", str(config_folder() / name)]))
-    return IDS.get(named, named.rpartition(".")[2])
+    return named.rpartition(".")[2]

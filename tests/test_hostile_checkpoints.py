@@ -161,6 +161,15 @@ def test_a_foreign_method_is_refused_and_not_imported(
     assert left_in(desk) == set()
 
 
+def test_a_method_of_the_suite_may_be_carried_by_its_id(good: Checkpoint, desk: Path) -> None:
+    config = config_of(good)
+    settings = config["model"]["init_args"]
+    config["model"] = {"class_path": "urdmu", "init_args": settings}
+    assert test(save(good, config, "id.ckpt")) == 0
+    text = yaml.safe_dump(copied(config | {"model": "urdmu"}))
+    assert read_carried(text, "x", [])["model"] == {"class_path": "URDMU", "init_args": {}}
+
+
 def test_a_method_of_the_user_is_taken(
     good: Checkpoint, desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from tests.videos import VideoMaker
 from wsvad_lightning.bench.recipes import compose, find_methods
+from wsvad_lightning.carried import read_carried
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
+from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.plugins import load_plugin, path_of, plugins
 
 PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text("utf-8")
@@ -73,8 +75,15 @@ def test_the_printed_package_extracts_trains_tests_and_compares(
         "carries the method 'wsvad_example.LinearMIL', which is not one of the suite's"
         in capfd.readouterr().err
     )
+    by_id = "model: {class_path: linearmil, init_args: {k: 2}}"
+    with pytest.raises(WSVADError, match="carries the method 'linearmil', which is not one of the suite's"):
+        read_carried(by_id, checkpoint, ["urdmu"])
     assert NAME not in sys.modules  # a checkpoint imports nothing
+    for trusted in ("linearmil", "wsvad_example.LinearMIL"):
+        assert read_carried(by_id, checkpoint, [trusted])["model"]["class_path"] == "wsvad_example.LinearMIL"
     assert run(f"test --ckpt_path {checkpoint} --model linearmil") == 0
+    assert run(f"calibrate --ckpt_path {checkpoint} --model linearmil --data.store colours.h5") == 2
+    assert "holds no normal video that" in capfd.readouterr().err
     assert run(f"predict --ckpt_path {checkpoint} --model linearmil --videos videos") == 2
     assert "its backbone 'colours' is not one of the suite's" in capfd.readouterr().err
 

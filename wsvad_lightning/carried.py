@@ -19,6 +19,9 @@ from wsvad_lightning.checkpoint import fits, is_plain
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.training import TrainingModule
+from wsvad_lightning.plugins import path_of, plugins
+
+IDS = {name.lower(): name for name in sorted((*methods.__all__, *methods.PIXELS), key=str.lower)}
 
 LARGEST = 1_000_000  # characters of a configuration; ours have some thousand
 DEEPEST = 20  # levels of a configuration; ours have four
@@ -59,7 +62,7 @@ def read_carried(text: object, path: str, trusted: Collection[str]) -> Settings:
     Args:
         text: as the checkpoint has it.
         path: of the checkpoint, for messages.
-        trusted: class paths of methods that the user has named.
+        trusted: ids and class paths of methods that the user has named.
 
     Returns:
         Defaults for the parser: ``seed_everything``, ``model`` and ``data.<setting>``, where there are any.
@@ -79,9 +82,10 @@ def read_carried(text: object, path: str, trusted: Collection[str]) -> Settings:
             defaults["seed_everything"] = seed
         data_class: type = WSVADDataModule
         if config.get("model") is not None:
-            kind, settings = _read_model(config["model"], trusted)
+            class_path, settings = _read_model(config["model"], trusted)
+            kind = named_class(class_path)
             model, left = _read_settings("model.init_args", settings, kind)
-            defaults["model"] = {"class_path": config["model"]["class_path"], "init_args": model}
+            defaults["model"] = {"class_path": class_path, "init_args": model}
             ignored += left
             data_class = kind.data_class()
         if config.get("data") is not None:
@@ -123,15 +127,27 @@ def constructor(kind: type) -> dict[str, Any]:
     return settings
 
 
+def known_methods() -> dict[str, str]:
+    """List methods by id: classes of the suite, and import paths of plug-ins, which are not imported."""
+    return {name: path_of(entry) for name, entry in plugins("wsvad.methods").items()} | IDS
+
+
+def class_path_of(name: str) -> str:
+    """Give the class that an id means: one of the suite's, a plug-in's, or else the name as it is."""
+    return known_methods().get(name, name)
+
+
 def named_class(class_path: str) -> type[TrainingModule]:
-    """Import a method; for paths that the user has named.
+    """Import a method; for ids and paths that the user has named.
 
     Raises:
         WSVADError: if there is none of this path, or its module fails.
     """
     kind = located(class_path)
     if kind is None:
-        raise WSVADError("--model", class_path, "is not a method", "Give the import path of its class")
+        raise WSVADError(
+            "--model", class_path, "is not a method", "Give its id or the import path of its class"
+        )
     return kind
 
 
@@ -141,8 +157,9 @@ def located(class_path: str) -> type[TrainingModule] | None:
     Raises:
         WSVADError: if its module fails.
     """
+    path = class_path_of(class_path)
     try:
-        kind = suite().get(class_path) or locate(class_path)
+        kind = suite().get(path) or locate(path)
     except ErrorDuringImport as error:
         problem = f"cannot be imported ({type(error.value).__name__}: {error.value})"
         raise WSVADError("--model", class_path, problem, "Repair its module; --debug shows where") from error
@@ -196,21 +213,21 @@ def _find_trick(text: str) -> str | None:
     return None
 
 
-def _read_model(model: object, trusted: Collection[str]) -> tuple[type[TrainingModule], object]:
-    """Read which method it is; give it, and its settings unread."""
-    given = _mapping("model", model)
+def _read_model(model: object, trusted: Collection[str]) -> tuple[str, object]:
+    """Read which method it is; give its class path, and its settings unread. Nothing is imported."""
+    given = {"class_path": model} if isinstance(model, str) else _mapping("model", model)
     if foreign := given.keys() - {"class_path", "init_args"}:
         raise _RefusedError(
             f"carries {_listed([f'model.{name}' for name in foreign])}, no entry of ours", FOREIGN
         )
-    class_path = given.get("class_path")
-    if not isinstance(class_path, str):
+    if not isinstance(given.get("class_path"), str):
         raise _RefusedError("carries no model.class_path", FOREIGN)
-    if class_path not in suite() and class_path not in trusted:
-        path = _shown(class_path)
+    class_path = class_path_of(given["class_path"])
+    if class_path not in suite() and class_path not in map(class_path_of, trusted):
+        path = _shown(given["class_path"])
         remedy = f"Add --model {path} if you trust it"
         raise _RefusedError(f"carries the method '{path}', which is not one of the suite's", remedy)
-    return named_class(class_path), given.get("init_args") or {}
+    return class_path, given.get("init_args") or {}
 
 
 def _read_settings(where: str, settings: object, kind: type) -> tuple[Settings, list[str]]:

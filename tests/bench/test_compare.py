@@ -29,11 +29,11 @@ from wsvad_lightning.bench.compare import (
 from wsvad_lightning.bench.measure import measure
 from wsvad_lightning.bench.recipes import as_text, compose, find_methods
 from wsvad_lightning.bench.results import Result, summarise
+from wsvad_lightning.carried import IDS as METHODS
 from wsvad_lightning.cli import main
 from wsvad_lightning.configs import config_folder, find_config, included_by
 from wsvad_lightning.data.store import FeatureStore, StoreWriter
 from wsvad_lightning.data.store.synthetic import make_store
-from wsvad_lightning.runs.trained import IDS as METHODS
 from wsvad_lightning.signals import Stopped
 
 SHIPPED = {path.stem for path in (config_folder() / "model").glob("*.yaml")}

@@ -10,6 +10,7 @@ import lightning
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from wsvad_lightning.carried import class_path_of, known_methods
 from wsvad_lightning.checkpoint import read_checkpoint
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.methods.base.training import TrainingModule
@@ -18,7 +19,7 @@ from wsvad_lightning.quiet import be_quiet
 from wsvad_lightning.runs.record import RunRecord
 from wsvad_lightning.runs.resuming import requeued_from
 from wsvad_lightning.runs.seeds import seed_of_data, seed_of_run
-from wsvad_lightning.runs.trained import check_resumable, class_path_of, data_class_of, known_methods, peek
+from wsvad_lightning.runs.trained import check_resumable, data_class_of, peek
 from wsvad_lightning.start import INIT_FROM, INIT_PART
 
 ABOUT = {  # the commands

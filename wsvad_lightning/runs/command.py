@@ -8,13 +8,13 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
+from wsvad_lightning.carried import IDS
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.data.loading.frames import ClipDataModule
 from wsvad_lightning.files import replacing
 from wsvad_lightning.runs.arguments import RunArguments
 from wsvad_lightning.runs.parsed import Unparsed
 from wsvad_lightning.runs.run import run_trainer
-from wsvad_lightning.runs.trained import IDS
 
 # Settings of the trainer whose classes jsonargparse 4.53 cannot describe in a schema.
 UNDESCRIBED = ("accelerator", "callbacks", "devices", "logger", "plugins", "profiler", "strategy")

@@ -11,27 +11,13 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
-from wsvad_lightning import methods
-from wsvad_lightning.carried import located, named_class, read_carried
+from wsvad_lightning.carried import IDS, class_path_of, known_methods, located, named_class, read_carried
 from wsvad_lightning.checkpoint import CONFIG_KEY, OF_TRAINING, VERSION_KEY, changed_settings, read_checkpoint
 from wsvad_lightning.configs import find_config, included_by, read_config
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
 from wsvad_lightning.errors import WSVADError, did_you_mean
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.parsing import explained
-from wsvad_lightning.plugins import path_of, plugins
-
-IDS = {name.lower(): name for name in sorted((*methods.__all__, *methods.PIXELS), key=str.lower)}
-
-
-def known_methods() -> dict[str, str]:
-    """List methods by id: classes of the suite, and import paths of plug-ins, which are not imported."""
-    return {name: path_of(entry) for name, entry in plugins("wsvad.methods").items()} | IDS
-
-
-def class_path_of(name: str) -> str:
-    """Give the class that an id means: one of the suite's, a plug-in's, or else the name as it is."""
-    return known_methods().get(name, name)
 
 
 def scoring_method(name: str | None) -> type[WSVADModule] | None:
@@ -85,11 +71,10 @@ def peek(command: str, args: Sequence[str]) -> Namespace:
 def named_methods(given: Namespace) -> list[str]:
     """The methods that the user names in configurations or as ``--model``; the last one is in force.
 
-    Plug-ins are given by their import paths, as checkpoints record them.
+    Ids are given as what they mean.
     """
     named = [*(name for path in given.config for name in _methods_in(path)), *given.model]
-    texts = [name for name in named if isinstance(name, str)]
-    return [name if name in IDS else class_path_of(name) for name in texts]
+    return [class_path_of(name) for name in named if isinstance(name, str)]
 
 
 def data_class_of(given: Namespace, carried: Mapping[str, Any]) -> type[LightningDataModule]:
@@ -104,7 +89,7 @@ def data_class_of(given: Namespace, carried: Mapping[str, Any]) -> type[Lightnin
     """
     of_checkpoint = carried.get("model", {}).get("class_path")
     named = named_methods(given) or ([of_checkpoint] if of_checkpoint else [])
-    kind = located(IDS.get(named[-1], named[-1])) if named else None
+    kind = located(named[-1]) if named else None
     return WSVADDataModule if kind is None else kind.data_class()  # the parser explains what is not a method
 
 

@@ -32,7 +32,7 @@ from wsvad_lightning.parsing import ConfigFile, explained
 from wsvad_lightning.reporting.alarms import scored_video
 from wsvad_lightning.reporting.tables import steady_clock
 from wsvad_lightning.runs.seen import checksums, checksums_of, training_catalogue
-from wsvad_lightning.runs.trained import class_path_of, scoring_method
+from wsvad_lightning.runs.trained import scoring_method
 from wsvad_lightning.serving.detector import Detector
 from wsvad_lightning.serving.stream import ScoreStream
 from wsvad_lightning.shared import is_shared
@@ -66,8 +66,7 @@ def calibrate(args: Sequence[str]) -> None:
         raise WSVADError("--output", None, "is required for a shared model", "Name a checkpoint to write")
     checkpoint = read_checkpoint(path)
     method = scoring_method(given.model)
-    trusted = None if given.model is None else class_path_of(given.model)
-    catalogue, names = normal_videos(checkpoint, path, given.data.store, trusted)
+    catalogue, names = normal_videos(checkpoint, path, given.data.store, given.model)
     store = catalogue.store
     timeless = [name for name in names if not store[name].fps > 0]
     if timeless:
