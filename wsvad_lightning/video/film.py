@@ -58,7 +58,10 @@ def decoder_version() -> str:
 
 def broken(path: Path, problem: str) -> WSVADError:
     """Make the error of a video that cannot be read."""
-    remedy = "Repair or replace it, or leave it out; `extract`, `predict` and `normal` do so by --skip-broken"
+    remedy = (
+        "Repair or replace it, or leave it out; `extract`, `predict` and `normal` do so by --skip-broken, "
+        "`fit` on pixels by --data.skip_broken"
+    )
     return WSVADError("video", path, problem, remedy)
 
 

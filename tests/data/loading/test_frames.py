@@ -1,6 +1,7 @@
 """Clips of pixels: pairs, seeds, ranks, resuming, whole videos, and what is refused."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -388,3 +389,61 @@ def test_a_broken_video_is_named_where_it_is_met(tmp_path: Path) -> None:
     table.write_text("video,label,num_frames,split\nnormal0.mp4,normal,20,train\n")
     data = ClipDataModule(str(table), length=2, size=16, batch_size=1)
     check(r"normal0\.mp4.*cannot be decoded", lambda: list(train(data)))
+
+
+# ------------------------------------------------------------------------------------- broken videos
+
+
+@pytest.fixture
+def damaged(footage: Path, tmp_path: Path) -> Path:
+    """The videos, one of each part no video, and one another number of frames than annotated."""
+    shutil.copytree(footage / "videos", tmp_path / "videos")
+    for name in ("fight1", "normal3"):
+        (tmp_path / "videos" / f"{name}.mp4").write_bytes(b"no video")
+    rows = (footage / "table.csv").read_text().replace("video,label", "video,num_frames,label")
+    rows = rows.replace(",normal,", ",,normal,").replace(",fight,", ",,fight,")
+    (tmp_path / "table.csv").write_text(rows.replace("normal1,,", "normal1,99,"))
+    return tmp_path
+
+
+def test_broken_videos_are_named_and_left_out_where_that_is_asked(
+    damaged: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(WSVADError, match=r"fight1\.mp4': cannot be decoded.*by --data\.skip_broken"):
+        train(make(damaged, labelled=True))
+    data = make(damaged, labelled=True, skip_broken=True)
+    seen = {name for batch, _ in zip(train(data), range(9), strict=False) for name in batch.video_ids}
+    assert seen == {"normal0", "normal2", "fight0", "fight2"} == {*data.parts["train"]}
+    skipped = [line for line in caplog.messages if line.startswith("skipped: ")]
+    assert ["fight1.mp4" in line or "99 frames are annotated" in line for line in skipped] == [True, True]
+    data.setup("test")
+    assert {name for batch in data.test_dataloader() for name in batch.video_ids} == {"fight3"}
+
+
+def test_nothing_is_left_where_all_videos_are_broken(damaged: Path) -> None:
+    for path in (damaged / "videos").iterdir():
+        path.write_bytes(b"no video")
+    with pytest.raises(WSVADError, match="none of its videos can be read, as listed above"):
+        train(make(damaged, skip_broken=True))
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_video_that_breaks_later_is_replaced_by_another_one(
+    labelled: bool, footage: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its packets may be whole, and what they hold not; here the file changes after it was opened."""
+    shutil.copytree(footage / "videos", tmp_path / "videos")
+    shutil.copy(footage / "table.csv", tmp_path)
+    runs = []
+    for _ in range(2):
+        shutil.copy(footage / "videos" / "fight1.mp4", tmp_path / "videos")
+        loader = train(make(tmp_path, labelled=labelled, batch_size=3, skip_broken=True))
+        (tmp_path / "videos" / "fight1.mp4").write_bytes(b"no video")
+        runs.append([(batch.video_ids, batch.starts.tolist()) for batch in loader])
+    assert runs[0] == runs[1]
+    assert "fight1" not in {name for video_ids, _ in runs[0] for name in video_ids}
+    if labelled:
+        ((names, _),) = runs[0]
+        assert [name[:-1] for name in names] == 3 * ["normal"] + 3 * ["fight"]
+    named = [line for line in caplog.messages if "clips of fight1 are left out: cannot be decoded" in line]
+    assert len(named) == 2  # once a run

@@ -1,8 +1,10 @@
 """From videos to batches of clips: drawn ones to train with, all of a video in order to score."""
 
+import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -24,7 +26,9 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.types import UNKNOWN, ClipBatch
 from wsvad_lightning.video.clips import ClipReaders, clip_frames
 from wsvad_lightning.video.crops import WHOLE, Crop, Layout, Size
+from wsvad_lightning.video.film import broken
 from wsvad_lightning.video.frames import Footage
+from wsvad_lightning.video.index import decoded_index
 from wsvad_lightning.video.views import CROP, grid_of
 
 Cropping = Literal["full", "center", "random", "multi_scale"]
@@ -126,6 +130,9 @@ class DepthStream:
         return sampled[0]
 
 
+MOST_FAILURES = 100  # clips in a row that cannot be read, after which it is not for a few videos
+LOGGER = logging.getLogger("lightning.pytorch")
+
 ClipRange = tuple[VideoAnnotation, range]  # clips of a video, by their starts
 
 
@@ -141,6 +148,9 @@ class Wanted(NamedTuple):
     video: VideoAnnotation
     start: int
     crop: Crop
+
+
+Another = Callable[[int, int], Wanted]
 
 
 class ClipSource:
@@ -161,6 +171,7 @@ class ClipSource:
         depth: DepthStream | None = None,
     ) -> None:
         self.footage, self.shape, self.readers, self.depth = footage, shape, readers, depth
+        self._named = set[str]()
 
     def lengths(self, videos: Sequence[VideoAnnotation]) -> list[int]:
         """Frames of each video: as annotated, or else by its index; the first rank shows progress."""
@@ -171,12 +182,42 @@ class ClipSource:
             self.readers.index(path)
         return [v.num_frames or self.readers.index(self.footage[v.video_id]).num_frames for v in videos]
 
-    def read(self, wanted: Sequence[Wanted], *, pad: bool) -> ClipBatch:
+    def problems(
+        self, videos: Sequence[VideoAnnotation], as_wholes: Collection[str]
+    ) -> dict[str, WSVADError]:
+        """Open videos, and say by name why some cannot be read; the first rank shows progress.
+
+        Args:
+            videos: what is known of each.
+            as_wholes: names of those that are read as a whole. These are decoded once; of the others packets
+                are counted, and damage among these may be met later.
+        """
+        hidden = getattr(rank_zero_only, "rank", 0) != 0
+        found = {}
+        for video in track(videos, "opening videos", transient=True, disable=hidden):
+            try:
+                self._check(video, whole=video.video_id in as_wholes)
+            except WSVADError as error:
+                found[video.video_id] = error
+        return found
+
+    def _check(self, video: VideoAnnotation, *, whole: bool) -> None:
+        path = self.footage[video.video_id]
+        length = self.readers.index(path).num_frames
+        video.check_num_frames(length)
+        if self.depth is not None:
+            self.depth.check(video.video_id, length)
+        if whole and decoded_index(path, self.readers.fps).num_frames != length:
+            raise broken(Path(path), f"does not give the {length} frames that its packets announce")
+
+    def read(self, wanted: Sequence[Wanted], *, pad: bool, another: Another | None = None) -> ClipBatch:
         """Read a batch.
 
         Args:
             wanted: B clips. Those of one video are read in the order of their starts: decoding goes on.
             pad: see :func:`wsvad_lightning.video.clips.read_clip`.
+            another: gives what to read in place of a clip that cannot be read, by its place and the number of
+                failures there; None to raise an error.
 
         Raises:
             WSVADError: if a video cannot be decoded, or is not as its annotation or the store of depth says.
@@ -185,32 +226,53 @@ class ClipSource:
         clips = new_batch(len(wanted), 3, self.shape.length, height, width)
         frames = torch.empty(len(wanted), self.shape.length, dtype=torch.int64)
         depth: dict[int, Tensor] = {}
-        for place in sorted(range(len(wanted)), key=lambda i: (wanted[i].video.video_id, wanted[i].start)):
-            video, start, crop = wanted[place]
-            path = self.footage[video.video_id]
-            reader = self.readers.open(path)
-            count = reader.index.num_frames
-            video.check_num_frames(count)
-            numbers = clip_frames(Path(path), count, start, self.shape.length, self.shape.stride, pad=pad)
-            pixels = torch.from_numpy(reader.read(numbers, self.shape.size, crop))
+        read = [*wanted]
+        for place in sorted(range(len(read)), key=lambda i: (read[i].video.video_id, read[i].start)):
+            for failures in count(1):
+                try:
+                    pixels, frames[place], maps = self._read(read[place], pad=pad)
+                    break
+                except WSVADError as error:
+                    if another is None or error.argument != "video" or failures > MOST_FAILURES:
+                        raise
+                    self._name_once(read[place].video.video_id, error)
+                    read[place] = another(place, failures)
             torch.div(pixels.permute(3, 0, 1, 2).contiguous(), 255, out=clips[place])
-            frames[place] = torch.from_numpy(numbers)
-            if self.depth is not None:
-                self.depth.check(video.video_id, count)
-                layout = reader.layout(self.shape.size, crop)
-                depth[place] = self.depth.read(video.video_id, numbers, layout)
-        labels = [torch.nan if clip.video.label == UNKNOWN else float(clip.video.label) for clip in wanted]
-        indexes = [self.readers.index(self.footage[clip.video.video_id]) for clip in wanted]
+            if maps is not None:
+                depth[place] = maps
+        labels = [torch.nan if clip.video.label == UNKNOWN else float(clip.video.label) for clip in read]
+        indexes = [self.readers.index(self.footage[clip.video.video_id]) for clip in read]
         return ClipBatch(
             clips=clips,
             labels=torch.tensor(labels),
-            video_ids=[clip.video.video_id for clip in wanted],
-            starts=torch.tensor([clip.start for clip in wanted]),
+            video_ids=[clip.video.video_id for clip in read],
+            starts=torch.tensor([clip.start for clip in read]),
             frames=frames,
             num_frames=torch.tensor([index.num_frames for index in indexes]),
             fps=torch.tensor([index.fps for index in indexes], dtype=torch.float64),
-            depth=torch.stack([depth[place] for place in range(len(wanted))]) if depth else None,
+            depth=torch.stack([depth[place] for place in range(len(read))]) if depth else None,
         )
+
+    def _read(self, clip: Wanted, *, pad: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Read the pixels ``[T, H, W, 3]`` of a clip, the numbers of its frames, and its depth."""
+        path = self.footage[clip.video.video_id]
+        reader = self.readers.open(path)
+        length = reader.index.num_frames
+        clip.video.check_num_frames(length)
+        numbers = clip_frames(Path(path), length, clip.start, self.shape.length, self.shape.stride, pad=pad)
+        pixels = torch.from_numpy(reader.read(numbers, self.shape.size, clip.crop))
+        maps = None
+        if self.depth is not None:
+            self.depth.check(clip.video.video_id, length)
+            layout = reader.layout(self.shape.size, clip.crop)
+            maps = self.depth.read(clip.video.video_id, numbers, layout)
+        return pixels, torch.from_numpy(numbers), maps
+
+    def _name_once(self, video_id: str, error: WSVADError) -> None:
+        """Say that clips of a video are left out: once a process, on whichever rank it is met."""
+        if video_id not in self._named:
+            self._named.add(video_id)
+            LOGGER.info(f"note: clips of {video_id} are left out: {error.problem}")
 
 
 def new_batch(*shape: int) -> Tensor:
@@ -230,10 +292,20 @@ class TrainingClips(BatchDataset[ClipBatch]):
         videos: what is known of each video.
         labelled: whether a bag is a video, so that each counts once in a pass. Without labels a bag is a
             place in a video, and a pass sees as many clips of a video as follow each other in it.
+        skip_broken: whether a clip that cannot be read is replaced by one of another bag, of the same label
+            where there are labels. Which one follows from the seed of the draw.
     """
 
-    def __init__(self, source: ClipSource, videos: Sequence[VideoAnnotation], *, labelled: bool) -> None:
+    def __init__(
+        self,
+        source: ClipSource,
+        videos: Sequence[VideoAnnotation],
+        *,
+        labelled: bool,
+        skip_broken: bool = False,
+    ) -> None:
         self.source, self.videos, self.labelled = source, videos, labelled
+        self.skip_broken = skip_broken
         lengths = np.array(source.lengths(videos))
         self.choices = lengths - source.shape.span + 1  # of a start
         self.check_lengths(lengths)
@@ -264,7 +336,15 @@ class TrainingClips(BatchDataset[ClipBatch]):
 
     def load(self, keys: list[Draw]) -> ClipBatch:
         """Read the clips drawn by a :class:`BagSampler`."""
-        batch = self.source.read([self._wanted(draw) for draw in keys], pad=False)
+
+        def another(place: int, failures: int) -> Wanted:
+            bag, seed = keys[place]
+            rng = np.random.default_rng([seed, failures])
+            bags = self.bags_of(self.videos[bag].label) if self.labelled else range(len(self))
+            return self._wanted(Draw(int(rng.choice(bags)), int(rng.integers(2**63))))
+
+        wanted = [self._wanted(draw) for draw in keys]
+        batch = self.source.read(wanted, pad=False, another=another if self.skip_broken else None)
         return batch if self.labelled else batch._replace(labels=torch.full_like(batch.labels, torch.nan))
 
     def _wanted(self, draw: Draw) -> Wanted:

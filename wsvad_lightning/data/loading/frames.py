@@ -1,11 +1,12 @@
 """The data module of pixels: videos, a split and annotations become loaders of clips."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from math import inf
 from pathlib import Path
 
 import h5py
+from lightning.pytorch.utilities import rank_zero_info
 
 from wsvad_lightning.data.datasets.annotations import VideoAnnotation
 from wsvad_lightning.data.datasets.footage import SourceVideo, find_videos, is_table
@@ -90,6 +91,12 @@ class FootageCatalogue(Parts):
         """What the table says of the videos; without one, their labels are unknown."""
         return {name: video.annotation for name, video in self.videos.items()}
 
+    def leave_out(self, names: Collection[str]) -> None:
+        """Take videos out, and out of the parts."""
+        for part in self.parts.values():
+            part[:] = [name for name in part if name not in names]
+        self.videos = {name: video for name, video in self.videos.items() if name not in names}
+
     def _read_parts(self) -> dict[str, list[str]]:
         if self.split_path is None and self.annotations_path is None:
             return {"train": self.video_ids, "val": [], "test": []}
@@ -129,6 +136,9 @@ class ClipDataModule(ResumableDataModule):
         batch_size: clips of each class, or clips without labels, in a batch, on each device.
         val_fraction: part of the training videos to hold out; of each class, where ``labelled``.
         num_workers: processes that decode; 0 decodes in the training process.
+        skip_broken: go on without videos that cannot be read, and name them. All are opened first, and those
+            that are read as a whole are decoded once. A clip of a training video that turns out to be
+            damaged later is replaced by one of another video.
         seed: of everything random; None for a run that is not seeded, whose data are those of seed 0.
 
     Raises:
@@ -154,6 +164,7 @@ class ClipDataModule(ResumableDataModule):
         val_fraction: float = 0.0,
         num_workers: int = 0,
         seed: int | None = 0,
+        skip_broken: bool = False,
     ) -> None:
         height, width = (size, size) if isinstance(size, int) else size
         least = {"length": (length, 1), "stride": (stride, 1), "size": (min(height, width), 1)}
@@ -163,6 +174,7 @@ class ClipDataModule(ResumableDataModule):
         self.catalogue: FootageCatalogue = FootageCatalogue(
             videos, split, split_index, annotations, val_fraction, self.seed, by_label=labelled
         )
+        self.skip_broken = skip_broken
         self.labelled, self.shape = labelled, ClipShape(length, stride, (height, width), crop)
         self.readers = ClipReaders(fps)
         self.depth = None if depth_store is None else DepthStream(depth_store, depth_stream)
@@ -206,12 +218,14 @@ class ClipDataModule(ResumableDataModule):
         _ = self.catalogue.videos  # found in prediction, too, before the first batch
         if self.depth is not None:
             self._check_depth(STAGES.get(stage, ()))
+        if self.skip_broken:
+            self._leave_out_broken(STAGES.get(stage, ()))
         self.show_notes()
 
     def train_dataloader(self) -> BatchLoader[ClipBatch]:
         """Clips to train on, from the step that the trainer has reached."""
         videos = [self.annotations[name] for name in self.parts["train"]]
-        clips = TrainingClips(self._source, videos, labelled=self.labelled)
+        clips = TrainingClips(self._source, videos, labelled=self.labelled, skip_broken=self.skip_broken)
         if self.labelled:
             sides = {"normal video": clips.bags_of(label=0), "abnormal video": clips.bags_of(label=1)}
             return self.training_loader(clips, sides)
@@ -243,6 +257,22 @@ class ClipDataModule(ResumableDataModule):
     def _whole(self, names: list[str]) -> BatchLoader[ClipBatch]:
         videos = [self.annotations[name] for name in self.share(names)]
         return self.loader(WholeClips(self._source, videos, self.batch_size))
+
+    def _leave_out_broken(self, parts: tuple[str, ...]) -> None:
+        """Take out the videos of some parts that cannot be read, or of all without parts, on all ranks alike.
+
+        Raises:
+            WSVADError: if none remains of the first part.
+        """
+        names = [name for part in parts for name in self.parts[part]] or self.catalogue.video_ids
+        wholes = {*names} - {*(self.parts["train"] if "train" in parts else ())}
+        problems = self._source.problems([self.annotations[name] for name in names], wholes)
+        for problem in problems.values():
+            rank_zero_info(f"skipped: {problem}")
+        self.catalogue.leave_out(problems.keys())
+        if not (self.parts[parts[0]] if parts else self.catalogue.video_ids):
+            problem = "none of its videos can be read, as listed above"
+            raise WSVADError("data.videos", self.catalogue.path, problem, "Repair or replace them")
 
     def _check_depth(self, parts: tuple[str, ...]) -> None:
         """Refuse a store of depth that lacks videos of a part."""
