@@ -197,8 +197,14 @@ CASES: list[Case] = [
     (
         "a NUL character in a recipe",
         lambda d: d.fit("--config", d.file("nul.yaml", 'name: "a\\0b"\n')),
-        ("--name", "has a NUL character"),
+        ("nul.yaml", "holds a NUL character"),
     ),
+    (
+        "a NUL character in place of a section",
+        lambda d: d.fit("--config", d.file("nul.yaml", 'data: "a\\0b"\n')),
+        ("nul.yaml", "holds a NUL character"),
+    ),
+    ("no optimizer", lambda d: d.fit("--model.optimizer", "null"), ("model.optimizer", "is none")),
     (
         "a method that is a list",
         lambda d: d.fit("--config", d.file("list.yaml", "model: [a, b]\n")),

@@ -70,12 +70,16 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read the mapping that a configuration holds; an empty one where it holds none or cannot be read.
 
     Raises:
-        WSVADError: if it is nested so deeply that a reader in C would crash.
+        WSVADError: if it is nested so deeply that a reader in C would crash, or holds a NUL character.
     """
     try:
-        config = yaml.safe_load(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        config = yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     except RecursionError:
         raise WSVADError("--config", path, "is nested too deeply", "Correct the file") from None
+    escaped = yaml.parse(text, yaml.SafeLoader) if "\\" in text else ()  # YAML has NUL in no other way
+    if any("\0" in getattr(event, "value", "") for event in escaped):
+        raise WSVADError("--config", path, "holds a NUL character", "No path or name has one")
     return config if isinstance(config, dict) else {}

@@ -171,9 +171,6 @@ class RunArguments(LightningCLI):
         with explained(self._subcommand_parsers[self.command], {"--model": known_methods()}):
             super().parse_arguments(parser, args)
         config = self.config[self.command]
-        for key, value in config.items():
-            if isinstance(value, str) and "\0" in value:
-                raise WSVADError(f"--{key}", value, "has a NUL character", "No path or name has one")
         config.name = config.name or (self.recipes[0].stem if self.recipes else "wsvad")
         if self.command == "fit":
             if config.init_part is not None and config.init_from is None:

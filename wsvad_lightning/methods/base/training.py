@@ -35,8 +35,8 @@ class TrainingModule(LightningModule):
         lr_scheduler: makes a scheduler from the optimizer, stepped after every batch.
 
     Raises:
-        WSVADError: if ``loss_weights`` names a term that the method does not have, or a subclass names
-            ``optimizer`` or ``lr_scheduler`` without a type.
+        WSVADError: if ``loss_weights`` names a term that the method does not have, ``optimizer`` is None, or
+            a subclass names ``optimizer`` or ``lr_scheduler`` without a type.
     """
 
     default_loss_weights: ClassVar[dict[str, float]] = {}
@@ -60,6 +60,8 @@ class TrainingModule(LightningModule):
                 f"{type(self).__name__} has no such loss term",
                 f"Its terms are {', '.join(self.default_loss_weights)}",
             )
+        if optimizer is None:  # the parser takes null
+            raise WSVADError("model.optimizer", None, "is none", "Name one, such as torch.optim.Adam")
         for name, make in (("optimizer", optimizer), ("lr_scheduler", lr_scheduler)):
             if make is not None and not callable(make):
                 problem = f"the constructor of {type(self).__name__} names it without a type"
