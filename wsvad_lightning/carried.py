@@ -76,9 +76,7 @@ def read_carried(text: object, path: str, trusted: Collection[str]) -> Settings:
     ignored = [key for key, value in config.items() if key not in own and value]
     defaults: Settings = {}
     try:
-        if (seed := config.get("seed_everything")) is not None:
-            _require_plain("seed_everything", seed)
-            _require_type("seed_everything", seed, int | bool)
+        if (seed := _read_seed(config)) is not None:
             defaults["seed_everything"] = seed
         data_class: type = WSVADDataModule
         if config.get("model") is not None:
@@ -98,6 +96,23 @@ def read_carried(text: object, path: str, trusted: Collection[str]) -> Settings:
     if ignored:
         rank_zero_info(f"note: not taken from the checkpoint: {_listed(ignored)}")
     return defaults
+
+
+def carried_seed(text: object, path: str) -> int | bool | None:
+    """Read the seed of a training off the configuration that its checkpoint carries; None if there is none.
+
+    Args:
+        text: as for :func:`read_carried`.
+        path: as for :func:`read_carried`.
+
+    Raises:
+        WSVADError: if it is not a YAML mapping of plain values, or the seed is no number.
+    """
+    try:
+        return _read_seed(_read_mapping(text, path))
+    except _RefusedError as refused:
+        problem, remedy = refused.args
+        raise WSVADError("--ckpt_path", path, problem, remedy) from None
 
 
 def own_settings(settings: Mapping[str, Any], kind: type) -> Settings:
@@ -211,6 +226,14 @@ def _find_trick(text: str) -> str | None:
         if depth > DEEPEST:
             return f"carries a configuration more than {DEEPEST} levels deep"
     return None
+
+
+def _read_seed(config: Settings) -> int | bool | None:
+    seed: int | bool | None = config.get("seed_everything")
+    if seed is not None:
+        _require_plain("seed_everything", seed)
+        _require_type("seed_everything", seed, int | bool)
+    return seed
 
 
 def _read_model(model: object, trusted: Collection[str]) -> tuple[str, object]:

@@ -35,6 +35,25 @@ def test_the_seed_that_ran_is_saved_and_in_receipts(given: str, store: Path, tmp
     assert yaml.safe_load((first / "fit.yaml").read_text())["seed_everything"] == (receipt["seed"] or False)
 
 
+def test_a_resumed_run_keeps_the_seed_that_was_drawn(
+    store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = ["--config", "with/smoke.yaml", "--model.hidden_dim", "8", "--output", str(tmp_path)]
+    fit = ["fit", "--config", "ucf_sultani.yaml", *small, "--data.store", str(store), "--name", "s"]
+    first = tmp_path / "s" / "version_0"
+    last = ["--ckpt_path", str(first / "checkpoints" / "last.ckpt"), "--trainer.max_steps", "2"]
+    assert main([*fit, "--seed_everything", "true", "--trainer.max_steps", "1"]) == 0
+    assert main([*fit, "--seed_everything", "true", *last]) == 0
+    assert "was trained with seed_everything" not in caplog.text
+    seeds = [
+        yaml.safe_load((first.with_name(name) / "fit.yaml").read_text())["seed_everything"]
+        for name in ("version_0", "version_1")
+    ]
+    assert seeds[0] == seeds[1]
+    assert main([*fit, "--seed_everything", "7", *last]) == 0
+    assert f"was trained with seed_everything={seeds[0]}, and goes on with 7" in caplog.text
+
+
 @pytest.mark.parametrize("seed", ["-1", "4294967296", "1.5", "null", "many"])
 def test_a_seed_that_is_none_is_one_line(seed: str, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--config", "ucf_sultani.yaml", f"--seed_everything={seed}"]) == 2

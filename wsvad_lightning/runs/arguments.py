@@ -19,7 +19,7 @@ from wsvad_lightning.quiet import be_quiet
 from wsvad_lightning.runs.record import RunRecord
 from wsvad_lightning.runs.resuming import requeued_from
 from wsvad_lightning.runs.seeds import seed_of_data, seed_of_run
-from wsvad_lightning.runs.trained import check_resumable, data_class_of, peek
+from wsvad_lightning.runs.trained import data_class_of, peek, resumed_seed
 from wsvad_lightning.start import INIT_FROM, INIT_PART
 
 ABOUT = {  # the commands
@@ -178,7 +178,7 @@ class RunArguments(LightningCLI):
                 raise WSVADError(INIT_PART, config.init_part, problem, "Give both, or none")
             if config.ckpt_path is None and (path := requeued_from(Path(config.output, config.name))):
                 config.ckpt_path = str(path)
-            check_resumable(config.ckpt_path)
+            config.seed_everything = resumed_seed(config.ckpt_path, config.seed_everything)
         elif config.ckpt_path is None:
             raise untrained()
         elif not self.carried:  # a recipe names it

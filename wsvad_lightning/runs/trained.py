@@ -11,7 +11,15 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
-from wsvad_lightning.carried import IDS, class_path_of, known_methods, located, named_class, read_carried
+from wsvad_lightning.carried import (
+    IDS,
+    carried_seed,
+    class_path_of,
+    known_methods,
+    located,
+    named_class,
+    read_carried,
+)
 from wsvad_lightning.checkpoint import CONFIG_KEY, OF_TRAINING, VERSION_KEY, changed_settings, read_checkpoint
 from wsvad_lightning.configs import find_config, included_by, read_config
 from wsvad_lightning.data.loading.datamodule import WSVADDataModule
@@ -142,18 +150,30 @@ def place_of_results(checkpoint: Path) -> dict[str, str]:
     return {"name": checkpoint.stem.strip(".") or "checkpoint"}
 
 
-def check_resumable(path: str | None) -> None:
-    """Make sure that a checkpoint, if any, is one to continue from.
+def resumed_seed(path: str | None, given: int | bool) -> int | bool:
+    """Give the seed of a training, which a checkpoint, if any, is to be continued by.
+
+    A seed that is to be drawn is that of the checkpoint: its batches go on then. A note names another one.
+
+    Args:
+        path: of the checkpoint.
+        given: see :func:`wsvad_lightning.runs.seeds.seed_of_run`.
 
     Raises:
-        WSVADError: if it cannot be read, or holds weights only.
+        WSVADError: if the checkpoint cannot be read, or holds weights only.
     """
     if path is None:
-        return
+        return given
     checkpoint = _read(path)
     if missing := [name for name in OF_TRAINING if name not in checkpoint]:
         problem = f"holds weights only, not the state of a training ({missing[0]})"
         raise WSVADError("--ckpt_path", path, problem, "Test it, or train again")
+    trained = carried_seed(checkpoint[CONFIG_KEY], path) if CONFIG_KEY in checkpoint else None
+    if given is True and trained is not None:
+        return trained
+    if trained is not None and repr(trained) != repr(given):  # false is not 0 here
+        rank_zero_info(f"note: {path} was trained with seed_everything={trained}, and goes on with {given}")
+    return given
 
 
 def _read(path: str) -> dict[str, Any]:
