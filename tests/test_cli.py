@@ -114,7 +114,7 @@ def command(
     snippet_length: int = 16,
     seeds: list[int] | None = None,
 ) -> None:
-    """Do something.
+    """Do something: wsvad do a -o c -- --other 3.
 
     Args:
         sources: files.
@@ -161,6 +161,7 @@ def test_spellings(args: list[str], name: str, value: object) -> None:
         ([], "sources and --output are required. See"),
         (["a", "-o"], "--output needs a value. See"),
         (["a", "-o", "c", "--skip-borken"], "--skip-borken is not an option. Did you mean --skip-broken"),
+        (["a", "-o", "c", "--other"], "--other is an option of `wsvad fit`. Give it after --. See"),
         (["a", "-o", "c", "--snippet-length", "x"], "--snippet_length='x': must be a whole number. See"),
     ],
 )

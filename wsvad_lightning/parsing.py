@@ -143,7 +143,8 @@ def message_of(error: BaseException) -> str:
 
 def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str]]) -> WSVADError:
     """Name the argument, its value and the remedy, without the types that were tried in vain."""
-    see, options = f"See `{parser.prog} --help`", re.findall(r"--[\w.-]+", parser.format_help())
+    about = parser.format_help()
+    see, options = f"See `{parser.prog} --help`", re.findall(r"--[\w.-]+", about)
 
     def spell(key: str) -> str:
         """Write the key of an argument as it is typed."""
@@ -158,6 +159,8 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
         )
     if found := re.search(r"unrecognized arguments: ([^\s=]+)|does not accept option '([^']+)'", message):
         unknown = found[1] or f"--{found[2]}"
+        if unknown in options and re.search(r"\s--\s", about):  # named as an example of what follows --
+            return WSVADError(unknown, None, "is an option of `wsvad fit`", f"Give it after --. {see}")
         return WSVADError(unknown, None, "is not an option", did_you_mean(unknown, options) + see)
     if found := re.search(r"argument (?:-\w/)?([^:/\s]+)[^:]*: expected .*argument", message):
         return WSVADError(found[1], None, "needs a value", see)

@@ -33,11 +33,11 @@ class Stopped(SystemExit):
 
 @contextmanager
 def continuing() -> Iterator[None]:
-    """Do what the same command continues; the line of one that is stopped says so."""
+    """Do what the same command continues; the line of one that is stopped says so, and no other way."""
     try:
         yield
     except Stopped as stopped:
-        stopped.said += "; the same command continues"
+        stopped.said = f"{stopped.said.partition(';')[0]}; the same command continues"
         raise
 
 

@@ -1,6 +1,7 @@
 """`wsvad stages`: the chain, where it goes on, and what it starts from."""
 
 import json
+import signal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from tests.runs.test_stopping import stopped_in
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store.synthetic import make_store
+from wsvad_lightning.methods import SSRL
 from wsvad_lightning.runs import stages
 from wsvad_lightning.runs.run import run_trainer
 
@@ -85,6 +88,27 @@ def test_a_chain_goes_on_where_it_was_killed(
     assert main(command) == 0
     resumed = weights(record(tmp_path)[-1])
     assert all(torch.equal(resumed[name], value) for name, value in weights(record(whole)[-1]).items())
+
+
+def test_a_stage_that_a_signal_stops_is_continued_by_the_same_command(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trained: list[list[str]] = []
+
+    def stopped_in_the_second_stage(args: list[str]) -> Any:
+        trained.append(args)
+        if len(trained) == 3:
+            stopped_in("training_step", SSRL, monkeypatch, signal.SIGTERM, at=1)
+        return run_trainer(args)
+
+    monkeypatch.setattr(stages, "run_trainer", stopped_in_the_second_stage)
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--trainer.max_steps", "3"])
+    assert stop.value.code == 143
+    assert (
+        capfd.readouterr().err.splitlines()[-1]
+        == "stopped by SIGTERM after step 2; the same command continues"
+    )
 
 
 def test_with_validation_the_best_on_held_out_videos_goes_on(command: list[str], tmp_path: Path) -> None:

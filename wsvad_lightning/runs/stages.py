@@ -20,6 +20,7 @@ from wsvad_lightning.methods.base.staged import stage_of
 from wsvad_lightning.reporting.tables import SHOWN
 from wsvad_lightning.runs.parsed import parse_fit, parser_of_fit
 from wsvad_lightning.runs.run import WSVADCLI, run_trainer
+from wsvad_lightning.signals import continuing
 
 RECORD = "stages.json"
 
@@ -100,12 +101,13 @@ def run_stages(args: Sequence[str]) -> list[Stage]:
 
     if not stages or len(stages) < stages[-1].of:
         first = arguments_of(len(stages) + 1, stages[-1].checkpoint if stages else None)
-        for run, checkpoint in train_stages(train, first):
-            method = run.config.fit.model.class_path  # a user's own is taken from no checkpoint alone
-            tested = run_trainer(["test", "--model", method, "--ckpt_path", checkpoint, *where()])
-            metrics = without_nan(tested.model.evaluation.results())
-            stages.append(Stage(*stage_of(run.model), checkpoint, metrics))
-            write_record(folder / RECORD, args, stages)
+        with continuing():
+            for run, checkpoint in train_stages(train, first):
+                method = run.config.fit.model.class_path  # a user's own is taken from no checkpoint alone
+                tested = run_trainer(["test", "--model", method, "--ckpt_path", checkpoint, *where()])
+                metrics = without_nan(tested.model.evaluation.results())
+                stages.append(Stage(*stage_of(run.model), checkpoint, metrics))
+                write_record(folder / RECORD, args, stages)
     show(stages, config.name)
     return stages
 
