@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and tensors, JSON and tables in them."""
 
 import csv
+import errno
 import glob
 import json
 import math
@@ -15,6 +16,7 @@ from typing import Any
 
 from wsvad_lightning.errors import WSVADError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 LOCK = "lock"  # of a temporary folder, as not every file system locks folders themselves
 
 # What a spreadsheet computes: also in the wide letters of Asian keyboards, and with apostrophes before it.
@@ -95,6 +97,22 @@ def making_folder(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         problem = f"cannot be written ({error.strerror})"
         raise WSVADError("folder", path, problem, "Free space or choose another folder") from error
+
+
+@contextmanager
+def space_explained(folder: str | Path) -> Iterator[None]:
+    """Say in one line that the disk of an output folder is full, whatever library has met it.
+
+    Raises:
+        WSVADError: in place of the error of the operating system.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        problem = f"cannot be written ({error.strerror})"
+        raise WSVADError("--output", folder, problem, "Free space or choose another folder") from error
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What a command prints: its own warnings in a line, and none of libraries that do not concern a run."""
 
 import logging
+import threading
 import warnings
 from pathlib import Path
 
@@ -27,7 +28,9 @@ TIPS = (
     "Restoring states from the checkpoint path",  # another line says what was loaded
 )  # for Lightning's other products, and of no concern
 PACKAGE = Path(__file__).parent
+WRITER = "_AsyncWriterThread"  # of TensorBoard: what it meets is raised once more where a run logs
 format_with_place = warnings.formatwarning
+show_of_thread = threading.excepthook
 
 
 def be_quiet() -> None:
@@ -35,6 +38,7 @@ def be_quiet() -> None:
     for message in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", message)
     warnings.formatwarning = in_a_line
+    threading.excepthook = in_the_run
     leave_out_tips()
 
 
@@ -45,6 +49,12 @@ def in_a_line(
     if Path(filename).is_relative_to(PACKAGE):
         return f"note: {message}\n"
     return format_with_place(message, category, filename, lineno, line)
+
+
+def in_the_run(raised: threading.ExceptHookArgs) -> None:
+    """Show what a thread has met, but for a full disk that the run itself will meet."""
+    if not (isinstance(raised.exc_value, OSError) and type(raised.thread).__name__ == WRITER):
+        show_of_thread(raised)
 
 
 def leave_out_tips() -> None:

@@ -1,5 +1,6 @@
 """What a run leaves of its configuration, and that a refused one leaves nothing."""
 
+import errno
 import json
 import threading
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from tensorboard.summary.writer.record_writer import RecordWriter
 
+from wsvad_lightning import quiet
 from wsvad_lightning.checkpoint import CHECKSUMS_KEY
 from wsvad_lightning.cli import main
 from wsvad_lightning.data.store import FeatureStore
@@ -134,3 +137,18 @@ def test_what_is_no_log_stays_where_it_is(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     remove_logs(tmp_path / "mine" / "version_0", tmp_path)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["features-1.h5"]
+
+
+def test_a_full_disk_that_the_log_meets_is_one_line(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RecordWriter, "write", fail)
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    monkeypatch.setattr(quiet, "show_of_thread", threading.__excepthook__)
+    assert main(fit(store, tmp_path)) == 2
+    error = capfd.readouterr().err
+    assert "Traceback" not in error
+    assert f"error: --output='{tmp_path}': cannot be written (No space left on device). Free" in error

@@ -18,6 +18,7 @@ from lightning_utilities.core.imports import RequirementCache
 
 from wsvad_lightning.carried import suite
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.files import space_explained
 from wsvad_lightning.methods.base.module import WSVADModule
 from wsvad_lightning.ranks import check_start, ending_together
 from wsvad_lightning.reporting.board import Board
@@ -106,7 +107,9 @@ class WSVADCLI(RunArguments):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run; put into one line what comes of odd settings of the trainer, or of what a checkpoint holds."""
-        with self._settings_explained(), self.first_batch.explained(self.config[subcommand].ckpt_path):
+        config = self.config[subcommand]
+        first = self.first_batch.explained(config.ckpt_path)
+        with space_explained(config.output), self._settings_explained(), first:
             super()._run_subcommand(subcommand)
 
     def _settings_explained(self) -> AbstractContextManager[None]:

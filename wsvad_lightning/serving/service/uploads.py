@@ -1,7 +1,6 @@
 """What a client sends, on the disk for as long as it is needed: never under a name that it chose."""
 
 import asyncio
-import errno
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from fastapi import Request
 from wsvad_lightning.data.datasets.limits import check_archive, check_npy, read_npy
 from wsvad_lightning.data.store import Features
 from wsvad_lightning.errors import WSVADError
-from wsvad_lightning.files import remove_leftovers, scratch
+from wsvad_lightning.files import FULL, remove_leftovers, scratch
 from wsvad_lightning.serving.service.refused import Refused
 
 NAME = "wsvad-upload"
@@ -65,7 +64,7 @@ async def receive(request: Request, path: Path, most_bytes: int, seconds: float)
     except TimeoutError:
         raise Refused(408, f"the body took longer than {seconds:g} s") from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FULL:
             raise
         raise Refused(507, "the disk of the service is full") from error
     if not size:
