@@ -267,8 +267,8 @@ class ClipDataModule(ResumableDataModule):
         names = [name for part in parts for name in self.parts[part]] or self.catalogue.video_ids
         wholes = {*names} - {*(self.parts["train"] if "train" in parts else ())}
         problems = self._source.problems([self.annotations[name] for name in names], wholes)
-        for problem in problems.values():
-            rank_zero_info(f"skipped: {problem}")
+        for error in problems.values():
+            rank_zero_info(f"skipped: {error}")
         self.catalogue.leave_out(problems.keys())
         if not (self.parts[parts[0]] if parts else self.catalogue.video_ids):
             problem = "none of its videos can be read, as listed above"
