@@ -24,6 +24,7 @@ ODD = {
     "--trainer.callbacks=LearningRateFinder": "--trainer does not work: When using the learning rate finder",
     "--model.optimizer.lr=-1": "--model.optimizer does not work: Invalid learning rate: -1.0. See `wsvad fit",
     "--config no_betas.yaml": "--model.optimizer does not work: 'NoneType' object is not subscriptable",
+    "--data.segments=1000000000000": "memory does not suffice for these settings (Unable to allocate",
     "--trainer.num_nodes=0": "--trainer does not work: `num_nodes` must be a positive integer",
     "--trainer.val_check_interval=100": "--trainer does not work: `val_check_interval` (100) must be less",
     "--model adplg --trainer.gradient_clip_val=1": "--trainer does not work: Automatic gradient clip",

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from wsvad_lightning.errors import WSVADError
 
 PURE = ("16-true", "bf16-true", "64-true")  # precisions that change weights, where methods compute in float32
 BUILT_IN = (RuntimeError, ValueError, TypeError, ImportError, ArithmeticError, AttributeError)
-RAISED = (*BUILT_IN, MisconfigurationException)  # for settings that do not work
+RAISED = (*BUILT_IN, MisconfigurationException, MemoryError)  # for settings that do not work
+ALLOCATE = "can't allocate memory"  # PyTorch's words, by an error of no type of its own on a CPU
 LIBRARIES = {  # that name what is wrong with a setting, and which they are of
     "lightning.": "--trainer",
     "jsonargparse.": "--trainer",
@@ -51,6 +53,11 @@ def settings_explained(command: str, precision: object, method: str) -> Iterator
         raise
     except RAISED as error:
         reason = " ".join(str(error).split())[:300]
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or ALLOCATE in reason:
+            problem = f"does not suffice for these settings{f' ({reason})' if reason else ''}"
+            raise WSVADError(
+                "memory", None, problem, "Lower data.batch_size, or what else is large"
+            ) from error
         if isinstance(error, RuntimeError) and str(precision) in PURE:
             problem = f"{method} cannot be computed with it ({reason})"
             raise WSVADError(

@@ -1,5 +1,7 @@
 import pickle
 import tracemalloc
+from collections.abc import Iterator
+from multiprocessing import active_children
 from pathlib import Path
 
 import h5py
@@ -26,6 +28,7 @@ from wsvad_lightning.data.loading.transform import Crops, FeatureTransform, Norm
 from wsvad_lightning.data.store import FeatureStore
 from wsvad_lightning.data.store.synthetic import make_store
 from wsvad_lightning.errors import WSVADError
+from wsvad_lightning.signals import leave_signals
 
 SEGMENTS, STRIDE = 6, 16
 ALL_CROPS: tuple[Crops, ...] = ("all", "each", "random", "mean", "max", "concat")
@@ -234,6 +237,25 @@ def test_values_that_are_not_finite_are_refused(damaged: FeatureStore) -> None:
         whole = WholeVideos(make_reader(damaged), bags.videos, (), {}, rule=None)
         with pytest.raises(WSVADError, match=f"features of {name} hold NaN or infinite"):
             whole.load([bag])
+
+
+def test_a_loader_that_cannot_begin_leaves_no_worker(damaged: FeatureStore) -> None:
+    """A worker leaves signals to its parent, which would wait for it for ever as it ends."""
+
+    class Batches(list[list[Draw]]):
+        def __iter__(self) -> Iterator[list[Draw]]:
+            yield from [[Draw(0, 0)]] * (len(self) - 1)
+            raise MemoryError
+
+    bags = make_bags(damaged, make_source(damaged))
+    loader = BatchLoader(bags, batch_sampler=Batches([[]]), num_workers=1, worker_init_fn=leave_signals)
+    before = active_children()
+    with pytest.raises(MemoryError) as raised:  # which keeps what was begun, as the interpreter does
+        next(iter(loader))
+    for worker in {*active_children()} - {*before}:
+        worker.join(5)
+    assert active_children() == before
+    del raised
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from traceback import clear_frames
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -228,7 +229,13 @@ class BatchLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # the loader only iterates over it
         """Yield the batches; a mistake met in a worker is raised here, as what it is."""
-        batches = super().__iter__()
+        try:
+            batches = super().__iter__()
+        except BaseException as error:
+            # What was begun ends its workers once nothing holds it: they leave signals to this process, which
+            # would wait for them for ever as it ends.
+            clear_frames(error.__traceback__)
+            raise
         while True:
             start = time.perf_counter()
             batch = next(batches, None)
