@@ -119,7 +119,7 @@ def test_scores_are_those_of_the_command_line(case: str, stores: list[Path], tmp
 def test_a_method_of_ones_own_is_given_by_its_class(stores: list[Path], tmp_path: Path) -> None:
     model = ["--model", "tests.serving.clockwork.Clockwork", "--model.classes", '["a", "b"]']
     checkpoint = fit(tmp_path, "with/smoke.yaml", stores[0], *model)
-    with pytest.raises(WSVADError, match="of the method 'Clockwork'.*Give its class"):
+    with pytest.raises(WSVADError, match="of the method 'Clockwork'.*Name its class by --model"):
         Detector.from_checkpoint(checkpoint)
     detector = Detector.from_checkpoint(checkpoint, method=Clockwork)
     assert detector.classes == ("a", "b")
