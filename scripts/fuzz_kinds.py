@@ -70,7 +70,10 @@ def make_kinds(folder: Path) -> dict[str, Kind]:
     if main([*run, *small]):
         raise WSVADError("output", folder, "the training did not work", "See above")
     checkpoint = folder / "runs" / "ucf_urdmu" / "version_0" / "checkpoints" / "last.ckpt"
-    recipe = checkpoint.parents[1] / "fit.yaml"
+    recipe = folder / "recipe.yaml"  # its own output holds, within the folder that a command runs in
+    recipe.write_text(
+        (checkpoint.parents[1] / "fit.yaml").read_text("utf-8").replace(small[3], "runs"), "utf-8"
+    )
     names = [name for name, _ in _videos(store)]
     table, split = folder / "table.csv", folder / "split.json"
     rows = [
@@ -143,9 +146,7 @@ def make_kinds(folder: Path) -> dict[str, Kind]:
         "checkpoints": Kind(checkpoint, damage_checkpoint, of_checkpoint),
         "tables": Kind(table, damage_text, of_table),
         "splits": Kind(split, damage_json, of_split),
-        "recipes": Kind(
-            recipe, damage_yaml, lambda path, _: ["fit", "--config", str(path), "--output", out, *QUICK]
-        ),
+        "recipes": Kind(recipe, damage_yaml, lambda path, _: ["fit", "--config", str(path), *QUICK]),
         "videos": Kind(
             video,
             damage_bytes,

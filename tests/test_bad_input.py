@@ -158,7 +158,7 @@ CASES: list[Case] = [
     (
         "configuration that is not YAML",
         lambda d: ["fit", "--config", d.file("bad.yaml", "model: [1")],
-        ("config", "--help"),
+        ("--config", "bad.yaml", "not YAML", "line 1, column 10"),
     ),
     (
         "unknown key in a configuration",
@@ -204,6 +204,22 @@ CASES: list[Case] = [
         lambda d: d.fit("--config", d.file("nul.yaml", 'data: "a\\0b"\n')),
         ("nul.yaml", "holds a NUL character"),
     ),
+    (
+        "an output that is no text",
+        lambda d: ["fit", "--config", d.file("five.yaml", "{output: 5, model: urdmu, data: {store: a.h5}}")],
+        ("--output", "'5'", "must be text"),
+    ),
+    (
+        "no seed",
+        lambda d: d.fit("--config", d.file("seed.yaml", "seed_everything: null\n")),
+        ("--seed_everything", "whole number"),
+    ),
+    (
+        "a class that is denied",
+        lambda d: d.fit("--config", d.file("denied.yaml", "model: os.system\n")),
+        ("--model='os.system'", "not allowed"),
+    ),
+    ("a path for a class", lambda d: d.fit("--model", "../x"), ("--model='../x'", "no such class")),
     ("no optimizer", lambda d: d.fit("--model.optimizer", "null"), ("model.optimizer", "is none")),
     (
         "a method that is a list",

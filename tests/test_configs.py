@@ -24,7 +24,7 @@ def test_included_ones_come_in_the_order_in_which_they_hold(tmp_path: Path) -> N
     assert [path.stem for path in included_by(write(tmp_path, f="config: g.yaml", g="config: f.yaml"))] == [
         "f"
     ]
-    assert read_config(write(tmp_path, h="[1]")) == {} == read_config(tmp_path / "none.yaml")
+    assert read_config(tmp_path / "none.yaml") == {}
 
 
 def test_a_missing_one_is_named(tmp_path: Path) -> None:
@@ -70,3 +70,28 @@ def test_brackets_without_end_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "deep.yaml").write_text("a: " + "[" * 5000)
     with pytest.raises(WSVADError, match="is nested too deeply"):
         read_config(tmp_path / "deep.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"name: caf\xe9", "is not UTF-8 text"),
+        (b"a: [1", "is not YAML: .* in line 1, column 6"),
+        (b"name: 0b_", "is not YAML: a value is not of its type"),
+        (b"name: ._", "is not YAML: a value is not of its type"),
+        (b"name: !!bool maybe", "is not YAML: a value is not of its type"),
+        (b"name: !!timestamp x", "is not YAML: a value is not of its type"),
+        (b"name: " + b"1" * 5000, "is not YAML: a value is not of its type"),
+        (b'name: "\\U99999999"', "is not YAML"),
+        (b"# nothing", "holds no mapping"),
+        (b"[1]", "holds no mapping"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "a.yaml").write_bytes(content)
+    with pytest.raises(WSVADError, match=f"--config=.*a.yaml': {said}"):
+        read_config(tmp_path / "a.yaml")
+
+
+def test_dates_are_texts(tmp_path: Path) -> None:
+    assert read_config(write(tmp_path, a="name: 2024-13-45")) == {"name": "2024-13-45"}

@@ -6,8 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse import get_loader
 
 from wsvad_lightning.errors import WSVADError, did_you_mean
+
+_load = get_loader("yaml")  # of jsonargparse
+
+
+def load_yaml(text: str) -> Any:
+    """Read YAML as the parsers do: what looks like a date is text.
+
+    Raises:
+        yaml.YAMLError: if it is not YAML, or a value is not of its type, such as ``0b_`` or ``!!bool maybe``.
+    """
+    try:
+        return _load(text)
+    except (ArithmeticError, AttributeError, LookupError, ValueError) as error:  # as PyYAML says the latter
+        raise yaml.YAMLError(f"a value is not of its type ({error})") from error
 
 
 def config_folder() -> Path:
@@ -46,11 +61,11 @@ def included_by(path: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     A value is a file relative to the configuration, or a list of such; what they include precedes them.
 
     Args:
-        path: the configuration; nothing is listed of one that cannot be read, which its parser explains.
+        path: the configuration.
         above: those that include it, which are not listed again.
 
     Raises:
-        WSVADError: if a file is missing.
+        WSVADError: if a file is missing, or is no configuration.
     """
     config = read_config(path)
     named = config.get("config")
@@ -67,19 +82,33 @@ def included_by(path: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read the mapping that a configuration holds; an empty one where it holds none or cannot be read.
+    """Read the mapping that a configuration holds; an empty one where there is no file.
 
     Raises:
-        WSVADError: if it is nested so deeply that a reader in C would crash, or holds a NUL character.
+        WSVADError: if it is not UTF-8 text or not YAML, holds no mapping or a NUL character, or is nested so
+            deeply that a reader in C would crash.
     """
     try:
         text = path.read_text("utf-8")
-        config = yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError):
+    except OSError:
         return {}
+    except UnicodeDecodeError:
+        raise WSVADError("--config", path, "is not UTF-8 text", "Save it as UTF-8") from None
+    try:
+        yaml.compose(text, yaml.SafeLoader)  # written in Python, which counts how deep it is
+        config = load_yaml(text)
+    except yaml.MarkedYAMLError as error:
+        where = error.problem_mark or error.context_mark
+        place = f" in line {where.line + 1}, column {where.column + 1}" if where else ""
+        problem = f"is not YAML: {' '.join(filter(None, (error.context, error.problem)))}{place}"
+        raise WSVADError("--config", path, problem, "Correct the file") from None
+    except (yaml.YAMLError, OverflowError) as error:  # the latter of the number of a character
+        raise WSVADError("--config", path, f"is not YAML: {error}", "Correct the file") from None
     except RecursionError:
         raise WSVADError("--config", path, "is nested too deeply", "Correct the file") from None
     escaped = yaml.parse(text, yaml.SafeLoader) if "\\" in text else ()  # YAML has NUL in no other way
     if any("\0" in getattr(event, "value", "") for event in escaped):
         raise WSVADError("--config", path, "holds a NUL character", "No path or name has one")
-    return config if isinstance(config, dict) else {}
+    if not isinstance(config, dict):
+        raise WSVADError("--config", path, "holds no mapping", "Write a line SETTING: VALUE for each setting")
+    return config

@@ -8,19 +8,22 @@ from contextlib import contextmanager
 from typing import Any, get_args, get_origin, get_type_hints
 
 import docstring_parser
+import yaml
 from jsonargparse import (  # type: ignore[attr-defined]  # ActionConfigFile is public without saying so
     ActionConfigFile,
     ArgumentError,
     ArgumentParser,
+    set_loader,
     set_parsing_settings,
 )
 
-from wsvad_lightning.configs import find_config, included_by, read_config
+from wsvad_lightning.configs import find_config, included_by, load_yaml, read_config
 from wsvad_lightning.errors import WSVADError, did_you_mean
 
 # A configuration names classes: none is made where the parameter takes any value, and none is imported that
 # jsonargparse's own list denies (an empty list adds nothing to it, and makes it hold).
 set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
+set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))
 
 Parser = argparse.ArgumentParser | ArgumentParser
 
@@ -187,15 +190,17 @@ def explain(message: str, parser: Parser, classes: Mapping[str, Mapping[str, str
         remedy = f"See `{parser.prog} {argument}.help {kind}`"
         return WSVADError(f"{argument}.{found[1]}", None, f"is not an option of {kind}", remedy)
     if found := re.search(
-        r"dot import path string: (\S+)|No module named '(\S+)'|has no attribute '(\S+)'", message
+        r"dot import path string: (\S+)|import path format: (.+?)\.?$|Importing '(\S+)' is not allowed|"
+        r"No module named '(\S+)'|has no attribute '(\S+)'",
+        message,
     ):
         unknown, known = next(filter(None, found.groups())), classes.get(argument, {})
         remedy = (
             f"{did_you_mean(unknown, known)}Known are {', '.join(known)}" if known else "Give its import path"
         )
-        paths = re.findall(r"class_path '([^']+)'", message) if found[1] is None else []
-        given = paths[-1] if paths else unknown
-        return WSVADError(argument, given, "no such class", remedy)
+        paths = re.findall(r"class_path '([^']+)'", message) if found[4] or found[5] else []
+        given, problem = paths[-1] if paths else unknown, "not allowed here" if found[3] else "no such class"
+        return WSVADError(argument, given, problem, remedy)
     if sets := re.findall(r"Literal\[(.*?)\]", message):
         choices = list(dict.fromkeys(one.strip(" '") for each in sets for one in each.split(",")))
         return WSVADError(

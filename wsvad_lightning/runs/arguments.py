@@ -125,7 +125,7 @@ class RunArguments(LightningCLI):
         """Add where a run is kept, and what a training starts from."""
         name = "name of the experiment's folder, by default that of the first configuration"
         parser.add_argument("--name", type=str | None, default=None, help=name)
-        parser.add_argument("--output", default="runs", help="folder that holds the experiments")
+        parser.add_argument("--output", type=str, default="runs", help="folder that holds the experiments")
         of_training: tuple[tuple[str, Any, Any, str], ...] = (
             (
                 "--save_every_steps",

@@ -24,9 +24,9 @@ def seed_of_run(given: int | bool) -> int | bool:
     return seed
 
 
-def seed_of_data(seed: int | bool) -> int | None:
-    """Give the seed of the data module: None for a run without a seed."""
-    return None if seed is False else int(seed)
+def seed_of_data(seed: int | bool | None) -> int | None:
+    """Give the seed of the data module: None for a run without one; the parser refuses a seed of none."""
+    return None if seed is False or seed is None else int(seed)
 
 
 def drawn_seed() -> int:
