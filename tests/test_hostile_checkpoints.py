@@ -507,3 +507,9 @@ def test_fits_is_exact() -> None:
     assert not fits({"a": ["1"]}, dict[str, list[int]])
     assert not fits("ab", Sequence[str])
     assert not fits(None, str)
+
+
+def test_what_a_setting_must_be_is_in_words(good: Checkpoint) -> None:
+    config = put(config_of(good), ("data", "normalize"), "other")
+    with pytest.raises(WSVADError, match="normalize=other, which must be one of none, l2, zscore"):
+        read_carried(yaml.safe_dump(config), "x.ckpt", ())

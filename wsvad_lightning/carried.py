@@ -9,7 +9,7 @@ comes from it.
 import inspect
 from collections.abc import Collection, Mapping
 from pydoc import ErrorDuringImport, locate
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 from lightning.pytorch.utilities import rank_zero_info
@@ -296,7 +296,9 @@ def _require_plain(where: str, value: object) -> None:
 
 def _require_type(where: str, value: object, hint: Any) -> None:
     if not fits(value, hint):
-        expected = hint.__name__ if isinstance(hint, type) else str(hint)
+        choices = ", ".join(map(str, get_args(hint))) if get_origin(hint) is Literal else ""
+        kind = hint.__name__ if isinstance(hint, type) else str(hint)
+        expected = f"one of {choices}" if choices else kind
         raise _RefusedError(f"carries {_shown(where)}={_shown(value)}, which must be {expected}", FOREIGN)
 
 

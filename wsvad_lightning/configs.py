@@ -21,7 +21,9 @@ def load_yaml(text: str) -> Any:
     """
     try:
         return _load(text)
-    except (ArithmeticError, AttributeError, LookupError, ValueError) as error:  # as PyYAML says the latter
+    except (RecursionError, yaml.YAMLError):
+        raise
+    except Exception as error:  # the value of a tag can raise any error in the reader
         raise yaml.YAMLError(f"a value is not of its type ({error})") from error
 
 
