@@ -46,6 +46,18 @@ ODD: tuple[Any, ...] = (
     (1, 2),
 )
 
+ODD_YAML = (
+    "0b_",
+    "._",
+    "!!bool x",
+    "!!timestamp x",
+    "!!int ''",
+    "1" * 5000,
+    '"\\U99999999"',
+    "*x",
+    "2024-13-45",
+)
+
 
 def damage_bytes(path: Path, rng: random.Random) -> None:
     """Flip bits, cut, fill, repeat or insert."""
@@ -218,6 +230,12 @@ def damage_yaml(path: Path, rng: random.Random) -> None:
     """Damage the bytes or values of YAML."""
     if rng.random() < 0.3:
         damage_bytes(path, rng)
+        return
+    if rng.random() < 0.15:
+        lines = path.read_text("utf-8").splitlines()
+        place = rng.randrange(len(lines))
+        lines[place] = f"{lines[place].partition(':')[0]}: {rng.choice(ODD_YAML)}"
+        path.write_text("\n".join(lines), "utf-8")
         return
     damaged = damage_tree(yaml.safe_load(path.read_text("utf-8")), rng)
     path.write_text(yaml.dump(damaged, Dumper=yaml.Dumper), "utf-8")
