@@ -18,7 +18,7 @@ from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.files import replacing
 from wsvad_lightning.metrics import Curve, average_precision, precision_recall_curve, roc_auc, roc_curve
 from wsvad_lightning.reporting.fonts import legible
-from wsvad_lightning.timeline import Event, runs
+from wsvad_lightning.timeline import Event, SnippetGrid, runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +50,8 @@ class VideoCurve:
         events: those that were found without ground truth; None if the scorer knows no classes.
         maps: ``(start, end, map [h, w])`` of successive frames; empty if the scorer locates nothing.
         times: seconds ``[F + 1]``, when each frame is shown and when the last one ends; None if unknown.
+        peak: the highest score of a snippet and a frame of it, as :func:`highest_snippet` gives them; None
+            where frames were scored one by one.
     """
 
     video_id: str
@@ -60,6 +62,7 @@ class VideoCurve:
     events: tuple[Event, ...] | None = None
     maps: tuple[tuple[int, int, NDArray[np.floating[Any]]], ...] = ()
     times: NDArray[np.floating[Any]] | None = None
+    peak: tuple[float, int] | None = None
 
     @property
     def kind(self) -> str:
@@ -67,6 +70,24 @@ class VideoCurve:
         if self.labels is None:
             return "no ground truth"
         return "abnormal" if self.labels.any() else "normal"
+
+
+def highest_snippet(
+    scores: NDArray[np.floating[Any]], frames: NDArray[np.floating[Any]], grid: SnippetGrid
+) -> tuple[float, int]:
+    """Give the highest score of a snippet, the first of equals, and the frame of it that scores highest.
+
+    It is the model's own number. Where snippets overlap, a frame has the mean of those that cover it, which
+    may be lower.
+
+    Args:
+        scores: ``[T]`` score of each snippet.
+        frames: ``[F]`` score of each frame.
+        grid: positions of the snippets.
+    """
+    place = int(scores.argmax())
+    start, end = grid.span(place, len(frames))
+    return float(scores[place]), start + int(frames[start:end].argmax())
 
 
 def report_figure(

@@ -29,7 +29,13 @@ from wsvad_lightning.reporting.alarms import (
     table_of_alarms,
     write_alarms,
 )
-from wsvad_lightning.reporting.figures import VideoCurve, log_picture, optional, report_figure
+from wsvad_lightning.reporting.figures import (
+    VideoCurve,
+    highest_snippet,
+    log_picture,
+    optional,
+    report_figure,
+)
 from wsvad_lightning.reporting.maps import say_nothing, strongest_region, write_maps
 from wsvad_lightning.reporting.receipt import receipt
 from wsvad_lightning.reporting.tables import Clock, steady_clock, tables_of, write_events, write_scores
@@ -295,7 +301,8 @@ def video_curve(
     scores = expand_scores(prediction.scores.numpy(), prediction.num_frames, grid)
     labels = None if truth is None else truth.numpy()
     times = None if math.isnan(fps) else np.arange(len(scores) + 1) / fps
-    curve = VideoCurve(prediction.video_id, scores, labels, times=times)
+    peak = highest_snippet(prediction.scores.numpy(), scores, grid)
+    curve = VideoCurve(prediction.video_id, scores, labels, times=times, peak=peak)
     if annotation is None:
         return curve
     return replace(curve, classes=annotation.classes, truths=own_classes(annotation))

@@ -26,7 +26,7 @@ TRUTH = ("video", *SPAN, "class")
 
 
 class VideoRow(NamedTuple):
-    """How a video was scored. Scores are those of frames; frames count from 0.
+    """How a video was scored. Scores are those of frames, but for the highest; frames count from 0.
 
     Attributes:
         video: canonical name.
@@ -35,8 +35,8 @@ class VideoRow(NamedTuple):
         num_frames: F.
         fps: frames a second; None where unknown.
         mean_score: over all frames.
-        highest_score: of any frame.
-        highest_frame: the first frame that has it.
+        highest_score: of any snippet, see :func:`~wsvad_lightning.reporting.figures.highest_snippet`.
+        highest_frame: the frame of that snippet that scores highest.
         anomalous_frames: in the ground truth; None where that is unknown, as of all further ones.
         auc: area under the ROC curve over the frames of this video; None unless it has frames of both kinds.
         highest_normal: highest score of a normal frame; None if all are anomalous.
@@ -77,6 +77,7 @@ def describe_video(curve: VideoCurve, label: int, fps: float, truth: Sequence[Ev
         truth: the annotated anomalies, as :func:`truth_events` gives them.
     """
     scores, labels = curve.scores, curve.labels
+    highest, at = curve.peak or (float(scores.max()), int(scores.argmax()))
     row = VideoRow(
         curve.video_id,
         LABELS[label],
@@ -84,8 +85,8 @@ def describe_video(curve: VideoCurve, label: int, fps: float, truth: Sequence[Ev
         len(scores),
         None if math.isnan(fps) else fps,
         float(scores.mean(dtype=np.float64)),
-        float(scores.max()),
-        int(scores.argmax()),
+        highest,
+        at,
     )
     if labels is None:
         return row

@@ -1,5 +1,6 @@
 """Folders of runs, read back."""
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def test_scores_truth_and_events_are_those_that_were_written(tmp_path: Path) -> 
     assert riot.times.tolist() == [[0, 40], [0, 4]]
     assert run.interval("auc") == (0.5, 0.9)
     assert run.interval("auc_abnormal") is None
+
+
+def test_the_highest_score_is_that_of_a_snippet_in_the_table_and_in_the_report(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path))
+    tabled = {row["video"]: row for row in csv.DictReader((tmp_path / "videos.csv").read_text().splitlines())}
+    calm = next(video.row for video in run.videos if video.row.video == "calm")
+    assert calm.highest_score == pytest.approx(0.6)  # no frame has it: snippets overlap by half
+    assert calm.highest_normal == pytest.approx(0.35)
+    assert (tabled["calm"]["highest_score"], tabled["calm"]["highest_frame"]) == ("0.6", "12")
+    assert calm.highest_frame == 12
 
 
 def test_times_of_a_video_of_variable_rate_are_its_time_stamps(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +16,7 @@ from wsvad_lightning.data.datasets.names import usable_as_path
 from wsvad_lightning.data.datasets.reading import Row, read_json, read_rows
 from wsvad_lightning.errors import WSVADError
 from wsvad_lightning.metrics import expand_maps, expand_scores
-from wsvad_lightning.reporting.figures import VideoCurve
+from wsvad_lightning.reporting.figures import VideoCurve, highest_snippet
 from wsvad_lightning.reporting.maps import read_maps
 from wsvad_lightning.reporting.tables import SPAN
 from wsvad_lightning.reporting.videos import VideoRow, describe_video
@@ -165,19 +165,22 @@ def _read_videos(folder: Path) -> list[ReportedVideo]:
     videos = []
     for name, row in sorted(rows.items()):
         num_frames = _whole(row, "num_frames")
+        scores = _scores(snippets[name], grid, name)
+        frames = expand_scores(scores, num_frames, grid, name)
         curve = VideoCurve(
             name,
-            _spread(snippets[name], num_frames, grid, name),
+            frames,
             None,
             tuple(filter(None, row.cells["classes"].split(";"))),
             tuple(_event(own, num_frames) for own in truths.get(name, ())),
             tuple(_event(own, num_frames) for own in events.get(name, ())) if has_events else None,
+            peak=highest_snippet(scores, frames, grid),
         )
         if row.cells["anomalous_frames"]:  # else the ground truth is unknown
             labels = np.zeros(num_frames, np.uint8)
             for event in curve.truths:
                 labels[event.start : event.end] = 1
-            curve = VideoCurve(name, curve.scores, labels, curve.classes, curve.truths, curve.events)
+            curve = replace(curve, labels=labels)
         fps = _number(row, "fps") if row.cells["fps"] else math.nan
         maps = _strongest_maps(folder, curve, grid)
         novelty = _number(row, "novelty") if row.cells.get("novelty") else None
@@ -216,12 +219,12 @@ def _grid_of(videos: Iterable[Sequence[Row]], folder: Path) -> SnippetGrid:
     return SnippetGrid(length, strides.pop())
 
 
-def _spread(rows: Sequence[Row], num_frames: int, grid: SnippetGrid, name: str) -> FloatArray:
-    """Give the frames of a video their scores, as metrics have them."""
+def _scores(rows: Sequence[Row], grid: SnippetGrid, name: str) -> FloatArray:
+    """Read the scores of the snippets of a video."""
     scores = np.array([_number(row, "score") for row in rows], np.float32)
     if any(_whole(row, "start_frame") != t * grid.stride for t, row in enumerate(rows)):
         raise WSVADError("RUN", f"scores.csv, {name}", "its snippets do not follow each other evenly", AGAIN)
-    return expand_scores(scores, num_frames, grid, name)
+    return scores
 
 
 def _event(row: Row, num_frames: int) -> Event:
@@ -258,7 +261,8 @@ def _strongest_maps(folder: Path, curve: VideoCurve, grid: SnippetGrid) -> dict[
             return {}
         raise
     peaks = [own.start + int(curve.scores[own.start : own.end].argmax()) for own in curve.events or ()]
-    frames = [int(curve.scores.argmax()), *sorted(peaks, key=lambda frame: -curve.scores[frame])]
+    assert curve.peak is not None
+    frames = [curve.peak[1], *sorted(peaks, key=lambda frame: -curve.scores[frame])]
     spans = expand_maps(maps, len(curve.scores), grid, curve.video_id)
     found: dict[int, tuple[int, FloatArray]] = {}  # by span: an event may hold the highest score
     for frame in frames:
