@@ -1,6 +1,6 @@
 """Faults planted in stores are named, and sound stores are left alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -213,13 +213,25 @@ def test_what_labels_say_is_measured() -> None:
     assert described["frames a snippet"].endswith("the store says 16")
 
 
-def write(made: Made, path: Path) -> Path:
+def write(made: Made, path: Path, streams: Sequence[str] = ("features",)) -> Path:
     with StoreWriter(path, made.provenance) as writer:
         for name, sample in made.samples.items():
             annotation = VideoAnnotation(name, sample.label, intervals=() if sample.label == 0 else None)
-            features = {"features": sample.features.astype(np.float32)}
+            features = dict.fromkeys(streams, sample.features.astype(np.float32))
             writer.add(annotation, features, num_frames=sample.num_frames, fps=25.0)
     return path
+
+
+def test_every_stream_is_inspected_where_none_is_called_features(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    motion = write(make(1, 1), tmp_path / "motion.h5", ("flow", "speed"))
+    assert main(["data", "inspect", str(motion)]) == 0
+    shown = capfd.readouterr().out
+    assert shown.count("14 of 14 videos read, 0 findings") == 2
+    assert shown.index("flow") < shown.index("speed")
+    assert main(["data", "inspect", str(motion), "--stream", "speed"]) == 0
+    assert "flow" not in capfd.readouterr().out
 
 
 def test_the_command_says_what_it_found(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

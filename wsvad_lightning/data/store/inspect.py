@@ -106,12 +106,12 @@ class Sample(NamedTuple):
     label: int
 
 
-def inspect(store: str, stream: str = "features") -> int:
+def inspect(store: str, stream: str | None = None) -> int:
     """Say whose features a store may hold, and what contradicts what it says of them.
 
     Args:
         store: path of a store, or a glob pattern that names several.
-        stream: whose features.
+        stream: whose features, by default `features`, or of each stream of a store without it.
 
     Returns:
         0 if nothing contradicts the store, 1 otherwise.
@@ -120,21 +120,27 @@ def inspect(store: str, stream: str = "features") -> int:
         WSVADError: if it cannot be opened, lacks the stream, or has too few videos.
     """
     opened = FeatureStore(store)
-    if stream not in opened.streams:
+    if stream is not None and stream not in opened.streams:
         remedy = f"Give one of {', '.join(opened.streams)}"
         raise WSVADError("--stream", stream, f"is not a stream of {opened.path}", remedy)
     if len(opened) < FEWEST:
         raise WSVADError(
             "store", opened.path, f"has {counted(len(opened), 'video')}, too few to compare", "Give more"
         )
-    samples = dict(read_samples(opened, stream))
+    chosen = stream or ("features" if "features" in opened.streams else None)
+    found = [_inspect_stream(opened, name) for name in ([chosen] if chosen else opened.streams)]
+    return int(any(found))
+
+
+def _inspect_stream(store: FeatureStore, stream: str) -> list[Finding]:
+    samples = dict(read_samples(store, stream))
     console = Console()
-    console.print(_table(opened.path, describe(samples, opened.provenance)))
-    findings = list(find(samples, opened.provenance, opened.streams[stream].views))
+    console.print(_table(f"{store.path}, {stream}", describe(samples, store.provenance)))
+    findings = list(find(samples, store.provenance, store.streams[stream].views))
     for finding in findings:
         console.print(f"{finding.kind}: {finding.problem}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{len(samples)} of {len(opened)} videos read, {counted(len(findings), 'finding')}")
-    return int(bool(findings))
+    console.print(f"{len(samples)} of {len(store)} videos read, {counted(len(findings), 'finding')}")
+    return findings
 
 
 def read_samples(store: FeatureStore, stream: str) -> Iterator[tuple[str, Sample]]:
