@@ -1,6 +1,7 @@
 """The table of commands, its parsers, and how fast help is there."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -41,6 +42,15 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "-h"]) == 0
     assert main(["data"]) == 2
     assert "data merge" in capsys.readouterr().out
+
+
+def test_help_whose_reader_left_ends_without_a_word() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "wsvad_lightning", "-h"]
+    with os.fdopen(writer, "w") as output:
+        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from wsvad_lightning.signals import Stopped, StopSignals, leave_signals
+from wsvad_lightning.signals import Stopped, StopSignals, leave_signals, until_reader_leaves
 
 
 class Callback:
@@ -44,3 +46,21 @@ def test_a_signal_that_arrives_where_nothing_can_raise_is_not_lost() -> None:
 
     with pytest.raises(Stopped, match="143"), StopSignals():
         work()
+
+
+@pytest.mark.parametrize(
+    "printed", ["sys.stdout.write('a')", "rich.print('a')", "sys.stdout.write('a'), exit(0)"]
+)
+def test_a_command_whose_reader_left_ends_quietly(printed: str) -> None:
+    code = "import sys, rich; from wsvad_lightning.signals import until_reader_leaves"
+    code += f"\nwith until_reader_leaves(): {printed}"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as output:
+        done = subprocess.run([sys.executable, "-c", code], stdout=output, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_a_pipe_that_is_not_the_output_is_an_error_as_before() -> None:
+    with pytest.raises(BrokenPipeError), until_reader_leaves():
+        raise BrokenPipeError

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from wsvad_lightning import __version__
 from wsvad_lightning.errors import WSVADError, did_you_mean
-from wsvad_lightning.signals import Stopped, StopSignals
+from wsvad_lightning.signals import Stopped, StopSignals, until_reader_leaves
 
 PACKAGE = "wsvad_lightning"
 
@@ -88,11 +88,12 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Raises:
         Stopped: with the status of the signal, if one ended the command.
+        SystemExit: with the status of SIGPIPE, if the reader of standard output closed it.
     """
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given
     try:
-        with StopSignals():
+        with StopSignals(), until_reader_leaves():
             return run([arg for arg in given if arg != "--debug"])
     except Stopped as stopped:
         sys.stderr.write(f"{stopped.said}\n")

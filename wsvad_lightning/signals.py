@@ -1,6 +1,7 @@
 """The signals that ask a command to end: SIGTERM and Ctrl-C."""
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -39,6 +40,43 @@ def continuing() -> Iterator[None]:
     except Stopped as stopped:
         stopped.said = f"{stopped.said.partition(';')[0]}; the same command continues"
         raise
+
+
+@contextmanager
+def until_reader_leaves() -> Iterator[None]:
+    """End quietly, as SIGPIPE does, where the reader of standard output closes it, such as ``head``.
+
+    Python ignores the signal, without which a connection that a client closes would end a server.
+
+    Raises:
+        SystemExit: with the status of a process that SIGPIPE ended.
+    """
+    try:
+        try:
+            yield
+        except SystemExit:
+            _flush()  # after a help
+            raise
+        _flush()  # and not when Python ends, where nothing takes the error
+    except (BrokenPipeError, SystemExit) as error:
+        by_rich = isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)
+        if not by_rich and (isinstance(error, SystemExit) or not _reader_left()):
+            raise
+        if not by_rich:  # Rich has done it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # as where the shell closed it
+        sys.stdout.flush()
+
+
+def _reader_left() -> bool:
+    """Whether standard output is a pipe, or a socket, that nobody reads any more."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return bool(poll.poll(0))
 
 
 def leave_signals(_: int = 0) -> None:
