@@ -1,5 +1,6 @@
 """A shared model is what its checkpoint is, and says nothing of the machine."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import NamedTuple
 import pytest
 import torch
 import yaml
-from huggingface_hub import constants
+from huggingface_hub import ModelCard, constants
 
 from tests.serving.hub import TOKEN
 from wsvad_lightning import Detector
@@ -62,6 +63,14 @@ def test_the_card_has_licence_features_and_what_was_measured(model: Model, tmp_p
     front = yaml.safe_load(card.split("---")[1])
     assert front["license"] == "cc-by-4.0"
     assert "urdmu" in front["tags"]
+    metrics = json.loads(next(model.checkpoint.parents[2].glob("*/metrics.json")).read_text())["metrics"]
+    (index,) = front["model-index"]
+    (result,) = index["results"]
+    assert (index["name"], result["dataset"]["name"]) == ("URDMU", "store.h5")
+    assert {one["type"]: one["value"] for one in result["metrics"]} == {
+        name: metrics[name] for name in ("auc", "auc_abnormal", "ap") if metrics[name] is not None
+    }
+    assert ModelCard(card).data.eval_results  # as Hugging Face reads it
     assert "| AUC |" in card
     assert "* store: store.h5" in card
     assert "Not calibrated." in card
@@ -70,6 +79,7 @@ def test_the_card_has_licence_features_and_what_was_measured(model: Model, tmp_p
     assert main(share(alone, tmp_path / "untested")) == 0
     untested = (tmp_path / "untested" / CARD).read_text("utf-8")
     assert "no test of it" in untested
+    assert "model-index" not in untested
     assert "* trained on store: store.h5\n* trained on split_index: 0\n" in untested
     assert "Detector.from_checkpoint(" in untested
     for odd in ("[1]", "data: [1]", "a: {}"):

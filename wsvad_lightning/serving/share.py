@@ -122,7 +122,9 @@ def card_of(checkpoint: Mapping[str, Any], test: Mapping[str, Any], licence: str
     versions = receipt.pop("versions", {"wsvad_lightning": __version__})
     trained = {f"trained on {name}": value for name, value in trained_on(checkpoint).items()}
     return TEXT.format(
-        front=front_matter(licence, tags, library_name="wsvad-lightning"),
+        front=front_matter(
+            licence, tags, library_name="wsvad-lightning", **_model_index(method, test, receipt)
+        ),
         method=method,
         features=listed({**checkpoint.get("features", {}), **(checkpoint.get("transform") or {})}),
         metrics=_metrics(test),
@@ -150,7 +152,7 @@ def require_licence(licence: str, of: str) -> None:
         raise WSVADError("--license", licence, "is empty", f"Name the licence of {of}")
 
 
-def front_matter(licence: str, tags: list[str], **more: str) -> str:
+def front_matter(licence: str, tags: list[str], **more: Any) -> str:
     """Write what Hugging Face reads at the head of a card."""
     front = {"license": licence, **more, "tags": tags}
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n"
@@ -165,6 +167,31 @@ def _metrics(test: Mapping[str, Any]) -> str:
             ends = test["intervals"].get(name, ())
             rows.append([title, f"{100 * value:.1f}", " to ".join(f"{100 * end:.1f}" for end in ends)])
     return as_markdown(["metric", "percent", "95 % interval over test videos"], rows)
+
+
+def _model_index(method: str, test: Mapping[str, Any], receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the results as Hugging Face reads them, with values in [0, 1]; nothing where none was measured."""
+    from huggingface_hub import EvalResult
+    from huggingface_hub.repocard_data import eval_results_to_model_index
+
+    store = receipt.get("store")
+    measured = {name: v for name in SHOWN if (v := test.get("metrics", {}).get(name)) is not None}
+    if not store or not measured:
+        return {}
+    results = [
+        EvalResult(
+            task_type="video-classification",  # of Hugging Face's list of tasks, the nearest one
+            task_name="video anomaly detection",
+            dataset_type=Path(store).stem,
+            dataset_name=store,
+            dataset_split="test",
+            metric_type=name,
+            metric_name=SHOWN[name],
+            metric_value=value,
+        )
+        for name, value in measured.items()
+    ]
+    return {"model-index": eval_results_to_model_index(method, results)}
 
 
 def _alarms(checkpoint: Mapping[str, Any]) -> str:
