@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import rich
 from lightning_utilities.core.imports import RequirementCache
+from rich import box
 from rich.table import Column, Table
 
 from wsvad_lightning.errors import WSVADError
@@ -94,10 +95,13 @@ def write_results(
 
 
 def laid_out(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Make a table for the terminal."""
-    table = Table(*(Column(name, overflow="fold") for name in header), title=title)
+    """Make a table for the terminal, narrow: spread and interval of a figure have lines of their own."""
+    columns = [Column(name.replace(" ", "\n"), overflow="fold") for name in header]
+    table = Table(*columns, title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(
+            *(cell.replace(" ±", "\n±").replace(" (", "\n(").replace(" to ", "\nto ") for cell in row)
+        )
     return table
 
 
