@@ -95,13 +95,11 @@ def write_results(
 
 
 def laid_out(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Make a table for the terminal, narrow: spread and interval of a figure have lines of their own."""
+    """Make a table for the terminal, which is often 80 columns wide."""
     columns = [Column(name.replace(" ", "\n"), overflow="fold") for name in header]
     table = Table(*columns, title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for row in rows:
-        table.add_row(
-            *(cell.replace(" ±", "\n±").replace(" (", "\n(").replace(" to ", "\nto ") for cell in row)
-        )
+        table.add_row(*row)
     return table
 
 
