@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[1]
 FLOORS: Floors = (
     ("errors",),
     ("alarms", "ops", "shared", "timeline"),
-    ("files", "folders", "types", "configs", "plugins", "checkpoint", "startup", "quiet", "signals"),
-    ("calibration", "layers", "losses", "optimizers", "parsing", "ranks", "slurm", "start"),
-    ("video", "metrics"),
+    ("files", "folders", "types", "plugins", "checkpoint", "startup", "quiet", "signals"),
+    ("calibration", "configs", "layers", "losses", "optimizers", "ranks", "slurm", "start"),
+    ("video", "metrics", "parsing"),
     ("data.datasets",),
     ("data.store",),
     ("data.convert", "data.loading"),
